@@ -1,0 +1,60 @@
+# Two commands on a fresh machine: `make demo` and `make test`. `make help` lists all.
+
+PYTHON ?= python3
+VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+WORKERS ?= 2
+FUZZ_SECONDS ?= 60
+PYTEST_ARGS ?=
+
+PACKAGES := $(wildcard plugins/*/pyproject.toml emulators/pyproject.toml examples/*/pyproject.toml)
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format docs bench fuzz clean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/demo.stamp ## show in a minute what ksm-storage does, without an account
+	@$(BIN)/python -m examples.demo
+
+test: $(VENV)/test.stamp check ## check, then run all tests, docs and packaging included
+	@scripts/system-packages
+	@scripts/run-tests $(BIN)/python $(WORKERS) $(PYTEST_ARGS)
+
+check: $(VENV)/test.stamp ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@scripts/check-types $(BIN)/python
+
+format: $(VENV)/test.stamp ## rewrite the sources in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/test.stamp ## run every example and check every link in the documentation
+	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
+
+bench: $(VENV)/test.stamp ## print the benchmarks' tables
+	@set -e; for bench in $$(grep -l __main__ benchmarks/*.py); do \
+		echo "== $$bench"; $(BIN)/python $$bench; done
+
+fuzz: $(VENV)/test.stamp ## fuzz the parsers for FUZZ_SECONDS each, where atheris installs
+	@scripts/fuzz $(BIN)/python $(FUZZ_SECONDS)
+
+clean: ## remove what make, the tests and the tools left behind
+	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/python.stamp:
+	@scripts/make-venv $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/demo.stamp: $(VENV)/python.stamp constraints.txt pyproject.toml
+	@scripts/install-for-demo $(BIN)/python
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/python.stamp constraints.txt requirements-dev.txt pyproject.toml $(PACKAGES)
+	@scripts/install-for-tests $(BIN)/python
+	@touch $(VENV)/demo.stamp $@

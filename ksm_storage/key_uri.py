@@ -1,0 +1,73 @@
+"""The name of a KEK: ``provider://key-id``, as in ``aws-kms://arn:aws:kms:...``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .errors import SettingsError
+
+MAX_KEY_ID = 2048
+MAX_PROVIDER = 64
+
+_PROVIDER = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+
+
+def is_visible_ascii(text: object, *, longest: int) -> bool:
+    """Tell whether this is a string of 1 to so many characters of ``21`` to ``7E``."""
+    return (
+        isinstance(text, str)
+        and 1 <= len(text) <= longest
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUri:
+    """Name one KEK of one provider.
+
+    Attributes:
+        provider: Lower-case letters, digits and single hyphens; the plugin's entry-point name.
+        key_id: What the provider calls the key: 1 to 2048 visible ASCII characters. What does
+            not fit (a path with a space) is percent-encoded by the plugin.
+
+    Raises:
+        SettingsError: A part is empty, too long, or holds a character that is not allowed.
+    """
+
+    provider: str
+    key_id: str
+
+    def __post_init__(self) -> None:
+        if len(self.provider) > MAX_PROVIDER or not _PROVIDER.fullmatch(self.provider):
+            raise SettingsError(
+                f"{self.provider!r} is not a provider's name",
+                hint="write provider://key-id; 'ksm-storage providers' lists the providers",
+            )
+        if not is_visible_ascii(self.key_id, longest=MAX_KEY_ID):
+            raise SettingsError(
+                f"the key id of a {self.provider} key is empty, longer than {MAX_KEY_ID} "
+                "characters, or holds a space or a character that is not ASCII",
+                hint="percent-encode such characters, as in key-file:///my%20keys/app.key",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> KeyUri:
+        """Read ``provider://key-id``.
+
+        Raises:
+            SettingsError: The text has no such form.
+        """
+        provider, separator, key_id = text.partition("://")
+        if not separator:
+            raise SettingsError(
+                f"{text!r} does not name a key",
+                hint="write provider://key-id, for instance key-file:///etc/ksm/app.key",
+                key=text,
+            )
+        return cls(provider, key_id)
+
+    def __str__(self) -> str:
+        return f"{self.provider}://{self.key_id}"

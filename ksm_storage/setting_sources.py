@@ -1,0 +1,151 @@
+"""Gather a plugin's settings: argument, then environment, then the user's settings file.
+
+An envelope never takes part in this: it names keys and configures no code.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import SettingsError
+from .key_uri import KeyUri
+from .settings import Option, Setting, Settings, checked
+
+Arguments = Mapping[str, Mapping[str, object]]
+
+FILE_VARIABLE = "KSM_STORAGE_SETTINGS"
+
+
+def gather_settings(
+    uri: KeyUri, options: Sequence[Option], arguments: Arguments | None = None
+) -> Settings:
+    """Return the checked settings for one KEK.
+
+    Each source may give settings under the provider's name (``aws-kms``) or under one key's URI,
+    which goes first. In the environment an option is ``KSM_STORAGE_<PROVIDER>_<OPTION>``, as in
+    ``KSM_STORAGE_AWS_KMS_REGION``.
+
+    Raises:
+        SettingsError: A setting is unknown or has the wrong type, or the file is not to be trusted.
+    """
+    declared = {option.name: option for option in options}
+    sources = [
+        *_sections(arguments or {}, uri, "argument"),
+        ("environment", _environment(uri.provider, options)),
+        *_sections(_file_settings(), uri, "settings file"),
+    ]
+    _refuse_unknown(sources, declared, uri)
+    return Settings(declared, {o.name: _first(o, sources) for o in options})
+
+
+def environment_name(provider: str, option: str) -> str:
+    """Return the environment variable that gives an option of a provider."""
+    return f"KSM_STORAGE_{provider}_{option}".replace("-", "_").upper()
+
+
+def settings_file() -> str:
+    """Return the path of the user's settings file, which need not exist."""
+    named = os.environ.get(FILE_VARIABLE)
+    return named or os.path.join(_config_folder(), "ksm-storage", "settings.toml")
+
+
+def file_table(name: str) -> Mapping[str, object]:
+    """Return a table of the user's settings file that is no provider's, empty if there is none.
+
+    Raises:
+        SettingsError: The file cannot be read or trusted, or the name is no table's.
+    """
+    table = _file_settings().get(name, {})
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{name!r} in the settings file is no table of options")
+    return table
+
+
+def _config_folder() -> str:
+    if sys.platform == "linux":
+        # What platformdirs answers here, too, without the time of importing it at each start.
+        given = os.environ.get("XDG_CONFIG_HOME", "")
+        return given if given.strip() else os.path.expanduser("~/.config")
+    from platformdirs import user_config_dir
+
+    return user_config_dir()
+
+
+def _sections(given: Arguments, uri: KeyUri, source: str) -> list[tuple[str, Mapping[str, object]]]:
+    found: list[tuple[str, Mapping[str, object]]] = []
+    for name in (str(uri), uri.provider):
+        section = given.get(name, {})
+        if not isinstance(section, Mapping):
+            raise SettingsError(f"the settings for {name!r} from {source} are no table of options")
+        found.append((source, section))
+    return found
+
+
+def _environment(provider: str, options: Sequence[Option]) -> Mapping[str, object]:
+    names = {option.name: environment_name(provider, option.name) for option in options}
+    return {
+        name: os.environ[variable] for name, variable in names.items() if variable in os.environ
+    }
+
+
+def _first(option: Option, sources: Sequence[tuple[str, Mapping[str, object]]]) -> Setting:
+    for source, section in sources:
+        # None means "not given", so that a caller may pass on an optional argument of its own.
+        if section.get(option.name) is not None:
+            return checked(option, section[option.name], source=source)
+    return Setting(option.default, "default")
+
+
+def _refuse_unknown(
+    sources: Sequence[tuple[str, Mapping[str, object]]],
+    declared: Mapping[str, Option],
+    uri: KeyUri,
+) -> None:
+    for source, section in sources:
+        for name in section:
+            if name not in declared:
+                raise SettingsError(
+                    f"{uri.provider} has no option {name!r} (from {source})",
+                    hint=f"its options are: {', '.join(sorted(declared)) or 'none'}",
+                    provider=uri.provider,
+                )
+
+
+def _file_settings() -> Arguments:
+    path = settings_file()
+    try:
+        with open(path, "rb") as file:
+            _refuse_untrusted(path, os.fstat(file.fileno()))
+            raw = file.read()
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise SettingsError(f"cannot read the settings file {path!r}: {exc.strerror}") from exc
+    return _parsed_toml(raw, path)
+
+
+def _refuse_untrusted(path: str, status: os.stat_result) -> None:
+    # A module path or an endpoint from a file that others can write is their code in our process.
+    if os.name != "posix":
+        return
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingsError(
+            f"the settings file {path!r} can be written by others",
+            hint=f"make it your own: chown $(id -u) {path} && chmod go-w {path}",
+        )
+
+
+def _parsed_toml(raw: bytes, path: str) -> Arguments:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        tables: dict[str, Any] = tomllib.loads(raw.decode("utf-8"))
+    except ValueError as exc:
+        raise SettingsError(f"the settings file {path!r} is not valid TOML") from exc
+    return tables

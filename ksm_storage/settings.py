@@ -1,0 +1,169 @@
+"""Options that a plugin declares, and the settings a caller gives for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from .errors import SettingsError
+
+SettingValue = str | int | float | bool | Callable[[], str]
+
+
+class Option(NamedTuple):
+    """Declare one option of a plugin.
+
+    Attributes:
+        name: Lower-case words joined by underscores, unique in the plugin.
+        help: What it does, one sentence for the documentation and ``providers --json``.
+        kind: The type of its value: ``str``, ``int``, ``float`` or ``bool``.
+        default: The value where none is given; None means "none".
+        secret: Never shown, and refused on a command line. A callable that returns the secret
+            may be given in place of the value; it is called when the secret is needed.
+        choices: The only values allowed, where they can be listed.
+    """
+
+    name: str
+    help: str
+    kind: type[str] | type[int] | type[float] | type[bool] = str
+    default: SettingValue | None = None
+    secret: bool = False
+    choices: tuple[str, ...] = ()
+
+
+class Setting(NamedTuple):
+    """Hold one value with the place it came from (``argument``, ``environment NAME``, ...)."""
+
+    value: SettingValue | None
+    source: str
+
+    def __repr__(self) -> str:
+        # Never the value: it may be a PIN.
+        return f"<Setting from {self.source}>"
+
+
+class Settings:
+    """Hold the checked settings of one plugin; reads like a mapping of option names.
+
+    Every declared option has an entry. ``repr`` shows names and sources, no values.
+    """
+
+    __slots__ = ("_entries", "_options")
+
+    def __init__(self, options: Mapping[str, Option], entries: Mapping[str, Setting]) -> None:
+        self._options = dict(options)
+        self._entries = dict(entries)
+
+    def text(self, name: str) -> str | None:
+        """Return a setting of kind ``str``, or None where there is none.
+
+        Raises:
+            SettingsError: The callable given for a secret failed or did not return a string.
+        """
+        value = self._entries[name].value
+        if callable(value):
+            return _called(value, name)
+        return None if value is None else str(value)
+
+    def required_text(self, name: str, *, hint: str | None = None) -> str:
+        """Return a setting of kind ``str`` that must be given.
+
+        Raises:
+            SettingsError: There is none.
+        """
+        value = self.text(name)
+        if value is None:
+            raise SettingsError(f"the setting {name!r} is missing", hint=hint)
+        return value
+
+    def number(self, name: str) -> float:
+        """Return a setting of kind ``int`` or ``float``; its option must have a default."""
+        value = self._entries[name].value
+        if isinstance(value, (int, float)):
+            return float(value)
+        raise SettingsError(f"the setting {name!r} is not a number")
+
+    def flag(self, name: str) -> bool:
+        """Return a setting of kind ``bool``; absent means False."""
+        return self._entries[name].value is True
+
+    def source(self, name: str) -> str:
+        """Return where the setting came from: argument, environment, settings file or default."""
+        return self._entries[name].source
+
+    def given(self, name: str) -> bool:
+        """Tell whether the setting was given and is not merely the default."""
+        return self._entries[name].source != "default"
+
+    def option(self, name: str) -> Option:
+        """Return the declaration of an option."""
+        return self._options[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __repr__(self) -> str:
+        sources = ", ".join(f"{name} from {entry.source}" for name, entry in self._entries.items())
+        return f"<Settings: {sources or 'none'}>"
+
+
+def checked(option: Option, value: object, *, source: str) -> Setting:
+    """Convert and check one given value.
+
+    Raises:
+        SettingsError: The value has the wrong type or is none of the choices. A secret's value
+            is not shown.
+    """
+    if callable(value):
+        if not option.secret:
+            raise SettingsError(f"the setting {option.name!r} from {source} must not be a callable")
+        return Setting(value, source)
+    converted = _converted(option, value, source=source)
+    if option.choices and converted not in option.choices:
+        shown = "" if option.secret else f", not {converted!r}"
+        raise SettingsError(
+            f"the setting {option.name!r} from {source} must be one of "
+            f"{', '.join(option.choices)}{shown}"
+        )
+    return Setting(converted, source)
+
+
+def _converted(option: Option, value: object, *, source: str) -> SettingValue:
+    converted = _typed(option, value)
+    # Nobody means "nan" seconds, and a time-out that is no number never comes.
+    if converted is None or (isinstance(converted, float) and not math.isfinite(converted)):
+        raise SettingsError(
+            f"the setting {option.name!r} from {source} must be of type {option.kind.__name__}"
+        )
+    return converted
+
+
+def _typed(option: Option, value: object) -> SettingValue | None:
+    if isinstance(value, option.kind) and not (option.kind is int and isinstance(value, bool)):
+        return value
+    if option.kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        if option.kind is bool and value.lower() in _BOOLEANS:
+            return _BOOLEANS[value.lower()]
+        if option.kind in (int, float):
+            try:
+                return float(value) if option.kind is float else int(value)
+            except ValueError:
+                return None
+    return None
+
+
+def _called(value: Callable[[], str], name: str) -> str:
+    try:
+        secret = value()
+    # Whatever the caller's function raises ends here: its text may hold the secret.
+    except Exception as exc:
+        raise SettingsError(f"the function given for the setting {name!r} failed") from exc
+    if not isinstance(secret, str):
+        raise SettingsError(f"the function given for the setting {name!r} returned no string")
+    return secret
+
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

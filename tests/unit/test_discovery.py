@@ -1,0 +1,91 @@
+"""A provider's name leads to its plugin, and a key's name to its provider."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.discovery import Plugin, find_plugin, resolve_key
+from ksm_storage.errors import PluginContractError, PluginNotFoundError, SettingsError
+from ksm_storage.key_uri import KeyUri
+from ksm_storage.testing.distributions import write_distribution
+
+SOURCE = """
+from ksm_storage.plugin import *
+
+@hookimpl
+def recognise_key(text):
+    return text[5:] if text.startswith("acme:") else None
+
+@hookimpl
+def key_covers(trusted, key_id):
+    return {"alias": True, "yes": "yes", "one": 1, "no": False}.get(trusted)
+"""
+
+
+@pytest.fixture
+def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugin:
+    module = f"acme_{abs(hash(str(tmp_path))):x}"
+    write_distribution(
+        tmp_path,
+        "acme-plugin",
+        version="2.1",
+        providers={"acme": module},
+        modules={f"{module}.py": SOURCE},
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return find_plugin("acme")
+
+
+def test_the_plugin_says_who_offers_it(acme: Plugin) -> None:
+    assert (acme.provider, acme.distribution, acme.version) == ("acme", "acme-plugin", "2.1")
+
+
+def test_a_plugin_without_options_has_none(acme: Plugin) -> None:
+    assert list(acme.options()) == []
+
+
+def test_a_plugin_that_opens_nothing_is_a_contract_error(acme: Plugin) -> None:
+    from ksm_storage.settings import Settings
+
+    with pytest.raises(PluginContractError, match="'open_key_wrapper' of acme-plugin"):
+        acme.open_key_wrapper("key", Settings({}, {}))
+
+
+def test_a_native_name_is_resolved_by_the_plugin_that_recognises_it(acme: Plugin) -> None:
+    assert resolve_key("acme:keys/one") == KeyUri("acme", "keys/one")
+
+
+def test_a_key_uri_is_read_as_it_stands(acme: Plugin) -> None:
+    assert resolve_key("acme://acme:keys/one") == KeyUri("acme", "acme:keys/one")
+
+
+@pytest.mark.parametrize("text", ["", "prod", "client-config.json"])
+def test_a_text_that_names_no_key_is_a_settings_error(acme: Plugin, text: str) -> None:
+    with pytest.raises(SettingsError):
+        resolve_key(text)
+
+
+def test_a_uri_of_an_unknown_provider_is_left_for_the_plugin_search() -> None:
+    uri = resolve_key("no-such-provider://key")
+
+    with pytest.raises(PluginNotFoundError, match="'no-such-provider'"):
+        find_plugin(uri.provider)
+
+
+def test_without_a_close_name_the_hint_lists_what_is_installed() -> None:
+    with pytest.raises(PluginNotFoundError) as caught:
+        find_plugin("xyzzy")
+
+    assert "key-file, " in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "covers"),
+    [("key", True), ("alias", True), ("no", False), ("yes", False), ("one", False), ("?", False)],
+)
+def test_only_equality_or_a_plain_yes_covers_a_key(
+    acme: Plugin, trusted: str, covers: bool
+) -> None:
+    assert acme.key_covers(trusted, "key") is covers

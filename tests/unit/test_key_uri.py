@@ -1,0 +1,70 @@
+"""A key URI names one KEK, and nothing that is no name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ksm_storage.errors import SettingsError
+from ksm_storage.key_uri import MAX_KEY_ID, MAX_PROVIDER, KeyUri
+
+
+@pytest.mark.parametrize(
+    ("text", "provider", "key_id"),
+    [
+        ("key-file:///etc/app.key", "key-file", "/etc/app.key"),
+        ("aws-kms://arn:aws:kms:eu-west-1:1:key/k", "aws-kms", "arn:aws:kms:eu-west-1:1:key/k"),
+        (
+            "azure-kv://https://v.vault.azure.net/keys/k",
+            "azure-kv",
+            "https://v.vault.azure.net/keys/k",
+        ),
+        ("pkcs11://token=t;object=o", "pkcs11", "token=t;object=o"),
+        ("a://b", "a", "b"),
+    ],
+)
+def test_a_uri_is_read_and_written_alike(text: str, provider: str, key_id: str) -> None:
+    uri = KeyUri.parse(text)
+
+    assert uri == KeyUri(provider, key_id)
+    assert str(uri) == text
+
+
+@pytest.mark.parametrize("text", ["", "prod", "key-file:/etc/app.key", "/etc/app.key", ":/", "a:b"])
+def test_a_text_without_the_form_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        KeyUri.parse(text)
+
+    assert "provider://key-id" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "",
+        "AWS",
+        "aws_kms",
+        "aws--kms",
+        "-aws",
+        "aws-",
+        "1aws",
+        "aws kms",
+        "é",
+        "a" * (MAX_PROVIDER + 1),
+        "a\n",
+    ],
+)
+def test_a_name_that_is_no_providers_is_refused(provider: str) -> None:
+    with pytest.raises(SettingsError):
+        KeyUri(provider, "key")
+
+
+@pytest.mark.parametrize("key_id", ["", "a b", "a\n", "a\0", "ä", "\x7f", "k" * (MAX_KEY_ID + 1)])
+def test_a_key_id_that_is_not_visible_ascii_of_a_length_is_refused(key_id: str) -> None:
+    with pytest.raises(SettingsError):
+        KeyUri("acme", key_id)
+
+
+def test_the_longest_names_are_accepted() -> None:
+    uri = KeyUri("a" * MAX_PROVIDER, "k" * MAX_KEY_ID)
+
+    assert KeyUri.parse(str(uri)) == uri

@@ -1,0 +1,150 @@
+"""Conformance: a wrapped DEK names its KEK, and only this KEK unwraps it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+
+import pytest
+
+from ..discovery import Plugin
+from ..errors import DecryptionError
+from ..kek import MAX_ALGORITHM, MAX_WRAPPED_DEK
+from ..key_uri import KeyUri
+from ..plugin import DEK_BYTES, KeyWrapper, WrappedDek
+from .subject import AAD, Opener, Subject
+
+
+class IdentityTests(Subject):
+    """Hold key ids and algorithms to their form, and keys apart."""
+
+    def test_a_key_id_survives_as_a_key_uri(self, key_wrapper: KeyWrapper) -> None:
+        key_id = _wrapped(key_wrapper).key_id
+
+        assert KeyUri.parse(str(KeyUri(self.provider, key_id))).key_id == key_id
+
+    def test_the_key_id_and_the_algorithm_are_the_same_each_time(
+        self, key_wrapper: KeyWrapper, open_wrapper: Opener, key_id: str
+    ) -> None:
+        first, second = _wrapped(key_wrapper), _wrapped(open_wrapper(key_id))
+
+        assert first.key_id == second.key_id, "one KEK has one resolved key id"
+        assert first.algorithm == second.algorithm
+
+    def test_a_resolved_key_id_resolves_to_itself(
+        self, key_wrapper: KeyWrapper, open_wrapper: Opener
+    ) -> None:
+        resolved = _wrapped(key_wrapper).key_id
+
+        assert _wrapped(open_wrapper(resolved)).key_id == resolved
+
+    def test_an_alias_is_resolved(
+        self, key_wrapper: KeyWrapper, open_wrapper: Opener, alias: str | None
+    ) -> None:
+        if alias is None:
+            pytest.skip("no fixture 'alias' names KEK one in another way")
+
+        by_alias = _wrapped(open_wrapper(alias))
+
+        assert by_alias.key_id != alias, "wrapped.key_id is the key's own id, as the service gave"
+        assert by_alias.key_id == _wrapped(key_wrapper).key_id
+
+    def test_an_alias_unwraps_what_its_key_wrapped(
+        self, key_wrapper: KeyWrapper, open_wrapper: Opener, alias: str | None
+    ) -> None:
+        if alias is None:
+            pytest.skip("no fixture 'alias' names KEK one in another way")
+        dek = os.urandom(DEK_BYTES)
+        wrapped = key_wrapper.wrap(dek, aad=AAD)
+
+        # So an envelope opens whose caller pins the alias.
+        assert open_wrapper(alias).unwrap(wrapped, aad=AAD) == dek
+
+    def test_the_name_that_was_asked_for_covers_the_resolved_one(
+        self, plugin: Plugin, key_wrapper: KeyWrapper, key_id: str, alias: str | None
+    ) -> None:
+        resolved = _wrapped(key_wrapper).key_id
+
+        for name in (key_id, alias or key_id):
+            assert plugin.key_covers(name, resolved), (
+                f"the hook key_covers says that {name!r} may stand for {resolved!r}"
+            )
+
+    def test_a_key_does_not_cover_another(
+        self, plugin: Plugin, key_wrapper: KeyWrapper, other_key_wrapper: KeyWrapper
+    ) -> None:
+        one, other = _wrapped(key_wrapper).key_id, _wrapped(other_key_wrapper).key_id
+
+        assert one != other, "the two KEKs of the suite are two keys"
+        assert not plugin.key_covers(one, other)
+
+    def test_the_algorithm_has_a_name(self, key_wrapper: KeyWrapper) -> None:
+        algorithm = _wrapped(key_wrapper).algorithm
+
+        assert re.fullmatch(rf"[!-~]{{1,{MAX_ALGORITHM}}}", algorithm), (
+            f"visible ASCII, at most {MAX_ALGORITHM} characters"
+        )
+
+    def test_the_ciphertext_hides_the_dek(self, key_wrapper: KeyWrapper) -> None:
+        dek = os.urandom(DEK_BYTES)
+
+        ciphertext = key_wrapper.wrap(dek, aad=AAD).ciphertext
+
+        assert 0 < len(ciphertext) <= MAX_WRAPPED_DEK
+        for start in range(0, DEK_BYTES, 8):
+            assert dek[start : start + 8] not in ciphertext, "the DEK is encrypted"
+            assert dek[start : start + 8][::-1] not in ciphertext, "the DEK is encrypted"
+
+    def test_two_wraps_of_one_dek_differ(self, key_wrapper: KeyWrapper) -> None:
+        dek = os.urandom(DEK_BYTES)
+
+        first, second = (key_wrapper.wrap(dek, aad=AAD).ciphertext for _ in range(2))
+
+        assert (first == second) is self.deterministic, (
+            "a nonce is never used twice"
+            if not self.deterministic
+            else "the algorithm was declared to have no nonce"
+        )
+
+    def test_deks_are_encrypted_under_different_key_streams(self, key_wrapper: KeyWrapper) -> None:
+        zero, ones = bytes(DEK_BYTES), b"\xff" * DEK_BYTES
+        ciphertexts = [key_wrapper.wrap(dek, aad=AAD).ciphertext for dek in (zero, ones)]
+
+        # Under a fixed nonce a counter mode gives complements of each other.
+        distance = bytes(a ^ b for a, b in zip(*ciphertexts, strict=False))
+
+        assert ones not in distance, "a nonce is never used twice"
+
+    def test_another_kek_is_a_decryption_error(
+        self, key_wrapper: KeyWrapper, other_key_wrapper: KeyWrapper
+    ) -> None:
+        with pytest.raises(DecryptionError):
+            key_wrapper.unwrap(_wrapped(other_key_wrapper), aad=AAD)
+
+    def test_a_dek_of_another_kek_under_this_ones_name_is_a_decryption_error(
+        self, key_wrapper: KeyWrapper, other_key_wrapper: KeyWrapper
+    ) -> None:
+        own, foreign = _wrapped(key_wrapper), _wrapped(other_key_wrapper)
+
+        # The caller may use both keys, so only a call that names the key is refused.
+        with pytest.raises(DecryptionError):
+            key_wrapper.unwrap(replace(foreign, key_id=own.key_id), aad=AAD)
+
+    def test_a_dek_under_another_keks_name_is_a_decryption_error(
+        self, key_wrapper: KeyWrapper, other_key_wrapper: KeyWrapper
+    ) -> None:
+        own, foreign = _wrapped(key_wrapper), _wrapped(other_key_wrapper)
+
+        with pytest.raises(DecryptionError):
+            key_wrapper.unwrap(replace(own, key_id=foreign.key_id), aad=AAD)
+
+    def test_another_algorithms_name_is_a_decryption_error(self, key_wrapper: KeyWrapper) -> None:
+        wrapped = _wrapped(key_wrapper)
+
+        with pytest.raises(DecryptionError):
+            key_wrapper.unwrap(replace(wrapped, algorithm="no-such-algorithm"), aad=AAD)
+
+
+def _wrapped(key_wrapper: KeyWrapper) -> WrappedDek:
+    return key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)

@@ -1,0 +1,95 @@
+"""Conformance: options are declared, and the hooks load and answer without the service's SDK."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from ..discovery import Plugin
+from ..errors import SettingsError
+from ..key_uri import KeyUri
+from ..setting_sources import gather_settings
+from .subject import Subject
+
+NOBODYS_NAMES = ("", "prod", "/etc/app.key", "C:\\app.key", "client-config.json", "no://such/key")
+
+_LOADED_MODULES = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from ksm_storage.discovery import find_plugin
+plugin = find_plugin(sys.argv[2])
+plugin.options()
+for text in json.loads(sys.argv[3]):
+    plugin.recognise_key(text)
+    plugin.key_covers(text, "another")
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+class PluginTests(Subject):
+    """Read what the hooks say about the plugin."""
+
+    def test_every_option_says_what_it_does(self, plugin: Plugin) -> None:
+        for option in plugin.options():
+            assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", option.name), option
+            assert re.fullmatch(r"[A-Z].*\.", option.help), f"{option.name}: a sentence of help"
+
+    def test_every_default_is_one_of_the_values_that_the_option_allows(
+        self, plugin: Plugin
+    ) -> None:
+        for option in plugin.options():
+            if option.default is not None:
+                assert isinstance(option.default, option.kind), option
+                assert not option.secret, f"{option.name}: a secret has no default"
+                assert not option.choices or option.default in option.choices, option
+
+    def test_an_unknown_setting_is_refused(self, plugin: Plugin, key_id: str) -> None:
+        uri = KeyUri(plugin.provider, key_id)
+
+        with pytest.raises(SettingsError, match="no_such_option"):
+            gather_settings(uri, plugin.options(), {plugin.provider: {"no_such_option": "1"}})
+
+    def test_a_key_id_is_one_that_a_uri_can_hold(self, key_id: str, other_key_id: str) -> None:
+        for each in (key_id, other_key_id):
+            assert KeyUri(self.provider, each).key_id == each
+
+    @pytest.mark.parametrize("text", NOBODYS_NAMES)
+    def test_a_name_that_is_not_the_providers_is_not_recognised(
+        self, plugin: Plugin, text: str
+    ) -> None:
+        assert plugin.recognise_key(text) is None
+
+    def test_the_providers_own_names_are_recognised(self, plugin: Plugin) -> None:
+        if not self.native_names:
+            pytest.skip("no 'native_names' list the provider's own way to name a key")
+
+        for text, key_id in self.native_names.items():
+            assert plugin.recognise_key(text) == KeyUri(self.provider, key_id)
+
+    def test_the_hooks_do_not_import_the_sdk(self) -> None:
+        if not self.sdk_modules:
+            pytest.skip("no 'sdk_modules' say what the service's SDK is made of")
+        texts = [*NOBODYS_NAMES, *self.native_names]
+
+        # Another process: this one may have imported the SDK for other tests.
+        ran = subprocess.run(  # noqa: S603  # our own interpreter, our own text
+            [
+                *(sys.executable, "-c", _LOADED_MODULES),
+                *(json.dumps(sys.path), self.provider, json.dumps(texts)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+        assert ran.returncode == 0, ran.stderr
+        loaded = [
+            name
+            for name in json.loads(ran.stdout)
+            if any(name == sdk or name.startswith(f"{sdk}.") for sdk in self.sdk_modules)
+        ]
+        assert not loaded, "import the SDK when a key is opened, not with the hooks"

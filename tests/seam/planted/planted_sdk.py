@@ -1,0 +1,1 @@
+"""Stands for a service's SDK that is slow to import."""

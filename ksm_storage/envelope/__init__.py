@@ -1,0 +1,1 @@
+"""The envelope: its model, its bytes, its cryptography; no files."""

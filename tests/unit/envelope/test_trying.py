@@ -1,0 +1,122 @@
+"""Recipients against the clock: who is asked when, whose answer counts, who is reported."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ksm_storage.envelope.trying import Pace, try_in_time
+from ksm_storage.errors import DecryptionError, KsmStorageError, UnavailableError
+from ksm_storage.key_uri import KeyUri
+
+KEYS = [KeyUri("cloud", name) for name in ("a", "b", "c")]
+
+
+class Services:
+    """Answer, refuse or be silent for each key, and note who is asked."""
+
+    def __init__(self, *answers: str | KsmStorageError | None) -> None:
+        self._answers = answers
+        self.asked: list[int] = []
+        self.go_on = threading.Event()
+
+    def attempt(self, place: int) -> str:
+        self.asked.append(place)
+        answer = self._answers[place]
+        if answer is None:
+            self.go_on.wait(30)
+            return "late"
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+
+@pytest.fixture
+def waiting() -> Iterator[list[Services]]:
+    """Let what still waits go on when the test is over."""
+    made: list[Services] = []
+    yield made
+    for services in made:
+        services.go_on.set()
+
+
+def tried(
+    waiting: list[Services], services: Services, timeout: float | None, hedge: float | None = None
+) -> tuple[str | None, list[KsmStorageError]]:
+    waiting.append(services)
+    return try_in_time(KEYS, services.attempt, Pace(timeout, hedge))
+
+
+def test_one_that_refuses_leaves_its_time_to_the_others(waiting: list[Services]) -> None:
+    refusal = DecryptionError("no")
+    services = Services(refusal, None, "c")
+
+    result, causes = tried(waiting, services, 0.4)
+
+    assert result == "c"
+    assert causes[0] is refusal
+    # All that was left of 0.4 seconds, by two.
+    assert causes[1].message == "the key service did not answer within 0.2 seconds"
+
+
+def test_all_are_asked_though_each_is_silent(waiting: list[Services]) -> None:
+    services = Services(None, None, None)
+
+    result, causes = tried(waiting, services, 0.3)
+
+    assert result is None
+    assert services.asked == [0, 1, 2]
+    assert [cause.key for cause in causes] == ["cloud://a", "cloud://b", "cloud://c"]
+    assert {type(cause) for cause in causes} == {UnavailableError}
+
+
+def test_a_late_answer_of_one_that_was_given_up_does_not_count(waiting: list[Services]) -> None:
+    first_ended = threading.Event()
+
+    def attempt(place: int) -> str:
+        if place == 0:
+            second_asked.wait(30)
+            first_ended.set()
+            return "late"
+        second_asked.set()
+        first_ended.wait(30)
+        return "b" if place == 1 else "c"
+
+    second_asked = threading.Event()
+    result, causes = try_in_time(KEYS, attempt, Pace(0.6, None))
+
+    assert result in ("b", "c")
+    assert causes[0].key == "cloud://a"
+
+
+def test_with_a_hedge_the_first_may_still_win(waiting: list[Services]) -> None:
+    services = Services(None, None, None)
+    waiting.append(services)
+
+    def attempt(place: int) -> str:
+        if place == 1:
+            services.go_on.set()
+            threading.Event().wait(5)
+        return services.attempt(place)
+
+    result, causes = try_in_time(KEYS, attempt, Pace(None, 0.05))
+
+    assert (result, causes) == ("late", [])
+
+
+def test_a_hedge_longer_than_the_time_leaves_none_unasked(waiting: list[Services]) -> None:
+    services = Services(None, None, "c")
+
+    result, _ = tried(waiting, services, 0.6, hedge=100)
+
+    assert result == "c"
+
+
+def test_what_is_no_error_of_ours_is_not_hidden() -> None:
+    def attempt(place: int) -> str:
+        raise RuntimeError("a mistake")
+
+    with pytest.raises(RuntimeError, match="a mistake"):
+        try_in_time(KEYS, attempt, Pace(5, None))

@@ -1,0 +1,1 @@
+"""The client configuration that is stored, and its plain forms."""

@@ -1,0 +1,213 @@
+"""A configuration survives each of its forms, and reads from the files of the official tools."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ksm_storage.config.document import Document, read_payload, write_payload
+from ksm_storage.config.fields import FIELDS, from_ini_name, to_ini_name
+from ksm_storage.config.ini_form import format_ini, parse_ini
+from ksm_storage.config.json_form import InvalidConfigError, format_base64, format_json
+from ksm_storage.config.recognise import Form, is_plain, recognise
+from ksm_storage.errors import KsmStorageError, SettingsError
+
+bounded = settings(max_examples=300, deadline=None, derandomize=True)
+
+_text = st.text(st.characters(codec="utf-8"), max_size=30)
+_fields = st.sampled_from(FIELDS) | _text
+configs = st.dictionaries(_fields, _text, max_size=8)
+keeper_configs = st.builds(
+    lambda config, name, value: {**config, name: value}, configs, st.sampled_from(FIELDS), _text
+)
+_plain_value = st.text("abcXYZ0189+/=-_.:;#%[]${} ", min_size=0, max_size=40).map(str.strip)
+_plain_name = st.sampled_from(FIELDS) | st.from_regex(
+    r"[A-Za-z][A-Za-z0-9_.]{0,12}", fullmatch=True
+)
+ini_configs = st.dictionaries(_plain_name, _plain_value, min_size=1, max_size=6)
+_profile_names = st.from_regex(r"[A-Za-z][A-Za-z0-9 ._-]{0,12}[A-Za-z]", fullmatch=True)
+documents = st.builds(
+    Document,
+    st.dictionaries(_profile_names, configs, min_size=0, max_size=4),
+    st.dictionaries(_text, _text, max_size=2),
+)
+
+
+@bounded
+@given(keeper_configs)
+def test_json_says_the_configuration_again(config: dict[str, str]) -> None:
+    plain = recognise(format_json(config), name="it")
+
+    assert (plain.form, plain.document) == (Form.JSON, Document.single(config))
+
+
+@bounded
+@given(keeper_configs)
+def test_base64_says_the_configuration_again(config: dict[str, str]) -> None:
+    plain = recognise(format_base64(config), name="it")
+
+    assert (plain.form, plain.document) == (Form.BASE64, Document.single(config))
+
+
+@bounded
+@given(st.dictionaries(_profile_names, ini_configs, min_size=1, max_size=3), _profile_names)
+def test_ini_says_all_profiles_again(profiles: dict[str, dict[str, str]], active: str) -> None:
+    document = Document(profiles, {"active_profile": active})
+
+    assert parse_ini(format_ini(document)) == document
+
+
+@bounded
+@given(configs)
+def test_ini_says_any_configuration_again_or_refuses_it(config: dict[str, str]) -> None:
+    document = Document({"default": config})
+    try:
+        text = format_ini(document)
+    except SettingsError:
+        return
+
+    assert parse_ini(text) == document
+
+
+@bounded
+@given(configs.map(Document.single) | documents)
+def test_a_payload_says_the_document_again(document: Document) -> None:
+    assert read_payload(write_payload(document)) == document
+
+
+@bounded
+@given(st.binary(max_size=80) | _text.map(str.encode))
+def test_any_bytes_are_recognised_or_refused_with_our_error(raw: bytes) -> None:
+    for parse in (lambda: recognise(raw, name="it"), lambda: read_payload(raw)):
+        try:
+            parse()
+        except (KsmStorageError, InvalidConfigError):
+            continue
+
+
+@bounded
+@given(
+    st.lists(
+        st.sampled_from(
+            ["[", "]", "[a]", "\n", "\r\n", "=", ":", " ", "\t", "a", "#", ";", "%", "clientId"]
+        ),
+        max_size=25,
+    )
+)
+def test_anything_like_ini_is_parsed_or_refused_with_our_error(pieces: list[str]) -> None:
+    try:
+        document = parse_ini("".join(pieces).encode())
+    except InvalidConfigError:
+        return
+
+    assert "" not in document.profiles
+
+
+def test_a_plain_configuration_becomes_one_active_profile_of_an_ini() -> None:
+    text = format_ini(Document.single({"clientId": "abc==", "hostname": "keepersecurity.com"}))
+
+    assert text.decode() == (
+        "[_config]\nactive_profile = _default\n\n"
+        "[_default]\nclientid = abc==\nhostname = keepersecurity.com\n\n"
+    )
+
+
+def test_ini_names_are_the_sdks_in_lower_case_both_ways() -> None:
+    for field in FIELDS:
+        assert from_ini_name(to_ini_name(field)) == field
+        assert to_ini_name(field) == field.lower()
+        assert from_ini_name(field.upper()) == field
+    assert from_ini_name("unknownField") == to_ini_name("unknownField") == "unknownField"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hostname": "a\n"},
+        {"hostname": "a\rb"},
+        {"hostname": "a\n# b"},
+        {"hostname": " a"},
+        {"hostname": "a "},
+        {"": "a"},
+        {"a=b": "c"},
+        {"#a": "b"},
+        {"[a]": "b"},
+        {" a": "b"},
+        {"clientId": "a", "clientid": "b"},
+        {"hostname": "\ud800"},
+    ],
+    ids=repr,
+)
+def test_ini_refuses_what_it_cannot_say(config: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"cannot be written as keeper\.ini without loss"):
+        format_ini(Document.single(config))
+
+
+@pytest.mark.parametrize("profile", ["_config", "a\nb", "a\rb"])
+def test_ini_refuses_a_profile_name_that_it_cannot_say(profile: str) -> None:
+    document = Document({profile: {"hostname": "a"}}, {"active_profile": "x"})
+
+    with pytest.raises(SettingsError, match="without loss"):
+        format_ini(document)
+
+
+CONFIG = {"clientId": "Q2xpZW50", "hostname": "keepersecurity.com", "appKey": "a/b+c=="}
+JSON = json.dumps(CONFIG).encode()
+URL_SAFE = base64.urlsafe_b64encode(b'{"hostname": "???>>>", "clientId": "~~~"}')
+INI = b"[_config]\nactive_profile = work\n\n[work]\nclientid = a\nserverpublickeyid = 10\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "form"),
+    [
+        (JSON, Form.JSON),
+        (b"\xef\xbb\xbf" + JSON, Form.JSON),
+        (b"\r\n\t " + JSON + b"\r\n", Form.JSON),
+        (b"{}", Form.JSON),
+        (base64.b64encode(JSON), Form.BASE64),
+        (base64.b64encode(JSON) + b"\n", Form.BASE64),
+        (base64.encodebytes(JSON * 1), Form.BASE64),
+        (base64.b64encode(JSON).rstrip(b"="), Form.BASE64),
+        (b"\xef\xbb\xbf" + base64.b64encode(JSON), Form.BASE64),
+        (base64.b64encode(b"\xef\xbb\xbf" + JSON), Form.BASE64),
+        (URL_SAFE, Form.BASE64),
+        (URL_SAFE[:20] + b"\r\n" + URL_SAFE[20:] + b"\r\n", Form.BASE64),
+        (INI, Form.INI),
+        (b"\xef\xbb\xbf" + INI, Form.INI),
+        (INI.replace(b"\n", b"\r\n"), Form.INI),
+        (b"; mine\n" + INI, Form.INI),
+        (b"# mine\n" + INI, Form.INI),
+    ],
+)
+def test_a_form_is_recognised_by_its_content(raw: bytes, form: Form) -> None:
+    assert recognise(raw, name="it").form is form
+    assert is_plain(raw)
+
+
+def test_an_ini_gives_the_sdks_names_and_the_active_profile() -> None:
+    document = recognise(INI, name="it").document
+
+    assert document.profiles == {"work": {"clientId": "a", "serverPublicKeyId": "10"}}
+    assert document.chosen(None) == "work"
+
+
+def test_a_percent_sign_in_an_ini_means_itself() -> None:
+    raw = b"[work]\nclientid = 100%(hostname)s%%\nhostname = a\n"
+
+    assert parse_ini(raw).profiles["work"]["clientId"] == "100%(hostname)s%%"
+
+
+def test_no_section_of_an_ini_lends_its_values_to_another() -> None:
+    raw = b"[DEFAULT]\nclientid = a\n[work]\nhostname = b\n"
+
+    assert parse_ini(raw).profiles == {"DEFAULT": {"clientId": "a"}, "work": {"hostname": "b"}}
+
+
+def test_an_unknown_field_of_an_ini_keeps_its_letters() -> None:
+    document = Document({"a": {"someField": "1", "clientId": "2"}})
+
+    assert parse_ini(format_ini(document)) == document

@@ -1,0 +1,1 @@
+"""Readers of the formats of Keeper's own packages."""

@@ -1,0 +1,119 @@
+"""The provider ``recovery``: a KEK whose secret lies on paper or in a safe, not on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cryptography.exceptions import InvalidTag
+
+from ..plugin import (
+    DEK_BYTES,
+    Aad,
+    DecryptionError,
+    KeyNotFoundError,
+    KeyStateError,
+    KeyWrapper,
+    Option,
+    Settings,
+    SettingsError,
+    WrappedDek,
+    hookimpl,
+)
+from .hpke import ALGORITHM, PUBLIC_KEY_BYTES, TAG_BYTES, open_with, seal_to
+from .recovery_key import SCHEME, RecoveryKey, private_key
+
+_INFO = b"ksm-storage recovery wrap v1"
+_CIPHERTEXT_BYTES = PUBLIC_KEY_BYTES + DEK_BYTES + TAG_BYTES
+
+
+@hookimpl
+def key_wrapper_options() -> Sequence[Option]:
+    """Declare the two forms in which the secret is given; wrapping needs neither."""
+    return [
+        Option("words", "The 24 recovery words; needed to unwrap only.", secret=True),
+        Option("file", "The path of a recovery file, in place of the words."),
+        Option("passphrase", "The passphrase of the recovery file.", secret=True),
+    ]
+
+
+@hookimpl
+def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
+    """Open the key wrapper of one recovery key; the secret is asked for when it unwraps."""
+    return RecoveryKek(RecoveryKey.parse(key_id), lambda: given_secret(settings))
+
+
+class RecoveryKek:
+    """Wrap to the public part of a recovery key; unwrap where its secret is given."""
+
+    binds_aad = True
+
+    def __init__(self, key: RecoveryKey, secret: Callable[[], bytes]) -> None:
+        self._key = key
+        self._secret = secret
+
+    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+        """Encrypt the DEK; the secret is not needed, nor asked for."""
+        try:
+            sealed = seal_to(self._key.public_key, dek, info=_INFO, aad=bytes(aad))
+        except ValueError as exc:
+            raise KeyStateError(
+                "the recovery key is no usable public key",
+                hint="make another one with: ksm-storage recovery create NAME",
+            ) from exc
+        return WrappedDek(self._key.key_id, ALGORITHM, sealed)
+
+    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+        """Decrypt the DEK.
+
+        Raises:
+            KeyNotFoundError: The secret is not given, as it should be on most days.
+            DecryptionError: Another secret, another AAD, or altered ciphertext.
+        """
+        if wrapped.algorithm != ALGORITHM:
+            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+        if wrapped.key_id != self._key.key_id:
+            raise DecryptionError("the DEK was wrapped by another key")
+        if len(wrapped.ciphertext) != _CIPHERTEXT_BYTES:
+            raise DecryptionError("the wrapped DEK has another length than this key gives")
+        secret = self._secret()
+        if RecoveryKey.of(self._key.name, secret) != self._key:
+            raise DecryptionError(
+                f"the recovery secret is not the one of {self._key.name!r}",
+                hint="look for the sheet or file of the key that 'ksm-storage inspect' shows",
+            )
+        private = private_key(self._key.name, secret)
+        try:
+            return open_with(private, wrapped.ciphertext, info=_INFO, aad=bytes(aad))
+        except (InvalidTag, ValueError) as exc:
+            raise DecryptionError(
+                "the wrapped DEK does not decrypt: another context or altered data"
+            ) from exc
+
+    def close(self) -> None:
+        """Do nothing: no secret is kept between calls."""
+
+
+def given_secret(settings: Settings) -> bytes:
+    """Return the recovery secret from the settings.
+
+    Raises:
+        KeyNotFoundError: Neither words nor a file are given.
+        SettingsError, DecryptionError: They are not usable.
+    """
+    words, path = settings.text("words"), settings.text("file")
+    if words is not None and path is not None:
+        raise SettingsError(f"the settings 'words' and 'file' of {SCHEME} exclude each other")
+    # Loaded with a secret only: each file that has a recovery key is opened without one.
+    if words is not None:
+        from .recovery_words import secret_of
+
+        return secret_of(words)
+    if path is not None:
+        from .recovery_file import open_recovery_file, read_recovery_file
+
+        passphrase = settings.required_text("passphrase")
+        return open_recovery_file(read_recovery_file(path), passphrase)
+    raise KeyNotFoundError(
+        "the secret of the recovery key is not given here",
+        hint="with its words or its file at hand: ksm-storage recovery use PATH --key URI",
+    )

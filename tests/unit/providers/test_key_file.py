@@ -1,0 +1,400 @@
+"""A KEK in a file: which files are taken, which are refused, and how they are named."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path, PureWindowsPath
+
+import pytest
+
+from ksm_storage.aad import Aad
+from ksm_storage.errors import (
+    AuthenticationError,
+    DecryptionError,
+    KeyNotFoundError,
+    KeyStateError,
+    KsmStorageError,
+    PermissionDeniedError,
+    SettingsError,
+    StorageError,
+)
+from ksm_storage.key_uri import KeyUri
+from ksm_storage.key_wrapper import KeyWrapper
+from ksm_storage.providers import key_file
+from ksm_storage.providers.key_file import read_key_file
+from ksm_storage.providers.key_file_name import key_uri_of, path_of
+from ksm_storage.providers.key_file_writer import write_key_file
+from ksm_storage.setting_sources import gather_settings
+
+AAD = Aad({"purpose": "test"})
+DEK = bytes(range(32))
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="Windows has no modes, owners or FIFOs")
+root_only = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root can give a file away"
+)
+no_root = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() == 0, reason="root may read every file"
+)
+
+
+@pytest.fixture
+def key_path(tmp_path: Path) -> Path:
+    return written(tmp_path / "app.key")
+
+
+def written(path: Path, content: bytes = b"\x07" * 32, mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def opened(path: Path, /, **settings: object) -> KeyWrapper:
+    uri = KeyUri.parse(key_uri_of(path))
+    gathered = gather_settings(uri, key_file.key_wrapper_options(), {"key-file": settings})
+    return key_file.open_key_wrapper(uri.key_id, gathered)
+
+
+def test_what_is_wrapped_is_unwrapped_by_another_wrapper(key_path: Path) -> None:
+    assert opened(key_path).unwrap(opened(key_path).wrap(DEK, aad=AAD), aad=AAD) == DEK
+
+
+@pytest.mark.parametrize("name", ["my key.key", "schlüssel-鍵.key", "100%.key", "a#b?c.key", "%41"])
+def test_any_name_of_a_file_is_a_key_uri_and_back(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / name)
+
+    assert path_of(KeyUri.parse(key_uri_of(path)).key_id) == str(path)
+    assert opened(path).unwrap(opened(path).wrap(DEK, aad=AAD), aad=AAD) == DEK
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        (PureWindowsPath(r"C:\keys\app.key"), "key-file:///C:/keys/app.key"),
+        (PureWindowsPath(r"C:\my keys\é.key"), "key-file:///C:/my%20keys/%C3%A9.key"),
+        (PureWindowsPath(r"\\server\share\app.key"), "key-file:////server/share/app.key"),
+    ],
+)
+def test_a_windows_path_has_a_uri(path: PureWindowsPath, uri: str) -> None:
+    assert key_uri_of(path) == uri
+    assert PureWindowsPath(path_of(KeyUri.parse(uri).key_id)) == path
+
+
+def test_a_folder_of_one_letter_is_no_drive() -> None:
+    assert path_of("/c/app.key") == "/c/app.key"
+
+
+@pytest.mark.parametrize("path", ["app.key", "./app.key", "keys/app.key"])
+def test_a_relative_path_is_refused_and_the_absolute_one_told(path: str) -> None:
+    settings = gather_settings(KeyUri("key-file", path), key_file.key_wrapper_options())
+
+    with pytest.raises(SettingsError, match="not an absolute path") as failure:
+        key_file.open_key_wrapper(path, settings)
+
+    assert key_uri_of(os.path.abspath(path)) in str(failure.value.hint)
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    ["//server/share/app.key", "/%5Cserver/app.key", "%5C%5Cserver%5Capp.key", "//%3F/C:/app.key"],
+)
+def test_an_envelope_cannot_name_a_network_share(key_id: str) -> None:
+    settings = gather_settings(KeyUri("key-file", key_id), key_file.key_wrapper_options())
+
+    with pytest.raises(SettingsError, match="network share") as failure:
+        key_file.open_key_wrapper(key_id, settings)
+
+    assert "setting 'path'" in str(failure.value.hint)
+
+
+def test_a_name_with_a_nul_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no file can have"):
+        opened(Path(f"{tmp_path}/a\0b"))
+
+
+@posix_only
+def test_a_name_that_is_no_text_is_a_key_uri_and_back(tmp_path: Path) -> None:
+    path = written(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.key")))
+
+    assert key_uri_of(path).endswith("/%FF.key")
+    assert opened(path).unwrap(opened(path).wrap(DEK, aad=AAD), aad=AAD) == DEK
+
+
+def test_opening_reads_nothing(tmp_path: Path) -> None:
+    assert opened(tmp_path / "gone.key").binds_aad
+
+
+@pytest.mark.parametrize("place", ["gone.key", "no-folder/app.key", "file/app.key"])
+def test_a_missing_file_is_a_missing_key(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(KeyNotFoundError) as failure:
+        opened(tmp_path / place).wrap(DEK, aad=AAD)
+
+    assert failure.value.hint
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 33, 64, 100_000])
+def test_a_file_of_another_size_is_refused(tmp_path: Path, size: int) -> None:
+    with pytest.raises(KeyStateError, match="exactly 32 bytes"):
+        read_key_file(str(written(tmp_path / "app.key", bytes(size))))
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o660, 0o644, 0o666])
+def test_a_file_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(PermissionDeniedError, match="read by others") as failure:
+        read_key_file(str(written(tmp_path / "my app.key", mode=mode)))
+
+    assert f"chmod 600 '{tmp_path}/my app.key'" in str(failure.value.hint)
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_a_file_of_its_owner_alone_is_taken(tmp_path: Path, mode: int) -> None:
+    assert len(read_key_file(str(written(tmp_path / "app.key", mode=mode)))) == 32
+
+
+@root_only
+def test_a_file_of_another_user_is_refused(key_path: Path) -> None:
+    os.chown(key_path, 12345, -1)
+
+    with pytest.raises(AuthenticationError, match="another user"):
+        read_key_file(str(key_path))
+
+
+@root_only
+def test_a_file_of_root_is_taken_by_a_user_who_can_read_it(key_path: Path) -> None:
+    # Root owns it and this process is root: the user is another by its effective id alone.
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        descriptor = os.open(key_path, os.O_RDONLY)
+        os.seteuid(12345)
+        try:
+            key_file._refuse_unsafe(str(key_path), os.fstat(descriptor))
+            os.write(write, b"taken")
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+
+    assert os.read(read, 10) == b"taken"
+    os.close(read)
+
+
+@no_root
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PermissionDeniedError, match="cannot read"):
+        read_key_file(str(written(tmp_path / "app.key", mode=0o000)))
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir(mode=0o700)
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def make_fifo_with_writer(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+    # Reading it would give 32 bytes: only the kind of the file is wrong.
+    os.write(os.open(path, os.O_RDWR), b"\x07" * 32)
+
+
+def make_link_to_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "make", [make_folder, make_fifo, make_fifo_with_writer, make_link_to_device]
+)
+def test_what_is_no_regular_file_is_refused_without_hanging(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "app.key")
+
+    with pytest.raises(KeyStateError, match="not a regular file"):
+        read_key_file(str(tmp_path / "app.key"))
+
+
+@posix_only
+def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("app.key")
+
+        with pytest.raises(PermissionDeniedError, match="cannot read"):
+            read_key_file(str(tmp_path / "app.key"))
+
+
+@posix_only
+def test_a_link_to_a_safe_file_is_followed(tmp_path: Path, key_path: Path) -> None:
+    (tmp_path / "link.key").symlink_to(key_path)
+
+    assert read_key_file(str(tmp_path / "link.key")) == key_path.read_bytes()
+
+
+@posix_only
+def test_a_link_to_an_unsafe_file_is_refused(tmp_path: Path, key_path: Path) -> None:
+    key_path.chmod(0o644)
+    (tmp_path / "link.key").symlink_to(key_path)
+
+    with pytest.raises(PermissionDeniedError):
+        read_key_file(str(tmp_path / "link.key"))
+
+
+@posix_only
+def test_a_dangling_link_is_a_missing_key(tmp_path: Path) -> None:
+    (tmp_path / "link.key").symlink_to(tmp_path / "gone.key")
+
+    with pytest.raises(KeyNotFoundError):
+        read_key_file(str(tmp_path / "link.key"))
+
+
+def test_another_key_file_is_a_decryption_error(tmp_path: Path, key_path: Path) -> None:
+    wrapped = opened(key_path).wrap(DEK, aad=AAD)
+    written(key_path, b"\x08" * 32)
+
+    with pytest.raises(DecryptionError):
+        opened(key_path).unwrap(wrapped, aad=AAD)
+
+
+def test_a_moved_file_is_found_through_the_setting(tmp_path: Path, key_path: Path) -> None:
+    wrapped = opened(key_path).wrap(DEK, aad=AAD)
+    moved = key_path.rename(tmp_path / "moved.key")
+
+    with pytest.raises(KeyNotFoundError):
+        opened(key_path).unwrap(wrapped, aad=AAD)
+    assert opened(key_path, path=str(moved)).unwrap(wrapped, aad=AAD) == DEK
+
+
+def test_a_relative_path_in_the_setting_is_refused(key_path: Path) -> None:
+    with pytest.raises(SettingsError, match="not an absolute path"):
+        opened(key_path, path="moved.key")
+
+
+def test_nothing_of_the_key_is_in_an_error(tmp_path: Path) -> None:
+    path = written(tmp_path / "app.key", b"SECRETSECRETSECRETSECRETSECRETSEC")
+
+    with pytest.raises(KsmStorageError) as failure:
+        read_key_file(str(path))
+
+    assert "SECRET" not in repr(failure.value.as_dict())
+
+
+def test_a_new_key_file_holds_32_random_bytes_and_is_taken(tmp_path: Path) -> None:
+    first, second = (Path(write_key_file(tmp_path / name)) for name in ("one.key", "two.key"))
+
+    assert read_key_file(str(first)) == first.read_bytes()
+    assert first.read_bytes() != second.read_bytes()
+
+
+@posix_only
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_new_key_file_is_its_owners_alone_from_the_first_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    modes: list[int] = []
+    random = os.urandom
+
+    def observing(size: int) -> bytes:
+        modes.append(stat.S_IMODE((tmp_path / "app.key").stat().st_mode))
+        return random(size)
+
+    monkeypatch.setattr("ksm_storage.providers.key_file_writer.os.urandom", observing)
+    before = os.umask(umask)
+    try:
+        write_key_file(tmp_path / "app.key")
+    finally:
+        os.umask(before)
+
+    assert modes == [0o600]
+
+
+def test_a_relative_path_is_returned_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert write_key_file("app.key") == str(tmp_path / "app.key")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x07" * 32])
+def test_an_existing_file_is_never_overwritten(tmp_path: Path, content: bytes) -> None:
+    path = written(tmp_path / "app.key", content)
+
+    with pytest.raises(StorageError, match="not overwritten") as failure:
+        write_key_file(path)
+
+    assert failure.value.hint
+    assert path.read_bytes() == content
+
+
+@posix_only
+def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "app.key").symlink_to(tmp_path / "elsewhere.key")
+
+    with pytest.raises(StorageError, match="not overwritten"):
+        write_key_file(tmp_path / "app.key")
+
+    assert not (tmp_path / "elsewhere.key").exists()
+
+
+def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot write") as failure:
+        write_key_file(tmp_path / "gone" / "app.key")
+
+    assert failure.value.hint
+
+
+@posix_only
+def test_file_and_folder_are_synced_in_this_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[bool, int]] = []
+    real = os.fsync
+
+    def observing(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.append(
+            (stat.S_ISDIR(status.st_mode), 0 if stat.S_ISDIR(status.st_mode) else status.st_size)
+        )
+        real(descriptor)
+
+    monkeypatch.setattr("ksm_storage.providers.key_file_writer.os.fsync", observing)
+    write_key_file(tmp_path / "app.key")
+
+    assert synced == [(False, 32), (True, 0)]
+
+
+def test_a_key_file_that_was_not_written_whole_is_removed(tmp_path: Path) -> None:
+    full = subprocess.run(
+        [sys.executable, "-c", _WRITE_ON_A_FULL_DISK, str(tmp_path / "app.key")],
+        capture_output=True,
+        text=True,
+    )
+
+    assert full.stdout == "StorageError\n", full.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+_WRITE_ON_A_FULL_DISK = """
+import resource, signal, sys
+from ksm_storage.errors import StorageError
+from ksm_storage.providers.key_file_writer import write_key_file
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+try:
+    write_key_file(sys.argv[1])
+except StorageError as exc:
+    print(type(exc).__name__)
+"""

@@ -1,0 +1,260 @@
+"""The recovery key: wrapped to without its secret, unwrapped with it, and no slip unnoticed."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.errors import (
+    DecryptionError,
+    KeyNotFoundError,
+    KeyStateError,
+    KsmStorageError,
+    SettingsError,
+)
+from ksm_storage.kek import Kek
+from ksm_storage.key_uri import KeyUri
+from ksm_storage.plugin import Aad
+from ksm_storage.providers import recovery_file
+from ksm_storage.providers.recovery_file import format_recovery_file, open_recovery_file
+from ksm_storage.providers.recovery_key import RecoveryKey
+from ksm_storage.providers.recovery_words import secret_of, sheet, words_of
+
+SECRET = bytes(range(32))
+AAD = Aad({"purpose": "test"})
+DEK = b"d" * 32
+KEY = RecoveryKey.of("office", SECRET)
+URI = KeyUri("recovery", KEY.key_id)
+PASSPHRASE = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery_file, "_SCRYPT_N", 2)
+
+
+def test_the_key_of_a_secret_stays_the_same() -> None:
+    # A release that derived another one would lose every file under the old one.
+    assert KEY.key_id == "office/y4vaqtbtaocyi53hlubalrocwp3kn74pw6yhlkfl66b6bcjwnnqbleah"
+    assert words_of(SECRET)[:3] == ["abandon", "amount", "liar"]
+
+
+def test_wrapping_needs_no_secret_and_unwrapping_does() -> None:
+    with Kek.open(URI) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+
+        with pytest.raises(KeyNotFoundError, match="not given here") as caught:
+            kek.unwrap(wrapped, aad=AAD)
+
+    assert "recovery use" in (caught.value.hint or "")
+    with Kek.open(URI, {"recovery": {"words": lambda: sheet(words_of(SECRET))}}) as kek:
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+
+
+def test_a_recovery_file_unwraps_too(tmp_path: Path) -> None:
+    path = tmp_path / "office.recovery"
+    path.write_bytes(format_recovery_file(KEY, SECRET, PASSPHRASE))
+    given = {"recovery": {"file": str(path), "passphrase": PASSPHRASE}}
+
+    with Kek.open(URI, given) as kek:
+        assert kek.unwrap(kek.wrap(DEK, aad=AAD), aad=AAD) == DEK
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "match"),
+    [
+        ({"words": " ".join(words_of(bytes(32)))}, DecryptionError, "is not the one of 'office'"),
+        ({"words": "abandon " * 23}, SettingsError, "are 23, not 24"),
+        ({"words": "a", "file": "b"}, SettingsError, "exclude each other"),
+        ({"file": "/no/such/file", "passphrase": "p"}, SettingsError, "cannot read"),
+        ({"file": "/no/such/file"}, SettingsError, "'passphrase' is missing"),
+    ],
+)
+def test_a_secret_that_does_not_serve_is_told(
+    given: dict[str, object], error: type[KsmStorageError], match: str
+) -> None:
+    with Kek.open(URI, {"recovery": given}) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+
+        with pytest.raises(error, match=match):
+            kek.unwrap(wrapped, aad=AAD)
+
+
+def test_another_name_of_the_same_secret_is_another_key() -> None:
+    assert RecoveryKey.of("home", SECRET).public != KEY.public
+
+
+@pytest.mark.parametrize("place", range(len("office/"), len(KEY.key_id)))
+def test_a_slip_of_the_pen_in_the_uri_is_noticed(place: int) -> None:
+    text = KEY.key_id
+    other = "a" if text[place] != "a" else "b"
+
+    with pytest.raises(SettingsError, match="a character of it is wrong"):
+        Kek.open(KeyUri("recovery", text[:place] + other + text[place + 1 :]))
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "office",
+        "office/",
+        KEY.key_id.upper(),
+        KEY.key_id[:-1],
+        f"{KEY.key_id}/x",
+        "/x",
+        "-/x",
+        KEY._replace(name="-a").key_id,
+        KEY.key_id.replace("office", "home"),
+        f"x{KEY.key_id}",
+    ],
+)
+def test_what_is_no_recovery_key_is_refused(key_id: str) -> None:
+    with pytest.raises(SettingsError, match="is not a recovery key"):
+        Kek.open(KeyUri("recovery", key_id))
+
+
+def test_a_public_key_that_nobody_can_hold_is_refused() -> None:
+    bad = RecoveryKey("office", bytes(32))
+
+    with Kek.open(KeyUri("recovery", bad.key_id)) as kek, pytest.raises(KeyStateError):
+        kek.wrap(DEK, aad=AAD)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "a/b", "x" * 65, "ä"])
+def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="is not a name for a recovery key"):
+        RecoveryKey.of(name, SECRET)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        sheet,
+        " ".join,
+        "\n".join,
+        lambda words: " ".join(words).upper(),
+        lambda words: f"recovery://office/abc\n{sheet(words)}\n",
+    ],
+    ids=["sheet", "spaces", "lines", "capitals", "with its URI"],
+)
+def test_words_are_read_as_people_write_them(write: Callable[[list[str]], str]) -> None:
+    secret = os.urandom(32)
+
+    assert secret_of(write(words_of(secret))) == secret
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "are 0, not 24"),
+        (" ".join(words_of(SECRET)[:12]), "are 12, not 24"),
+        (" ".join(["canaryword", *words_of(SECRET)[1:]]), "at place 1"),
+        (" ".join([*words_of(SECRET)[1:], words_of(SECRET)[0]]), "do not fit their checksum"),
+    ],
+)
+def test_wrong_words_are_told_without_showing_them(text: str, match: str) -> None:
+    with pytest.raises(SettingsError, match=match) as caught:
+        secret_of(text)
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    for word in text.split():
+        assert word not in f"{caught.value!s} {caught.value.hint}".split()
+
+
+def test_a_recovery_file_shows_nothing_of_the_secret() -> None:
+    content = format_recovery_file(KEY, SECRET, PASSPHRASE)
+
+    assert content.startswith(b"ksm-storage recovery file v1\nkey: recovery://office/")
+    assert open_recovery_file(content.decode(), PASSPHRASE) == SECRET
+    assert format_recovery_file(KEY, SECRET, PASSPHRASE) != content
+
+
+def test_the_memory_hard_function_takes_128_mib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+    assert 128 * recovery_file._SCRYPT_R * recovery_file._SCRYPT_N == 128 * 2**20
+
+
+@pytest.mark.parametrize("place", range(0, 200, 7))
+def test_an_altered_recovery_file_does_not_open(place: int) -> None:
+    content = bytearray(format_recovery_file(KEY, SECRET, PASSPHRASE))
+    content[place] ^= 1
+
+    with pytest.raises((SettingsError, DecryptionError)):
+        open_recovery_file(content.decode("ascii", errors="replace"), PASSPHRASE)
+
+
+@pytest.mark.parametrize("text", ["", "x", "ksm-storage recovery file v1\n\n\n\n", "a\nb\nc\nd\n"])
+def test_what_is_no_recovery_file_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="is none, or damaged"):
+        open_recovery_file(text, PASSPHRASE)
+
+
+@pytest.mark.parametrize("more", ["x", "\n", "sealed: \n"])
+def test_what_follows_a_recovery_file_is_refused(more: str) -> None:
+    text = format_recovery_file(KEY, SECRET, PASSPHRASE).decode() + more
+
+    with pytest.raises(SettingsError, match="is none, or damaged"):
+        open_recovery_file(text, PASSPHRASE)
+
+
+@pytest.mark.parametrize("line", [2, 3])
+def test_a_part_of_a_recovery_file_that_is_too_short_is_refused(line: int) -> None:
+    lines = format_recovery_file(KEY, SECRET, PASSPHRASE).decode().split("\n")
+    lines[line] = f"{lines[line].partition(' ')[0]} AAAA"
+
+    with pytest.raises(SettingsError, match="is none, or damaged"):
+        open_recovery_file("\n".join(lines), PASSPHRASE)
+
+
+@pytest.mark.parametrize("length", [0, 32, 79, 81])
+def test_a_wrapped_dek_of_another_length_is_refused_before_it_is_decrypted(length: int) -> None:
+    with Kek.open(URI) as kek:
+        wrapped = replace(kek.wrap(DEK, aad=AAD), ciphertext=bytes(length))
+
+        with pytest.raises(DecryptionError, match="another length"):
+            kek.unwrap(wrapped, aad=AAD)
+
+
+def test_another_passphrase_does_not_open_it() -> None:
+    text = format_recovery_file(KEY, SECRET, PASSPHRASE).decode()
+
+    with pytest.raises(DecryptionError, match="another passphrase"):
+        open_recovery_file(text, f"{PASSPHRASE}!")
+
+
+def test_a_short_passphrase_is_refused() -> None:
+    with pytest.raises(SettingsError, match="shorter than 12"):
+        format_recovery_file(KEY, SECRET, "short")
+
+
+def test_no_failure_shows_the_secret_the_words_or_the_passphrase(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(format_recovery_file(KEY, SECRET, PASSPHRASE))
+    shown: list[str] = []
+    foreign = KeyUri("recovery", RecoveryKey.of("other", bytes(32)).key_id)
+    words = " ".join(words_of(SECRET))
+    for given in (
+        {"words": words},
+        {"words": f"{words} {words}"},
+        {"words": words.replace("abandon", "zebra-canary", 1)},
+        {"file": str(path), "passphrase": PASSPHRASE},
+        {"file": str(path), "passphrase": f"{PASSPHRASE}x"},
+    ):
+        with Kek.open(foreign, {"recovery": given}) as kek:
+            wrapped = kek.wrap(DEK, aad=AAD)
+            shown.append(repr(kek) + repr(kek._wrapper))
+            with pytest.raises(KsmStorageError) as caught:
+                kek.unwrap(wrapped, aad=AAD)
+        shown.append("".join(traceback.format_exception_only(caught.value)))
+        shown.append(repr(caught.value.as_dict()) + repr(caught.value.__cause__))
+
+    text = "\n".join(shown)
+    for canary in (PASSPHRASE, "amount", "liar", "zebra-canary", SECRET.hex(), repr(SECRET)):
+        assert canary not in text

@@ -1,0 +1,1 @@
+"""Keep an envelope in a file: safely, and through the SDK's key-value interface."""

@@ -1,0 +1,89 @@
+"""Begin a sealed file: where there is none yet, or where a plain configuration lies."""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..config.recognise import is_plain
+from ..envelope.codec import encode
+from ..envelope.sealing import wrap_new_dek
+from ..errors import EnvelopeError, StorageError
+from .encrypted import EncryptedStorage
+from .envelope_file import read_envelope
+from .file import prove_writable
+from .lock import locked
+from .protecting import AlreadySealedError, protect_file
+from .sealed_file import SealedFile
+from .state import State, opened_state
+from .trust import Trust
+
+
+def begin_new(
+    path: str, real: str, trust: Trust, *, profile: str | None, cause: FileNotFoundError
+) -> EncryptedStorage:
+    """Wrap a new DEK and prove that the file can be written; the first change writes it.
+
+    Raises:
+        StorageError: No keys are given, a profile is named, or the file cannot be written.
+        SettingsError, PluginError, ProviderError: A key cannot be used.
+    """
+    if trust.keys is None:
+        raise StorageError(
+            f"{path!r} does not exist",
+            hint="name the keys to seal a new one under, as in keys=['key-file:///etc/ksm/app.key']",
+        ) from cause
+    if profile is not None:
+        raise StorageError(f"{path!r} does not exist, so it has no profile {profile!r}") from cause
+    # Before the key service is called: a wrap for a file that cannot be written is of no use.
+    with locked(real):
+        prove_writable(real)
+    with contextlib.ExitStack() as stack:
+        keks = [stack.enter_context(kek) for kek in trust.open_keks()]
+        new = wrap_new_dek(keks, context=trust.context)
+    return SealedFile(path, trust, state=None, new=new)
+
+
+def begin_with_plain(
+    path: str, real: str, content: bytes, trust: Trust, *, profile: str | None
+) -> EncryptedStorage:
+    """Protect the plain configuration in a file if keys are given, and open it.
+
+    Raises:
+        EnvelopeError: No keys are given, or the file is no configuration.
+        StorageError: It is empty, no configuration, or cannot be written.
+        SettingsError, PluginError, ProviderError, DecryptionError: A key cannot be used.
+    """
+    if not content:
+        raise StorageError(
+            f"{path!r} is empty, which is an interrupted save and no configuration",
+            hint="restore it from a backup, or remove it and bind again with a new token",
+        )
+    if trust.keys is None:
+        raise _not_sealed(path, content)
+    state = _protected(real, trust, profile)
+    if state is None:
+        found = read_envelope(real)
+        state = opened_state(found.content, trust, profile=profile, signature=found.signature)
+    return SealedFile(path, trust, state=state, profile=profile)
+
+
+def _protected(real: str, trust: Trust, profile: str | None) -> State | None:
+    """Protect a file; return None if another process did it meanwhile."""
+    try:
+        done = protect_file(real, trust, accept=lambda document: document.chosen(profile))
+    except AlreadySealedError:
+        return None
+    chosen = done.document.chosen(profile)
+    raw = encode(done.envelope)
+    return State(done.envelope, done.dek, done.document, chosen, done.signature, raw)
+
+
+def _not_sealed(path: str, content: bytes) -> EnvelopeError:
+    if is_plain(content):
+        return EnvelopeError(
+            f"{path!r} is a plain configuration",
+            hint=f"seal it with: ksm-storage protect {path}, or pass keys= to do it now",
+        )
+    return EnvelopeError(
+        f"{path!r} is no envelope of ksm-storage", hint="'ksm-storage inspect' says what it is"
+    )

@@ -1,0 +1,78 @@
+"""Read a file that must be an envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..envelope.codec import decode, looks_like_envelope
+from ..errors import DecryptionError, EnvelopeError, StorageError
+from .lock import LOCK_TIMEOUT_SECONDS, locked
+from .reading import FileContent, read_file
+
+__all__ = ["LOCK_TIMEOUT_SECONDS", "read_envelope", "read_settled_envelope", "use_envelope"]
+
+_Result = TypeVar("_Result")
+
+
+def read_envelope(path: str) -> FileContent:
+    """Return the content of an envelope's file, read without its lock where that is enough.
+
+    Raises:
+        FileNotFoundError: There is no file.
+        StorageError: It cannot be read, is empty, or another program wrote over it.
+    """
+
+    def parsed(found: FileContent) -> FileContent:
+        decode(found.content)
+        return found
+
+    return use_envelope(path, parsed)
+
+
+def use_envelope(path: str, use: Callable[[FileContent], _Result]) -> _Result:
+    """Return what a function makes of an envelope's file, which is read without its lock.
+
+    Raises:
+        FileNotFoundError: There is no file.
+        StorageError: It cannot be read, is empty, or another program wrote over it.
+        KsmStorageError: What the function raises for the file as it is under its lock.
+    """
+    seen: bytes | None = None
+    try:
+        found = read_settled_envelope(path)
+        seen = found.content
+        # The end of the journal may have been cut off between two of our reads: then the save is
+        # done, and what was read of it is the version before.
+        if not found.unfinished:
+            return use(found)
+    except (EnvelopeError, DecryptionError, StorageError):
+        # Perhaps a save in place is going on, which is the one case in which a reader can see
+        # half of it, even a half that parses and only fails its MAC. Whoever holds the lock sees
+        # the file whole, or truly damaged.
+        whole = _read_under_lock(path)
+        if whole.content == seen:
+            raise
+        return use(whole)
+    return use(_read_under_lock(path))
+
+
+def _read_under_lock(path: str) -> FileContent:
+    with locked(path):
+        return read_settled_envelope(path)
+
+
+def read_settled_envelope(path: str) -> FileContent:
+    """Return the content of an envelope's file; the caller holds its lock."""
+    found = read_file(path)
+    if looks_like_envelope(found.content):
+        return found
+    if not found.content:
+        raise StorageError(
+            f"{path!r} is empty: a save was interrupted before ksm-storage wrote it",
+            hint="restore it from a backup",
+        )
+    raise StorageError(
+        f"{path!r} is no longer an envelope: another program wrote over it",
+        hint="restore it from a backup, or protect it again",
+    )

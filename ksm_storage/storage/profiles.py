@@ -1,0 +1,171 @@
+"""Change which profiles a sealed file holds: the whole document, in one locked step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Mapping
+
+from ..audit.events import emit
+from ..config.document import ACTIVE_PROFILE, UNNAMED, Document, write_payload
+from ..envelope.codec import decode, encode
+from ..envelope.sealing import seal, seal_again, wrap_new_dek
+from ..errors import SettingsError, StorageError
+from .envelope_file import read_envelope, read_settled_envelope
+from .file import create_file, replace_file
+from .lock import locked
+from .reading import resolved
+from .saving import NEW_FILE_MODE
+from .state import document_of
+from .trust import Trust
+
+# What the official command line calls the one profile of a configuration without a name.
+DEFAULT_PROFILE = "_default"
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SETTINGS_SECTION = "_config"
+
+
+def check_profile_name(name: str) -> None:
+    """Refuse a name that the official command line would refuse, or take for its settings.
+
+    Raises:
+        SettingsError: It is such a name.
+    """
+    if not _NAME.fullmatch(name) or name == _SETTINGS_SECTION:
+        raise SettingsError(
+            f"{name!r} cannot be the name of a profile",
+            hint=f"1 to 64 of A-Z a-z 0-9 _ -, and not {_SETTINGS_SECTION!r}",
+        )
+
+
+def read_document(path: str | os.PathLike[str], trust: Trust) -> Document:
+    """Return all that a sealed file holds, with one unwrap.
+
+    Raises:
+        StorageError: There is no such file, or it cannot be read.
+        KsmStorageError: It could not be opened.
+    """
+    try:
+        real = resolved(path)
+        found = read_envelope(real)
+    except FileNotFoundError as exc:
+        raise _missing(path) from exc
+    return document_of(trust.open(decode(found.content), path=real).payload)
+
+
+def change_document(
+    path: str | os.PathLike[str], trust: Trust, change: Callable[[Document], Document]
+) -> Document:
+    """Replace all that a sealed file holds by what a function makes of it; return that.
+
+    The file is locked from reading to writing, so that no other process's change is lost. The
+    DEK is unwrapped once and used again. What the function raises passes through, and the file
+    stays as it was.
+
+    Raises:
+        StorageError: There is no such file, or it cannot be read or written.
+        KsmStorageError: It could not be opened.
+    """
+    real = resolved(path)
+    with locked(real):
+        try:
+            found = read_settled_envelope(real)
+        except FileNotFoundError as exc:
+            raise _missing(path) from exc
+        envelope = decode(found.content)
+        opened = trust.open(envelope, path=real)
+        before = document_of(opened.payload)
+        after = change(before)
+        if after != before:
+            sealed = seal_again(envelope, write_payload(after), dek=opened.dek)
+            replace_file(real, encode(sealed))
+            emit("saved", path=real, header=sealed.header)
+    return after
+
+
+def create_document(path: str | os.PathLike[str], trust: Trust, document: Document) -> None:
+    """Write a new sealed file under the trusted keys, with one wrap under each.
+
+    Raises:
+        StorageError: The file exists, or cannot be written.
+        SettingsError, PluginError, ProviderError: A key cannot be used.
+    """
+    real = resolved(path)
+    with locked(real), contextlib.ExitStack() as stack:
+        if os.path.lexists(real):
+            raise StorageError(f"{os.fspath(path)!r} exists already")
+        keks = [stack.enter_context(kek) for kek in trust.open_keks()]
+        envelope = seal(write_payload(document), wrap_new_dek(keks, context=trust.context))
+        create_file(real, encode(envelope), mode=NEW_FILE_MODE)
+        emit("saved", path=real, header=envelope.header)
+
+
+def with_new_profile(document: Document, name: str, config: Mapping[str, str]) -> Document:
+    """Return the document with one more profile, which is active if it is the first.
+
+    A configuration without profiles becomes the profile ``_default``, and stays the active one.
+
+    Raises:
+        SettingsError: The name cannot be one, or is taken.
+    """
+    check_profile_name(name)
+    document = _in_profiles(document)
+    if name in document.profiles:
+        raise SettingsError(f"there is a profile {name!r} already")
+    profiles = {**document.profiles, name: dict(config)}
+    if len(profiles) > 2:
+        return Document(profiles, document.settings)
+    # The only profile needs no mark to be the one that is used; beside a second one it does.
+    return Document(profiles, {ACTIVE_PROFILE: next(iter(profiles)), **document.settings})
+
+
+def without_profile(document: Document, name: str) -> Document:
+    """Return the document without a profile; if it was active, none is then.
+
+    Raises:
+        SettingsError: There is no such profile.
+    """
+    require_profile(document, name)
+    profiles = {other: config for other, config in document.profiles.items() if other != name}
+    settings = dict(document.settings)
+    if settings.get(ACTIVE_PROFILE) == name:
+        del settings[ACTIVE_PROFILE]
+    return Document(profiles, settings)
+
+
+def with_active_profile(document: Document, name: str) -> Document:
+    """Return the document with another profile active.
+
+    Raises:
+        SettingsError: There is no such profile.
+    """
+    require_profile(document, name)
+    return document._replace(settings={**document.settings, ACTIVE_PROFILE: name})
+
+
+def require_profile(document: Document, name: str) -> None:
+    """Refuse the name of no profile.
+
+    Raises:
+        SettingsError: There is none; the hint lists those that are there.
+    """
+    if name == UNNAMED or name not in document.profiles:
+        names = ", ".join(profile for profile in document.profiles if profile != UNNAMED)
+        raise SettingsError(
+            f"there is no profile {name!r}", hint=f"the profiles are: {names or 'none'}"
+        )
+
+
+def _in_profiles(document: Document) -> Document:
+    if not document.is_single:
+        return document
+    config = document.profiles[UNNAMED]
+    if not config:
+        return Document({})
+    return Document({DEFAULT_PROFILE: config}, {ACTIVE_PROFILE: DEFAULT_PROFILE})
+
+
+def _missing(path: str | os.PathLike[str]) -> StorageError:
+    return StorageError(f"{os.fspath(path)!r} does not exist")

@@ -1,0 +1,173 @@
+"""Seal a plain configuration where it lies, without ever being left with neither form."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..audit.events import emit
+from ..config.document import Document, write_payload
+from ..config.recognise import Form
+from ..envelope.codec import decode, encode, looks_like_envelope
+from ..envelope.model import Envelope
+from ..envelope.opening import Candidate, unlock
+from ..envelope.sealing import seal, wrap_new_dek
+from ..errors import DecryptionError, StorageError
+from ..key_uri import KeyUri
+from ..setting_sources import Arguments
+from .file import replace_file
+from .lock import locked
+from .proven_wraps import prove, refuse_only_offline
+from .reading import FileContent, read_file, resolved
+from .saving import NEW_FILE_MODE
+from .signature import Signature
+from .trust import Trust, read_key
+from .unsealed import read_unsealed
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """Hold what was done to a file.
+
+    Attributes:
+        path: The file itself, symbolic links followed.
+        form: The form in which it was found.
+        keys: The resolved URI of each recipient.
+        envelope: The new envelope.
+        dek: Its DEK, for who goes on to use it.
+        document: What was sealed.
+        signature: The file's, as it is now.
+    """
+
+    path: str
+    form: Form
+    keys: tuple[str, ...]
+    envelope: Envelope = field(repr=False)
+    dek: bytes = field(repr=False)
+    document: Document = field(repr=False)
+    signature: Signature
+
+
+class AlreadySealedError(StorageError):
+    """Report that the file to protect is an envelope."""
+
+
+def protect(
+    path: str | os.PathLike[str],
+    keys: Sequence[str | KeyUri],
+    *,
+    settings: Arguments | None = None,
+    context: Mapping[str, str] | None = None,
+    mode: int = NEW_FILE_MODE,
+    from_key: str | KeyUri | None = None,
+) -> Protected:
+    """Seal the configuration in a file under the given keys.
+
+    The file holds it in the clear, or sealed by one of Keeper's own storage packages.
+
+    The file is replaced only after the sealed copy was read back and opened through a fresh
+    unwrap by *each* of the keys, but for those whose secret is kept offline. Until then, and
+    whenever this raises, the file is as it was.
+
+    Args:
+        path: A file with JSON, base64 of JSON, or ``keeper.ini``.
+        keys: The KEKs, each of which will open the envelope.
+        settings: Settings for the plugins, by provider or by key URI.
+        context: Labels to bind to the envelope.
+        mode: The mode of the sealed file.
+        from_key: The key under which one of Keeper's own packages sealed the file, if it is
+            none of ``keys``.
+
+    Raises:
+        StorageError: The file is missing, sealed already, no configuration, or not writable.
+        SettingsError, PluginError, ProviderError: A key cannot be used.
+        DecryptionError: A key can wrap but not unwrap.
+    """
+    source = None if from_key is None else read_key(from_key)
+    return protect_file(
+        resolved(path), Trust.of(keys, context, settings), mode=mode, from_key=source
+    )
+
+
+def accept_any(_document: Document) -> None:
+    """Accept what was found in the file, whatever it is."""
+
+
+def protect_file(
+    path: str,
+    trust: Trust,
+    *,
+    mode: int = NEW_FILE_MODE,
+    from_key: KeyUri | None = None,
+    accept: Callable[[Document], object] = accept_any,
+) -> Protected:
+    """Seal the configuration in a file under the trusted keys; see :func:`protect`.
+
+    Args:
+        path: The file itself, no symbolic link.
+        trust: The keys, context and settings.
+        mode: The mode of the sealed file.
+        from_key: The key of an official package's file, if it is none of the trusted ones.
+        accept: Called with what was found, before a key service wraps anything; what it raises
+            passes through.
+    """
+    refuse_only_offline(trust.keys or ())
+    with locked(path):
+        found = _plain_file(path)
+        plain = read_unsealed(found.content, trust, from_key, name=repr(path))
+        accept(plain.document)
+        payload = write_payload(plain.document)
+        envelope, dek = _sealed(payload, trust)
+        signature = replace_file(
+            path,
+            encode(envelope),
+            mode=mode,
+            verify=lambda staged: _prove_it_opens(staged, payload, dek, trust),
+        )
+    keys = tuple(str(recipient.key) for recipient in envelope.header.recipients)
+    emit("protected", path=path, header=envelope.header, keys=keys, form=plain.form.value)
+    return Protected(path, plain.form, keys, envelope, dek, plain.document, signature)
+
+
+def _plain_file(path: str) -> FileContent:
+    try:
+        found = read_file(path)
+    except FileNotFoundError as exc:
+        raise StorageError(
+            f"{path!r} does not exist",
+            hint="to bind into a new sealed file, pass keys= to open_storage",
+        ) from exc
+    if looks_like_envelope(found.content):
+        raise AlreadySealedError(
+            f"{path!r} is sealed already", hint="'ksm-storage inspect' shows its keys"
+        )
+    if found.status.st_nlink > 1:
+        # The other name would keep the plaintext, unseen.
+        raise StorageError(
+            f"{path!r} has another hard link, which would keep the plain configuration",
+            hint=f"find it with: find / -xdev -samefile {path}; remove it, then try again",
+        )
+    return found
+
+
+def _sealed(payload: bytes, trust: Trust) -> tuple[Envelope, bytes]:
+    with contextlib.ExitStack() as stack:
+        keks = [stack.enter_context(kek) for kek in trust.open_keks()]
+        new = wrap_new_dek(keks, context=trust.context)
+    return seal(payload, new), new.dek
+
+
+def _prove_it_opens(staged: bytes, payload: bytes, dek: bytes, trust: Trust) -> None:
+    # Through fresh key wrappers and from the bytes: a key that may encrypt but not decrypt, and
+    # a codec that loses something, show here, while the plain file is still there.
+    reread = decode(staged)
+    if unlock(reread, dek) != payload:
+        raise DecryptionError("the sealed copy does not hold what was sealed")
+    prove(reread, _as_asked(reread, trust), dek, trust.arguments)
+
+
+def _as_asked(envelope: Envelope, trust: Trust) -> Iterator[Candidate]:
+    for recipient, key in zip(envelope.header.recipients, trust.keys or (), strict=True):
+        yield Candidate(recipient, key)

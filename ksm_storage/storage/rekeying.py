@@ -1,0 +1,138 @@
+"""Seal a file under a new DEK, so that what anyone knows of the old one is worth nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..audit.events import emit
+from ..envelope.codec import encode
+from ..envelope.model import Envelope
+from ..envelope.opening import Candidate, Opened, unlock
+from ..envelope.sealing import rekey as rekey_envelope
+from ..envelope.sealing import seal_again
+from ..kek import Kek
+from ..key_uri import KeyUri
+from ..setting_sources import Arguments
+from .file import replace_file
+from .lock import locked
+from .proven_wraps import prove, refuse_only_offline
+from .reading import resolved
+from .rewrapping import (
+    ATTEMPTS,
+    changed_meanwhile,
+    check_staged,
+    existing_envelope,
+    settled_envelope,
+)
+from .trust import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """Hold what was done to a file.
+
+    Attributes:
+        path: The file itself, symbolic links followed.
+        keys: The resolved URI of each recipient, all of them wrapped anew.
+        removed: Those that were recipients before.
+        unproven: Those whose secret is kept offline and was not given, so that nobody has seen
+            them unwrap.
+        revision: The file's revision, as it is now.
+    """
+
+    path: str
+    keys: tuple[str, ...]
+    removed: tuple[str, ...]
+    unproven: tuple[str, ...]
+    revision: int
+
+
+def rekey(
+    path: str | os.PathLike[str],
+    *,
+    keys: Sequence[str | KeyUri] | None = None,
+    trusted: Sequence[str | KeyUri] | None = None,
+    context: Mapping[str, str] | None = None,
+    settings: Arguments | None = None,
+    timeout: float | None = None,
+    hedge: float | None = None,
+) -> Rekeyed:
+    """Seal a file under a new DEK, wrapped anew under each key.
+
+    Each key must unwrap the new DEK before the file is replaced. Running applications see the
+    new file at their next access, at the cost of one call to a key service.
+
+    Args:
+        path: The sealed file.
+        keys: The keys of the new DEK; None for those that the file has.
+        trusted: The only keys through which the file may be opened.
+        context: The exact context that the file must have.
+        settings: Settings for the plugins, by provider or by key URI.
+        timeout: As for :func:`ksm_storage.open_storage`.
+        hedge: As for :func:`ksm_storage.open_storage`.
+
+    Raises:
+        SettingsError: A key cannot be named so, or no key is named.
+        StorageError: The file is missing, or cannot be read or written; it is as it was.
+        PluginError, ProviderError, DecryptionError: A key cannot be used; likewise.
+    """
+    trust = Trust.of(trusted, context, settings).within(timeout, hedge)
+    named = None if keys is None else Trust.of(keys, None, None).keys
+    real = resolved(path)
+    for _ in range(ATTEMPTS):
+        old = existing_envelope(real, path)
+        wanted = named or tuple(r.key for r in old.header.recipients)
+        refuse_only_offline(wanted)
+        opened = trust.open(old, path=real)
+        new, dek, unproven = _rekeyed(old, opened, wanted, trust.arguments)
+        written = _written(real, old, new, old_dek=opened.dek, dek=dek)
+        if written is not None:
+            done = _outcome(real, old, written, unproven)
+            emit(
+                "rekeyed",
+                path=real,
+                header=written.header,
+                keys=done.keys,
+                instead_of=done.removed,
+            )
+            return done
+    raise changed_meanwhile(real)
+
+
+def _rekeyed(
+    old: Envelope, opened: Opened, keys: Sequence[KeyUri], arguments: Arguments | None
+) -> tuple[Envelope, bytes, tuple[str, ...]]:
+    with contextlib.ExitStack() as stack:
+        keks = [stack.enter_context(Kek.open(key, arguments)) for key in keys]
+        new, dek = rekey_envelope(old, opened.payload, keks)
+    pairs = zip(new.header.recipients, keys, strict=True)
+    fresh = [Candidate(recipient, key) for recipient, key in pairs]
+    return new, dek, prove(new, fresh, dek, arguments)
+
+
+def _written(
+    real: str, old: Envelope, new: Envelope, *, old_dek: bytes, dek: bytes
+) -> Envelope | None:
+    """Write the new envelope, or return None where the file's keys are others by now."""
+    with locked(real):
+        current = settled_envelope(real)
+        if current.header.recipients != old.header.recipients:
+            return None
+        # Another process may have saved since it was opened: what it saved is what is sealed.
+        payload = unlock(current, old_dek)
+        header = current.header._replace(
+            created=new.header.created, recipients=new.header.recipients
+        )
+        sealed = seal_again(current._replace(header=header), payload, dek=dek)
+        replace_file(real, encode(sealed), verify=lambda staged: check_staged(staged, dek, payload))
+    return sealed
+
+
+def _outcome(real: str, old: Envelope, new: Envelope, unproven: tuple[str, ...]) -> Rekeyed:
+    keys = tuple(str(recipient.key) for recipient in new.header.recipients)
+    before = (str(recipient.key) for recipient in old.header.recipients)
+    removed = tuple(key for key in before if key not in keys)
+    return Rekeyed(real, keys, removed, unproven, new.header.revision)

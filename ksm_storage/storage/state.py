@@ -1,0 +1,93 @@
+"""What a storage knows at one moment, never changed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..config.document import Document, read_payload
+from ..config.json_form import InvalidConfigError
+from ..envelope.codec import decode
+from ..envelope.model import Envelope
+from ..envelope.opening import is_dek_of, unlock
+from ..errors import EnvelopeError
+from .signature import Signature
+from .trust import Trust
+
+
+class State(NamedTuple):
+    """Hold an opened envelope with its DEK and content.
+
+    Attributes:
+        envelope: The envelope as it is in the file.
+        dek: Its DEK, with which it can be sealed again without a call to a key service.
+        document: What its payload says.
+        profile: The name of the configuration that the storage shows.
+        signature: The file's, when the envelope was read; None if it came from no file.
+        raw: The bytes of the envelope, to see at little cost that they are still the same.
+    """
+
+    envelope: Envelope
+    dek: bytes
+    document: Document
+    profile: str
+    signature: Signature | None
+    raw: bytes = b""
+
+    def __repr__(self) -> str:
+        # Nothing of the DEK and the configuration.
+        return f"<State of revision {self.envelope.header.revision}>"
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        """Return the configuration that the storage shows."""
+        return self.document.profiles[self.profile]
+
+
+def opened_state(
+    raw: bytes,
+    trust: Trust,
+    *,
+    profile: str | None,
+    signature: Signature | None,
+    path: str | None = None,
+) -> State:
+    """Open the bytes of an envelope with one call to a key service."""
+    envelope = decode(raw)
+    opened = trust.open(envelope, path=path)
+    document = document_of(opened.payload)
+    return State(envelope, opened.dek, document, document.chosen(profile), signature, raw)
+
+
+def reread_state(
+    raw: bytes,
+    before: State,
+    trust: Trust,
+    *,
+    profile: str | None,
+    signature: Signature,
+    path: str | None = None,
+) -> State:
+    """Open what another process saved, without a key service unless the DEK is another one."""
+    if raw == before.raw:
+        return before._replace(signature=signature)
+    envelope = decode(raw)
+    if not is_dek_of(envelope, before.dek):
+        return opened_state(raw, trust, profile=profile, signature=signature, path=path)
+    trust.check(envelope)
+    document = document_of(unlock(envelope, before.dek))
+    return State(envelope, before.dek, document, document.chosen(profile), signature, raw)
+
+
+def document_of(payload: bytes) -> Document:
+    """Read a payload that was authenticated.
+
+    Raises:
+        EnvelopeError: It is no configuration.
+    """
+    try:
+        return read_payload(payload)
+    except InvalidConfigError as exc:
+        raise EnvelopeError(
+            f"the sealed payload {exc}", hint="it was not sealed by ksm-storage"
+        ) from exc.__cause__

@@ -1,0 +1,31 @@
+"""Read a configuration that is not yet in an envelope: plain, or sealed by an official package."""
+
+from __future__ import annotations
+
+from ..config.recognise import Form, Plain, recognise
+from ..key_uri import KeyUri
+from ..known_providers import is_local
+from ..legacy.official import is_blob, is_official, open_official
+from .trust import Trust
+
+
+def read_unsealed(content: bytes, trust: Trust, from_key: KeyUri | None, *, name: str) -> Plain:
+    """Return the configuration in the bytes of a file that is no envelope.
+
+    Args:
+        content: The bytes.
+        trust: Its keys open an official package's file, unless another is given.
+        from_key: The key of an official package's file.
+        name: What the messages call the file.
+
+    Raises:
+        StorageError: It is no configuration.
+        EnvelopeError, DecryptionError, ProviderError, PluginError: An official package's file
+            could not be opened.
+    """
+    keys = (from_key,) if from_key is not None else trust.keys or ()
+    # No official package seals under a local key; with one, bytes that merely may be a file of
+    # such a package are more likely a text in another encoding.
+    if is_blob(content) or (is_official(content) and not all(is_local(k.provider) for k in keys)):
+        return Plain(Form.OFFICIAL, open_official(content, keys, trust.arguments))
+    return recognise(content, name=name)

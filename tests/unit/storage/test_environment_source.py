@@ -1,0 +1,84 @@
+"""An envelope in ``$KSM_STORAGE_CONFIG``: a configuration with no file at all."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+import ksm_storage
+from ksm_storage.errors import DecryptionError, EnvelopeError, StorageError
+from tests.unit.storage.fixtures import CONFIG, names_in
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder in which nothing lies."""
+    (tmp_path / "working").mkdir()
+    monkeypatch.chdir(tmp_path / "working")
+    return tmp_path / "working"
+
+
+@pytest.fixture(params=["one line", "wrapped", "url-safe"])
+def variable(request: pytest.FixtureRequest, sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the variable to the sealed file, which is removed."""
+    encode = {
+        "one line": base64.b64encode,
+        "wrapped": base64.encodebytes,
+        "url-safe": base64.urlsafe_b64encode,
+    }[request.param]
+    monkeypatch.setenv("KSM_STORAGE_CONFIG", encode(sealed.read_bytes()).decode())
+    sealed.unlink()
+
+
+def test_the_configuration_is_read_and_no_file_is_made(
+    variable: None, working_folder: Path
+) -> None:
+    assert ksm_storage.open_storage().read_storage() == CONFIG
+    assert names_in(working_folder) == []
+
+
+def test_it_goes_before_the_variable_of_the_sdk(
+    variable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_CONFIG_FILE", "/nonexistent")
+
+    assert ksm_storage.open_storage().read_storage() == CONFIG
+
+
+def test_a_change_is_refused_and_memory_is_as_before(variable: None, working_folder: Path) -> None:
+    storage = ksm_storage.open_storage()
+
+    with pytest.raises(StorageError, match=r"\$KSM_STORAGE_CONFIG cannot be changed"):
+        storage.set("hostname", "other")
+
+    assert storage.read_storage() == CONFIG
+    assert names_in(working_folder) == []
+
+
+def test_a_change_that_changes_nothing_is_allowed(variable: None) -> None:
+    storage = ksm_storage.open_storage()
+
+    assert storage.set("hostname", CONFIG["hostname"]) == CONFIG
+    assert storage.delete("url") == CONFIG
+
+
+@pytest.mark.usefixtures("variable")
+def test_it_is_held_to_the_keys_and_the_context() -> None:
+    with pytest.raises(DecryptionError, match="none of the keys"):
+        ksm_storage.open_storage(keys=["key-file:///another.key"])
+    with pytest.raises(DecryptionError, match="context"):
+        ksm_storage.open_storage(context={"env": "prod"})
+
+
+@pytest.mark.parametrize("text", ["rubbish", "e30=", "{}", "\udcff"])
+def test_anything_else_in_it_is_refused(
+    text: str, working_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_CONFIG", text)
+
+    with pytest.raises(EnvelopeError, match="holds no envelope"):
+        ksm_storage.open_storage()
+
+    assert names_in(working_folder) == []

@@ -1,0 +1,318 @@
+"""The lock of a file: who holds it, who waits, and for how long."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+import ksm_storage
+from ksm_storage.errors import DecryptionError, KsmStorageError, StorageError
+from ksm_storage.storage import lock, lock_flock, lock_sidecar
+from tests.unit.storage import forked
+from tests.unit.storage.fixtures import CONFIG, names_in, write_plain
+
+Locked = Callable[..., AbstractContextManager[None]]
+
+both = pytest.mark.parametrize(
+    "locked", [lock_flock.locked, lock_sidecar.locked], ids=["flock", "sidecar"]
+)
+
+
+@pytest.fixture
+def short_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for a lock for long."""
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT_SECONDS", 0.05)
+
+
+@pytest.fixture
+def holder(sealed: Path) -> Iterator[int]:
+    """Run a process that holds the lock of the sealed file until it is killed."""
+    reading, writing = os.pipe()
+
+    def hold() -> None:
+        with lock.locked(str(sealed)):
+            os.write(writing, b"held")
+            signal.pause()
+
+    process = forked.start(hold)
+    assert os.read(reading, 4) == b"held"
+    yield process
+    os.kill(process, signal.SIGKILL)
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.usefixtures("holder", "short_time_out")
+def test_a_lock_that_is_held_for_too_long_is_an_error(sealed: Path) -> None:
+    storage = ksm_storage.open_storage(sealed)
+
+    with pytest.raises(StorageError, match="another process holds the lock") as caught:
+        storage.set("hostname", "h")
+
+    assert caught.value.hint
+    assert storage.read_storage() == ksm_storage.open_storage(sealed).read_storage() == CONFIG
+    os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.usefixtures("holder", "short_time_out")
+def test_reading_needs_no_lock(sealed: Path) -> None:
+    assert ksm_storage.open_storage(sealed).get("hostname") == CONFIG["hostname"]
+    os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_holder_that_is_killed_holds_nothing_longer(sealed: Path, holder: int) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    killer = threading.Timer(0.05, os.kill, (holder, signal.SIGKILL))
+    killer.start()
+
+    storage.set("hostname", "h")
+    killer.join()
+
+    assert ksm_storage.open_storage(sealed).get("hostname") == "h"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+@pytest.mark.parametrize("use", ["set", "create", "protect"])
+def test_a_file_system_that_cannot_lock_is_an_error_at_once(
+    use: str, code: int, sealed: Path, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    plain = write_plain(folder / "plain")
+    before = plain.read_bytes()
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    started = time.monotonic()
+    uses: dict[str, Callable[[], object]] = {
+        "set": lambda: storage.set("hostname", "h"),
+        "create": lambda: ksm_storage.open_storage(folder / "new", keys=[key]),
+        "protect": lambda: ksm_storage.protect(plain, keys=[key]),
+    }
+    with pytest.raises(StorageError, match="cannot lock") as caught:
+        uses[use]()
+
+    assert time.monotonic() - started < 5
+    assert caught.value.hint
+    assert storage.read_storage() == CONFIG
+    assert plain.read_bytes() == before
+
+
+def test_descriptors_are_closed(sealed: Path, folder: Path, key: str) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    before = len(os.listdir("/proc/self/fd"))
+
+    for number in range(20):
+        storage.set("url", str(number))
+        storage.get("url")
+        ksm_storage.open_storage(folder / "never-written", keys=[key])
+        with pytest.raises(KsmStorageError):
+            ksm_storage.open_storage(folder / "missing")
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@both
+@pytest.mark.parametrize("exists", [True, False], ids=["file", "no file"])
+def test_one_process_at_a_time_holds_it(locked: Locked, exists: bool, folder: Path) -> None:
+    path = folder / "config"
+    if exists:
+        path.touch()
+
+    def work() -> None:
+        with pytest.raises(StorageError, match="holds the lock"), _held(locked, path, seconds=0.02):
+            pass
+
+    with _held(locked, path):
+        assert forked.run(work) == 0
+    with _held(locked, path, seconds=0.02):
+        pass
+
+
+@both
+def test_one_thread_at_a_time_holds_it(locked: Locked, folder: Path) -> None:
+    path = folder / "config"
+    path.touch()
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work() -> None:
+        for _ in range(10):
+            with _held(locked, path, seconds=20):
+                inside.append(1)
+                most.append(len(inside))
+                os.sched_yield()
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert most == [1] * 40
+
+
+@both
+def test_an_exception_lets_it_go(locked: Locked, folder: Path) -> None:
+    with pytest.raises(RuntimeError), _held(locked, folder / "config"):
+        raise RuntimeError
+
+    with _held(locked, folder / "config", seconds=0.02):
+        pass
+
+
+@both
+def test_a_missing_folder_is_an_error(locked: Locked, folder: Path) -> None:
+    with (
+        pytest.raises(StorageError, match="No such file"),
+        _held(locked, folder / "missing/config"),
+    ):
+        pass
+
+
+def test_the_lock_of_a_file_leaves_nothing_behind(folder: Path) -> None:
+    with lock_flock.locked(str(folder / "config"), timeout_seconds=1):
+        assert names_in(folder) == []
+
+    assert names_in(folder) == []
+
+
+def test_who_waited_for_a_file_that_was_replaced_locks_the_new_one(folder: Path) -> None:
+    path = folder / "config"
+    path.write_text("old")
+    reading, writing = os.pipe()
+
+    def wait() -> None:
+        os.write(writing, b"x")
+        with lock_flock.locked(str(path), timeout_seconds=20):
+            assert path.read_text() == "new"
+            os.write(writing, b"y")
+            signal.pause()
+
+    with lock_flock.locked(str(path), timeout_seconds=1):
+        process = forked.start(wait)
+        os.read(reading, 1)
+        (folder / "staged").write_text("new")
+        os.replace(folder / "staged", path)
+    assert os.read(reading, 1) == b"y"
+
+    with (
+        pytest.raises(StorageError, match="holds the lock"),
+        lock_flock.locked(str(path), timeout_seconds=0.02),
+    ):
+        pass
+    os.kill(process, signal.SIGKILL)
+    assert forked.status_of(process) == -signal.SIGKILL
+
+
+def test_who_waited_for_a_folder_locks_the_file_that_was_made(folder: Path) -> None:
+    path = folder / "config"
+    reading, writing = os.pipe()
+
+    def wait() -> None:
+        os.write(writing, b"x")
+        with lock_flock.locked(str(path), timeout_seconds=20):
+            os.write(writing, b"y")
+            signal.pause()
+
+    with lock_flock.locked(str(path), timeout_seconds=1):
+        process = forked.start(wait)
+        os.read(reading, 1)
+        path.touch()
+    assert os.read(reading, 1) == b"y"
+
+    with lock_flock.locked(str(folder / "other"), timeout_seconds=1):
+        pass
+    os.kill(process, signal.SIGKILL)
+    assert forked.status_of(process) == -signal.SIGKILL
+
+
+def test_half_a_save_that_fails_its_mac_is_read_again_under_the_lock(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ksm_storage.open_storage(sealed).set("hostname", "h")
+    # The first look only tells an envelope from a plain configuration.
+    torn = _altered_at(2, sealed, monkeypatch)
+
+    assert ksm_storage.open_storage(sealed).get("hostname") == "h"
+    assert torn[:3] == [False, True, False]
+
+
+def test_half_a_save_that_a_get_meets_is_read_again_under_the_lock(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    ksm_storage.open_storage(sealed).set("hostname", "h")
+    torn = _altered_at(1, sealed, monkeypatch)
+
+    assert storage.get("hostname") == "h"
+    assert torn == [True, False]
+
+
+def test_a_journal_whose_end_was_cut_off_while_it_was_read_is_no_older_version(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    old = sealed.read_bytes()
+    ksm_storage.open_storage(sealed).set("hostname", "h")
+    new, real = sealed.read_bytes(), os.read
+    shown: list[bytes] = []
+
+    def read(descriptor: int, size: int) -> bytes:
+        part = real(descriptor, size)
+        if part == new:
+            # The reader was at the old version when the new one took its place in the file.
+            shown.append(part if shown else old + b"\0" + new[:100])
+            return shown[-1]
+        return part
+
+    monkeypatch.setattr(os, "read", read)
+
+    assert storage.get("hostname") == "h"
+    assert len(shown) == 2
+
+
+def test_what_is_altered_in_truth_is_refused(sealed: Path) -> None:
+    raw = sealed.read_bytes()
+    sealed.write_bytes(_altered(raw))
+
+    with pytest.raises(DecryptionError):
+        ksm_storage.open_storage(sealed)
+
+
+def _held(locked: Locked, path: Path, seconds: float = 5.0) -> AbstractContextManager[None]:
+    return locked(str(path), timeout_seconds=seconds)
+
+
+def _altered(raw: bytes) -> bytes:
+    """Change the payload so that it parses and does not open."""
+    at = raw.rindex(b"\n", 0, len(raw) - 1) + 1
+    return raw[:at] + (b"A" if raw[at : at + 1] != b"A" else b"B") + raw[at + 1 :]
+
+
+def _altered_at(turn: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Show an altered file to one of the reads; return which of them it was, as they happen."""
+    altered: list[bool] = []
+    real = os.read
+    raw = path.read_bytes()
+
+    def read(descriptor: int, size: int) -> bytes:
+        part = real(descriptor, size)
+        if part != raw:
+            return part
+        altered.append(len(altered) + 1 == turn)
+        return _altered(part) if altered[-1] else part
+
+    monkeypatch.setattr(os, "read", read)
+    return altered

@@ -1,0 +1,149 @@
+"""What a caller pins is checked each time an envelope is read, before any network call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ksm_storage
+from ksm_storage.envelope.codec import decode, encode
+from ksm_storage.envelope.model import Recipient
+from ksm_storage.envelope.opening import open_envelope
+from ksm_storage.envelope.sealing import rekey, rewrap
+from ksm_storage.errors import DecryptionError, KsmStorageError, UnavailableError
+from ksm_storage.kek import Kek
+from ksm_storage.key_uri import KeyUri
+from tests.unit.storage.fixtures import CONFIG, write_plain
+from tests.unit.storage.planted import Counted
+
+
+@pytest.fixture
+def counted_file(folder: Path, counted: Counted) -> Path:
+    """Seal the configuration under a key that counts its calls, and forget those so far."""
+    path = write_plain(folder / "config")
+    ksm_storage.protect(path, keys=["counted://one"], context={"env": "prod"})
+    counted.calls.clear()
+    return path
+
+
+def move_to(path: Path, key: str) -> None:
+    """Give the file a new DEK under another key, as whoever can write the file may do."""
+    envelope = decode(path.read_bytes())
+    payload = open_envelope(envelope).payload
+    with Kek.open(KeyUri.parse(key)) as kek:
+        path.write_bytes(encode(rekey(envelope, payload, [kek])[0]))
+
+
+def test_an_envelope_under_another_key_is_refused_before_any_call(
+    counted_file: Path, counted: Counted
+) -> None:
+    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+        ksm_storage.open_storage(counted_file, keys=["counted://two"])
+
+    assert counted.calls == []
+
+
+@pytest.mark.parametrize("context", [{}, {"env": "test"}, {"env": "prod", "more": "x"}])
+def test_another_context_is_refused_before_any_call(
+    context: dict[str, str], counted_file: Path, counted: Counted
+) -> None:
+    with pytest.raises(DecryptionError, match="context"):
+        ksm_storage.open_storage(counted_file, context=context)
+
+    assert counted.calls == []
+
+
+def test_the_right_key_and_context_open_with_one_call(counted_file: Path, counted: Counted) -> None:
+    storage = ksm_storage.open_storage(
+        counted_file, keys=["counted://two", "counted://one"], context={"env": "prod"}
+    )
+
+    assert storage.read_storage() == CONFIG
+    assert counted.calls == [("unwrap", "one")]
+
+
+@pytest.mark.parametrize("use", ["get", "set"])
+def test_a_file_that_moves_to_an_untrusted_key_is_refused_while_open(
+    use: str, counted_file: Path, counted: Counted
+) -> None:
+    storage = ksm_storage.open_storage(counted_file, keys=["counted://one"])
+    move_to(counted_file, "counted://two")
+    moved = counted_file.read_bytes()
+    counted.calls.clear()
+
+    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+        storage.set("hostname", "h") if use == "set" else storage.get("hostname")
+
+    assert counted.calls == []
+    assert counted_file.read_bytes() == moved
+
+
+@pytest.mark.parametrize("use", ["get", "set"])
+def test_a_recipient_that_was_replaced_by_an_untrusted_one_is_noticed_under_the_same_dek(
+    use: str, counted_file: Path, counted: Counted
+) -> None:
+    storage = ksm_storage.open_storage(counted_file, keys=["counted://one"])
+    envelope = decode(counted_file.read_bytes())
+    dek = open_envelope(envelope).dek
+    with Kek.open(KeyUri.parse("counted://two")) as kek:
+        other = Recipient.of("counted", kek.wrap(dek, aad=envelope.header.wrap_aad))
+    counted_file.write_bytes(encode(rewrap(envelope, [other], dek=dek)))
+    counted.calls.clear()
+
+    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+        storage.set("hostname", "h") if use == "set" else storage.get("hostname")
+
+    assert counted.calls == []
+
+
+def test_a_file_that_is_altered_costs_one_unwrap(counted_file: Path, counted: Counted) -> None:
+    raw = counted_file.read_bytes()
+    at = raw.rindex(b"\n", 0, len(raw) - 1) + 1
+    other = b"A" if raw[at : at + 1] != b"A" else b"B"
+    counted_file.write_bytes(raw[:at] + other + raw[at + 1 :])
+
+    with pytest.raises(DecryptionError, match="does not open"):
+        ksm_storage.open_storage(counted_file)
+
+    assert counted.calls == [("unwrap", "one")]
+
+
+def test_a_failure_of_one_recipient_lets_the_next_one_try(folder: Path, counted: Counted) -> None:
+    path = write_plain(folder / "config")
+    ksm_storage.open_storage(folder / "both", keys=["counted://down", "counted://two"]).set(
+        "hostname", "h"
+    )
+    counted.calls.clear()
+
+    assert ksm_storage.open_storage(folder / "both").get("hostname") == "h"
+    assert counted.calls == [("unwrap", "down"), ("unwrap", "two")]
+    assert path.exists()
+
+
+def test_when_no_recipient_opens_each_cause_is_told(folder: Path, counted: Counted) -> None:
+    keys = ["counted://down", "counted://wrap-only"]
+    ksm_storage.open_storage(folder / "config", keys=keys).set("hostname", "h")
+
+    with pytest.raises(UnavailableError) as caught:
+        ksm_storage.open_storage(folder / "config")
+
+    assert [cause.key for cause in caught.value.causes] == keys
+    assert caught.value.retryable
+
+
+def test_a_failed_unwrap_at_a_reread_leaves_the_storage_usable(
+    counted_file: Path, counted: Counted
+) -> None:
+    storage = ksm_storage.open_storage(counted_file)
+    before = counted_file.read_bytes()
+    move_to(counted_file, "counted://two")
+    counted.fail_with("Unavailable")
+
+    with pytest.raises(KsmStorageError):
+        storage.get("hostname")
+    counted.fail_with(None)
+    after_recovery = storage.get("hostname")
+    counted_file.write_bytes(before)
+
+    assert after_recovery == storage.get("hostname") == CONFIG["hostname"]

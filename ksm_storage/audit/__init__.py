@@ -1,0 +1,1 @@
+"""What happened to sealed files, told to audit sinks."""

@@ -1,0 +1,98 @@
+"""The built-in sink: a file of hash-chained JSON lines that several processes append to."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+
+from ..errors import StorageError
+from ..hookspecs import hookimpl
+from .chain import START, Link, chained_line, read_line
+from .file_lock import file_lock
+
+# More than the longest event: 32 key URIs of 2048 characters, and a path.
+_TAIL_BYTES = 262_144
+_MODE = 0o600
+_FLAGS = (
+    os.O_RDWR
+    | os.O_APPEND
+    | os.O_CREAT
+    # A FIFO at this path would hang the process at the open.
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class FileSink:
+    """Append each event to one file, behind the last line that any process wrote."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    @hookimpl
+    def audit_event(self, event: Mapping[str, object]) -> None:
+        """Append the event.
+
+        Raises:
+            StorageError: The file cannot be opened, locked or written, or its last line is none
+                of an audit file.
+        """
+        try:
+            while not self._appended(event):
+                pass
+        except OSError as exc:
+            raise StorageError(
+                f"cannot write the audit file {self._path!r}: {exc.strerror}"
+            ) from exc
+
+    def _appended(self, event: Mapping[str, object]) -> bool:
+        descriptor = os.open(self._path, _FLAGS, _MODE)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StorageError(f"the audit file {self._path!r} is not a regular file")
+            with file_lock(descriptor, self._path):
+                if not _still_names(self._path, descriptor):
+                    # A program that rotates logs moved it away while we waited.
+                    return False
+                _append(descriptor, event, self._path)
+                return True
+        finally:
+            os.close(descriptor)
+
+
+def _append(descriptor: int, event: Mapping[str, object], path: str) -> None:
+    size = os.fstat(descriptor).st_size
+    last, torn = _last_link(descriptor, size, path)
+    line = (b"\n" if torn else b"") + chained_line(event, last)
+    try:
+        written = os.write(descriptor, line)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+    if written != len(line):
+        os.ftruncate(descriptor, size)
+        raise StorageError(f"cannot write the audit file {path!r}: the disk is full")
+
+
+def _last_link(descriptor: int, size: int, path: str) -> tuple[Link, bool]:
+    """Return where the chain stands, and whether half a line follows that a crash left."""
+    start = max(0, size - _TAIL_BYTES)
+    os.lseek(descriptor, start, os.SEEK_SET)
+    *lines, rest = os.read(descriptor, size - start).split(b"\n")
+    if not lines:
+        if start:
+            raise StorageError(f"{path!r} is no audit file: its last line is too long")
+        return START, bool(rest)
+    line = read_line(lines[-1])
+    if line is None:
+        raise StorageError(f"{path!r} is no audit file, or its last line was damaged")
+    return line.link, bool(rest)
+
+
+def _still_names(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

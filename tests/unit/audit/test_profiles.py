@@ -1,0 +1,29 @@
+"""A change of a file's profiles is told like any other save."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.audit.events import FILE_VARIABLE
+from ksm_storage.config.document import Document
+from ksm_storage.storage.profiles import change_document, create_document, with_new_profile
+from ksm_storage.storage.trust import Trust
+from tests.cli.command import key_file
+
+
+def test_making_and_changing_profiles_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / "audit.jsonl"))
+    path = tmp_path / "keeper.ini"
+    trust = Trust.of([key_file(tmp_path)], None, None)
+
+    create_document(path, trust, Document({"prod": {}}))
+    change_document(path, trust, lambda document: with_new_profile(document, "test", {}))
+
+    told = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in told] == ["saved", "opened", "saved"]
+    assert {event["path"] for event in told} == {str(path)}

@@ -1,0 +1,80 @@
+"""A request as it travels: sealed payload, wrapped transmission key, signature."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from . import endpoints
+from .aes import KEY_BYTES, gcm_seal
+from .base64_forms import from_base64, to_base64
+from .ecies import ecies_seal
+from .signature import sign
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """Hold what is sent: no part of it is secret.
+
+    Attributes:
+        public_key_id: Which of the server's keys the transmission key is wrapped to.
+        transmission_key: The wrapped transmission key, 125 bytes.
+        body: The payload under the transmission key.
+        signature: DER, over ``transmission_key || body``.
+    """
+
+    public_key_id: str
+    transmission_key: bytes
+    body: bytes
+    signature: bytes
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the protocol; the length is the transport's business."""
+        return {
+            "Content-Type": endpoints.CONTENT_TYPE,
+            endpoints.HEADER_PUBLIC_KEY_ID: self.public_key_id,
+            endpoints.HEADER_TRANSMISSION_KEY: to_base64(self.transmission_key),
+            endpoints.HEADER_AUTHORIZATION: (
+                f"{endpoints.SIGNATURE_SCHEME} {to_base64(self.signature)}"
+            ),
+        }
+
+
+def make_request(
+    payload: bytes,
+    *,
+    private_key: ec.EllipticCurvePrivateKey,
+    server_public_key: bytes,
+    public_key_id: str,
+) -> tuple[SignedRequest, bytes]:
+    """Return the request and its transmission key, which opens the answer.
+
+    The transmission key is fresh with every call: a retry makes a new request.
+    """
+    key = os.urandom(KEY_BYTES)
+    wrapped = ecies_seal(server_public_key, key)
+    body = gcm_seal(key, payload)
+    signature = sign(private_key, transmission_key=wrapped, body=body)
+    return SignedRequest(public_key_id, wrapped, body, signature), key
+
+
+def read_request(headers: Mapping[str, str], body: bytes) -> SignedRequest:
+    """Return the request that arrived; header names are looked up in any case.
+
+    Raises:
+        ValueError: A header is missing or is not of its form.
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    try:
+        key_id = found[endpoints.HEADER_PUBLIC_KEY_ID.lower()]
+        wrapped = found[endpoints.HEADER_TRANSMISSION_KEY.lower()]
+        authorization = found[endpoints.HEADER_AUTHORIZATION.lower()]
+    except KeyError as exc:
+        raise ValueError("a header of the protocol is missing") from exc
+    scheme, _, signature = authorization.partition(" ")
+    if scheme != endpoints.SIGNATURE_SCHEME:
+        raise ValueError("the Authorization header does not hold a signature")
+    return SignedRequest(key_id, from_base64(wrapped), body, from_base64(signature.strip()))

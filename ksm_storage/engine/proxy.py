@@ -1,0 +1,62 @@
+"""Which proxy, if any, lies between this machine and a host."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from ..errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Hold a proxy's address and the headers of the CONNECT request, which may hold a password."""
+
+    host: str
+    port: int
+    headers: dict[str, str] = field(repr=False)
+
+
+def proxy_for(host: str, port: int, *, given: str | None) -> Proxy | None:
+    """Return the given proxy, or the environment's unless NO_PROXY excepts the host.
+
+    Raises:
+        SettingsError: A proxy that is not an http address; the message does not repeat it,
+            as it may hold a password.
+    """
+    if given:
+        return _parsed(given)
+    found = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    if not found or _is_excepted(host, port):
+        return None
+    return _parsed(found)
+
+
+def _is_excepted(host: str, port: int) -> bool:
+    # Loaded here: it is slow to import, and most machines have no proxy.
+    from urllib.request import proxy_bypass
+
+    return bool(proxy_bypass(f"{host}:{port}"))
+
+
+def _parsed(url: str) -> Proxy:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        port = parts.port or 80
+    except ValueError as exc:
+        raise SettingsError("the proxy's port is not a number") from exc
+    if parts.scheme != "http" or not parts.hostname:
+        raise SettingsError(
+            "the proxy is not an http address",
+            hint="the form is http://[user:password@]host:port; what passes through it is TLS",
+        )
+    return Proxy(parts.hostname, port, _authorization(parts))
+
+
+def _authorization(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(credentials.encode()).decode('ascii')}"}

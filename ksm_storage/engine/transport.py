@@ -1,0 +1,152 @@
+"""HTTPS: one verified connection per request, with time-outs, a private CA and proxies."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from .. import __version__
+from ..errors import SettingsError
+from .errors import ServerAnswerError, ServerUnreachableError
+from .proxy import Proxy, proxy_for
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """Hold status and body of an answer, and the header that asks for patience."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    location: str | None = None
+
+
+class HttpsTransport:
+    """Send requests; certificates are always verified and every wait is bounded."""
+
+    def __init__(
+        self,
+        *,
+        ca_file: str | os.PathLike[str] | None = None,
+        proxy_url: str | None = None,
+        connect_timeout_seconds: float = 10.0,
+        read_timeout_seconds: float = 60.0,
+    ) -> None:
+        """Read the CA now, so that a wrong path is known before a token is spent."""
+        self._context = _tls_context(ca_file)
+        self._proxy_url = proxy_url
+        self._connect_timeout = connect_timeout_seconds
+        self._read_timeout = read_timeout_seconds
+
+    def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+        """Post the body and return the answer, whatever its status.
+
+        Raises:
+            ServerUnreachableError: No connection, no trusted certificate, or no answer in time.
+        """
+        return self._exchange("POST", url, headers=headers, body=body, limit=None)
+
+    def get(self, url: str, *, limit: int) -> HttpAnswer:
+        """Get at most ``limit`` bytes, following a few redirects to https addresses.
+
+        Raises:
+            ServerUnreachableError: As for :meth:`post`.
+            ServerAnswerError: More than ``limit`` bytes, or too many redirects.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = self._exchange("GET", url, headers={}, body=None, limit=limit)
+            if answer.status not in _REDIRECTS or not answer.location:
+                return answer
+            url = answer.location
+        raise ServerAnswerError("the download was redirected too often", operation="download")
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limit: int | None,
+    ) -> HttpAnswer:
+        host, port, target = _taken_apart(url)
+        connection = _Connection(host, port, context=self._context, timeout=self._connect_timeout)
+        proxy = proxy_for(host, port, given=self._proxy_url)
+        if proxy is not None:
+            connection.go_through(proxy)
+        try:
+            connection.connect()
+            # The socket's one time-out served for connecting; from here on it is for reading.
+            connection.sock.settimeout(self._read_timeout)
+            connection.request(method, target, body=body, headers=_with_agent(headers))
+            return _read(connection.getresponse(), limit=limit)
+        except ssl.SSLCertVerificationError as exc:
+            raise ServerUnreachableError(
+                f"the certificate of {host!r} is not trusted",
+                hint="give the CA that signed it as ca_file",
+                operation="connect",
+            ) from exc
+        except (OSError, http.client.HTTPException) as exc:
+            raise ServerUnreachableError(
+                f"{host!r} cannot be reached or does not answer in time",
+                hint="check the network, the proxy and the hostname",
+                operation="connect",
+            ) from exc
+        finally:
+            connection.close()
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Connect directly or through a proxy; the proxy's address is the one that is dialled."""
+
+    sock: socket.socket
+
+    def go_through(self, proxy: Proxy) -> None:
+        target, port = self.host, self.port
+        self.host, self.port = proxy.host, proxy.port
+        self.set_tunnel(target, port, headers=proxy.headers)
+
+
+def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    # REQUESTS_CA_BUNDLE is what users of the official package have set for a private CA.
+    chosen = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or None
+    try:
+        context = ssl.create_default_context(cafile=chosen)
+    except (OSError, ssl.SSLError) as exc:
+        raise SettingsError(
+            f"the CA file {os.fspath(chosen or '')!r} cannot be read as PEM certificates"
+        ) from exc
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _taken_apart(url: str) -> tuple[str, int, str]:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ServerAnswerError("an address of the server is not https", operation="connect")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.hostname, parts.port or 443, target
+
+
+def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:
+    return {"User-Agent": f"ksm-storage/{__version__}", "Connection": "close", **headers}
+
+
+def _read(response: http.client.HTTPResponse, *, limit: int | None) -> HttpAnswer:
+    body = response.read() if limit is None else response.read(limit + 1)
+    if limit is not None and len(body) > limit:
+        raise ServerAnswerError(f"the answer is longer than {limit} bytes", operation="download")
+    return HttpAnswer(
+        response.status,
+        body,
+        retry_after=response.getheader("Retry-After"),
+        location=response.getheader("Location"),
+    )

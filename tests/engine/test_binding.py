@@ -1,0 +1,289 @@
+"""A one-time token becomes a client device, or nothing is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keeper_secrets_manager_core import SecretsManager as Official
+from keeper_secrets_manager_core.storage import FileKeyValueStorage, InMemoryKeyValueStorage
+
+from ksm_storage.engine import (
+    AddressLockedError,
+    MemoryConfig,
+    SecretsManager,
+    ServerAnswerError,
+    ServerUnreachableError,
+    TokenExpiredError,
+    TokenRedeemedError,
+)
+from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.wire import refusals
+from ksm_storage.wire.base64_forms import from_base64, to_url_safe
+from ksm_storage.wire.identity import client_id_from_token
+
+
+def other_token(server: Any) -> str:
+    secret = os.urandom(32)
+    server.clients[client_id_from_token(secret)] = None
+    server.token = secret
+    return str(server.token_text)
+
+
+class BrokenConfig(MemoryConfig):
+    """Fail when one key is set, as a full disk or a lost permission would."""
+
+    broken_key = "appKey"
+
+    def set(self, key: object, value: str) -> dict[str, str]:
+        if getattr(key, "value", key) == self.broken_key:
+            raise StorageError("the disk is full")
+        return super().set(key, value)
+
+
+class ForgetfulConfig(MemoryConfig):
+    """Accept everything and keep nothing."""
+
+    def set(self, key: object, value: str) -> dict[str, str]:
+        return {}
+
+
+def test_a_bind_stores_the_application_key_and_deletes_the_token(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+
+    assert connect(config).bind() is True
+
+    values = config.read_storage()
+    assert from_base64(values["appKey"]) == server.app_key
+    assert "clientKey" not in values
+    assert values["hostname"] == server.host
+    assert values["clientId"] == client_id_from_token(server.token)
+
+
+def test_only_the_first_request_carries_the_public_key(server: Any, connect: Any) -> None:
+    connect().get_secrets()
+
+    first, second = (payload for _path, payload in server.asked)
+    assert "publicKey" in first
+    assert "publicKey" not in second
+
+
+def test_everything_is_stored_before_the_first_request(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+
+    connect(config)
+
+    assert server.asked == []
+    names = {"clientId", "clientKey", "privateKey", "hostname"}
+    assert names <= set(config.read_storage())
+
+
+@pytest.mark.parametrize("key", ["clientId", "privateKey", "clientKey", "serverPublicKey"])
+def test_a_storage_that_cannot_be_written_spends_no_token(
+    server: Any, connect: Any, key: str
+) -> None:
+    config = BrokenConfig()
+    config.broken_key = key
+
+    with pytest.raises(StorageError):
+        connect(config)
+
+    assert server.asked == []
+
+
+def test_a_storage_that_keeps_nothing_spends_no_token(server: Any, connect: Any) -> None:
+    with pytest.raises(StorageError, match="does not keep"):
+        connect(ForgetfulConfig())
+
+    assert server.asked == []
+
+
+def test_a_bind_that_dies_before_its_save_is_resumed_with_the_same_key_pair(
+    server: Any, connect: Any
+) -> None:
+    config = BrokenConfig()
+    with pytest.raises(StorageError):
+        connect(config).bind()
+
+    assert connect(MemoryConfig(config.read_storage())).bind() is True
+
+    first, second = (payload["publicKey"] for _path, payload in server.asked)
+    assert first == second
+
+
+def test_a_bind_is_resumed_from_the_configuration_alone(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+    connect(config)
+
+    assert connect(config, token=None).bind() is True
+
+
+def test_a_bind_that_the_server_finished_without_us_says_why_it_cannot_be_resumed(
+    server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(server), "_answer", lambda self, path, payload: {"records": []})
+
+    with pytest.raises(ServerAnswerError) as caught:
+        connect().bind()
+
+    assert "no longer hands out" in caught.value.message
+    assert "cannot be resumed" in (caught.value.hint or "")
+
+
+def test_an_unreachable_server_leaves_a_bind_that_can_be_resumed(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+    manager = connect(config)
+    server.reply(502, b"bad gateway")
+
+    with pytest.raises(ServerUnreachableError) as caught:
+        manager.bind()
+
+    assert "same one-time token" in (caught.value.hint or "")
+    assert manager.bind() is True
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (refusals.TOKEN_EXPIRED, TokenExpiredError),
+        (refusals.TOKEN_REDEEMED, TokenRedeemedError),
+    ],
+)
+def test_after_a_final_refusal_the_storage_takes_another_token(
+    server: Any, connect: Any, refusal: refusals.Refusal, error: type[Exception]
+) -> None:
+    config = MemoryConfig()
+    server.refuse(refusal)
+    with pytest.raises(error):
+        connect(config).bind()
+
+    assert not {"clientId", "clientKey", "privateKey"} & set(config.read_storage())
+    assert connect(config, token=other_token(server)).bind() is True
+
+
+def test_a_refusal_that_may_pass_keeps_the_key_pair(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+    manager = connect(config)
+    key_pair = config.get("privateKey")
+    server.refuse(refusals.ADDRESS_REFUSED)
+
+    with pytest.raises(AddressLockedError):
+        manager.bind()
+
+    assert config.get("privateKey") == key_pair
+
+
+def test_a_half_bound_configuration_takes_another_token_with_a_new_key_pair(
+    server: Any, connect: Any
+) -> None:
+    config = MemoryConfig()
+    connect(config)
+    key_pair = config.get("privateKey")
+
+    assert connect(config, token=other_token(server)).bind() is True
+    assert config.get("privateKey") != key_pair
+
+
+def test_another_token_on_a_bound_configuration_is_refused(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+    connect(config).bind()
+    before = config.read_storage()
+
+    with pytest.raises(SettingsError, match="another one-time token"):
+        connect(config, token=other_token(server), server_public_key_id="43")
+
+    assert config.read_storage() == before
+
+
+def test_the_same_token_on_a_bound_configuration_binds_nothing(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+    connect(config).bind()
+
+    assert connect(config).bind() is False
+
+
+def test_a_token_left_behind_by_a_crash_is_removed(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+    connect(config).bind()
+    config.set("clientKey", to_url_safe(server.token))
+
+    connect(config, token=None)
+
+    assert not config.contains("clientKey")
+
+
+def test_an_unbound_configuration_without_a_token_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no one-time token"):
+        SecretsManager(config=MemoryConfig())
+
+
+def test_no_configuration_is_refused_with_a_hint() -> None:
+    with pytest.raises(SettingsError) as caught:
+        SecretsManager(token="US:x")
+
+    assert "open_storage" in (caught.value.hint or "")
+
+
+def test_an_application_key_under_another_token_is_refused(server: Any, connect: Any) -> None:
+    manager = connect()
+    server.token = os.urandom(32)
+
+    with pytest.raises(ServerAnswerError, match="does not open"):
+        manager.bind()
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_the_official_storages_serve_the_engine_and_then_the_official_package(
+    server: Any, connect: Any, tmp_path: Path, kind: str
+) -> None:
+    path = str(tmp_path / "config.json")
+    config: Any = FileKeyValueStorage(path) if kind == "file" else InMemoryKeyValueStorage()
+
+    assert connect(config).bind() is True
+
+    assert len(connect(config, token=None).get_secrets()) == 0
+    assert Official(config=config).get_secrets is not None
+
+
+def test_a_token_from_the_environment_binds_where_it_says(
+    server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = MemoryConfig()
+    monkeypatch.setenv("KSM_TOKEN", server.token_text)
+
+    assert connect(config, token=None).bind() is True
+    assert config.get("hostname") == server.host
+
+
+def test_a_token_in_the_environment_of_a_bound_device_is_ignored(
+    server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = MemoryConfig()
+    connect(config).bind()
+    monkeypatch.setenv("KSM_TOKEN", "US:nonsense")
+
+    assert connect(config, token=None).bind() is False
+
+
+def test_an_application_key_of_another_length_is_refused(server: Any, connect: Any) -> None:
+    config = MemoryConfig()
+    server.app_key = os.urandom(31)
+
+    with pytest.raises(ServerAnswerError, match="31 bytes"):
+        connect(config).bind()
+
+    assert not config.contains("appKey")
+
+
+@pytest.mark.parametrize(("key", "key_id"), [(None, "99"), ("AAAA", "42")])
+def test_an_unusable_server_key_spends_no_token_and_stores_nothing(
+    server: Any, connect: Any, key: str | None, key_id: str
+) -> None:
+    config = MemoryConfig()
+
+    with pytest.raises(SettingsError, match="server public key"):
+        connect(config, server_public_key=key, server_public_key_id=key_id)
+
+    assert config.is_empty()

@@ -1,0 +1,205 @@
+"""TLS is verified, every wait is bounded, and a proxy is used where one is given."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ksm_storage.engine import ServerAnswerError, ServerUnreachableError
+from ksm_storage.engine.proxy import proxy_for
+from ksm_storage.engine.transport import HttpsTransport
+from ksm_storage.errors import SettingsError
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Accept connections and never say a word."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        yield listening.getsockname()[1]
+
+
+@contextmanager
+def tunnel(target_port: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Be an http proxy that connects every CONNECT to one port of loopback."""
+    seen: list[bytes] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def serve() -> None:
+            client, _ = listening.accept()
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += client.recv(4096)
+            seen.append(head)
+            upstream = socket.create_connection(("127.0.0.1", target_port))
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=pump, args=(upstream, client), daemon=True)
+            back.start()
+            pump(client, upstream)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1], seen
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def test_a_certificate_of_an_unknown_ca_is_refused(server: Any) -> None:
+    transport = HttpsTransport()
+
+    with pytest.raises(ServerUnreachableError, match="not trusted") as caught:
+        transport.get(server.file_url("x"), limit=10)
+
+    assert "ca_file" in (caught.value.hint or "")
+
+
+def test_a_certificate_of_another_host_is_refused(server: Any, ca_file: Path) -> None:
+    transport = HttpsTransport(ca_file=ca_file)
+
+    with pytest.raises(ServerUnreachableError, match="not trusted"):
+        transport.get(f"https://127.0.0.1:{server.port}/files/x", limit=10)
+
+
+def test_the_ca_of_the_official_package_s_variable_is_used(
+    server: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
+    server.files["x"] = b"content"
+
+    assert HttpsTransport().get(server.file_url("x"), limit=10).body == b"content"
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_a_ca_file_that_cannot_be_read_is_found_before_any_request(
+    server: Any, connect: Any, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match="CA file"):
+        connect(ca_file=path)
+
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("way", ["argument", "environment"])
+def test_verification_cannot_be_switched_off(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "environment":
+        monkeypatch.setenv("KSM_SKIP_VERIFY", "TRUE")
+
+    with pytest.raises(SettingsError, match="always verified"):
+        connect(verify_ssl_certs=way != "argument")
+
+
+def test_a_silent_server_is_given_up_in_time(ca_file: Path) -> None:
+    transport = HttpsTransport(
+        ca_file=ca_file, connect_timeout_seconds=0.05, read_timeout_seconds=0.05
+    )
+
+    with silent_server() as port, pytest.raises(ServerUnreachableError, match="in time"):
+        transport.get(f"https://localhost:{port}/", limit=10)
+
+
+def test_a_server_that_answers_nothing_is_given_up_in_time(
+    server: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+    monkeypatch.setattr(type(server), "handle_post", lambda *_: done.wait(5) or (200, b"", {}))
+    transport = HttpsTransport(ca_file=ca_file, read_timeout_seconds=0.05)
+
+    with pytest.raises(ServerUnreachableError, match="in time"):
+        transport.post(f"https://{server.host}/upload", headers={}, body=b"x")
+    done.set()
+
+
+def test_nobody_listening_is_unreachable_and_retryable(ca_file: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port = listening.getsockname()[1]
+
+    with pytest.raises(ServerUnreachableError) as caught:
+        HttpsTransport(ca_file=ca_file).get(f"https://localhost:{port}/", limit=10)
+
+    assert caught.value.retryable
+
+
+def test_a_download_longer_than_its_limit_is_refused(server: Any, ca_file: Path) -> None:
+    server.files["x"] = b"0123456789"
+
+    with pytest.raises(ServerAnswerError, match="longer than 9 bytes"):
+        HttpsTransport(ca_file=ca_file).get(server.file_url("x"), limit=9)
+
+
+def test_a_redirect_to_another_https_address_is_followed(server: Any, ca_file: Path) -> None:
+    server.files["x"] = b"content"
+    server.reply(302, b"", {"Location": server.file_url("x")})
+
+    assert HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10).body == b"content"
+
+
+@pytest.mark.parametrize("place", ["http://localhost/x", "file:///etc/passwd"])
+def test_a_redirect_to_anything_else_is_refused(server: Any, ca_file: Path, place: str) -> None:
+    server.reply(302, b"", {"Location": place})
+
+    with pytest.raises(ServerAnswerError, match="not https"):
+        HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)
+
+
+def test_redirects_without_end_are_refused(server: Any, ca_file: Path) -> None:
+    for _ in range(5):
+        server.reply(302, b"", {"Location": server.file_url("x")})
+
+    with pytest.raises(ServerAnswerError, match="too often"):
+        HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)
+
+
+def test_a_proxy_sees_only_the_tunnel(server: Any, connect: Any) -> None:
+    with tunnel(server.port) as (port, seen):
+        connect(proxy_url=f"http://user:p%40ss@127.0.0.1:{port}").bind()
+
+    assert seen[0].startswith(f"CONNECT {server.host} ".encode())
+    assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in seen[0]
+    assert len(server.asked) == 1
+
+
+def test_the_environment_s_proxy_is_used_unless_the_host_is_excepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost,.internal,ksm.example:8443")
+
+    used = proxy_for("keepersecurity.eu", 443, given=None)
+
+    assert used is not None
+    assert (used.host, used.port) == ("proxy.example", 3128)
+    assert proxy_for("localhost", 443, given=None) is None
+    assert proxy_for("ksm.internal", 443, given=None) is None
+    assert proxy_for("ksm.example", 8443, given=None) is None
+    assert proxy_for("ksm.example", 443, given=None) is not None
+
+
+@pytest.mark.parametrize("url", ["socks5://p:1", "https://p:1", "http://:1", "http://p:port"])
+def test_a_proxy_of_another_kind_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        proxy_for("localhost", 443, given=url)
+
+    assert url not in str(caught.value)
+
+
+def test_the_password_of_a_proxy_is_not_in_its_repr() -> None:
+    proxy = proxy_for("h", 443, given="http://user:pass@p:1")
+
+    assert "Basic" not in repr(proxy)

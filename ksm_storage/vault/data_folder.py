@@ -1,0 +1,66 @@
+"""Where the files of a vault lie."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SettingsError
+from .private_file import make_private_folder, read_private, write_private
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """Name the server's files; the owner's secrets are in none of them."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file: ciphertext, public keys and hashes."""
+        return self.path / "vault.sqlite3"
+
+    @property
+    def keys(self) -> Path:
+        """The server's own private keys: transport only, none of them opens a record."""
+        return self.path / "keys"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The certificate that a client trusts."""
+        return self.path / "ca.pem"
+
+    @property
+    def address_file(self) -> Path:
+        """Where the running server listens; absent after a graceful stop."""
+        return self.path / "address.json"
+
+    @property
+    def default_owner_file(self) -> Path:
+        """The owner's keyring unless told: beside the data folder, never in it."""
+        return self.path.with_name(f"{self.path.name}-owner") / "owner.json"
+
+    def make(self) -> None:
+        """Make the folders, private to the user; existing ones stay as they are."""
+        make_private_folder(self.path)
+        make_private_folder(self.keys)
+
+    def refuse_inside(self, owner_file: Path) -> None:
+        """Raise SettingsError for an owner's file among the server's files."""
+        if self.path.resolve() in owner_file.resolve().parents:
+            raise SettingsError(
+                f"the owner's file {str(owner_file)!r} is inside the server's data folder",
+                hint="the server must not hold the owner's keys: give --owner another folder",
+            )
+
+    def write_address(self, address: str) -> None:
+        """Note where the server listens, for the commands that print it."""
+        write_private(self.address_file, json.dumps({"address": address}).encode())
+
+    def read_address(self) -> str | None:
+        """Return ``host:port`` of the running server, or None when it does not run."""
+        if not self.address_file.exists():
+            return None
+        address = json.loads(read_private(self.address_file)).get("address")
+        return address if isinstance(address, str) else None

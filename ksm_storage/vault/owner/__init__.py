@@ -1,0 +1,1 @@
+"""The owner's side: it has the keys, encrypts, and writes ciphertext into the database."""

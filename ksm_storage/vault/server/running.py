@@ -1,0 +1,148 @@
+"""Start the server, say where it listens, and stop it when told."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ...errors import SettingsError
+from ..clock import Clock, now_milliseconds
+from ..data_folder import DataFolder
+from ..database import Database
+from ..opening import open_vault
+from ..server_keys import current_server_key
+from .exchange import Exchange
+from .file_addresses import FileAddresses, load_address_secret
+from .tls import LOCAL_NAMES, prepare_tls
+from .web import make_application
+
+# A client that keeps an idle connection open is waited for; what is under way takes far less.
+STOP_SECONDS = 3
+MOST_CONNECTIONS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Say where and as whom a server listens; nothing of it is secret."""
+
+    address: str
+    ca_file: str
+    server_public_key_id: str
+    server_public_key: str
+
+
+def run_server(
+    folder: DataFolder,
+    announce: Callable[[Listening], None],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    names: Sequence[str] = (),
+    clock: Clock = now_milliseconds,
+) -> None:
+    """Serve until SIGTERM or SIGINT, and finish what was begun before returning.
+
+    ``announce`` is called once, when connections are taken. ``names`` are what clients call this
+    machine where that is not ``host``; the first one is used in addresses that are given out.
+
+    Raises:
+        SettingsError: The address cannot be listened on, or the certificate authority was made
+            for other names.
+    """
+    database = open_vault(folder, clock=clock)
+    try:
+        with _listening_socket(host, port) as listener:
+            address = f"{_bracketed([*names, host][0])}:{listener.getsockname()[1]}"
+            addresses = FileAddresses(address, load_address_secret(folder), clock)
+            exchange = Exchange(folder, database, addresses, clock)
+            application = make_application(exchange, database, addresses, clock)
+            certificate = prepare_tls(folder, _certificate_names(host, names))
+            folder.write_address(address)
+            announce(_listening(folder, database, address))
+            with _returning_signals():
+                uvicorn.Server(_configuration(application, certificate)).run([listener])
+    finally:
+        with contextlib.suppress(OSError):
+            folder.address_file.unlink()
+        database.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _configuration(application: Starlette, certificate: Path) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        ssl_certfile=certificate,
+        log_config=None,
+        access_log=False,
+        # Otherwise a header could choose the address that a device is locked to.
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+def _listening(folder: DataFolder, database: Database, address: str) -> Listening:
+    with database.read() as connection:
+        key = current_server_key(connection)
+    return Listening(address, str(folder.ca_certificate), key.key_id, key.public_text)
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it, the parts of an
+    # answer wait 40 ms for each other.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(MOST_CONNECTIONS)
+    except OSError as exc:
+        listener.close()
+        raise SettingsError(
+            f"cannot listen on {_bracketed(host)}:{port}: {exc.strerror}",
+            hint="give another --port, or 0 for any free one",
+        ) from exc
+    return listener
+
+
+def _certificate_names(host: str, names: Sequence[str]) -> list[str]:
+    own = [] if host in ("0.0.0.0", "::") else [host]  # noqa: S104 - compared, not bound
+    return list(dict.fromkeys([*LOCAL_NAMES, *own, *names]))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _returning_signals() -> Iterator[None]:
+    # The server stops gracefully and then raises the signal again for whoever handled it before;
+    # being told to stop is no failure, so that second one ends here.
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: None) for number in handled]
+    try:
+        yield
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)

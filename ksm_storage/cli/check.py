@@ -1,0 +1,80 @@
+"""``ksm-storage check``: open sealed files and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from ..audit.events import emit
+from ..config.document import UNNAMED
+from ..envelope.codec import decode
+from ..envelope.model import Envelope
+from ..errors import EnvelopeError, StorageError
+from ..fleet.outcome import Done
+from ..kek import SharedKeks
+from ..storage.envelope_file import read_envelope
+from ..storage.reading import resolved
+from ..storage.state import document_of
+from ..storage.trust import Trust
+from .many_files import Files, many_files_options, services_in_header
+from .options import context_option, json_option, setting_option, trusted_key_option
+from .pace_options import pace_options
+
+
+@click.command()
+@many_files_options
+@trusted_key_option
+@context_option
+@setting_option
+@pace_options
+@json_option
+def check(
+    files: Files,
+    keys: tuple[str, ...],
+    context: Mapping[str, str] | None,
+    settings: Mapping[str, Mapping[str, object]],
+    timeout: float | None,
+    hedge: float | None,
+    as_json: bool,
+) -> int:
+    """Open each of PATHS as an application would, and say which key opened it."""
+    with SharedKeks(settings) as shared:
+        trust = Trust.of(keys or None, context, shared).within(timeout, hedge)
+
+        def work(path: str) -> Done:
+            return _would_check(path, trust) if files.dry_run else _checked(path, trust)
+
+        return files.run(work, service_of=services_in_header(trust.keys), as_json=as_json)
+
+
+def _would_check(path: str, trust: Trust) -> Done:
+    envelope = _read(path)
+    trust.check(envelope)
+    keys = [str(recipient.key) for recipient in envelope.header.recipients]
+    line = f"would open {path} under {', '.join(keys)}"
+    return Done("would open", said=(line,), content={"path": path, "keys": keys})
+
+
+def _checked(path: str, trust: Trust) -> Done:
+    envelope = _read(path)
+    opened = trust.open(envelope, path=path)
+    document = document_of(opened.payload)
+    revision, key = envelope.header.revision, str(opened.recipient.key)
+    content = {
+        "path": path,
+        "revision": revision,
+        "opened_by": key,
+        "profiles": [name for name in document.profiles if name != UNNAMED],
+    }
+    return Done("ok", printed=f"ok {path} revision {revision} by {key}", content=content)
+
+
+def _read(path: str) -> Envelope:
+    try:
+        return decode(read_envelope(resolved(path)).content)
+    except FileNotFoundError as exc:
+        raise StorageError(f"{path!r} does not exist") from exc
+    except EnvelopeError as exc:
+        emit("refused", path=path, error=exc)
+        raise

@@ -1,0 +1,104 @@
+"""The command ``ksm-storage``: finds the command asked for, and ends each failure alike."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .. import __version__
+from ..errors import KsmStorageError
+from .output import report, report_usage
+
+TRACEBACK_VARIABLE = "KSM_STORAGE_TRACEBACK"
+
+_INTERRUPTED = 130
+_INTERNAL = 1
+_USAGE = 2
+
+# Each command is imported when it is run, asked for help, or listed with its first line.
+_COMMANDS = {
+    "audit": ("audit:audit", "Show and verify what the audit file says happened."),
+    "check": ("check:check", "Open sealed files and change nothing."),
+    "completion": ("completion:completion", "Print the completion script of a shell."),
+    "delete": ("delete_value:delete", "Remove one value from a sealed file."),
+    "exec": ("exec_program:exec_program", "Run a program with the configuration in KSM_CONFIG."),
+    "export": ("export:export", "Write the configuration in the clear."),
+    "get": ("get_value:get", "Print one value of a sealed file."),
+    "init": ("init:init", "Bind a client device with a one-time token, sealed from the start."),
+    "inspect": ("inspect_envelope:inspect", "Show the header of a sealed file; opens nothing."),
+    "keygen": ("keygen:keygen", "Write a new key file."),
+    "profile": ("profile:profile", "Keep several client devices in one sealed file."),
+    "protect": ("protect:protect", "Seal a plain configuration where it lies."),
+    "providers": ("providers:providers", "List the providers that installed plugins offer."),
+    "scan": ("scan:scan", "Find plain configurations and one-time tokens in files and folders."),
+    "recovery": ("recovery:recovery", "Make, prove and use a key whose secret is kept offline."),
+    "rekey": ("rekey:rekey", "Seal a file under a new DEK."),
+    "rewrap": ("rewrap:rewrap", "Add, remove or replace the keys of a sealed file."),
+    "secret": ("secret:secret", "Read the secrets that are shared with the application."),
+    "set": ("set_value:set_value", "Set one value in a sealed file."),
+    "vault": ("vault:vault", "Run and fill a local Keeper-compatible server."),
+}
+
+
+class _Commands(click.Group):
+    """Load a command's module only when that command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{attribute} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Keep a Keeper Secrets Manager configuration sealed under keys that live elsewhere."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (docs/cli.md lists them)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+    try:
+        code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
+        sys.stdout.flush()
+    except KsmStorageError as exc:
+        report(exc, as_json=as_json)
+        return exc.exit_code
+    except click.ClickException as exc:
+        report_usage(exc, as_json=as_json)
+        return _USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("error: interrupted", err=True)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (head, less); the interpreter must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _INTERNAL
+    # The last line of defence: a traceback or a foreign message could show a secret.
+    except Exception as exc:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        click.echo(f"error: internal error ({type(exc).__name__})", err=True)
+        click.echo(f"hint: set {TRACEBACK_VARIABLE}=1 to see where, and report it", err=True)
+        return _INTERNAL
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,78 @@
+"""How commands speak: data on stdout, speech on stderr, JSON when asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ..errors import KsmStorageError
+
+
+def data(text: str) -> None:
+    """Write what was asked for to stdout."""
+    click.echo(text)
+
+
+def data_as_json(content: object) -> None:
+    """Write what was asked for to stdout as JSON."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not data, on stderr."""
+    click.echo(text, err=True)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to stdout: drawn on a terminal, plain columns elsewhere."""
+    if sys.stdout.isatty():
+        _draw(headings, rows)
+        return
+    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+    for row in [headings, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def report(error: KsmStorageError, *, as_json: bool) -> None:
+    """Write an error and its hint to stderr."""
+    if as_json:
+        click.echo(json.dumps(error.as_dict(), ensure_ascii=False), err=True)
+        return
+    say(f"error: {error.message}")
+    _hint(error.hint)
+
+
+def report_usage(error: click.ClickException, *, as_json: bool) -> None:
+    """Write an error in the way a command was called to stderr."""
+    message = error.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "ksm-storage"
+    hint = f"see '{command} --help'"
+    if as_json:
+        content = {"error": "UsageError", "message": message, "hint": hint, "exit_code": 2}
+        click.echo(json.dumps(content, ensure_ascii=False), err=True)
+        return
+    say(f"error: {message}")
+    _hint(hint)
+
+
+def _hint(hint: str | None) -> None:
+    if hint:
+        say(f"hint: {hint}")
+
+
+def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*headings)
+    for row in rows:
+        # Text, because rich would take "[...]" in a cell for its own markup.
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)

@@ -1,0 +1,134 @@
+"""``ksm-storage protect``: seal a plain configuration where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from ..config.recognise import Form, recognise
+from ..discovery import resolve_key
+from ..envelope.codec import decode, looks_like_envelope
+from ..envelope.opening import candidates
+from ..errors import DecryptionError, SettingsError, StorageError
+from ..fleet.outcome import Done
+from ..kek import SharedKeks
+from ..key_uri import KeyUri
+from ..legacy.official import is_official
+from ..storage.protecting import AlreadySealedError
+from ..storage.protecting import protect as protect_path
+from ..storage.reading import read_file, resolved
+from .many_files import Files, many_files_options
+from .options import context_option, json_option, key_option, setting_option
+
+KEYRING_KEY = "os-keyring://default"
+
+
+@click.command()
+@many_files_options
+@key_option
+@context_option
+@setting_option
+@click.option(
+    "--from-key",
+    metavar="URI",
+    help="The key of a file that one of Keeper's own packages sealed, if it is no --key.",
+)
+@click.option("--mode", default="0600", metavar="OCTAL", help="The sealed file's mode.")
+@json_option
+def protect(
+    files: Files,
+    keys: tuple[str, ...],
+    context: Mapping[str, str] | None,
+    settings: Mapping[str, Mapping[str, object]],
+    from_key: str | None,
+    mode: str,
+    as_json: bool,
+) -> int:
+    """Seal what is in PATHS: JSON, base64 of JSON, keeper.ini, or an official package's file.
+
+    A file is replaced only after the sealed copy was opened again by each key. Without --key
+    the key is kept in the operating system's keyring, where there is one.
+    """
+    chosen = [str(resolve_key(key)) for key in keys] or [default_key()]
+    file_mode = _mode(mode)
+
+    def work(path: str) -> Done:
+        if files.dry_run:
+            return _would_protect(path, chosen, keys)
+        try:
+            done = protect_path(
+                path,
+                chosen,
+                settings=shared,
+                context=context,
+                mode=file_mode,
+                from_key=from_key,
+            )
+        except AlreadySealedError:
+            return _skipped(path, keys)
+        content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}
+        said = tuple(f"sealed {path} under {key}" for key in done.keys)
+        return Done("sealed", said=said, content=content)
+
+    services = "+".join(sorted({KeyUri.parse(key).provider for key in chosen}))
+    with SharedKeks(settings) as shared:
+        return files.run(work, service_of=lambda _: services, as_json=as_json, one_object=True)
+
+
+def _would_protect(path: str, keys: Sequence[str], given: Sequence[str]) -> Done:
+    try:
+        content = read_file(resolved(path)).content
+    except FileNotFoundError as exc:
+        raise StorageError(f"{path!r} does not exist") from exc
+    if looks_like_envelope(content):
+        return _skipped(path, given)
+    official = is_official(content)
+    form = Form.OFFICIAL if official else recognise(content, name=repr(path)).form
+    said = tuple(f"would seal {path} ({form.value}) under {key}" for key in keys)
+    return Done("would seal", said=said, content={"path": path, "form": form.value})
+
+
+def _skipped(path: str, keys: Sequence[str]) -> Done:
+    _check_same_keys(path, keys)
+    return Done("skipped", said=(f"{path} is sealed already; nothing changed",))
+
+
+def default_key() -> str:
+    """Return the URI of this user's key in the OS keyring.
+
+    Raises:
+        SettingsError: There is no usable OS keyring; the hint says what to choose.
+    """
+    from ..providers.os_keyring import is_usable
+
+    if not is_usable():
+        raise SettingsError(
+            "no key is named, and this machine has no usable OS keyring",
+            hint="make a key file with 'ksm-storage keygen /path/app.key' and pass "
+            "--key key-file:///path/app.key, or name a key of a key service: "
+            "'ksm-storage providers' lists them",
+        )
+    return KEYRING_KEY
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0o400 <= mode <= 0o777:
+        raise click.BadParameter(f"{text!r} is no mode such as 0600", param_hint="'--mode'")
+    return mode
+
+
+def _check_same_keys(path: str, keys: Sequence[str]) -> None:
+    recipients = decode(read_file(resolved(path)).content).header.recipients
+    for key in keys:
+        try:
+            candidates(recipients, [resolve_key(key)])
+        except DecryptionError as exc:
+            raise SettingsError(
+                f"{path!r} is sealed already, and not under {key}",
+                hint="'ksm-storage inspect' shows its keys",
+            ) from exc

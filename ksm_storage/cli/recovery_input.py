@@ -1,0 +1,96 @@
+"""Ask for a recovery secret: at the terminal, from standard input or from a file, never argv."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from ..errors import SettingsError
+from ..providers.recovery_file import open_recovery_file, read_recovery_file
+from ..providers.recovery_key import SCHEME
+from ..providers.recovery_words import secret_of, words_of
+
+Command = Callable[..., Any]
+Settings = Mapping[str, Mapping[str, object]]
+
+_LONGEST = 4_096
+
+
+def secret_options(command: Command) -> Command:
+    """Add the options that say where the recovery secret is; without one, words are asked for."""
+    for name, what in (
+        ("--passphrase-file", "Read the passphrase of the recovery file from this file."),
+        ("--recovery-file", "The file that 'recovery create --file' wrote."),
+        ("--words-file", "Read the recovery words from this file."),
+    ):
+        command = click.option(name, metavar="FILE", help=what)(command)
+    return command
+
+
+def with_secret(
+    settings: Settings,
+    words_file: str | None,
+    recovery_file: str | None,
+    passphrase_file: str | None,
+) -> Settings:
+    """Return the settings with the recovery secret, which is checked before any file is touched.
+
+    Raises:
+        SettingsError: It is not given, or is none.
+        DecryptionError: The passphrase is another one.
+    """
+    if recovery_file is not None:
+        if words_file is not None:
+            raise click.UsageError("give either --words-file or --recovery-file")
+        sealed = read_recovery_file(recovery_file)
+        passphrase = _asked(passphrase_file, "passphrase", confirm=False)
+        # The memory-hard function runs once, however many files follow.
+        words = " ".join(words_of(open_recovery_file(sealed, passphrase)))
+    else:
+        words = _asked(words_file, "recovery words", confirm=False)
+        secret_of(words)
+    given = {**settings.get(SCHEME, {}), "words": lambda: words}
+    return {**settings, SCHEME: given}
+
+
+def new_passphrase(passphrase_file: str | None) -> str:
+    """Return the passphrase for a new file; at a terminal it is asked for twice."""
+    return _asked(passphrase_file, "passphrase", confirm=True)
+
+
+def _asked(file: str | None, what: str, *, confirm: bool) -> str:
+    if file is not None:
+        return _read(file, what)
+    if sys.stdin.isatty():
+        text: str = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
+        return text
+    return _decoded(sys.stdin.buffer.read(_LONGEST + 1), what)
+
+
+def _read(path: str, what: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return _decoded(file.read(_LONGEST + 1), what)
+    except OSError as exc:
+        raise SettingsError(f"cannot read {path!r}: {exc.strerror}") from exc
+
+
+def _decoded(raw: bytes, what: str) -> str:
+    text = None if len(raw) > _LONGEST else _utf_8(raw)
+    if not text:
+        # No cause: it would hold what was given.
+        raise SettingsError(
+            f"nothing usable was given for the {what}: empty, no UTF-8, or over {_LONGEST} bytes",
+            hint="type it at a terminal, pipe it in, or name a file that holds it",
+        )
+    return text
+
+
+def _utf_8(raw: bytes) -> str | None:
+    try:
+        return raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        return None

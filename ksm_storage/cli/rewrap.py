@@ -1,0 +1,131 @@
+"""``ksm-storage rewrap``: change the keys that open a sealed file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from ..fleet.outcome import Done
+from ..kek import SharedKeks
+from ..storage.reading import resolved
+from ..storage.recipient_changes import RecipientChanges
+from ..storage.rewrapping import Rewrapped, existing_envelope, rewrap_file
+from ..storage.trust import Trust
+from .many_files import Files, many_files_options, services_in_header
+from .options import context_option, json_option, setting_option, trusted_key_option
+from .pace_options import pace_options
+
+
+@click.command()
+@many_files_options
+@click.option("--add-key", "add", multiple=True, metavar="URI", help="Add a key; repeatable.")
+@click.option(
+    "--remove-key", "remove", multiple=True, metavar="URI", help="Remove a key; repeatable."
+)
+@click.option(
+    "--replace-key",
+    "replace",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Put a key in the place of another, or of an older version of itself; repeatable.",
+)
+@trusted_key_option
+@context_option
+@setting_option
+@pace_options
+@json_option
+def rewrap(
+    files: Files,
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    replace: tuple[str, ...],
+    keys: tuple[str, ...],
+    context: Mapping[str, str] | None,
+    settings: Mapping[str, Mapping[str, object]],
+    timeout: float | None,
+    hedge: float | None,
+    as_json: bool,
+) -> int:
+    """Add, remove or replace keys of PATHS; the sealed payload stays as it is.
+
+    The DEK is unwrapped once and wrapped once under each new key, which must unwrap it again
+    before the file is replaced. The same command again changes nothing.
+    """
+    if not (add or remove or replace):
+        raise click.UsageError("give --add-key, --remove-key or --replace-key")
+    changes = RecipientChanges.of(add, remove, dict(_pair(text) for text in replace))
+    with SharedKeks(settings) as shared:
+        trust = Trust.of(keys or None, context, shared).within(timeout, hedge)
+
+        def work(path: str) -> Done:
+            if files.dry_run:
+                return _would_rewrap(path, changes, trust)
+            return _rewrapped(rewrap_file(path, changes, trust), path)
+
+        service_of = services_in_header(trust.keys)
+        return files.run(work, service_of=service_of, as_json=as_json, one_object=True)
+
+
+def unproven_notes(keys: Sequence[str], path: str) -> list[str]:
+    """Say which keys were never seen to unwrap, and how to see it."""
+    notes: list[str] = []
+    for key in keys:
+        notes += [
+            f"note: {key} was not proved: its secret is kept offline",
+            f"note: prove it with: ksm-storage recovery test {path}",
+        ]
+    return notes
+
+
+def _pair(text: str) -> tuple[str, str]:
+    # A key id may hold "=", as pkcs11 URIs do: the "=" that is meant stands before a new URI.
+    for at, character in enumerate(text):
+        old, new = text[:at], text[at + 1 :]
+        if character == "=" and old and _begins_a_key(new):
+            return old, new
+    raise click.BadParameter(f"{text!r} is not OLD=NEW", param_hint="'--replace-key'")
+
+
+def _begins_a_key(text: str) -> bool:
+    provider, separator, _ = text.partition("://")
+    return bool(separator) and provider.replace("-", "").isalnum()
+
+
+def _content(done: Rewrapped) -> dict[str, object]:
+    return {
+        "path": done.path,
+        "changed": done.changed,
+        "revision": done.revision,
+        "keys": list(done.keys),
+        "added": list(done.added),
+        "removed": list(done.removed),
+        "unproven": list(done.unproven),
+    }
+
+
+def _would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> Done:
+    envelope = existing_envelope(resolved(path), path)
+    trust.check(envelope)
+    before = envelope.header.recipients
+    wanted = [str(key) for key in changes.to_wrap(before)]
+    if not wanted and changes.applied(before, {}) == before:
+        return Done("skipped", said=(f"{path} has these keys already; nothing changed",))
+    under = f"; wrapped anew under {', '.join(wanted)}" if wanted else ""
+    content = {"path": path, "wanted": wanted}
+    return Done("would rewrap", said=(f"would rewrap {path}{under}",), content=content)
+
+
+def _rewrapped(done: Rewrapped, path: str) -> Done:
+    if not done.changed:
+        said = [f"{path} has these keys already; nothing changed"]
+        return Done("skipped", said=tuple(said), content=_content(done))
+    said = [f"wrapped {path} under {key}" for key in done.added]
+    said += [f"removed {key} from {path}" for key in done.removed]
+    if done.removed:
+        said += [
+            "note: who unwrapped the DEK through a removed key may still know it",
+            f"note: to take that knowledge away: ksm-storage rekey {path}",
+        ]
+    said += unproven_notes(done.unproven, path)
+    return Done("rewrapped", said=tuple(said), content=_content(done))

@@ -1,0 +1,60 @@
+"""``ksm-storage scan``: find plain configurations and one-time tokens."""
+
+from __future__ import annotations
+
+import click
+
+from ..scan.detection import find_secrets
+from ..scan.tree import Tree
+from .options import json_option
+from .output import data, data_as_json, say
+
+FOUND = 6
+_UNREADABLE = 7
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out files and folders whose name or path matches; repeatable.",
+)
+@json_option
+def scan(paths: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int:
+    """Find what should be sealed in PATHS, files or folders: path, line and kind, never a value.
+
+    Links, binary files, files above 4 MiB and the folders of version control are left out. Ends
+    with 6 if anything was found.
+    """
+    tree = Tree(paths, exclude)
+    found: list[dict[str, object]] = []
+    for path, content in tree.contents():
+        for finding in find_secrets(content):
+            found.append({"path": path, "line": finding.line, "kind": finding.kind.value})
+            if not as_json:
+                data(f"{_printable(path)}:{finding.line}: {finding.kind.value}")
+    if as_json:
+        data_as_json(found)
+    _tell(tree, len(found))
+    if found:
+        return FOUND
+    return _UNREADABLE if tree.unreadable else 0
+
+
+def _tell(tree: Tree, count: int) -> None:
+    for path in tree.too_large:
+        say(f"warning: {_printable(path)} is too large and was not looked into")
+    for path, reason in tree.unreadable:
+        say(f"error: cannot read {_printable(path)}: {reason}")
+    if count:
+        say(f"error: {count} found in {tree.read} files")
+        say(
+            "hint: seal a configuration with 'ksm-storage protect PATH'; a token or a secret that "
+            "was shared is used up: revoke it"
+        )
+
+
+def _printable(path: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in path)

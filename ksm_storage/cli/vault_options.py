@@ -1,0 +1,91 @@
+"""The options that the vault's commands share."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+
+from ..errors import SettingsError
+from ..vault.owner.session import OwnerSession, owner_session
+
+Command = Callable[..., Any]
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def data_option(command: Command) -> Command:
+    """Add ``--data``."""
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+        envvar="KSM_STORAGE_VAULT_DATA",
+        default=lambda: platformdirs.user_data_path("ksm-storage") / "vault",
+        metavar="DIR",
+        help="The server's data folder [default: the user's data folder].",
+    )(command)
+
+
+def owner_options(command: Command) -> Command:
+    """Add ``--data`` and ``--owner``."""
+    command = click.option(
+        "--owner",
+        "owner_file",
+        type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+        envvar="KSM_STORAGE_VAULT_OWNER",
+        metavar="FILE",
+        help="The owner's keys [default: DIR-owner/owner.json beside the data folder].",
+    )(command)
+    return data_option(command)
+
+
+def app_option(command: Command) -> Command:
+    """Add ``--app``."""
+    return click.option(
+        "--app", required=True, metavar="NAME", help="The application's name or uid."
+    )(command)
+
+
+def source_argument(command: Command) -> Command:
+    """Add the argument FILE, which is stdin unless given."""
+    return click.argument(
+        "source", metavar="[FILE]", type=click.File("rb"), default="-", required=False
+    )(command)
+
+
+def open_owner(data: Path, owner_file: Path | None) -> AbstractContextManager[OwnerSession]:
+    """Open the vault as its owner; a vault that does not exist yet is made."""
+    return owner_session(data, owner_file)
+
+
+def read_json(content: bytes) -> object:
+    """Return the parsed content; raise SettingsError, which quotes none of it."""
+    try:
+        return json.loads(content)
+    except ValueError as exc:
+        raise SettingsError("the input is not JSON") from exc
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float | None:
+    """Return the seconds of ``90``, ``90s``, ``10m``, ``2h`` or ``7d``, and None for ``never``."""
+    if text == "never":
+        return None
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text)
+    if found is None or float(found.group(1)) == 0:
+        raise click.BadParameter(f"{text!r} is not a duration like 90s, 10m, 2h or 7d")
+    return float(found.group(1)) * _SECONDS[found.group(2)]
+
+
+def shown_time(milliseconds: int | None) -> str:
+    """Return a time as people and programs read it, or ``never``."""
+    if milliseconds is None:
+        return "never"
+    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

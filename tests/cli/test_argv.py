@@ -1,0 +1,73 @@
+"""No secret is taken from, or put into, a command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ksm_storage
+from tests.cli.command import COMMAND, key_file, run
+
+SECRET_OPTION_PLUGIN = """
+from ksm_storage.plugin import Option, hookimpl
+
+@hookimpl
+def key_wrapper_options():
+    return [Option("pin", "The PIN.", secret=True)]
+"""
+
+
+def test_a_secret_setting_on_the_command_line_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "with_pin.py").write_text(SECRET_OPTION_PLUGIN)
+    metadata = tmp_path / "with_pin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: with-pin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[ksm_storage.providers]\nwith-pin = with_pin\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    done = run("check", "c.json", "--setting", "with-pin.pin=CANARY")
+
+    assert done.returncode == 2
+    assert "CANARY" not in done.stderr + done.stdout
+    assert "$KSM_STORAGE_WITH_PIN_PIN" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_program_run_by_exec_has_no_secret_in_its_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"clientId": "CANARY"}))
+    ksm_storage.protect(path, [key_file(tmp_path)])
+
+    done = subprocess.run(
+        [COMMAND, "exec", str(path), "--", "cat", "/proc/self/cmdline"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert b"CANARY" not in done.stdout
+    assert done.stdout == b"cat\0/proc/self/cmdline\0"
+
+
+def test_an_unforeseen_error_shows_its_class_and_nothing_else(tmp_path: Path) -> None:
+    script = (
+        "import sys, ksm_storage.cli.main as m, ksm_storage.cli.check as c\n"
+        "def boom(*_): raise RuntimeError('CANARY')\n"
+        "c._checked = boom\n"
+        "sys.exit(m.main(['check', 'x']))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "error: internal error (RuntimeError)" in done.stderr
+    assert "CANARY" not in done.stderr

@@ -1,0 +1,84 @@
+"""A run over many files is stopped by Ctrl-C in good order, and goes on when repeated."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from ksm_storage.envelope.codec import looks_like_envelope
+from tests.cli.command import key_file, run
+
+COUNT = 60
+# The signal comes when five files are done: the command's own process sends it to itself.
+STOPPED = textwrap.dedent(
+    """
+    import os, signal, sys, threading
+    import ksm_storage.cli.protect as command
+    from ksm_storage.cli.main import main
+
+    real, lock, done = command.protect_path, threading.Lock(), []
+
+    def counted(path, *arguments, **options):
+        result = real(path, *arguments, **options)
+        with lock:
+            done.append(path)
+            if len(done) == 5:
+                os.kill(os.getpid(), signal.{name})
+        return result
+
+    command.protect_path = counted
+    sys.exit(main(sys.argv[1:]))
+    """
+)
+
+
+def plain_files(folder: Path) -> list[Path]:
+    paths = [folder / f"{number:02}.json" for number in range(COUNT)]
+    for path in paths:
+        path.write_text('{"clientId": "CID", "appKey": "APP"}')
+    return paths
+
+
+def sealed(paths: list[Path]) -> int:
+    return sum(looks_like_envelope(path.read_bytes()) for path in paths)
+
+
+def interrupted(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-c", STOPPED.format(name=name)),
+            *("protect", f"{folder}/*.json", "--key", key_file(folder), "--parallel", "2"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+
+def test_ctrl_c_finishes_what_runs_and_the_same_command_does_the_rest(tmp_path: Path) -> None:
+    paths = plain_files(tmp_path)
+
+    first = interrupted(tmp_path, "SIGINT")
+    after_first = sealed(paths)
+    second = run("protect", f"{tmp_path}/*.json", "--key", key_file(tmp_path))
+
+    assert first.returncode == 130, first.stderr
+    assert "error: interrupted" in first.stderr
+    assert 5 <= after_first < COUNT
+    assert re.search(rf"^not begun +{COUNT - after_first}$", first.stderr, re.MULTILINE)
+    assert second.returncode == 0
+    assert re.search(rf"^skipped +{after_first}$", second.stderr, re.MULTILINE)
+    assert sealed(paths) == COUNT
+    assert sorted(os.listdir(tmp_path)) == sorted(["app.key", *(path.name for path in paths)])
+
+
+def test_a_service_manager_stops_it_as_well(tmp_path: Path) -> None:
+    paths = plain_files(tmp_path)
+
+    assert interrupted(tmp_path, signal.SIGTERM.name).returncode == 130
+    assert 5 <= sealed(paths) < COUNT

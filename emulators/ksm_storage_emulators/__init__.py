@@ -1,0 +1,1 @@
+"""Stateful, wire-level emulators of key services: see `emulator.Emulator` and README.md."""

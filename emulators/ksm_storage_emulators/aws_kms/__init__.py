@@ -1,0 +1,1 @@
+"""AWS Key Management Service, and the two STS calls that tests of roles need."""

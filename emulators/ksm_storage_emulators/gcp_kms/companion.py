@@ -1,0 +1,117 @@
+"""The gRPC side: listen, apply faults and quotas, hand calls over, write down what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import grpc
+from grpc_status import rpc_status
+
+from ksm_storage_emulators.admission import Outcome, admit
+from ksm_storage_emulators.bench import Bench
+from ksm_storage_emulators.certificates import PrivateAuthority
+from ksm_storage_emulators.faults import FaultKind
+from ksm_storage_emulators.gcp_kms.errors import GcpError
+from ksm_storage_emulators.gcp_kms.operations import OPERATIONS, SERVICE
+from ksm_storage_emulators.listener import HOST
+from ksm_storage_emulators.message import Headers
+from ksm_storage_emulators.transcript import Exchange
+
+_FAILURES = {503: "unavailable", 504: "late"}
+
+# Answers one call: operation, request as bytes, metadata. Raises GcpError.
+Respond = Callable[[str, bytes, Headers], bytes]
+
+
+class Companion:
+    """A running gRPC server on 127.0.0.1, with TLS where an authority is given."""
+
+    def __init__(
+        self, bench: Bench, respond: Respond, *, port: int, authority: PrivateAuthority | None
+    ) -> None:
+        """Listen.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        self._bench = bench
+        self._respond = respond
+        # A shared port would let two emulators answer each other's clients.
+        options = [("grpc.so_reuseport", 0)]
+        self._server = grpc.server(ThreadPoolExecutor(max_workers=32), options=options)
+        handlers = {name: self._handler(name) for name in OPERATIONS}
+        generic = grpc.method_handlers_generic_handler(SERVICE, handlers)
+        self._server.add_generic_rpc_handlers((generic,))
+        self.address = f"{HOST}:{self._bound(port, authority)}"
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop, and wait until it has."""
+        self._server.stop(grace=None).wait()
+
+    def _bound(self, port: int, authority: PrivateAuthority | None) -> int:
+        address = f"{HOST}:{port}"
+        try:
+            if authority is None:
+                return int(self._server.add_insecure_port(address))
+            pair = authority.server_pem([])
+            credentials = grpc.ssl_server_credentials([pair])
+            return int(self._server.add_secure_port(address, credentials))
+        except RuntimeError as exc:
+            raise OSError(98, "the port is taken") from exc
+
+    def _handler(self, operation: str) -> Any:
+        # Bytes in and out: the transcript keeps them, and a fault cuts them in half.
+        def answer(body: bytes, context: grpc.ServicerContext) -> bytes:
+            return self._answer(operation, body, context)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    def _answer(self, operation: str, body: bytes, context: grpc.ServicerContext) -> bytes:
+        metadata = [(str(key), str(value)) for key, value in context.invocation_metadata()]
+        headers = Headers(metadata)
+        try:
+            reply = self._admitted(operation, body, headers)
+        except GcpError as exc:
+            self._record(operation, headers, body, status=exc.http_status)
+            context.abort_with_status(rpc_status.to_status(exc.status()))
+        if reply is None:
+            self._record(operation, headers, body, status=None)
+            _abandon(context)
+        self._record(operation, headers, body, status=200, reply=reply)
+        return reply
+
+    def _admitted(self, operation: str, body: bytes, headers: Headers) -> bytes | None:
+        admission = admit(self._bench, operation)
+        if admission.outcome is Outcome.ABANDON:
+            return None
+        if admission.outcome is Outcome.THROTTLE:
+            raise GcpError("quota", retry_seconds=admission.retry_after_seconds)
+        if admission.outcome is Outcome.FAIL:
+            situation = _FAILURES.get(admission.status, "internal")
+            raise GcpError(situation, retry_seconds=admission.retry_after_seconds)
+        reply = self._respond(operation, body, headers)
+        if self._bench.faults.take(FaultKind.TRUNCATE, operation) is not None:
+            return reply[: len(reply) // 2]
+        return reply
+
+    def _record(
+        self,
+        operation: str,
+        headers: Headers,
+        body: bytes,
+        *,
+        status: int | None,
+        reply: bytes = b"",
+    ) -> None:
+        target = f"/{SERVICE}/{operation}"
+        exchange = Exchange(operation, "gRPC", target, headers, body, status, reply)
+        self._bench.transcript.record(exchange)
+
+
+def _abandon(context: grpc.ServicerContext) -> NoReturn:
+    # The server does not hand its sockets out; this is what a client makes of a reset connection.
+    context.abort(grpc.StatusCode.UNAVAILABLE, "recvmsg:Connection reset by peer")
+    raise AssertionError("abort raises")

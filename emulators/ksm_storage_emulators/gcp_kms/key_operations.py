@@ -1,0 +1,115 @@
+"""The administration of keys, as far as rotation and states need it.
+
+https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
+"""
+
+from __future__ import annotations
+
+from google.cloud import kms_v1
+
+from ksm_storage_emulators.gcp_kms.errors import GcpError
+from ksm_storage_emulators.gcp_kms.keys import (
+    DESTROY_AFTER_SECONDS,
+    CryptoKey,
+    State,
+    Version,
+)
+from ksm_storage_emulators.gcp_kms.names import require
+from ksm_storage_emulators.gcp_kms.operation import Operation
+
+_PREFIX = "cloudkms."
+
+
+def get_crypto_key(operation: Operation, request: kms_v1.GetCryptoKeyRequest) -> kms_v1.CryptoKey:
+    """Return a key with its primary version."""
+    require(request.name, "CryptoKey")
+    operation.require(f"{_PREFIX}cryptoKeys.get", request.name)
+    return _described(operation.store.key(request.name))
+
+
+def get_crypto_key_version(
+    operation: Operation, request: kms_v1.GetCryptoKeyVersionRequest
+) -> kms_v1.CryptoKeyVersion:
+    """Return a version with its state."""
+    require(request.name, "CryptoKeyVersion")
+    operation.require(f"{_PREFIX}cryptoKeyVersions.get", request.name)
+    return _described_version(operation.store.version(request.name))
+
+
+def create_crypto_key_version(
+    operation: Operation, request: kms_v1.CreateCryptoKeyVersionRequest
+) -> kms_v1.CryptoKeyVersion:
+    """Add a version; it becomes the primary only when that is asked for."""
+    require(request.parent, "CryptoKey")
+    operation.require(f"{_PREFIX}cryptoKeyVersions.create", request.parent)
+    return _described_version(operation.store.key(request.parent).add_version())
+
+
+def update_crypto_key_primary_version(
+    operation: Operation, request: kms_v1.UpdateCryptoKeyPrimaryVersionRequest
+) -> kms_v1.CryptoKey:
+    """Make a version the one that encrypts: a rotation."""
+    require(request.name, "CryptoKey")
+    operation.require(f"{_PREFIX}cryptoKeys.update", request.name)
+    key = operation.store.key(request.name)
+    key.require_purpose("ENCRYPT_DECRYPT")
+    name = f"{request.name}/cryptoKeyVersions/{request.crypto_key_version_id}"
+    key.primary = operation.store.version(name)
+    return _described(key)
+
+
+def update_crypto_key_version(
+    operation: Operation, request: kms_v1.UpdateCryptoKeyVersionRequest
+) -> kms_v1.CryptoKeyVersion:
+    """Enable or disable a version; other states have operations of their own."""
+    wanted = request.crypto_key_version
+    require(wanted.name, "CryptoKeyVersion")
+    operation.require(f"{_PREFIX}cryptoKeyVersions.update", wanted.name)
+    version = operation.store.version(wanted.name)
+    usable = (State.ENABLED.value, State.DISABLED.value)
+    if wanted.state.name not in usable or list(request.update_mask.paths) != ["state"]:
+        raise GcpError("argument", detail="only the states ENABLED and DISABLED can be set.")
+    if version.state.value not in usable:
+        raise GcpError("transition", resource=version.name, state=version.state.value)
+    version.state = State(wanted.state.name)
+    return _described_version(version)
+
+
+def destroy_crypto_key_version(
+    operation: Operation, request: kms_v1.DestroyCryptoKeyVersionRequest
+) -> kms_v1.CryptoKeyVersion:
+    """Schedule the destruction of a version."""
+    require(request.name, "CryptoKeyVersion")
+    operation.require(f"{_PREFIX}cryptoKeyVersions.destroy", request.name)
+    version = operation.store.version(request.name)
+    if version.state not in (State.ENABLED, State.DISABLED):
+        raise GcpError("transition", resource=version.name, state=version.state.value)
+    version.state = State.DESTROY_SCHEDULED
+    version.destroy_at = operation.bench.clock.now() + DESTROY_AFTER_SECONDS
+    return _described_version(version)
+
+
+def restore_crypto_key_version(
+    operation: Operation, request: kms_v1.RestoreCryptoKeyVersionRequest
+) -> kms_v1.CryptoKeyVersion:
+    """Take a scheduled destruction back; the version is disabled then."""
+    require(request.name, "CryptoKeyVersion")
+    operation.require(f"{_PREFIX}cryptoKeyVersions.restore", request.name)
+    version = operation.store.version(request.name)
+    if version.state is not State.DESTROY_SCHEDULED:
+        raise GcpError("transition", resource=version.name, state=version.state.value)
+    version.state, version.destroy_at = State.DISABLED, None
+    return _described_version(version)
+
+
+def _described(key: CryptoKey) -> kms_v1.CryptoKey:
+    described = kms_v1.CryptoKey(name=key.name, purpose=key.purpose)
+    if key.primary is not None:
+        described.primary = _described_version(key.primary)
+    return described
+
+
+def _described_version(version: Version) -> kms_v1.CryptoKeyVersion:
+    return kms_v1.CryptoKeyVersion(
+        name=version.name, state=version.state.value, algorithm=version.algorithm
+    )

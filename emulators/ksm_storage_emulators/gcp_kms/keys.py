@@ -1,0 +1,109 @@
+"""Keys, their versions and the states of these."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from ksm_storage_emulators.gcp_kms.errors import GcpError
+
+# https://cloud.google.com/kms/docs/algorithms
+SYMMETRIC = "GOOGLE_SYMMETRIC_ENCRYPTION"
+RAW_BYTES = {"AES_128_GCM": 16, "AES_256_GCM": 32, "AES_256_CBC": 32, "AES_256_CTR": 32}
+RSA_FORMS = {
+    f"RSA_DECRYPT_OAEP_{bits}_{digest}": (bits, digest)
+    for bits, digest in [
+        (2048, "SHA256"),
+        (3072, "SHA256"),
+        (4096, "SHA256"),
+        (4096, "SHA512"),
+        (2048, "SHA1"),
+        (3072, "SHA1"),
+        (4096, "SHA1"),
+    ]
+}
+PURPOSES = {
+    SYMMETRIC: "ENCRYPT_DECRYPT",
+    **dict.fromkeys(RAW_BYTES, "RAW_ENCRYPT_DECRYPT"),
+    **dict.fromkeys(RSA_FORMS, "ASYMMETRIC_DECRYPT"),
+}
+
+# https://cloud.google.com/kms/docs/destroy-restore, the default for new keys.
+DESTROY_AFTER_SECONDS = 30 * 24 * 3600
+
+
+class State(str, Enum):
+    """The states of a version that this emulator has: https://cloud.google.com/kms/docs/key-states."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+    DESTROY_SCHEDULED = "DESTROY_SCHEDULED"
+    DESTROYED = "DESTROYED"
+
+
+@dataclass(slots=True)
+class Version:
+    """One version of a key with its material, which is gone once it is destroyed."""
+
+    name: str
+    algorithm: str
+    secret: bytes = field(repr=False)
+    private_key: rsa.RSAPrivateKey | None = field(repr=False)
+    state: State = State.ENABLED
+    destroy_at: float | None = None
+
+    def require_enabled(self) -> None:
+        """Refuse any other state.
+
+        Raises:
+            GcpError: FAILED_PRECONDITION.
+        """
+        if self.state is not State.ENABLED:
+            raise GcpError("state", resource=self.name, state=self.state.value)
+
+    def settle(self, now: float) -> None:
+        """Destroy the material once its time has come."""
+        if self.destroy_at is not None and now >= self.destroy_at:
+            self.state, self.destroy_at = State.DESTROYED, None
+            self.secret, self.private_key = b"", None
+
+
+@dataclass(slots=True)
+class CryptoKey:
+    """A key: a purpose, versions, and one of these as the primary."""
+
+    name: str
+    algorithm: str
+    protection_level: str = "SOFTWARE"
+    versions: list[Version] = field(default_factory=list)
+    primary: Version | None = None
+
+    @property
+    def purpose(self) -> str:
+        """What the key is for."""
+        return PURPOSES[self.algorithm]
+
+    def require_purpose(self, purpose: str) -> None:
+        """Refuse another purpose.
+
+        Raises:
+            GcpError: FAILED_PRECONDITION.
+        """
+        if self.purpose != purpose:
+            raise GcpError("purpose", resource=self.name, state=self.purpose)
+
+    def add_version(self) -> Version:
+        """Return a new version with fresh material; it is not made the primary."""
+        name = f"{self.name}/cryptoKeyVersions/{len(self.versions) + 1}"
+        secret, private_key = b"", None
+        if self.algorithm in RSA_FORMS:
+            bits = RSA_FORMS[self.algorithm][0]
+            private_key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        else:
+            secret = os.urandom(RAW_BYTES.get(self.algorithm, 32))
+        version = Version(name, self.algorithm, secret, private_key)
+        self.versions.append(version)
+        return version

@@ -1,0 +1,71 @@
+"""All keys of an emulator, by name."""
+
+from __future__ import annotations
+
+import threading
+
+from ksm_storage_emulators.clock import MovableClock
+from ksm_storage_emulators.gcp_kms.errors import GcpError
+from ksm_storage_emulators.gcp_kms.keys import CryptoKey, Version
+from ksm_storage_emulators.gcp_kms.names import is_version, key_of
+
+
+class Store:
+    """Keys and key rings; `lock` is held during each operation."""
+
+    def __init__(self, clock: MovableClock) -> None:
+        """Start empty."""
+        self.lock = threading.RLock()
+        self._clock = clock
+        self.key_rings: set[str] = set()
+        self._keys: dict[str, CryptoKey] = {}
+
+    def add(self, key: CryptoKey) -> None:
+        """Keep a new key.
+
+        Raises:
+            GcpError: NOT_FOUND for the key ring, ALREADY_EXISTS for the key.
+        """
+        ring = key.name.partition("/cryptoKeys/")[0]
+        if ring not in self.key_rings:
+            raise GcpError("not found", kind="KeyRing", resource=ring)
+        if key.name in self._keys:
+            raise GcpError("exists", kind="CryptoKey", resource=key.name)
+        self._keys[key.name] = key
+
+    def key(self, name: str) -> CryptoKey:
+        """Return a key by its own name or that of one of its versions.
+
+        Raises:
+            GcpError: NOT_FOUND.
+        """
+        key = self._keys.get(key_of(name))
+        if key is None:
+            raise GcpError("not found", kind="CryptoKey", resource=key_of(name))
+        for version in key.versions:
+            version.settle(self._clock.now())
+        return key
+
+    def version(self, name: str) -> Version:
+        """Return a version.
+
+        Raises:
+            GcpError: NOT_FOUND.
+        """
+        for version in self.key(name).versions:
+            if version.name == name:
+                return version
+        raise GcpError("not found", kind="CryptoKeyVersion", resource=name)
+
+    def encrypting_version(self, name: str) -> Version:
+        """Return the version named, or the primary of the key named.
+
+        Raises:
+            GcpError: NOT_FOUND, or FAILED_PRECONDITION without a primary.
+        """
+        if is_version(name):
+            return self.version(name)
+        key = self.key(name)
+        if key.primary is None:
+            raise GcpError("no primary", resource=name)
+        return key.primary

@@ -1,0 +1,124 @@
+"""One compute instance: its metadata service, and the service that issues its tokens.
+
+https://docs.oracle.com/en-us/iaas/Content/Identity/Tasks/callingservicesfrominstances.htm; the
+request for a token is as Oracle's clients make it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from cryptography.x509.oid import NameOID
+
+from ksm_storage_emulators.clock import MovableClock
+from ksm_storage_emulators.message import Reply, Request, json_reply
+from ksm_storage_emulators.oci_vault.arguments import Arguments
+from ksm_storage_emulators.oci_vault.errors import OciError
+from ksm_storage_emulators.oci_vault.identities import (
+    Credential,
+    Grant,
+    Identities,
+    Principal,
+    new_private_key,
+)
+from ksm_storage_emulators.oci_vault.ocids import REGION, new_ocid
+from ksm_storage_emulators.oci_vault.signature import SignatureVerifier
+
+METADATA = "/opc/v2"
+TOKENS = "/v1/x509"
+_TOKEN_SECONDS = 3600.0
+
+
+class Instances:
+    """Answer as the metadata service of an instance does, once there is one."""
+
+    def __init__(self, identities: Identities, clock: MovableClock) -> None:
+        """Start without an instance."""
+        self._identities = identities
+        self._verifier = SignatureVerifier(self._find, clock, signs_host=False)
+        self._credential: Credential | None = None
+        self._certificate = b""
+
+    def start(self, grants: Iterable[Grant]) -> Principal:
+        """Start the instance, and return it as a principal."""
+        instance = Principal(new_ocid("instance"), list(grants))
+        private_key = new_private_key()
+        certificate = _certificate(private_key, self._identities.tenancy, instance.ocid)
+        digest = certificate.fingerprint(hashes.SHA1())  # noqa: S303  # as clients name it
+        fingerprint = ":".join(f"{byte:02X}" for byte in digest)
+        key_id = f"{self._identities.tenancy}/fed-x509/{fingerprint}"
+        self._certificate = certificate.public_bytes(Encoding.PEM)
+        self._credential = Credential(key_id, instance, private_key.public_key(), private_key)
+        return instance
+
+    def concerns(self, request: Request) -> bool:
+        """Say whether a request is for one of the two services."""
+        return request.path.startswith(f"{METADATA}/") or request.path == TOKENS
+
+    def respond(self, request: Request) -> Reply:
+        """Answer.
+
+        Raises:
+            OciError: There is no instance, or the request is not its own.
+        """
+        if self._credential is None:
+            raise OciError("NotFound", "There is no instance.")
+        if request.path == TOKENS:
+            return json_reply(200, {"token": self._token(request)})
+        if request.headers.get("authorization") != "Bearer Oracle":
+            raise OciError("NotAuthenticated", "The header Authorization is missing.")
+        texts = {
+            "instance/region": REGION.encode(),
+            "identity/cert.pem": self._certificate,
+            "identity/intermediate.pem": self._certificate,
+            "identity/key.pem": self._credential.pem(),
+        }
+        text = texts.get(request.path.removeprefix(f"{METADATA}/"))
+        if request.method != "GET" or text is None:
+            raise OciError("NotFound", "There is no such metadata.")
+        return Reply(200, text, {"Content-Type": "text/plain"})
+
+    def _token(self, request: Request) -> str:
+        caller = self._verifier.verify(request)
+        arguments = Arguments(request.body)
+        arguments.binary("certificate")
+        try:
+            public_key = load_der_public_key(arguments.binary("publicKey"))
+        except (ValueError, UnsupportedAlgorithm):
+            public_key = None
+        if not isinstance(public_key, rsa.RSAPublicKey):
+            raise OciError("InvalidParameter", "publicKey is invalid.")
+        issue = self._identities.issue_token
+        return issue(caller.principal, public_key, seconds=_TOKEN_SECONDS).token
+
+    def _find(self, key_id: str) -> Credential | None:
+        found = self._credential
+        return found if found is not None and found.key_id == key_id else None
+
+
+def _certificate(private_key: rsa.RSAPrivateKey, tenancy: str, instance: str) -> x509.Certificate:
+    units = ("opc-certtype:instance", f"opc-instance:{instance}", f"opc-tenant:{tenancy}")
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, instance[:64])]
+        + [
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit, _validate=False)
+            for unit in units
+        ]
+    )
+    now = datetime.now(timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private_key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(private_key, hashes.SHA256())
+    )

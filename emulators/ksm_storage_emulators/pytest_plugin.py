@@ -1,0 +1,73 @@
+"""Pytest fixtures. Installed as the entry point `pytest11`; no service is imported by loading it.
+
+A service adds its fixtures in its own `fixtures` module and lists that module below.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from ksm_storage_emulators.certificates import PrivateAuthority
+from ksm_storage_emulators.emulator import Emulator
+from ksm_storage_emulators.service import Service
+
+pytest_plugins = (
+    "ksm_storage_emulators.aws_kms.fixtures",
+    "ksm_storage_emulators.azure_key_vault.fixtures",
+    "ksm_storage_emulators.gcp_kms.fixtures",
+    "ksm_storage_emulators.oci_vault.fixtures",
+)
+
+ServiceT = TypeVar("ServiceT", bound=Service)
+
+# Variables by which clients would trust another CA, use a proxy, or find real credentials.
+_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "OCI_", "IDENTITY_", "MSI_")
+_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class EmulatorStarter:
+    """Start emulators that end with the test."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        """Stop them when the stack unwinds."""
+        self._stack = stack
+
+    def __call__(
+        self,
+        service: ServiceT,
+        *,
+        authority: PrivateAuthority | None = None,
+        ca_file: Path | None = None,
+    ) -> Emulator[ServiceT]:
+        """Return a running emulator of the service; the options are those of `Emulator`."""
+        return self._stack.enter_context(Emulator(service, authority=authority, ca_file=ca_file))
+
+
+@pytest.fixture(scope="session")
+def emulator_authority() -> PrivateAuthority:
+    """One private CA for the session; making keys for each test would cost time."""
+    return PrivateAuthority()
+
+
+@pytest.fixture
+def start_emulator() -> Iterator[EmulatorStarter]:
+    """Start emulators by `start_emulator(service)`; they stop after the test."""
+    with contextlib.ExitStack() as stack:
+        yield EmulatorStarter(stack)
+
+
+@pytest.fixture
+def clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Hide this machine's credentials, CA bundles, proxies and home directory from clients."""
+    for name in list(os.environ):
+        if name.startswith(_PREFIXES) or name in _NAMES or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    # Otherwise clients without credentials ask the link-local metadata address, slowly.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

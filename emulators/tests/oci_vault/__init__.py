@@ -1,0 +1,1 @@
+"""Tests of the OCI Vault emulator, with Oracle's own client."""

@@ -1,0 +1,1 @@
+"""AWS KMS for ksm-storage: wrap and unwrap DEKs under a KEK in AWS KMS."""

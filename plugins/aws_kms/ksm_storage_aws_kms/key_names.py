@@ -1,0 +1,125 @@
+"""The names of a KMS key: key ARN, alias ARN, alias, key id."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ksm_storage.plugin import SettingsError
+
+_ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z]{2,}(?:-[a-z0-9]+)+):([0-9]{12}):(key|alias)/(.+)")
+_MULTI_REGION_ID = re.compile(r"mrk-[0-9a-f]{32}")
+_SINGLE_REGION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ALIAS = re.compile(r"alias/[a-zA-Z0-9/_-]{1,250}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """Name one KMS key.
+
+    Attributes:
+        resource: ``alias/NAME``, or a key id without the ``key/`` that an ARN puts before it.
+        partition, region, account: What an ARN says; None in a bare alias or key id.
+    """
+
+    resource: str
+    partition: str | None = None
+    region: str | None = None
+    account: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> KeyName:
+        """Read a key ARN, an alias ARN, an alias or a key id.
+
+        Raises:
+            SettingsError: The text has none of these forms.
+        """
+        name = _parsed(text)
+        if name is None:
+            raise SettingsError(
+                f"{text!r} does not name a KMS key",
+                hint="write a key ARN, an alias ARN, alias/NAME or a key id; "
+                "an ARN also says the region",
+            )
+        return name
+
+    @property
+    def is_alias(self) -> bool:
+        """Tell whether the name can be pointed at another key."""
+        return self.resource.startswith("alias/")
+
+    @property
+    def is_multi_region(self) -> bool:
+        """Tell whether the key may have replicas with the same id in other regions."""
+        return _MULTI_REGION_ID.fullmatch(self.resource) is not None
+
+    @property
+    def is_key_arn(self) -> bool:
+        """Tell whether the name says all there is to say: it is what KMS puts into a reply."""
+        return self.region is not None and not self.is_alias
+
+    def in_region(self, region: str) -> KeyName:
+        """Return the name of the same key in a region, through a replica if need be.
+
+        Raises:
+            SettingsError: The name is of another region, and the key has no replicas.
+        """
+        if self.region in (None, region):
+            return self
+        if not self.is_multi_region:
+            raise SettingsError(
+                f"the key {str(self)!r} is not in the region {region!r}",
+                hint="leave the option 'region' out: the ARN says it; only a multi-Region key "
+                "(mrk-...) can be used in another region",
+            )
+        return replace(self, region=region)
+
+    def covers(self, key: KeyName) -> bool:
+        """Tell whether this name may stand for a key ARN, without asking KMS."""
+        if not key.is_key_arn:
+            return False
+        if self.region is None:
+            return self.is_alias or self.resource == key.resource
+        if (self.partition, self.account) != (key.partition, key.account):
+            return False
+        # Replicas share partition, account and id, and decrypt each other's ciphertexts.
+        if self.region != key.region and not key.is_multi_region:
+            return False
+        return self.is_alias or self.resource == key.resource
+
+    def __str__(self) -> str:
+        if self.region is None:
+            return self.resource
+        kind = "" if self.is_alias else "key/"
+        return f"arn:{self.partition}:kms:{self.region}:{self.account}:{kind}{self.resource}"
+
+
+def covers(trusted: str, key_id: str) -> bool:
+    """Tell whether a trusted name may stand for a recorded key ARN; a malformed one never does."""
+    name, key = _parsed(trusted), _parsed(key_id)
+    return name is not None and key is not None and name.covers(key)
+
+
+def is_arn(text: str) -> bool:
+    """Tell whether the text is the ARN of a KMS key or alias."""
+    name = _parsed(text)
+    return name is not None and name.region is not None
+
+
+def _parsed(text: str) -> KeyName | None:
+    match = _ARN.fullmatch(text)
+    if match is None:
+        return KeyName(text) if _is_alias(text) or _is_key_id(text) else None
+    partition, region, account, kind, rest = match.groups()
+    resource = f"alias/{rest}" if kind == "alias" else rest
+    if not (_is_alias(resource) if kind == "alias" else _is_key_id(resource)):
+        return None
+    return KeyName(resource, partition, region, account)
+
+
+def _is_alias(text: str) -> bool:
+    return _ALIAS.fullmatch(text) is not None
+
+
+def _is_key_id(text: str) -> bool:
+    return any(form.fullmatch(text) for form in (_SINGLE_REGION_ID, _MULTI_REGION_ID))

@@ -1,0 +1,15 @@
+"""Open key wrappers as the core does."""
+
+from __future__ import annotations
+
+from ksm_storage.kek import Kek
+from ksm_storage.key_uri import KeyUri
+from ksm_storage.plugin import Aad
+
+AAD = Aad({"purpose": "ksm-storage", "envelope": "00112233445566778899aabbccddeeff", "env": "prod"})
+
+
+def open_kek(key: str, endpoint: object = None, **settings: object) -> Kek:
+    """Return the KEK of a key name, at an endpoint."""
+    given = {"endpoint": endpoint, **settings}
+    return Kek.open(KeyUri("aws-kms", key), {"aws-kms": given})

@@ -1,0 +1,1 @@
+"""Azure Key Vault for ksm-storage: wrap and unwrap DEKs under a KEK in a vault or managed HSM."""

@@ -1,0 +1,165 @@
+"""What failures to obtain credentials mean: Entra ID's numbers, missing sources, the network.
+
+Source: Microsoft identity platform, "Error codes" (AADSTS); azure-identity, "Troubleshooting".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.identity import CredentialUnavailableError
+
+from ksm_storage.plugin import (
+    AuthenticationError,
+    KsmStorageError,
+    ProviderError,
+    SettingsError,
+    ThrottledError,
+    UnavailableError,
+)
+
+from .client_failures import is_untrusted, links
+from .transport import DeadlineError
+
+# What azure-identity raises: on purpose; for unusable settings and replies; for a file.
+CREDENTIAL_FAILURES: tuple[type[Exception], ...] = (
+    AzureError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OSError,
+)
+
+# No reply, or half of one.
+_UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, DeadlineError)
+
+_NUMBER = re.compile(r"AADSTS([0-9]{5,7})\b")
+_TENANT = re.compile(r"[0-9A-Za-z.-]{1,253}")
+
+_FEDERATION = (
+    "the application does not trust the federated token",
+    "compare issuer, subject and audience of the token with the federated credential of the "
+    "application",
+)
+_ASSERTION = (
+    "the application does not know the certificate or the federated token",
+    "upload the certificate to the application; check the federated credential, and the clock",
+)
+_APPLICATION = (
+    "the application is not known in the tenant",
+    "check 'client_id' and 'tenant_id', and whether the cloud is right ('authority_host')",
+)
+
+# AADSTS number -> message and hint.
+ENTRA_CODES: Mapping[int, tuple[str, str]] = {
+    700016: _APPLICATION,
+    7000112: ("the application is disabled", "enable it in Microsoft Entra ID"),
+    7000215: (
+        "the application's secret is wrong",
+        "give the secret's value, not its id, in 'client_secret'",
+    ),
+    7000222: ("the application's secret has expired", "make a new one in Microsoft Entra ID"),
+    700027: _ASSERTION,
+    700024: (
+        "the assertion of the application is not within its time",
+        "check the clock of this machine, and that the token file is renewed",
+    ),
+    70021: _FEDERATION,
+    700211: _FEDERATION,
+    700212: _FEDERATION,
+    700213: _FEDERATION,
+    90002: (
+        "the tenant is not known",
+        "check 'tenant_id', and whether the cloud is right ('authority_host')",
+    ),
+    900023: ("the tenant has no usable name", "check 'tenant_id'"),
+    500011: (
+        "the tenant knows no vaults of this cloud",
+        "for another cloud than the public one, set 'authority_host' and 'tenant_id'",
+    ),
+    53003: (
+        "a conditional access policy refuses the caller",
+        "ask the administrators of the tenant",
+    ),
+}
+
+
+def translated_credential_failure(
+    exc: Exception, *, kind: str, tenant: str | None
+) -> KsmStorageError:
+    """Return the documented error for credentials that were not obtained, no text copied."""
+    if isinstance(exc, CredentialUnavailableError):
+        return AuthenticationError(
+            f"no Azure credentials of the kind {kind!r} were found",
+            hint="docs/plugins/azure-kv.md lists where each kind looks; for the kind 'cli': "
+            "az login",
+        )
+    if is_untrusted(exc):
+        return ProviderError(
+            "the certificate of the service that issues the Azure credentials is not trusted",
+            hint="for an inspecting proxy, name its authority with the option 'ca_file'",
+        )
+    if _last_status(exc) == 429:
+        return ThrottledError("Microsoft Entra ID asks for fewer requests", hint="try again later")
+    if isinstance(exc, ClientAuthenticationError):
+        return _refused(exc, kind=kind, tenant=tenant)
+    if isinstance(exc, _UNREACHED):
+        return _unreachable()
+    if not isinstance(exc, AzureError):
+        return SettingsError(
+            f"the credentials of the kind {kind!r} cannot be made from the settings "
+            f"({type(exc).__name__})",
+            hint="check the options of the kind, the AZURE_* variables, and the files they name",
+        )
+    return AuthenticationError(f"the Azure credentials of the kind {kind!r} failed")
+
+
+def _refused(exc: ClientAuthenticationError, *, kind: str, tenant: str | None) -> KsmStorageError:
+    if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in links(exc)):
+        return _unreachable()
+    number = _number(exc)
+    message, hint = ENTRA_CODES.get(
+        number or 0,
+        (
+            f"the Azure credentials of the kind {kind!r} were refused",
+            "check the credentials and their tenant" + _of(tenant),
+        ),
+    )
+    shown = f" (AADSTS{number})" if number else ""
+    return AuthenticationError(f"{message}{shown}", hint=hint)
+
+
+def _last_status(exc: Exception) -> int:
+    # A reply that was not retried for lack of time lies behind the error about the time.
+    for link in links(exc):
+        if isinstance(link, DeadlineError) and link.status:
+            return link.status
+    return int(getattr(getattr(exc, "response", None), "status_code", None) or 0)
+
+
+def _of(tenant: str | None) -> str:
+    if tenant is None or not _TENANT.fullmatch(tenant):
+        return ""
+    return f"; the vault belongs to the tenant {tenant}"
+
+
+def _unreachable() -> UnavailableError:
+    return UnavailableError(
+        "the service that issues the Azure credentials cannot be reached, or failed on its side",
+        hint="try again; check the network, the proxy settings, 'authority_host' and 'ca_file'",
+    )
+
+
+def _number(exc: Any) -> int | None:
+    match = _NUMBER.search(str(exc))
+    return int(match[1]) if match else None

@@ -1,0 +1,176 @@
+"""Wrap and unwrap DEKs under one key of a vault or managed HSM."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from ksm_storage.plugin import (
+    DEK_BYTES,
+    Aad,
+    DecryptionError,
+    ProviderError,
+    UnavailableError,
+    WrappedDek,
+)
+
+from . import key_names
+from .client import VaultClient
+from .key_names import KeyName
+from .options import AES, ALGORITHMS, RSA
+
+IV_BYTES = 12
+TAG_BYTES = 16
+
+# The service's name for OAEP with SHA-1. Keeper's packages use it, and nothing here wraps with it.
+_OFFICIAL_RSA = "RSA-OAEP"
+
+# RSA ciphertexts are as long as the key; AES ones are IV, encrypted DEK and tag, in this order.
+_LENGTHS = {RSA: (256, 384, 512), AES: (IV_BYTES + DEK_BYTES + TAG_BYTES,)}
+
+
+def algorithm_for(name: KeyName) -> str:
+    """Return the algorithm of a key where the caller's settings name none.
+
+    Vaults hold no AES keys. A managed HSM holds both kinds, and only AES binds the AAD.
+    """
+    return AES if name.is_hsm else RSA
+
+
+class AzureKeyWrapper:
+    """Wrap and unwrap under the key that a name stands for, with one key operation each."""
+
+    def __init__(self, name: KeyName, client: VaultClient, *, algorithm: str) -> None:
+        self._name = name
+        self._client = client
+        self._algorithm = algorithm
+
+    @property
+    def binds_aad(self) -> bool:
+        """Tell whether the service binds the AAD of what is wrapped here; RSA-OAEP takes none."""
+        return self._algorithm == AES
+
+    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+        """Have the DEK encrypted; the wrapped DEK names the version of the key.
+
+        Raises:
+            ProviderError: The service refused or failed, or encrypted under another key.
+        """
+        if self._algorithm == AES:
+            body = {"alg": AES, "value": _encoded(dek), "aad": _encoded(bytes(aad))}
+            reply = self._client.call("encrypt", self._name, body)
+            iv, value, tag = (_bytes(reply, name) for name in ("iv", "value", "tag"))
+            if (len(iv), len(tag)) != (IV_BYTES, TAG_BYTES):
+                raise _incomplete("iv or tag")
+            ciphertext = iv + value + tag
+        else:
+            body = {"alg": RSA, "value": _encoded(dek)}
+            reply = self._client.call("wrapKey", self._name, body)
+            ciphertext = _bytes(reply, "value")
+        key_id = _text(reply, "kid")
+        if not key_names.covers(str(self._name), key_id):
+            raise ProviderError(
+                f"the vault wrapped under the key {key_id!r} instead of {str(self._name)!r}",
+                hint="check the option 'connect_to': a vault does not do this",
+            )
+        # As the service writes it but for the case of the host, so that it can be compared.
+        return WrappedDek(str(KeyName.parse(key_id)), self._algorithm, ciphertext)
+
+    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+        """Have a DEK decrypted by the version of this key that wrapped it.
+
+        Raises:
+            DecryptionError: Another key, another AAD, or altered ciphertext.
+            ProviderError: The service refused or failed.
+        """
+        version = self._version_of(wrapped)
+        if wrapped.algorithm == AES:
+            body = _aes_body(wrapped.ciphertext, aad)
+            reply = self._client.call("decrypt", version, body)
+        else:
+            # The newest version could not unwrap what an older one wrapped.
+            body = {"alg": RSA, "value": _encoded(wrapped.ciphertext)}
+            reply = self._client.call("unwrapKey", version, body)
+        return _dek(reply, version)
+
+    def decrypt_official(self, ciphertext: bytes) -> bytes:
+        """Have a key unwrapped that Keeper's own packages wrapped under this RSA key.
+
+        They wrap with SHA-1 and record no version: without one in the name, the newest unwraps.
+
+        Raises:
+            DecryptionError: Another key or version, or altered ciphertext.
+            ProviderError: The service refused or failed.
+        """
+        if len(ciphertext) not in _LENGTHS[RSA]:
+            raise DecryptionError(f"the wrapped key has not the length that {_OFFICIAL_RSA} makes")
+        body = {"alg": _OFFICIAL_RSA, "value": _encoded(ciphertext)}
+        return _dek(self._client.call("unwrapKey", self._name, body), self._name)
+
+    def close(self) -> None:
+        """Close the connections to the vault."""
+        self._client.close()
+
+    def _version_of(self, wrapped: WrappedDek) -> KeyName:
+        if wrapped.algorithm not in ALGORITHMS:
+            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+        if not key_names.covers(str(self._name), wrapped.key_id):
+            raise DecryptionError(
+                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+            )
+        if len(wrapped.ciphertext) not in _LENGTHS[wrapped.algorithm]:
+            raise DecryptionError(
+                f"the wrapped DEK has not the length that {wrapped.algorithm} makes"
+            )
+        return KeyName.parse(wrapped.key_id)
+
+
+def _aes_body(ciphertext: bytes, aad: Aad) -> dict[str, str]:
+    return {
+        "alg": AES,
+        "value": _encoded(ciphertext[IV_BYTES:-TAG_BYTES]),
+        "aad": _encoded(bytes(aad)),
+        "iv": _encoded(ciphertext[:IV_BYTES]),
+        "tag": _encoded(ciphertext[-TAG_BYTES:]),
+    }
+
+
+def _dek(reply: Mapping[str, Any], name: KeyName) -> bytes:
+    dek, key_id = _bytes(reply, "value"), _text(reply, "kid")
+    if not key_names.covers(str(name), key_id):
+        raise DecryptionError(
+            f"the vault decrypted with the key {key_id!r}, not with {str(name)!r}"
+        )
+    if len(dek) != DEK_BYTES:
+        # Whoever has the public key can wrap anything.
+        raise DecryptionError(f"the unwrapped DEK has not {DEK_BYTES} bytes")
+    return dek
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _text(reply: Mapping[str, Any], name: str) -> str:
+    value = reply.get(name)
+    if not isinstance(value, str) or not value:
+        raise _incomplete(name)
+    return value
+
+
+def _bytes(reply: Mapping[str, Any], name: str) -> bytes:
+    text = _text(reply, name).rstrip("=")
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True)
+    except ValueError as exc:
+        # Its text shows nothing of the value.
+        raise _incomplete(name) from exc
+
+
+def _incomplete(name: str) -> UnavailableError:
+    return UnavailableError(
+        f"the reply of the vault has no usable {name}: it was cut off or altered on its way",
+        hint="try again; if it stays, look at the proxies between here and the vault",
+    )

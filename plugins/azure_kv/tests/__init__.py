@@ -1,0 +1,1 @@
+"""Tests of the plugin, over a real wire to loopback."""

@@ -1,0 +1,41 @@
+"""The hooks of the provider ``gcp-kms``; importing this module imports no Google client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ksm_storage.plugin import KeyWrapper, Option, Settings, hookimpl
+
+from . import key_names
+
+
+@hookimpl
+def key_wrapper_options() -> Sequence[Option]:
+    """Declare how Cloud KMS is reached and who asks."""
+    from .options import declared_options
+
+    return declared_options()
+
+
+@hookimpl
+def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
+    """Open the key wrapper of one key; the client is made when it is first used."""
+    from .client import KmsClient
+    from .key_wrapper import GcpKmsKeyWrapper
+    from .options import connection_from
+
+    name = key_names.KeyName.parse(key_id)
+    client = KmsClient(connection_from(settings))
+    return GcpKmsKeyWrapper(name, client, purpose=settings.required_text("purpose"))
+
+
+@hookimpl
+def recognise_key(text: str) -> str | None:
+    """Recognise the resource name of a key or of a key version."""
+    return text if key_names.is_name(text) else None
+
+
+@hookimpl
+def key_covers(trusted: str, key_id: str) -> bool | None:
+    """Let a key without version stand for each of its versions."""
+    return key_names.covers(trusted, key_id)

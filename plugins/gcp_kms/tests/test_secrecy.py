@@ -1,0 +1,109 @@
+"""No trace of a DEK or a token in a log, where the client alone would leave one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.errors import KsmStorageError, UnavailableError
+from ksm_storage.plugin import WrappedDek
+from ksm_storage.testing.traces import encodings_of
+
+from .emulated_kms import EmulatedKms
+from .opening import AAD, DEK, open_kek
+from .scripted_kms import KEY, VERSION, ScriptedKms, decrypted, replied
+
+WRAPPED = WrappedDek(VERSION, "GOOGLE_SYMMETRIC_ENCRYPTION", b"c" * 100)
+
+# In a process of its own, so that the first call is the one that imports the client: only the
+# loggers that exist by then can be silenced. The scope is the client's own way to turn logs on.
+LOGGING = """
+import logging, os, sys, json
+os.environ["GOOGLE_SDK_PYTHON_LOGGING_SCOPE"] = "google"
+logging.basicConfig(level=1, stream=sys.stdout, format="%(name)s %(message)s %(__dict__)s")
+class Everything(logging.Formatter):
+    def format(self, record):
+        return super().format(record) + repr(vars(record))
+logging.root.handlers[0].setFormatter(Everything("%(name)s %(message)s"))
+from opening import AAD, DEK, open_kek
+key, settings, mode = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+kek = open_kek(key, settings)
+wrapped = kek.wrap(DEK, aad=AAD)
+assert kek.unwrap(wrapped, aad=AAD) == DEK
+if mode == "sdk":
+    session = kek._wrapper._client._session
+    from ksm_storage_gcp_kms.deadline import Deadline
+    metadata = session.credentials.metadata(Deadline(5))
+    session.service.encrypt(request={"name": key, "plaintext": DEK}, metadata=metadata)
+"""
+
+
+def _logged(kms: EmulatedKms, mode: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-c", LOGGING, kms.create_key().name, json.dumps(kms.settings), mode],
+        cwd=Path(__file__).parent,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return ran.stdout + ran.stderr
+
+
+def test_no_log_of_the_first_calls_shows_the_dek_or_a_token(kms: EmulatedKms) -> None:
+    logged = _logged(kms, "plugin")
+
+    assert [text for text in encodings_of(DEK) if text in logged] == []
+    assert "Bearer" not in logged
+
+
+def test_the_same_client_without_the_plugin_would_log_the_dek(kms: EmulatedKms) -> None:
+    logged = _logged(kms, "sdk")
+
+    assert [text for text in encodings_of(DEK) if text in logged] != []
+
+
+@pytest.mark.parametrize("cut", [1, 3, 20])
+@pytest.mark.usefixtures("one_attempt")
+def test_the_error_of_a_damaged_reply_shows_nothing_of_it(
+    scripted: ScriptedKms, scripted_settings: Mapping[str, object], cut: int
+) -> None:
+    right = decrypted(DEK)
+    scripted.answer = replied(type(right).serialize(right)[:-cut])
+
+    with open_kek(KEY, scripted_settings) as kek, pytest.raises(UnavailableError) as caught:
+        kek.unwrap(WRAPPED, aad=AAD)
+
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.as_dict())
+    shown += "".join(f"{exc!r}{vars(exc)!r}" for exc in _chain(caught.value))
+    assert [text for text in encodings_of(DEK) if text[:20] in shown] == []
+
+
+@pytest.mark.parametrize("kind", ["default", "service-account"])
+def test_the_error_of_a_file_of_credentials_shows_nothing_of_it(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "credentials.json"
+    path.write_text('{"private_key": "hunter2", ')
+
+    with (
+        open_kek(KEY, {"credential": kind, "credentials_file": str(path)}) as kek,
+        pytest.raises(KsmStorageError) as caught,
+    ):
+        kek.unwrap(WRAPPED, aad=AAD)
+
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.as_dict())
+    shown += "".join(f"{exc!r}{vars(exc)!r}" for exc in _chain(caught.value))
+    assert "hunter2" not in shown
+    documents = [getattr(exc, "doc", "") for exc in _chain(caught.value)]
+    assert "hunter2" not in "".join(documents)
+
+
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__

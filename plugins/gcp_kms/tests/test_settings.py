@@ -1,0 +1,114 @@
+"""What is checked when a key is opened, before anything is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ksm_storage_gcp_kms.options import declared_options
+
+from ksm_storage.discovery import find_plugin
+from ksm_storage.errors import SettingsError
+
+from .emulated_kms import EmulatedKms
+from .opening import AAD, DEK, open_kek
+from .scripted_kms import KEY
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "plugins" / "gcp-kms.md"
+ACCOUNT = "app@demo.iam.gserviceaccount.com"
+
+REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
+    "endpoint without a scheme": ({"endpoint": "kms.example"}, "no http or https URL"),
+    "endpoint of another kind": ({"endpoint": "ftp://127.0.0.1"}, "no http or https URL"),
+    "endpoint with a path": ({"endpoint": "https://kms.example/v1"}, "no http or https URL"),
+    "endpoint in the clear": ({"endpoint": "http://kms.example"}, "in the clear"),
+    "endpoint that looks local": ({"endpoint": "http://127.0.0.1.example"}, "in the clear"),
+    "IAM in the clear": ({"iam_endpoint": "http://iam.example"}, "'iam_endpoint' would send"),
+    "no such authorities": ({"ca_file": "/no/such.pem"}, "'ca_file' does not exist"),
+    "no such credentials": ({"credentials_file": "/no/such"}, "'credentials_file' does not exist"),
+    "no time for an attempt": ({"attempt_timeout": 0}, "'attempt_timeout' must be"),
+    "no time for a call": ({"deadline": -1.0}, "'deadline' must be"),
+    "no time for credentials": ({"credential_timeout": 0}, "'credential_timeout' must be"),
+    "unknown purpose": ({"purpose": "ASYMMETRIC_SIGN"}, "must be one of"),
+    "unknown credential": ({"credential": "magic"}, "must be one of"),
+    "account without a file": ({"credential": "service-account"}, "needs the setting"),
+    "metadata with a file": (
+        {"credential": "metadata", "credentials_file": __file__},
+        "takes no 'credentials_file'",
+    ),
+    "impersonation of nobody": ({"credential": "impersonation"}, "go together"),
+    "impersonation not asked for": ({"impersonate_service_account": ACCOUNT}, "go together"),
+    "account that is a path": (
+        {"credential": "impersonation", "impersonate_service_account": "a/../b@c"},
+        "is not the e-mail address",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_setting_that_cannot_be_used_is_refused_when_the_key_is_opened(
+    settings: Mapping[str, object], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        open_kek(KEY, settings)
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.2:1", "http://[::1]:1", "http://localhost:1"])
+def test_plain_http_to_this_machine_is_accepted(endpoint: str) -> None:
+    open_kek(KEY, {"endpoint": endpoint}).close()
+
+
+def test_an_argument_goes_before_the_environment(
+    kms: EmulatedKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_GCP_KMS_ENDPOINT", "http://127.0.0.1:9")
+
+    with open_kek(kms.create_key().name, kms.settings) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert kms.calls() == 1
+
+
+def test_the_authorities_of_the_environment_do_not_replace_the_chosen_ones(
+    kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.pem"
+    other.write_text("")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
+    kms_tls.service.tokens.add_account(ACCOUNT)
+    kms_tls.service.policy.grant(ACCOUNT, ["*"])
+
+    with open_kek(
+        kms_tls.create_key().name,
+        {**kms_tls.settings, "credential": "impersonation"},
+        impersonate_service_account=ACCOUNT,
+    ) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert kms_tls.emulator.transcript.count("GenerateAccessToken") == 1
+
+
+def test_a_file_of_authorities_that_vanished_is_a_settings_error(
+    kms: EmulatedKms, tmp_path: Path
+) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("x")
+    settings = {**kms.settings, "endpoint": "https://127.0.0.1:9", "ca_file": str(path)}
+
+    with open_kek(KEY, settings) as kek:
+        path.unlink()
+        with pytest.raises(SettingsError, match="cannot read"):
+            kek.wrap(DEK, aad=AAD)
+
+
+def test_every_option_stands_in_the_documentation() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+
+    missing = [option.name for option in declared_options() if f"| `{option.name}` |" not in text]
+
+    assert not missing
+
+
+def test_the_plugin_is_found_under_its_name() -> None:
+    assert find_plugin("gcp-kms").distribution == "ksm-storage-gcp-kms"

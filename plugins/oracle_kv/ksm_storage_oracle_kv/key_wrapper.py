@@ -1,0 +1,172 @@
+"""Wrap and unwrap DEKs under one key of a vault."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+
+from ksm_storage.plugin import (
+    Aad,
+    DecryptionError,
+    ProviderError,
+    SettingsError,
+    UnavailableError,
+    WrappedDek,
+)
+
+from . import key_names
+from .client import Reply, VaultClient
+from .key_names import KeyName
+from .options import AES, ALGORITHMS
+
+# The service documents no limit; RSA-4096 makes 512 bytes, and AES adds less than a hundred.
+MAX_CIPHERTEXT = 4096
+
+
+class OracleKeyWrapper:
+    """Wrap and unwrap under one key, with one call to the vault each."""
+
+    def __init__(self, name: KeyName, client: VaultClient, *, algorithm: str) -> None:
+        self._name = name
+        self._client = client
+        self._algorithm = algorithm
+
+    @property
+    def binds_aad(self) -> bool:
+        """Tell whether the vault binds the AAD of what is wrapped here; RSA keys take none."""
+        return self._algorithm == AES
+
+    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+        """Encrypt the DEK; the wrapped DEK names the key and the version that encrypted it.
+
+        Raises:
+            ProviderError: The vault refused or failed, or encrypted under another key.
+        """
+        details = self._details(self._name, self._algorithm, aad)
+        reply = self._client.encrypt({**details, "plaintext": base64.b64encode(dek).decode()})
+        ciphertext = _decoded(reply, "ciphertext")
+        key = _key_of(reply, self._name)
+        if key is None or not self._name.covers(key):
+            raise ProviderError(
+                f"the vault encrypted under another key than {str(self._name)!r}",
+                hint="check the endpoint: the service itself does not do this",
+                request_id=reply.request_id,
+            )
+        if key.version is None and self._algorithm != AES:
+            # A ciphertext of an AES key names its version; one of an RSA key does not, and would
+            # be lost with the next rotation.
+            raise _incomplete(reply, "key_version_id")
+        return WrappedDek(str(key), self._algorithm, ciphertext)
+
+    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+        """Decrypt a DEK that this key wrapped; another key is refused before the vault is called.
+
+        Raises:
+            DecryptionError: Another key, another AAD, or altered ciphertext.
+            ProviderError: The vault refused or failed.
+        """
+        recorded = self._recorded(wrapped)
+        # With the version: without it, RSA is tried with the current one, which fails after a
+        # rotation.
+        details = self._details(recorded, wrapped.algorithm, aad)
+        return self._decrypted(recorded, details, wrapped.ciphertext)
+
+    def decrypt_official(self, ciphertext: bytes) -> bytes:
+        """Decrypt a key that Keeper's own packages encrypted under this key, without any AAD.
+
+        Nothing in it names how it was encrypted: the option ``algorithm`` says it.
+
+        Raises:
+            DecryptionError: Another key, or altered ciphertext.
+            ProviderError: The vault refused or failed.
+        """
+        _check_length(ciphertext)
+        details = _named(self._name, self._algorithm)
+        return self._decrypted(self._name, details, ciphertext)
+
+    def close(self) -> None:
+        """Close the connections to the vault."""
+        self._client.close()
+
+    def _recorded(self, wrapped: WrappedDek) -> KeyName:
+        if wrapped.algorithm not in ALGORITHMS:
+            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+        if not key_names.covers(str(self._name), wrapped.key_id):
+            raise DecryptionError(
+                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+            )
+        _check_length(wrapped.ciphertext)
+        return KeyName.parse(wrapped.key_id)
+
+    def _decrypted(self, name: KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
+        text = base64.b64encode(ciphertext).decode()
+        reply = self._client.decrypt({**details, "ciphertext": text})
+        dek = _decoded(reply, "plaintext")
+        _check(reply, dek)
+        key = _key_of(reply, name)
+        if key is None or not name.covers(key):
+            raise DecryptionError(
+                f"the vault decrypted with another key than {str(name)!r}",
+                hint="check the endpoint: the service itself does not do this",
+                request_id=reply.request_id,
+            )
+        return dek
+
+    def _details(self, name: KeyName, algorithm: str, aad: Aad) -> dict[str, object]:
+        details = _named(name, algorithm)
+        # OAEP has no place for associated data; the header MAC binds the AAD there.
+        if algorithm == AES:
+            details["associated_data"] = dict(aad)
+        return details
+
+
+def _named(name: KeyName, algorithm: str) -> dict[str, object]:
+    details: dict[str, object] = {"key_id": name.ocid, "encryption_algorithm": algorithm}
+    if name.version is not None:
+        details["key_version_id"] = name.version
+    return details
+
+
+def _check_length(ciphertext: bytes) -> None:
+    if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
+        # The service would refuse it as a malformed request, which would hide the damage.
+        raise DecryptionError(f"the wrapped DEK has no length from 1 to {MAX_CIPHERTEXT} bytes")
+
+
+def _key_of(reply: Reply, asked: KeyName) -> KeyName | None:
+    """Return the key that a reply names: as asked where it names none, None for junk."""
+    # Vaults have been seen to leave both names out; the request has named the key in any case.
+    key_id = reply.optional_text("key_id") or asked.ocid
+    version = reply.optional_text("key_version_id") or asked.version
+    try:
+        return KeyName.parse(key_id).with_version(version)
+    except SettingsError:
+        return None
+
+
+def _decoded(reply: Reply, name: str) -> bytes:
+    text = reply.optional_text(name)
+    if text is None:
+        raise _incomplete(reply, name)
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if not decoded:
+        raise _incomplete(reply, name)
+    return decoded
+
+
+def _check(reply: Reply, dek: bytes) -> None:
+    # CRC-32, in decimal. It tells damage on the way; whoever wants to deceive can make one.
+    if reply.optional_text("plaintext_checksum") != str(zlib.crc32(dek)):
+        raise _incomplete(reply, "plaintext_checksum")
+
+
+def _incomplete(reply: Reply, name: str) -> UnavailableError:
+    return UnavailableError(
+        f"the reply of the vault has no valid {name!r}: it was cut off or altered on its way",
+        hint="try again; if it stays, look at the proxies between here and the vault",
+        request_id=reply.request_id,
+    )

@@ -1,0 +1,197 @@
+"""Each row of the error tables, over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ksm_storage_oracle_kv.service_codes import SERVICE_CODES
+
+from ksm_storage import errors
+
+from .opening import AAD, open_kek
+from .scripted_vault import DEK, KEY, REQUEST_ID, Answer, ScriptedVault, refusal, unwrapped
+from .test_wire import AES
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "plugins" / "oracle-kv.md"
+
+# Code as the service sends it, status, and the class that the caller sees.
+ROWS: Mapping[str, tuple[int, type[errors.KsmStorageError]]] = {
+    "CannotParseRequest": (400, errors.ProviderError),
+    "MissingParameter": (400, errors.ProviderError),
+    "LimitExceeded": (400, errors.ProviderError),
+    "QuotaExceeded": (400, errors.ProviderError),
+    "RelatedResourceNotAuthorizedOrNotFound": (400, errors.PermissionDeniedError),
+    "NotAuthenticated": (401, errors.AuthenticationError),
+    "SignUpRequired": (402, errors.PermissionDeniedError),
+    "NotAllowed": (403, errors.PermissionDeniedError),
+    "NotAuthorized": (403, errors.PermissionDeniedError),
+    "NotAuthorizedOrNotFound": (404, errors.PermissionDeniedError),
+    "NamespaceNotFound": (404, errors.PermissionDeniedError),
+    "NotFound": (404, errors.ProviderError),
+    "MethodNotAllowed": (405, errors.ProviderError),
+    "IncorrectState": (409, errors.KeyStateError),
+    "Conflict": (409, errors.KeyStateError),
+    "LockConflict": (409, errors.KeyStateError),
+    "ExternalServerIncorrectState": (409, errors.UnavailableError),
+    "RequestEntityTooLarge": (413, errors.ProviderError),
+    "PayloadTooLarge": (413, errors.ProviderError),
+    "UnprocessableEntity": (422, errors.ProviderError),
+    "RequestHeaderFieldsTooLarge": (431, errors.ProviderError),
+    "TooManyRequests": (429, errors.ThrottledError),
+    "InternalServerError": (500, errors.UnavailableError),
+    "MethodNotImplemented": (501, errors.ProviderError),
+    "ServiceUnavailable": (503, errors.UnavailableError),
+    # Means what the operation makes of it.
+    "InvalidParameter": (400, errors.DecryptionError),
+    # In no table: by the status.
+    "SomethingNew": (400, errors.ProviderError),
+    "SomethingUnsigned": (401, errors.AuthenticationError),
+    "SomethingBroken": (502, errors.UnavailableError),
+    "SomethingBusy": (429, errors.ThrottledError),
+}
+
+UNREADABLE: Mapping[str, bytes] = {
+    "no body": b"",
+    "half a body": b'{"keyId":"ocid1.key.oc1.iad.afnxza26aag4s.abzwkljsbapzb2nrha5nt3s7s7p',
+    "no JSON": b"<html>proxy</html>",
+    "no object": b"[]",
+    "a text": b'"text"',
+    "a text that names a member": b'"the plaintext"',
+    "null": b"null",
+    "another encoding": b'{"keyId":"\xff\xfe"}',
+    "a plaintext that is no base64": unwrapped(plaintext="A").body,
+    "a plaintext that is no text": unwrapped(plaintext=[1]).body,
+    "a plaintext that is no ASCII": unwrapped(plaintext="\u00e9").body,
+    "no plaintext": unwrapped(plaintext=None).body,
+    "nested without end": b"[" * 100_000,
+}
+
+
+def _unwrap_refused(endpoint: str, **settings: object) -> errors.KsmStorageError:
+    # No retry fits into one second.
+    with (
+        open_kek(KEY, endpoint, **{"deadline": 1.0, **settings}) as kek,
+        pytest.raises(errors.KsmStorageError) as exc,
+    ):
+        kek.unwrap(AES, aad=AAD)
+    return exc.value
+
+
+@pytest.mark.parametrize("code", ROWS)
+def test_a_code_of_the_service_is_its_documented_error(scripted: ScriptedVault, code: str) -> None:
+    status, kind = ROWS[code]
+    scripted.answer = refusal(code, status=status)
+
+    error = _unwrap_refused(scripted.url)
+
+    assert type(error) is kind
+    assert error.request_id == REQUEST_ID
+    assert error.provider == "oracle-kv"
+    assert error.key == f"oracle-kv://{KEY}"
+    assert error.operation == "unwrap"
+    assert "text of the service" not in str(error.as_dict())
+    assert error.__cause__ is not None
+    assert "{" not in f"{error.message}{error.hint}"
+
+
+def test_every_row_of_the_table_of_the_service_has_a_test() -> None:
+    assert set(SERVICE_CODES) - set(ROWS) == set()
+
+
+def test_every_code_of_the_service_stands_in_the_documentation() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+
+    assert [code for code in ("InvalidParameter", *SERVICE_CODES) if f"`{code}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "permission"), [("wrap", "KEY_ENCRYPT"), ("unwrap", "KEY_DECRYPT")]
+)
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("NotAuthorizedOrNotFound", 404), ("RelatedResourceNotAuthorizedOrNotFound", 400)],
+)
+def test_a_denial_names_the_permission_and_both_causes(
+    scripted: ScriptedVault, operation: str, permission: str, code: str, status: int
+) -> None:
+    scripted.answer = refusal(code, status=status)
+
+    with open_kek(KEY, scripted.url) as kek, pytest.raises(errors.PermissionDeniedError) as caught:
+        _ = kek.wrap(DEK, aad=AAD) if operation == "wrap" else kek.unwrap(AES, aad=AAD)
+
+    assert caught.value.permission == permission
+    assert permission in str(caught.value.hint)
+    assert "may not use the key" in caught.value.message
+    assert "or there is no such key" in caught.value.message
+
+
+def test_a_parameter_that_decrypt_does_not_accept_names_every_cause(
+    scripted: ScriptedVault,
+) -> None:
+    scripted.answer = refusal("InvalidParameter")
+
+    message = _unwrap_refused(scripted.url).message
+
+    assert "another key or version, another context or altered data" in message
+
+
+def test_a_parameter_that_encrypt_does_not_accept_is_no_decryption_error(
+    scripted: ScriptedVault,
+) -> None:
+    scripted.answer = refusal("InvalidParameter")
+
+    with open_kek(KEY, scripted.url) as kek, pytest.raises(errors.ProviderError) as caught:
+        kek.wrap(DEK, aad=AAD)
+
+    assert "'algorithm'" in caught.value.message
+
+
+def test_a_code_that_could_be_anything_is_not_repeated(scripted: ScriptedVault) -> None:
+    scripted.answer = refusal("secret=hunter2, and more")
+
+    assert "hunter2" not in str(_unwrap_refused(scripted.url).as_dict())
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_reply_that_cannot_be_read_may_be_asked_for_again(
+    scripted: ScriptedVault, body: bytes
+) -> None:
+    scripted.answer = Answer(body=body)
+
+    error = _unwrap_refused(scripted.url)
+
+    assert type(error) is errors.UnavailableError
+    # The client's exception may hold the body of the reply, and the DEK with it.
+    assert error.__cause__ is None
+
+
+def test_a_reply_that_ends_early_may_be_asked_for_again(scripted: ScriptedVault) -> None:
+    scripted.answer = Answer(body=b'{"keyId":', missing_bytes=100)
+
+    assert type(_unwrap_refused(scripted.url)) is errors.UnavailableError
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(502, errors.UnavailableError), (403, errors.ProviderError)]
+)
+def test_a_page_of_a_proxy_is_told_by_its_status(
+    scripted: ScriptedVault, status: int, kind: type[errors.KsmStorageError]
+) -> None:
+    scripted.answer = Answer(status=status, body=b"<html>a page</html>")
+
+    assert type(_unwrap_refused(scripted.url)) is kind
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_redirect_is_not_followed(scripted: ScriptedVault, status: int) -> None:
+    with ScriptedVault() as elsewhere:
+        location = {"Location": f"{elsewhere.url}/20180608/decrypt"}
+        scripted.answer = Answer(status=status, headers=location)
+
+        error = _unwrap_refused(scripted.url, deadline=20.0)
+
+    assert "redirect" in error.message
+    assert elsewhere.asked == []
+    assert len(scripted.asked) == 1

@@ -1,0 +1,147 @@
+"""Real tokens of SoftHSM 2 in a folder of the tests' own; another implementation makes the keys."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+LIBRARIES = (
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+)
+LIBRARY = next((path for path in LIBRARIES if Path(path).exists()), None)
+PIN = "canary-pin-4711"
+TOKEN = "ksm"
+BRIEF = "brief"
+
+# In a process of its own: python-pkcs11 is an implementation that is not ours, and it would not
+# share an initialised library.
+MAKE_KEYS = """
+import sys
+import pkcs11
+from pkcs11 import Attribute, KeyType, MechanismFlag as F
+library, pin = sys.argv[1:]
+token = pkcs11.lib(library).get_token(token_label="ksm")
+with token.open(rw=True, user_pin=pin) as session:
+    def aes(label, number, flags=F.ENCRYPT | F.DECRYPT, **template):
+        session.generate_key(KeyType.AES, 256, label=label, id=bytes([number]), store=True,
+            capabilities=flags, template={Attribute[n]: v for n, v in template.items()})
+    aes("one", 1)
+    aes("two", 2)
+    aes("wrap-one", 3, F.WRAP | F.UNWRAP)
+    aes("wrap-two", 4, F.WRAP | F.UNWRAP)
+    aes("useless", 5, F.SIGN | F.VERIFY)
+    aes("twin", 6)
+    aes("twin", 7)
+    aes("open", 8, PRIVATE=False)
+    aes("mixed", 9)
+    aes("spare ;key", 0xAB)
+    aes("doomed", 10)
+    session.generate_keypair(KeyType.RSA, 2048, label="rsa-one", id=b"\\x21", store=True)
+    session.generate_keypair(KeyType.RSA, 2048, label="rsa-two", id=b"\\x22", store=True)
+    public, _ = session.generate_keypair(KeyType.RSA, 2048, label="half", id=b"\\x23", store=True)
+    public.destroy()
+    public, _ = session.generate_keypair(KeyType.RSA, 2048, label="doubled", store=True)
+    public.copy({Attribute.TOKEN: True})
+"""
+
+MAKE_KEY = """
+import sys
+import pkcs11
+library, pin, label = sys.argv[1:]
+token = pkcs11.lib(library).get_token(token_label=label)
+with token.open(rw=True, user_pin=pin) as session:
+    session.generate_key(pkcs11.KeyType.AES, 256, label="one", store=True)
+"""
+
+DELETE_KEY = """
+import sys
+import pkcs11
+library, pin, label = sys.argv[1:]
+token = pkcs11.lib(library).get_token(token_label="ksm")
+with token.open(rw=True, user_pin=pin) as session:
+    for key in list(session.get_objects({pkcs11.Attribute.LABEL: label})):
+        key.destroy()
+"""
+
+DECRYPT = """
+import sys
+import pkcs11
+from pkcs11 import Attribute, KeyType, Mechanism, MGF, ObjectClass
+library, pin, label, kind, ciphertext, aad = sys.argv[1:]
+sealed, aad = bytes.fromhex(ciphertext), bytes.fromhex(aad)
+token = pkcs11.lib(library).get_token(token_label="ksm")
+with token.open(user_pin=pin) as session:
+    if kind == "gcm":
+        key = session.get_key(label=label, object_class=ObjectClass.SECRET_KEY)
+        dek = key.decrypt(sealed[12:], mechanism=Mechanism.AES_GCM,
+            mechanism_param=pkcs11.GCMParams(sealed[:12], aad, 128))
+    else:
+        key = session.get_key(label=label, object_class=ObjectClass.PRIVATE_KEY)
+        dek = key.decrypt(sealed, mechanism_param=(Mechanism.SHA_1, MGF.SHA1, None))
+print(dek.hex())
+"""
+
+
+@dataclass(frozen=True)
+class SoftToken:
+    """Administer the tokens of one folder."""
+
+    library: str
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path) -> SoftToken:
+        """Set up tokens, two of which have the same label, and the keys of two of them."""
+        assert LIBRARY is not None
+        tokens = folder / "tokens"
+        tokens.mkdir()
+        configuration = folder / "softhsm2.conf"
+        configuration.write_text(f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
+        os.environ["SOFTHSM2_CONF"] = str(configuration)
+        made = cls(LIBRARY, folder)
+        for label in (TOKEN, "same", "same", BRIEF):
+            made.initialise(label)
+        made._python(MAKE_KEYS)
+        made._python(MAKE_KEY, BRIEF)
+        return made
+
+    def initialise(self, label: str) -> None:
+        """Make one more token."""
+        _run(
+            "softhsm2-util",
+            "--init-token",
+            "--free",
+            "--label",
+            label,
+            "--pin",
+            PIN,
+            "--so-pin",
+            "12345678",
+        )
+
+    def delete(self, label: str) -> None:
+        """Remove a token, as another process may."""
+        _run("softhsm2-util", "--delete-token", "--token", label)
+
+    def delete_key(self, label: str) -> None:
+        """Remove a key, as another process may."""
+        self._python(DELETE_KEY, label)
+
+    def decrypted(self, label: str, kind: str, ciphertext: bytes, aad: bytes) -> bytes:
+        """Decrypt as python-pkcs11 does it."""
+        return bytes.fromhex(self._python(DECRYPT, label, kind, ciphertext.hex(), aad.hex()))
+
+    def _python(self, text: str, *arguments: str) -> str:
+        return _run(sys.executable, "-c", text, self.library, PIN, *arguments)
+
+
+def _run(*command: str) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout

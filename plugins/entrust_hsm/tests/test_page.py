@@ -1,0 +1,39 @@
+"""The page of the plugin names what the code has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ksm_storage_entrust_hsm.mechanisms import MECHANISMS
+from ksm_storage_entrust_hsm.options import declared_options
+from ksm_storage_entrust_hsm.refusal import Refusal
+from ksm_storage_entrust_hsm.return_values import DECRYPTION_VALUES, RETURN_VALUES
+
+PAGE = Path(__file__).parents[3] / "docs" / "plugins" / "entrust-hsm.md"
+ROWS = [*RETURN_VALUES.values(), *DECRYPTION_VALUES.values()]
+
+
+@pytest.fixture
+def page() -> str:
+    if not PAGE.exists():
+        pytest.skip("the documentation is not beside the plugin")
+    return PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row.code}-{row.kind.__name__}" for row in ROWS])
+def test_the_page_has_each_return_value_beside_its_error(page: str, row: Refusal) -> None:
+    lines = [line for line in page.splitlines() if line.startswith(f"| `{row.kind.__name__}` |")]
+
+    assert any(f"`{row.code}`" in line for line in lines)
+
+
+@pytest.mark.parametrize("option", [option.name for option in declared_options()])
+def test_the_page_has_each_option(page: str, option: str) -> None:
+    assert re.search(rf"^\| `{option}` \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_the_page_has_each_mechanism(page: str, mechanism: str) -> None:
+    assert f"`{mechanism}`" in page

@@ -1,0 +1,183 @@
+"""Compare the engine with the official package on one answer of many records.
+
+Run ``python benchmarks/engine.py [RECORDS] [ROUNDS]``. Both read the same recorded answer, which
+their custom post function hands to them, each time in a fresh process, one after the other.
+The same lines of code run for both. Time is the processor's, from the call to the value, without
+imports: a neighbour on the machine disturbs it less than the clock. Memory is the peak of the
+whole process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ksm_storage.wire.aes import gcm_seal
+from ksm_storage.wire.base64_forms import new_uid, to_base64
+from ksm_storage.wire.identity import new_private_key, private_key_to_text
+
+ENGINES = ("ours", "official")
+TASKS = ("one field, by uid", "one field, by title", "all fields")
+FOLDERS = 20
+KEY = bytes(range(32))
+
+
+def main() -> None:
+    """Record an answer, measure both in turns and print the table."""
+    if sys.argv[1:2] == ["child"]:
+        child(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+        return
+    records = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 7
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        size = record_answer(place, records)
+        print(f"{records} records, {size / 1e6:.1f} MB, median of {rounds} rounds\n")
+        print_table(measure(place, rounds))
+
+
+def record_answer(place: Path, count: int) -> int:
+    """Write configuration, sealed answer and what to look for; return the answer's size."""
+    app_key, folder_keys = os.urandom(32), [os.urandom(32) for _ in range(FOLDERS)]
+    alone = count // 10
+    folders: list[dict[str, Any]] = [
+        {
+            "folderUid": new_uid(),
+            "folderKey": to_base64(gcm_seal(app_key, key)),
+            "records": [sealed_record(n, key) for n in range(alone + at, count, FOLDERS)],
+        }
+        for at, key in enumerate(folder_keys)
+    ]
+    records = [sealed_record(number, app_key) for number in range(alone)]
+    wanted = folders[FOLDERS // 2]["records"][count // FOLDERS // 2]
+    answer = json.dumps({"records": records, "folders": folders}).encode()
+    config = {
+        "hostname": "localhost",
+        "clientId": to_base64(os.urandom(64)),
+        "privateKey": private_key_to_text(new_private_key()),
+        "appKey": to_base64(app_key),
+        "serverPublicKeyId": "10",
+    }
+    title = f"Record {wanted['revision']}"
+    (place / "config.json").write_text(json.dumps(config))
+    (place / "wanted.json").write_text(json.dumps([wanted["recordUid"], title]))
+    (place / "answer").write_bytes(gcm_seal(KEY, answer))
+    return len(answer)
+
+
+def sealed_record(number: int, parent_key: bytes) -> dict[str, Any]:
+    """Return a login record with custom fields under a key of its own."""
+    key = os.urandom(32)
+    content = {
+        "title": f"Record {number}",
+        "type": "login",
+        "fields": [
+            {"type": "login", "value": [f"user{number}@example.com"]},
+            {"type": "password", "value": [f"{number:016x}"]},
+            {"type": "url", "value": ["https://app.example.com/login"]},
+            {"type": "oneTimeCode", "value": []},
+            {"type": "fileRef", "value": []},
+        ],
+        "custom": [
+            {"type": "text", "label": "environment", "value": ["production"]},
+            {"type": "multiline", "label": "certificate", "value": ["MIIB" * 40]},
+        ],
+        "notes": "owned by the platform team",
+    }
+    return {
+        "recordUid": new_uid(),
+        "recordKey": to_base64(gcm_seal(parent_key, key)),
+        "data": to_base64(gcm_seal(key, json.dumps(content).encode())),
+        "revision": number,
+        "isEditable": True,
+        "files": [],
+        "innerFolderUid": None,
+    }
+
+
+def measure(place: Path, rounds: int) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Return seconds and peak megabytes of every round, by task and engine."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in range(rounds):
+        for task in TASKS:
+            for engine in ENGINES:
+                command = [sys.executable, __file__, "child", engine, task, str(place)]
+                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                seconds, megabytes = map(float, output.split()[:2])
+                found.setdefault((task, engine), []).append((seconds, megabytes))
+    return found
+
+
+def print_table(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
+    """Print medians and ratios."""
+    print(f"{'':21}{'ours':>10}{'official':>11}{'ratio':>8}   peak ours / official")
+    for task in TASKS:
+        rows = {name: list(zip(*found[task, name], strict=True)) for name in ENGINES}
+        ours, official = (statistics.median(rows[name][0]) for name in ENGINES)
+        peak_ours, peak_official = (statistics.median(rows[name][1]) for name in ENGINES)
+        print(
+            f"{task:21}{ours * 1e3:7.1f} ms{official * 1e3:8.1f} ms{official / ours:7.1f}x"
+            f"   {peak_ours:.0f} / {peak_official:.0f} MB"
+        )
+
+
+def child(engine: str, task: str, place: Path) -> None:
+    """Do one task with one engine and print seconds, peak megabytes and a check value."""
+    answer = (place / "answer").read_bytes()
+    uid, title = json.loads((place / "wanted.json").read_text())
+    manager = make_manager(engine, (place / "config.json").read_text(), answer)
+    start = time.process_time()
+    if task == "one field, by uid":
+        found = [record for record in manager.get_secrets([uid]) if record.uid == uid]
+        value = found[0].field("password", single=True)
+    elif task == "one field, by title":
+        value = manager.get_secret_by_title(title).field("password", single=True)
+    else:
+        value = sum(read_all(record) for record in manager.get_secrets())
+    seconds = time.process_time() - start
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, value)
+
+
+def read_all(record: Any) -> int:
+    """Return how many characters title, notes and all values of a record have."""
+    content = record.dict
+    values = [field["value"] for field in [*content["fields"], *content.get("custom", [])]]
+    return len(record.title) + len(content.get("notes", "")) + sum(len(v[0]) for v in values if v)
+
+
+def make_manager(engine: str, config: str, answer: bytes) -> Any:
+    """Return the engine over a configuration in memory, answered with the recorded answer."""
+    if engine == "ours":
+        from ksm_storage.engine import KSMHttpResponse, MemoryConfig, SecretsManager
+
+        ours = MemoryConfig(json.loads(config))
+        return SecretsManager(config=ours, custom_post_function=post_with(KSMHttpResponse, answer))
+    from keeper_secrets_manager_core import SecretsManager as Official
+    from keeper_secrets_manager_core.dto.payload import KSMHttpResponse as OfficialResponse
+    from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage
+
+    theirs = InMemoryKeyValueStorage(config)
+    post = post_with(OfficialResponse, answer)
+    return Official(config=theirs, custom_post_function=post)
+
+
+def post_with(response: Any, answer: bytes) -> Any:
+    """Return a post function that answers with the recording and its key."""
+
+    def post(_url: str, transmission_key: Any, *_rest: object) -> Any:
+        transmission_key.key = KEY
+        return response(200, answer)
+
+    return post
+
+
+if __name__ == "__main__":
+    main()

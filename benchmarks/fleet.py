@@ -1,0 +1,175 @@
+"""Seal many files under one KMS key, and move them to another, within the service's quota.
+
+Run ``python benchmarks/fleet.py [FILES] [CALLS_PER_SECOND]``, 10,000 and 400 if not given. An
+emulator of AWS KMS runs in a process of its own and refuses each call above the quota. Every
+step is a fresh process that works through the list with the runner of the many-file commands.
+Memory is the peak of that process; each step is done for a tenth of the files too, to show that
+it does not grow with them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ksm_storage
+from ksm_storage.envelope.codec import decode
+from ksm_storage.fleet.outcome import Done
+from ksm_storage.fleet.runner import Runner
+from ksm_storage.fleet.selection import selected_paths
+from ksm_storage.kek import SharedKeks
+
+PARALLEL = 8
+STEPS = ("protect", "rewrap", "rewrap again", "check")
+
+
+def main() -> None:
+    """Start the emulator, run the steps and print the table."""
+    if sys.argv[1:2] == ["emulator"]:
+        emulate(int(sys.argv[2]))
+        return
+    if sys.argv[1:2] == ["step"]:
+        print(json.dumps(step(*sys.argv[2:6])))
+        return
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    quota = int(sys.argv[2]) if len(sys.argv) > 2 else 400
+    print(f"{count} files, {quota} KMS calls a second allowed, {PARALLEL} at a time\n")
+    print(f"{'step':<14}{'files':>7}{'files/s':>9}{'calls':>8}{'throttled':>11}{'peak MB':>9}")
+    for number in (count // 10, count) if count >= 10 else (count,):
+        measure(number, quota)
+
+
+def measure(count: int, quota: int) -> None:
+    """Run all steps on so many new files, and print a row for each."""
+    with tempfile.TemporaryDirectory() as folder, Emulator(quota) as emulator:
+        listing = write_files(Path(folder), count)
+        for name in STEPS:
+            emulator.counts()
+            done = emulator.run(["step", name, str(listing), *emulator.keys])
+            calls = emulator.counts()
+            failed = {result: n for result, n in done["results"].items() if "Error" in result}
+            if failed or sum(done["results"].values()) != count:
+                raise SystemExit(f"{name}: {done['results']}")
+            print(
+                f"{name:<14}{count:>7}{count / done['seconds']:>9.0f}{calls['calls']:>8}"
+                f"{calls['throttled']:>11}{done['peak_mb']:>9.0f}",
+                flush=True,
+            )
+
+
+def write_files(folder: Path, count: int) -> Path:
+    """Write plain configurations, and return the list of their paths."""
+    listing = folder / "list"
+    with listing.open("w") as lines:
+        for number in range(count):
+            path = folder / str(number // 1000) / f"{number}.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps({"clientId": f"client {number}", "hostname": "h"}))
+            lines.write(f"{path}\n")
+    return listing
+
+
+def step(name: str, listing: str, old: str, new: str) -> dict[str, Any]:
+    """Do one step to each file of the list, and tell how it went."""
+
+    keks = SharedKeks()
+
+    def work(path: str) -> Done:
+        if name == "protect":
+            ksm_storage.protect(path, [old], settings=keks)
+        elif name == "check":
+            ksm_storage.open_storage(path, keys=[new], settings=keks)
+        elif not _moved(path, old, new, keks):
+            return Done("skipped")
+        return Done("done")
+
+    runner = Runner(work, service_of=lambda _: "aws-kms", limit=PARALLEL)
+    results: Counter[str] = Counter()
+    began = time.perf_counter()
+    for outcome in runner.run(selected_paths([], [listing])):
+        results[outcome.done.result if outcome.done else type(outcome.error).__name__] += 1
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": seconds, "results": results, "peak_mb": peak / 1024}
+
+
+def _moved(path: str, old: str, new: str, keks: SharedKeks) -> bool:
+    # A file that is under the new key has nothing to replace: seen from its header alone.
+    header = decode(Path(path).read_bytes()).header
+    if all(str(recipient.key) == new for recipient in header.recipients):
+        return False
+    return ksm_storage.rewrap(path, replace={old: new}, settings=keks).changed
+
+
+class Emulator:
+    """Run the emulated KMS in a process of its own while the context lasts."""
+
+    def __init__(self, quota: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "emulator", str(quota)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started = self._answer()
+        self.keys: Sequence[str] = started["keys"]
+        self._environment: Mapping[str, str] = started["environment"]
+
+    def counts(self) -> dict[str, int]:
+        """Return the calls and the refused ones since the last time."""
+        assert self._process.stdin is not None
+        print(file=self._process.stdin, flush=True)
+        answer: dict[str, int] = self._answer()
+        return answer
+
+    def run(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Run this file in a process that has the emulator for its KMS."""
+        done = subprocess.run(
+            [sys.executable, __file__, *arguments],
+            env={**os.environ, **self._environment},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+def emulate(quota: int) -> None:
+    """Serve until stdin ends; answer each line with what was called since the last one."""
+    from ksm_storage_emulators.aws_kms.service import AwsKmsService
+    from ksm_storage_emulators.emulator import Emulator as Server
+
+    with Server(AwsKmsService()) as server:
+        keys = [f"aws-kms://{server.service.create_key().arn}" for _ in range(2)]
+        variables = dict(server.service.environment(server.address))
+        variables["KSM_STORAGE_AWS_KMS_ENDPOINT"] = variables["AWS_ENDPOINT_URL"]
+        server.quotas.limit(quota)
+        print(json.dumps({"keys": keys, "environment": variables}), flush=True)
+        for _ in sys.stdin:
+            refused = sum(each.status == 400 for each in server.transcript.exchanges())
+            calls = sum(server.transcript.calls().values())
+            server.transcript.reset()
+            print(json.dumps({"calls": calls, "throttled": refused}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The demo of ``make demo``; run it with ``python -m examples.demo``."""

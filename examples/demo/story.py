@@ -1,0 +1,219 @@
+"""Tell the whole story on this machine alone: from a one-time token to a device that is revoked.
+
+Everything happens in a temporary folder, which is gone at the end. Keeper is played by the local
+vault, so that no account is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from base64 import b64decode
+from importlib.util import find_spec
+from pathlib import Path
+
+from .another_machine import OTHER_ADDRESS, another_machine, can_play_another_machine
+from .stage import DemoFailedError, Stage, stage
+
+PASSWORD = "correct-horse-battery-staple"
+TITLE = "Production database"
+RECORD = {
+    "title": TITLE,
+    "type": "login",
+    "fields": [
+        {"type": "login", "value": ["app"]},
+        {"type": "password", "value": [PASSWORD]},
+    ],
+}
+CONFIG = "client-config.json"
+NOTATION = f"keeper://{TITLE}/field/password"
+SECRET_FIELDS = ("clientId", "privateKey", "appKey")
+
+
+def main() -> int:
+    """Tell the story and return an exit code."""
+    try:
+        with stage() as scene:
+            tell(scene)
+    except DemoFailedError as exc:
+        print(f"\nThe demo failed: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The demo's folder is gone and its vault is stopped.", file=sys.stderr)
+        return 130
+    print("\nThat is all of it. The demo's folder is gone and its vault is stopped.")
+    return 0
+
+
+def tell(scene: Stage) -> None:
+    """Go through the steps; each one ends with what it proves."""
+    give_out_a_token(scene)
+    device = bind(scene)
+    look_at_the_disk(scene)
+    read_a_secret(scene)
+    read_with_the_official_sdk(scene)
+    look_into_the_database(scene)
+    use_the_token_again(scene, device)
+    steal_the_file(scene)
+    flip_a_byte(scene)
+    revoke(scene)
+
+
+def give_out_a_token(scene: Stage) -> None:
+    """Fill the vault."""
+    scene.step("A vault starts on this machine; its owner stores a password")
+    scene.show(f"the vault listens on https://{scene.vault['address']}")
+    scene.run("vault", "app", "create", "shop")
+    records = json.dumps([RECORD])
+    scene.run("vault", "record", "import", "--app", "shop", stdin=records)
+    scene.proves("the password went in through a pipe, and was encrypted before the server saw it")
+
+
+def bind(scene: Stage) -> dict[str, str]:
+    """Redeem the one-time token into a sealed file."""
+    scene.step("The owner hands out a one-time token, and a device binds with it")
+    scene.run("keygen", "app.key")
+    printed = scene.quietly(
+        "vault", "client", "add", "--app", "shop", "--name", "web-server", "--json"
+    )
+    device: dict[str, str] = json.loads(printed)
+    scene.show("(the owner makes a token: ksm-storage vault client add --app shop ...)")
+    key = f"key-file://{scene.folder / 'app.key'}"
+    scene.run("init", "-", CONFIG, "--key", key, *server(device), stdin=device["token"])
+    scene.proves("the device's configuration went to disk sealed, from its first byte on")
+    return device
+
+
+def look_at_the_disk(scene: Stage) -> None:
+    """Search the sealed file for what it holds."""
+    scene.step("What is on disk: which key opens the file, and nothing of what it holds")
+    scene.run("inspect", CONFIG)
+    texts = [scene.quietly("get", CONFIG, name, "--reveal").strip() for name in SECRET_FIELDS]
+    files = [path for path in scene.folder.iterdir() if path.is_file()]
+    expect_nothing(scene, files, [text.encode() for text in texts] + [*map(b64decode, texts)])
+    scene.proves(f"{', '.join(SECRET_FIELDS)}: none of them can be read on disk")
+
+
+def read_a_secret(scene: Stage) -> None:
+    """Read with the engine of ksm-storage."""
+    scene.step("The device reads its secrets, with ksm-storage's own client")
+    scene.run("secret", "list", CONFIG, *trust(scene))
+    read = scene.run("secret", "get", CONFIG, NOTATION, "--reveal", *trust(scene))
+    if read.strip() != PASSWORD:
+        raise DemoFailedError("another password came back")
+    scene.proves("what the owner stored came back, decrypted on this device alone")
+
+
+def read_with_the_official_sdk(scene: Stage) -> None:
+    """Read with Keeper's own library, if it is there."""
+    scene.step("Keeper's own library reads them too, over the same sealed file")
+    if find_spec("keeper_secrets_manager_core") is None:
+        scene.show("(skipped: pip install keeper-secrets-manager-core)")
+        return
+    code = (
+        "from keeper_secrets_manager_core import SecretsManager\n"
+        "from ksm_storage import open_storage\n"
+        f"manager = SecretsManager(config=open_storage({CONFIG!r}))\n"
+        f"print(manager.get_notation({NOTATION!r}))\n"
+    )
+    scene.show(code)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=scene.folder,
+        env={**scene.environment(), "REQUESTS_CA_BUNDLE": scene.vault["ca_file"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.stdout.strip() != PASSWORD:
+        raise DemoFailedError(f"the official library did not read it: {done.stderr[-500:]}")
+    scene.show(f"-> {done.stdout}")
+    scene.proves("one line of a program changes: where its configuration is opened")
+
+
+def look_into_the_database(scene: Stage) -> None:
+    """Search the server's files for the secret."""
+    scene.step("What the server has: the database, searched for the password")
+    files = [path for path in (scene.folder / "vault").rglob("*") if path.is_file()]
+    files.append(scene.folder / "server.log")
+    expect_nothing(scene, files, [PASSWORD.encode(), TITLE.encode()])
+    scene.proves("neither the password nor the title is there: the server knows nothing to lose")
+
+
+def use_the_token_again(scene: Stage, device: dict[str, str]) -> None:
+    """Try to redeem the token a second time."""
+    scene.step("Somebody has seen the token and tries to use it again")
+    scene.refused(
+        *("init", "-", "second.json", "--key", f"key-file://{scene.folder / 'app.key'}"),
+        *server(device),
+        stdin=device["token"],
+        because="redeemed already",
+    )
+    scene.proves("a one-time token binds one device, once")
+
+
+def steal_the_file(scene: Stage) -> None:
+    """Use a copy of the file without its key, and with it from another address."""
+    scene.step("Somebody copies the file: first without the key, then with it")
+    loot = scene.folder / "loot"
+    loot.mkdir()
+    shutil.copy(scene.folder / CONFIG, loot / CONFIG)
+    key = scene.folder / "app.key"
+    key.rename(loot / "away.key")
+    scene.refused("secret", "list", f"loot/{CONFIG}", *trust(scene), because="app.key")
+    (loot / "away.key").rename(key)
+    scene.proves("the file alone is worth nothing")
+    if not can_play_another_machine():
+        scene.show(f"(the second half is skipped: this system has no address {OTHER_ADDRESS})")
+        return
+    scene.show(f"(now with the key, from the address {OTHER_ADDRESS})")
+    with another_machine() as proxy:
+        scene.refused(
+            *("secret", "list", f"loot/{CONFIG}", "--proxy", proxy),
+            *trust(scene),
+            because="locked to another address",
+        )
+    scene.proves("even with its key a stolen file does not work from another machine")
+
+
+def flip_a_byte(scene: Stage) -> None:
+    """Alter one character of a copy of the file."""
+    scene.step("Somebody changes one character in the file")
+    raw = bytearray((scene.folder / CONFIG).read_bytes())
+    raw[-20] = ord("B") if raw[-20] == ord("A") else ord("A")
+    (scene.folder / "altered.json").write_bytes(raw)
+    scene.refused("check", "altered.json", because="altered data")
+    scene.proves("an altered file is refused; nothing is made up from it")
+
+
+def revoke(scene: Stage) -> None:
+    """End the device's access."""
+    scene.step("The owner revokes the device")
+    scene.run("vault", "client", "revoke", "--client", "web-server")
+    scene.refused("secret", "list", CONFIG, *trust(scene), because="revoked")
+    scene.proves("access ends with the next request")
+
+
+def server(device: dict[str, str]) -> list[str]:
+    """Return the options that a device needs for a server that is not one of Keeper's own."""
+    named = ["--hostname", device["hostname"], "--ca-file", device["ca_file"]]
+    key, key_id = device["server_public_key"], device["server_public_key_id"]
+    return [*named, "--server-key-id", key_id, "--server-key", key]
+
+
+def trust(scene: Stage) -> list[str]:
+    """Return the option that names the vault's certificate authority."""
+    return ["--ca-file", scene.vault["ca_file"]]
+
+
+def expect_nothing(scene: Stage, files: list[Path], values: list[bytes]) -> None:
+    """Fail the demo if a value is in a file."""
+    for path in files:
+        content = path.read_bytes()
+        if any(value in content for value in values):
+            raise DemoFailedError(f"{path.name} holds a secret in the clear")
+    size = sum(path.stat().st_size for path in files)
+    scene.show(f"searched {len(files)} files, {size} bytes, for {len(values)} values: 0 found")

@@ -1,0 +1,111 @@
+"""Each wheel is whole: built, installed alone into an empty environment, imported and run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+PROJECTS = [ROOT, *(path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))]
+PROJECTS += [path.parent for path in sorted(ROOT.glob("emulators/pyproject.toml"))]
+
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300), pytest.mark.xdist_group("packaging")]
+
+
+def named(project: Path) -> str:
+    return str(tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"])
+
+
+def package_of(project: Path) -> str:
+    return named(project).replace("-", "_")
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(
+    tmp_path_factory: pytest.TempPathFactory, outside_environment: Mapping[str, str]
+) -> Path:
+    """Build every wheel with the build backend that is installed here."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for project in PROJECTS:
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+        run([*command, "--outdir", str(folder), str(project)], outside_environment)
+    return folder
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=named)
+def test_a_wheel_holds_its_package_its_licence_and_nothing_else(
+    wheelhouse: Path, project: Path
+) -> None:
+    package = package_of(project)
+    with zipfile.ZipFile(wheel_of(wheelhouse, project)) as wheel:
+        files = wheel.namelist()
+
+    tops = {name.partition("/")[0] for name in files}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {package}
+    assert f"{package}/py.typed" in files
+    assert any(name.endswith("/licenses/LICENSE") for name in files)
+    assert [name for name in files if "tests" in name.split("/")] == []
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=named)
+def test_a_wheel_works_alone_in_an_empty_environment(
+    wheelhouse: Path, project: Path, tmp_path: Path, outside_environment: Mapping[str, str]
+) -> None:
+    python = empty_environment(tmp_path / "venv", outside_environment)
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
+    needed = [str(wheel_of(wheelhouse, project))]
+    if project.parent.name == "plugins":
+        needed.append(str(wheel_of(wheelhouse, ROOT)))
+    run([*install, "--constraint", str(CONSTRAINTS), *needed], outside_environment)
+
+    for module in modules(wheelhouse, project):
+        run([str(python), "-I", "-c", f"import {module}"], outside_environment)
+    if project.name != "emulators":
+        program = str(python.parent / "ksm-storage")
+        assert "ksm-storage" in run([program, "--version"], outside_environment)
+        assert "key-file" in run([program, "providers"], outside_environment)
+
+
+def modules(wheelhouse: Path, project: Path) -> list[str]:
+    """Return what is imported: the package, and the plugin's module that the core would load."""
+    with zipfile.ZipFile(wheel_of(wheelhouse, project)) as wheel:
+        texts = [
+            wheel.read(name).decode()
+            for name in wheel.namelist()
+            if name.endswith("entry_points.txt")
+        ]
+    group = "[ksm_storage.providers]"
+    found = [package_of(project)]
+    for text in texts:
+        if group in text:
+            section = text.partition(group)[2].partition("[")[0]
+            found += [line.partition("=")[2].strip() for line in section.splitlines() if line]
+    return found
+
+
+def wheel_of(wheelhouse: Path, project: Path) -> Path:
+    return next(wheelhouse.glob(f"{package_of(project)}-*.whl"))
+
+
+def empty_environment(folder: Path, environment: Mapping[str, str]) -> Path:
+    # Without its own pip it is made in a moment; this environment's pip installs into it.
+    run([sys.executable, "-m", "venv", "--without-pip", str(folder)], environment)
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def run(command: list[str], environment: Mapping[str, str]) -> str:
+    clean = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=clean, cwd=ROOT.anchor, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

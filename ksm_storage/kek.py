@@ -67,7 +67,7 @@ class Kek:
     @property
     def binds_aad(self) -> bool:
         """Tell whether the key service itself binds the AAD."""
-        return self._called("open", lambda: self._wrapper.binds_aad) is True
+        return self.called("open", lambda: self._wrapper.binds_aad) is True
 
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
         """Wrap a 32-byte DEK with one call to the key service.
@@ -76,7 +76,7 @@ class Kek:
             ProviderError: The key service refused or failed.
             PluginContractError: The plugin returned what no plugin may return.
         """
-        wrapped = self._called("wrap", lambda: self._wrapper.wrap(dek, aad=aad))
+        wrapped = self.called("wrap", lambda: self._wrapper.wrap(dek, aad=aad))
         self._check_wrapped(wrapped, dek)
         return wrapped
 
@@ -88,9 +88,9 @@ class Kek:
             ProviderError: The key service refused or failed.
             PluginContractError: The plugin returned what no plugin may return.
         """
-        dek = self._called("unwrap", lambda: self._wrapper.unwrap(wrapped, aad=aad))
+        dek = self.called("unwrap", lambda: self._wrapper.unwrap(wrapped, aad=aad))
         if not isinstance(dek, bytes):
-            raise self._broken("unwrap", "returned no bytes")
+            raise self.broken("unwrap", "returned no bytes")
         if len(dek) != DEK_BYTES:
             # RSA has no integrity: whoever has the public key can wrap any plaintext.
             raise DecryptionError(
@@ -118,15 +118,15 @@ class Kek:
                 provider=self.uri.provider,
                 key=str(self.uri),
             )
-        plain = self._called("decrypt", lambda: wrapper.decrypt_official(ciphertext))
+        plain = self.called("decrypt", lambda: wrapper.decrypt_official(ciphertext))
         if not isinstance(plain, bytes):
-            raise self._broken("decrypt", "returned no bytes")
+            raise self.broken("decrypt", "returned no bytes")
         return plain
 
     def close(self) -> None:
         """Release what the key wrapper holds, unless the KEK is shared."""
         if not self._is_shared:
-            self._called("close", self._wrapper.close)
+            self.called("close", self._wrapper.close)
 
     def __enter__(self) -> Kek:
         return self
@@ -144,25 +144,36 @@ class Kek:
 
     def _check_wrapped(self, wrapped: object, dek: bytes) -> None:
         if not isinstance(wrapped, WrappedDek):
-            raise self._broken("wrap", "returned no wrapped DEK")
+            raise self.broken("wrap", "returned no wrapped DEK")
         if not isinstance(wrapped.ciphertext, bytes) or not (
             1 <= len(wrapped.ciphertext) <= MAX_WRAPPED_DEK
         ):
-            raise self._broken("wrap", f"returned no ciphertext of 1 to {MAX_WRAPPED_DEK} bytes")
+            raise self.broken("wrap", f"returned no ciphertext of 1 to {MAX_WRAPPED_DEK} bytes")
         if dek in wrapped.ciphertext:
-            raise self._broken("wrap", "returned the DEK unencrypted")
+            raise self.broken("wrap", "returned the DEK unencrypted")
         if not is_visible_ascii(wrapped.algorithm, longest=MAX_ALGORITHM):
-            raise self._broken("wrap", "returned no usable name of an algorithm")
+            raise self.broken("wrap", "returned no usable name of an algorithm")
         try:
             KeyUri(self.uri.provider, wrapped.key_id)
         except (SettingsError, TypeError) as exc:
-            raise self._broken("wrap", "returned no usable key id") from exc
+            raise self.broken("wrap", "returned no usable key id") from exc
         # An envelope that names another key than the one asked for would be opened by nobody
         # who pins the right one.
         if self._plugin and not self._plugin.key_covers(self.uri.key_id, wrapped.key_id):
-            raise self._broken("wrap", "wrapped under a key that was not asked for")
+            raise self.broken("wrap", "wrapped under a key that was not asked for")
 
-    def _called(self, operation: str, call: Callable[[], _Result]) -> _Result:
+    @property
+    def wrapper(self) -> KeyWrapper:
+        """The plugin's key wrapper, to see which abilities it has; call it through ``called``."""
+        return self._wrapper
+
+    def called(self, operation: str, call: Callable[[], _Result]) -> _Result:
+        """Call into the plugin; only documented errors come out.
+
+        Raises:
+            KsmStorageError: What the plugin raised, completed with the key and the operation.
+            PluginContractError: The plugin raised anything else.
+        """
         try:
             return call()
         except KsmStorageError as exc:
@@ -170,9 +181,10 @@ class Kek:
             raise
         # The contract: nothing foreign passes this seam, not even a wish to end the process.
         except (Exception, SystemExit) as exc:
-            raise self._broken(operation, f"raised {type(exc).__name__}") from exc
+            raise self.broken(operation, f"raised {type(exc).__name__}") from exc
 
-    def _broken(self, operation: str, what: str) -> PluginContractError:
+    def broken(self, operation: str, what: str) -> PluginContractError:
+        """Return the error for a plugin that does not keep the contract."""
         return PluginContractError(
             f"the plugin for {self.uri.provider!r} {what}",
             hint="report it to the authors of the plugin",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .aad import Aad
 from .errors import (
     AuthenticationError,
@@ -20,17 +22,24 @@ from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .quiet_logs import quiet_logs
 from .settings import Option, Settings
 
+if TYPE_CHECKING:
+    from .abilities import DescribesKey, KeyDescription, PermissionProbe, ProbesPermissions
+
 __all__ = [
     "DEK_BYTES",
     "Aad",
     "AuthenticationError",
     "DecryptionError",
+    "DescribesKey",
+    "KeyDescription",
     "KeyNotFoundError",
     "KeyStateError",
     "KeyWrapper",
     "KsmStorageError",
     "Option",
     "PermissionDeniedError",
+    "PermissionProbe",
+    "ProbesPermissions",
     "ProviderError",
     "ReadsOfficialFormat",
     "Settings",
@@ -41,3 +50,12 @@ __all__ = [
     "hookimpl",
     "quiet_logs",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Resolved at first use: no opening needs an ability, and each would pay for its import.
+    if name in ("DescribesKey", "KeyDescription", "PermissionProbe", "ProbesPermissions"):
+        from . import abilities
+
+        return getattr(abilities, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,9 +32,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "key_uri": frozenset({"errors"}),
     "settings": frozenset({"errors"}),
     "key_wrapper": frozenset({"errors", "aad"}),
+    "abilities": frozenset({"aad", "key_wrapper"}),
     "quiet_logs": frozenset(),
     "hookspecs": SEAM,
-    "plugin": SEAM | {"hookspecs", "quiet_logs"},
+    "plugin": SEAM | {"abilities", "hookspecs", "quiet_logs"},
     "entry_points": frozenset({"errors"}),
     "known_providers": frozenset(),
     "setting_sources": SEAM,
@@ -52,7 +53,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "wire": frozenset({"errors"}),
     "engine": frozenset({"errors", "wire"}),
     "vault": frozenset({"errors", "wire"}),
-    "testing": CORE_SIDE | {"envelope"},
+    "kek_abilities": PLUGIN_SIDE | {"abilities", "kek"},
+    "testing": CORE_SIDE | {"abilities", "envelope", "kek_abilities"},
 }
 
 Import = tuple[str, int]

@@ -20,6 +20,7 @@ three is optional; a test that needs what was not supplied is skipped, with the 
 from __future__ import annotations
 
 from .aad_tests import AadTests
+from .ability_tests import AbilityTests
 from .call_tests import CallTests
 from .damage_tests import DamageTests
 from .fault_tests import FaultTests
@@ -41,5 +42,6 @@ class KeyWrapperConformance(
     SecrecyTests,
     CallTests,
     PluginTests,
+    AbilityTests,
 ):
     """Hold a plugin to its contract with the core."""

@@ -58,6 +58,12 @@ CAUGHT_BY = {
     "ClosesEverySession": "test_closing_one_key_wrapper_leaves_another_of_the_same_key_open",
     "BreaksAfterAFailure": "test_the_key_wrapper_works_again_after_a_fault",
     "KnowsOnlyTheNameItWasGiven": "test_an_alias_unwraps_what_its_key_wrapped",
+    "SaysItsKeyIsDisabled": "test_a_key_that_opens_is_described_as_enabled",
+    "NamesAnotherVersion": "test_a_fresh_wrap_is_under_the_current_version",
+    "CallsItsKeyPublic": "test_an_algorithm_without_a_secret_is_called_public",
+    "KnowsNoCaller": "test_the_access_is_described",
+    "DeniesItsCaller": "test_no_permission_is_missing_for_the_suites_own_caller",
+    "ForgetsWhatOpeningTakes": "test_each_permission_has_a_need",
     "Untidy": "test_the_hooks_do_not_import_the_sdk",
 }
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cryptography.exceptions import InvalidTag
@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ksm_storage.plugin import (
     Aad,
     DecryptionError,
+    KeyDescription,
     KeyWrapper,
     Option,
+    PermissionProbe,
     ProviderError,
     Settings,
     WrappedDek,
@@ -39,6 +41,18 @@ class Planted(MemoryKek):
 
     def _resolved(self) -> str:
         return SERVICE.aliases.get(self._key_id, self._key_id)
+
+    def describe_key(self) -> KeyDescription:
+        return KeyDescription(self._resolved(), "enabled", current_version="1")
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:
+        return "1"
+
+    def describe_access(self) -> Mapping[str, str]:
+        return {"identity": "planter"}
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        return [PermissionProbe("memory:Decrypt", "open", granted=True)]
 
     def _refuse_other_names(self, wrapped: WrappedDek) -> None:
         if (wrapped.key_id, wrapped.algorithm) != (self._resolved(), ALGORITHM):
@@ -363,6 +377,36 @@ class KnowsOnlyTheNameItWasGiven(Planted):
 
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
         return replace(super().wrap(dek, aad=aad), key_id=self._resolved() + "/version/1")
+
+
+class SaysItsKeyIsDisabled(Planted):
+    def describe_key(self) -> KeyDescription:
+        return replace(super().describe_key(), state="disabled")
+
+
+class NamesAnotherVersion(Planted):
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:
+        return "0"
+
+
+class CallsItsKeyPublic(Planted):
+    def describe_key(self) -> KeyDescription:
+        return replace(super().describe_key(), public=True)
+
+
+class KnowsNoCaller(Planted):
+    def describe_access(self) -> Mapping[str, str]:
+        return {}
+
+
+class DeniesItsCaller(Planted):
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        return [replace(probe, granted=False) for probe in super().probe_permissions()]
+
+
+class ForgetsWhatOpeningTakes(Planted):
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        return [replace(probe, need="seal") for probe in super().probe_permissions()]
 
 
 MEETING = threading.Barrier(8, timeout=30)

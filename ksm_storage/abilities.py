@@ -1,0 +1,133 @@
+"""What a key wrapper may be able to do beyond the contract: describe its key and its access.
+
+An ability is a small protocol: a key wrapper that has its methods has the ability. ``status``
+and ``doctor`` use them; no opening and no save does, so that nothing here costs a start anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
+
+from .aad import Aad
+from .key_wrapper import WrappedDek
+
+KeyState = Literal["enabled", "disabled", "pending-deletion", "destroyed", "unusable", "unknown"]
+"""``enabled`` unwraps; ``disabled`` may be enabled again; ``pending-deletion`` can be saved until
+its date; ``destroyed`` is lost; ``unusable`` is any other state that does not unwrap (expired,
+import pending); ``unknown`` is what the service did not tell."""
+
+KEY_STATES: tuple[KeyState, ...] = (
+    "enabled",
+    "disabled",
+    "pending-deletion",
+    "destroyed",
+    "unusable",
+    "unknown",
+)
+
+Need = Literal["open", "seal", "describe"]
+"""What a permission is for: ``open`` a file, ``seal`` it under the key, ``describe`` the key."""
+
+NEEDS: tuple[Need, ...] = ("open", "seal", "describe")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDescription:
+    """Hold what the provider says of a KEK, in words that are the same for all providers.
+
+    Attributes:
+        key_id: The KEK as it resolves now: no alias, the version included where one was named.
+        state: Of this KEK, or of the version that was named.
+        state_name: The provider's own word for it, ``PendingDeletion``.
+        deletion: When it will be destroyed, in UTC, if that is planned.
+        algorithm: The provider's name of the key's kind: ``SYMMETRIC_DEFAULT``, ``RSA_2048``.
+        protection: The provider's name of where the key material is: ``HSM``, ``SOFTWARE``.
+        current_version: The version or key material that the next wrap uses; None where the
+            provider has no versions, or did not tell.
+        rotation: How the provider rotates it by itself, in a few words; None where it does not.
+        public: Whether wrapping takes no more than a public key, so that anyone who has it can
+            make a whole envelope that this KEK opens.
+    """
+
+    key_id: str
+    state: KeyState
+    state_name: str | None = None
+    deletion: datetime | None = None
+    algorithm: str | None = None
+    protection: str | None = None
+    current_version: str | None = None
+    rotation: str | None = None
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionProbe:
+    """Hold whether one permission is there, as a call that touches no user data told.
+
+    Attributes:
+        permission: The provider's own name of it: ``kms:Decrypt``.
+        need: What it is for.
+        granted: None where it cannot be told without using it.
+        reason: One clause that says why it is missing or cannot be told.
+        grant: What to paste into the provider's policy to grant it; no secret, and names the key.
+    """
+
+    permission: str
+    need: Need
+    granted: bool | None
+    reason: str | None = None
+    grant: str | None = None
+
+
+@runtime_checkable
+class DescribesKey(Protocol):
+    """Tell the state and the versions of the KEK."""
+
+    def describe_key(self) -> KeyDescription:
+        """Ask the provider for the KEK's state and current version; changes nothing.
+
+        Raises:
+            KeyNotFoundError: The provider has no such key.
+            ProviderError: It refused or failed.
+        """
+        ...
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:
+        """Return the version or key material that wrapped a DEK, None where it cannot be told.
+
+        It is comparable with ``current_version``. Where the wrapped DEK does not say it, the
+        provider is asked, which may take an unwrap whose result is dropped.
+
+        Raises:
+            DecryptionError: The KEK did not wrap this DEK.
+            ProviderError: The provider refused or failed.
+        """
+        ...
+
+
+@runtime_checkable
+class ProbesPermissions(Protocol):
+    """Tell who the provider takes the caller for, and what that caller may do."""
+
+    def describe_access(self) -> Mapping[str, str]:
+        """Say by whom and where the KEK is reached, as short labels: identity, region, tenant.
+
+        Nothing of it is secret. A label whose value cannot be told is left out. What the
+        provider's environment holds that can get in the way belongs here, too.
+
+        Raises:
+            AuthenticationError: The provider does not know the caller.
+            ProviderError: It refused or failed.
+        """
+        ...
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        """Probe each permission that ksm-storage may need, without touching user data.
+
+        Raises:
+            ProviderError: It could not be asked at all; a refusal is a probe's answer and no error.
+        """
+        ...

@@ -34,6 +34,15 @@ Need = Literal["open", "seal", "describe"]
 NEEDS: tuple[Need, ...] = ("open", "seal", "describe")
 
 
+PUBLIC_KEY_ALGORITHMS = ("RSA", "HPKE", "ECIES", "ML-KEM")
+"""Words in the name of a wrapping algorithm that takes no more than a public key."""
+
+
+def is_public_key_algorithm(name: str) -> bool:
+    """Tell from the name of a wrapping algorithm whether a public key is enough to wrap."""
+    return any(word in name.upper() for word in PUBLIC_KEY_ALGORITHMS)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyDescription:
     """Hold what the provider says of a KEK, in words that are the same for all providers.

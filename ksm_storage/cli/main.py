@@ -40,6 +40,7 @@ _COMMANDS = {
     "rewrap": ("rewrap:rewrap", "Add, remove or replace the keys of a sealed file."),
     "secret": ("secret:secret", "Read the secrets that are shared with the application."),
     "set": ("set_value:set_value", "Set one value in a sealed file."),
+    "status": ("status:status", "Tell what is known of sealed files and of their keys."),
     "vault": ("vault:vault", "Run and fill a local Keeper-compatible server."),
 }
 

@@ -52,6 +52,7 @@ class Results:
         else:
             done = outcome.done
             self._counts[done.result] += 1
+            self._first_failure = self._first_failure or done.exit_code
             self._show(partial(self._print, done))
         if self._bar is not None:
             self._bar.advance()

@@ -18,12 +18,14 @@ class Done:
         printed: A line of data, if the command has one for each file.
         said: Lines of speech.
         content: The same as data, for ``--json``.
+        exit_code: Not 0 where what was found calls for attention, though nothing failed.
     """
 
     result: str
     printed: str | None = None
     said: tuple[str, ...] = ()
     content: Mapping[str, Any] | None = None
+    exit_code: int = 0
 
 
 @dataclass(frozen=True, slots=True)

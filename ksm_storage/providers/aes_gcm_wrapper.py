@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..plugin import Aad, DecryptionError, WrappedDek
+
+if TYPE_CHECKING:
+    from ..abilities import KeyDescription, PermissionProbe
 
 ALGORITHM = "AES-256-GCM"
 KEK_BYTES = 32
@@ -27,11 +31,17 @@ class AesGcmWrapper:
     binds_aad = True
 
     def __init__(
-        self, key_id: str, *, for_wrap: Callable[[], bytes], for_unwrap: Callable[[], bytes]
+        self,
+        key_id: str,
+        *,
+        for_wrap: Callable[[], bytes],
+        for_unwrap: Callable[[], bytes],
+        kept_in: Mapping[str, str],
     ) -> None:
         self._key_id = key_id
         self._for_wrap = for_wrap
         self._for_unwrap = for_unwrap
+        self._kept_in = kept_in
 
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
         """Encrypt the DEK under a random nonce."""
@@ -60,6 +70,28 @@ class AesGcmWrapper:
             raise DecryptionError(
                 "the wrapped DEK does not decrypt: another key, another context or altered data"
             ) from exc
+
+    def describe_key(self) -> KeyDescription:
+        """Read the KEK, which shows that it is there; it has no versions and no states."""
+        from .local_description import described
+
+        return described(self._key_id, self._for_unwrap)
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+        """Return None: a local KEK has no versions."""
+        return None
+
+    def describe_access(self) -> Mapping[str, str]:
+        """Say where the KEK is kept, and for whom."""
+        from .local_description import local_access
+
+        return local_access(self._kept_in)
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        """Tell whether this user may read the KEK."""
+        from .local_description import probed
+
+        return probed(self._for_unwrap)
 
     def close(self) -> None:
         """Do nothing: no KEK is kept between calls."""

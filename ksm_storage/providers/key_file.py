@@ -41,7 +41,7 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
             hint=f"write {key_uri_of(os.path.abspath(path))}",
         )
     read = partial(read_key_file, path)
-    return AesGcmWrapper(key_id, for_wrap=read, for_unwrap=read)
+    return AesGcmWrapper(key_id, for_wrap=read, for_unwrap=read, kept_in={"file": path})
 
 
 def read_key_file(path: str) -> bytes:

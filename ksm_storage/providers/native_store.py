@@ -62,6 +62,11 @@ class NativeStore:
         self._name = backend_for(sys.platform) if backend == AUTO else backend
         self._prompt = prompt
 
+    @property
+    def name(self) -> str:
+        """The native store's name, as the option ``backend`` gives it."""
+        return self._name
+
     def check(self) -> None:
         """Do nothing but find out whether the store can be used."""
         self._called(_nothing)

@@ -59,8 +59,14 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
             f"{key_id!r} is not a name for a key in the OS keyring",
             hint="use 1 to 64 letters, digits, dots, hyphens and underscores",
         )
-    kek = KeyringKek(key_id, _store(settings))
-    return AesGcmWrapper(key_id, for_wrap=kek.read_or_create, for_unwrap=kek.read)
+    store = _store(settings)
+    kek = KeyringKek(key_id, store)
+    return AesGcmWrapper(
+        key_id,
+        for_wrap=kek.read_or_create,
+        for_unwrap=kek.read,
+        kept_in={"store": store.name, "entry": f"{key_id} of {SERVICE}"},
+    )
 
 
 def check_usable(arguments: Arguments | None = None) -> None:

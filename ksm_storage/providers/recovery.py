@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 
@@ -21,6 +23,9 @@ from ..plugin import (
 )
 from .hpke import ALGORITHM, PUBLIC_KEY_BYTES, TAG_BYTES, open_with, seal_to
 from .recovery_key import SCHEME, RecoveryKey, private_key
+
+if TYPE_CHECKING:
+    from ..abilities import KeyDescription
 
 _INFO = b"ksm-storage recovery wrap v1"
 _CIPHERTEXT_BYTES = PUBLIC_KEY_BYTES + DEK_BYTES + TAG_BYTES
@@ -88,6 +93,23 @@ class RecoveryKek:
             raise DecryptionError(
                 "the wrapped DEK does not decrypt: another context or altered data"
             ) from exc
+
+    def describe_key(self) -> KeyDescription:
+        """Tell whether the secret is at hand; without it nobody here knows whether it still is."""
+        from ..abilities import KeyDescription
+
+        described = KeyDescription(
+            self._key.key_id, "enabled", algorithm="X25519", protection="OFFLINE", public=True
+        )
+        try:
+            self._secret()
+        except KeyNotFoundError:
+            return replace(described, state="unknown", state_name="kept offline")
+        return described
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+        """Return None: a recovery key has no versions."""
+        return None
 
     def close(self) -> None:
         """Do nothing: no secret is kept between calls."""

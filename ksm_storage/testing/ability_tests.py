@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ..abilities import NEEDS, DescribesKey, ProbesPermissions
+from ..abilities import NEEDS, DescribesKey, ProbesPermissions, is_public_key_algorithm
 from ..kek import Kek
 from ..kek_abilities import describe_access, describe_key, probe_permissions, wrapping_version
 from ..key_uri import KeyUri
@@ -37,12 +37,16 @@ class AbilityTests(Subject):
         if version is not None and described.current_version is not None:
             assert version == described.current_version
 
-    def test_an_algorithm_without_a_secret_is_called_public(self, key_wrapper: KeyWrapper) -> None:
+    def test_a_key_whose_algorithm_needs_no_secret_is_called_public(
+        self, key_wrapper: KeyWrapper
+    ) -> None:
+        wrapped = key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
+
         described = describe_key(self._describing(key_wrapper))
 
         assert described is not None
-        if described.public:
-            assert not key_wrapper.binds_aad, "public-key encryption binds no AAD"
+        if is_public_key_algorithm(wrapped.algorithm):
+            assert described.public, "anyone who has the public key can wrap under it"
 
     def test_the_access_is_described(self, key_wrapper: KeyWrapper) -> None:
         labels = describe_access(self._probing(key_wrapper))

@@ -60,7 +60,7 @@ CAUGHT_BY = {
     "KnowsOnlyTheNameItWasGiven": "test_an_alias_unwraps_what_its_key_wrapped",
     "SaysItsKeyIsDisabled": "test_a_key_that_opens_is_described_as_enabled",
     "NamesAnotherVersion": "test_a_fresh_wrap_is_under_the_current_version",
-    "CallsItsKeyPublic": "test_an_algorithm_without_a_secret_is_called_public",
+    "ForgetsThatItsKeyIsPublic": ("test_a_key_whose_algorithm_needs_no_secret_is_called_public"),
     "KnowsNoCaller": "test_the_access_is_described",
     "DeniesItsCaller": "test_no_permission_is_missing_for_the_suites_own_caller",
     "ForgetsWhatOpeningTakes": "test_each_permission_has_a_need",

@@ -389,9 +389,9 @@ class NamesAnotherVersion(Planted):
         return "0"
 
 
-class CallsItsKeyPublic(Planted):
-    def describe_key(self) -> KeyDescription:
-        return replace(super().describe_key(), public=True)
+class ForgetsThatItsKeyIsPublic(Planted):
+    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+        return replace(super().wrap(dek, aad=aad), algorithm="MEMORY-RSA-OAEP")
 
 
 class KnowsNoCaller(Planted):

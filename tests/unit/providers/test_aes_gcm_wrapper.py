@@ -18,7 +18,7 @@ KEK = b"\x07" * 32
 
 
 def wrapper(kek: bytes = KEK, key_id: str = "app") -> AesGcmWrapper:
-    return AesGcmWrapper(key_id, for_wrap=lambda: kek, for_unwrap=lambda: kek)
+    return AesGcmWrapper(key_id, for_wrap=lambda: kek, for_unwrap=lambda: kek, kept_in={})
 
 
 def test_it_is_a_key_wrapper_that_binds_the_aad() -> None:
@@ -89,21 +89,21 @@ def test_an_unknown_algorithm_is_a_decryption_error() -> None:
 
 def test_a_dek_of_another_key_id_is_refused_before_the_kek_is_read() -> None:
     wrapped = wrapper(key_id="other").wrap(DEK, aad=AAD)
-    mine = AesGcmWrapper("app", for_wrap=_missing, for_unwrap=_missing)
+    mine = AesGcmWrapper("app", for_wrap=_missing, for_unwrap=_missing, kept_in={})
 
     with pytest.raises(DecryptionError, match="another key"):
         mine.unwrap(wrapped, aad=AAD)
 
 
 def test_a_ciphertext_too_short_is_refused_before_the_kek_is_read() -> None:
-    mine = AesGcmWrapper("app", for_wrap=_missing, for_unwrap=_missing)
+    mine = AesGcmWrapper("app", for_wrap=_missing, for_unwrap=_missing, kept_in={})
 
     with pytest.raises(DecryptionError, match="too short"):
         mine.unwrap(WrappedDek("app", "AES-256-GCM", bytes(27)), aad=AAD)
 
 
 def test_the_error_of_a_missing_kek_comes_through() -> None:
-    mine = AesGcmWrapper("app", for_wrap=_missing, for_unwrap=_missing)
+    mine = AesGcmWrapper("app", for_wrap=_missing, for_unwrap=_missing, kept_in={})
 
     with pytest.raises(KeyNotFoundError):
         mine.wrap(DEK, aad=AAD)
@@ -116,7 +116,9 @@ def test_wrap_and_unwrap_ask_for_the_kek_each_in_its_own_way() -> None:
         asked.append(name)
         return KEK
 
-    mine = AesGcmWrapper("app", for_wrap=lambda: asking("w"), for_unwrap=lambda: asking("u"))
+    mine = AesGcmWrapper(
+        "app", for_wrap=lambda: asking("w"), for_unwrap=lambda: asking("u"), kept_in={}
+    )
     mine.unwrap(mine.wrap(DEK, aad=AAD), aad=AAD)
 
     assert asked == ["w", "u"]

@@ -1,0 +1,116 @@
+"""``ksm-storage status``: what is known of sealed files and of the keys that open them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from ..envelope.sealing import current_time
+from ..fleet.outcome import Done
+from ..kek import SharedKeks
+from ..status.examining import examine
+from ..status.file_status import FileStatus
+from ..status.key_facts import KeyFacts
+from ..status.loss import Destruction, is_lost_by
+from ..status.policy import Policy, read_policy
+from ..status.policy_check import broken_rules
+from ..status.wording import lines_of
+from ..storage.trust import Trust, read_key
+from .many_files import Files, many_files_options, services_in_header
+from .options import json_option, setting_option, trusted_key_option
+from .output import say
+
+CALLS_FOR_ATTENTION = 6
+
+
+@click.command()
+@many_files_options
+@click.option("--offline", is_flag=True, help="Read the headers only; ask no key service.")
+@click.option("--check", "policy_file", metavar="POLICY", help="Hold the files against a policy.")
+@click.option(
+    "--would-lose",
+    "key",
+    metavar="URI",
+    help="Name only the files that nothing opens once this key is destroyed.",
+)
+@click.option("--version", metavar="VERSION", help="... this version of it, or key material.")
+@trusted_key_option
+@setting_option
+@json_option
+def status(
+    files: Files,
+    offline: bool,
+    policy_file: str | None,
+    key: str | None,
+    version: str | None,
+    keys: tuple[str, ...],
+    settings: Mapping[str, Mapping[str, object]],
+    as_json: bool,
+) -> int:
+    """Tell for each of PATHS its recipients, the state and version of their keys, and its age.
+
+    Changes nothing and opens no payload. Ends with 6 if a policy is broken or a file would be
+    lost.
+    """
+    if version is not None and key is None:
+        raise click.UsageError("--version goes with --would-lose")
+    if key is not None and policy_file is not None:
+        raise click.UsageError("--would-lose and --check exclude each other")
+    policy = None if policy_file is None else read_policy(policy_file)
+    with SharedKeks(settings) as shared:
+        trust = Trust.of(keys or None, None, shared)
+        facts = None if offline or files.dry_run else KeyFacts(shared, trust.keys)
+        if key is not None:
+            search = _LossSearch(Destruction.of(read_key(key), version, facts), facts)
+            code = files.run(
+                search.done, service_of=services_in_header(trust.keys), as_json=as_json
+            )
+            search.conclude()
+            return code
+
+        def work(path: str) -> Done:
+            return _told(examine(path, facts), policy)
+
+        return files.run(work, service_of=services_in_header(trust.keys), as_json=as_json)
+
+
+class _LossSearch:
+    """Find the files that a destruction would lose, and whether it concerned any at all."""
+
+    def __init__(self, destruction: Destruction, facts: KeyFacts | None) -> None:
+        self._destruction = destruction
+        self._facts = facts
+        self._concerned = False
+
+    def done(self, path: str) -> Done:
+        """Look at one file."""
+        found = examine(path, self._facts)
+        if any(self._destruction.concerns(recipient) for recipient in found.recipients):
+            self._concerned = True
+        if is_lost_by(self._destruction, found):
+            content = found.as_dict()
+            return Done("lost", printed=path, content=content, exit_code=CALLS_FOR_ATTENTION)
+        return Done("kept")
+
+    def conclude(self) -> None:
+        """Say if the answer may be worth nothing."""
+        if not self._concerned:
+            say(f"note: none of the files is under {self._destruction.key}")
+            if self._facts is None:
+                say("note: an alias is resolved only without --offline")
+
+
+def _told(found: FileStatus, policy: Policy | None) -> Done:
+    now = current_time()
+    broken = [] if policy is None else broken_rules(policy, found, now=now)
+    content = found.as_dict()
+    if policy is not None:
+        content["broken_rules"] = broken
+    lines = [*lines_of(found, now=now), *(f"  broken: {clause}" for clause in broken)]
+    return Done(
+        "broken" if broken else "ok",
+        printed="\n".join(lines),
+        content=content,
+        exit_code=CALLS_FOR_ATTENTION if broken else 0,
+    )

@@ -1,0 +1,85 @@
+"""Which files nothing would open any more if a key, or one version of it, were destroyed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..envelope.opening import covers
+from ..errors import KeyNotFoundError, SettingsError
+from ..key_uri import KeyUri
+from .file_status import FileStatus, RecipientStatus
+from .key_facts import KeyFacts
+
+# What such a key opens today it does not open for long; the other states can be undone.
+DOOMED = ("destroyed", "pending-deletion")
+
+
+@dataclass(frozen=True, slots=True)
+class Destruction:
+    """Hold which key would be destroyed.
+
+    Attributes:
+        key: Its own name, no alias; with a version, or for all of its versions.
+        version: The one version or key material concerned, as ``status`` shows it; all if None.
+    """
+
+    key: KeyUri
+    version: str | None = None
+
+    @classmethod
+    def of(cls, key: KeyUri, version: str | None, facts: KeyFacts | None) -> Destruction:
+        """Resolve an alias, so that no other key is taken for this one.
+
+        Raises:
+            SettingsError: It may be an alias, and the key service is not to be asked.
+            KsmStorageError: The key service refused or failed.
+        """
+        if facts is None:
+            return cls(key, version)
+        description, problem = facts.describe(key)
+        if problem is not None and not isinstance(problem, KeyNotFoundError):
+            raise problem
+        # A key that is gone already is a good question, too.
+        resolved = key.key_id if description is None else description.key_id
+        return cls(KeyUri(key.provider, resolved), version)
+
+    def concerns(self, recipient: RecipientStatus) -> bool:
+        """Tell whether the recipient would be lost.
+
+        Raises:
+            SettingsError: Which version wrapped it is not known.
+        """
+        own = recipient.recipient.key
+        is_version = own.key_id.startswith(f"{self.key.key_id.rstrip('/')}/")
+        if own != self.key and not (is_version and covers(self.key, own)):
+            return False
+        if self.version is None:
+            return True
+        if recipient.version is None:
+            raise SettingsError(
+                f"it is not known which version of {own} wrapped it",
+                hint="ask with the permission to unwrap, and without --offline",
+            )
+        return recipient.version == self.version
+
+
+def is_lost_by(destruction: Destruction, status: FileStatus) -> bool:
+    """Tell whether no other recipient is left that opens the file.
+
+    A recipient whose key is destroyed, about to be, or not found does not count as left; one
+    whose key is disabled, kept offline or was not asked does.
+
+    Raises:
+        SettingsError: It cannot be told.
+    """
+    concerned = [destruction.concerns(recipient) for recipient in status.recipients]
+    if not any(concerned):
+        return False
+    left = [r for r, lost in zip(status.recipients, concerned, strict=True) if not lost]
+    return not any(_opens(recipient) for recipient in left)
+
+
+def _opens(recipient: RecipientStatus) -> bool:
+    if isinstance(recipient.problem, KeyNotFoundError):
+        return False
+    return recipient.state not in DOOMED

@@ -1,0 +1,84 @@
+"""Each KEK is asked once, only if it is trusted, and what goes wrong is part of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.aad import Aad
+from ksm_storage.abilities import KeyDescription
+from ksm_storage.envelope.model import Recipient
+from ksm_storage.errors import PluginNotFoundError, UnavailableError
+from ksm_storage.kek import SharedKeks
+from ksm_storage.key_uri import KeyUri
+from ksm_storage.status.key_facts import KeyFacts
+from ksm_storage.testing.distributions import write_distribution
+from tests.unit.status import describing_plugin
+
+AAD = Aad({})
+ONE = KeyUri("describing", "one")
+
+
+@pytest.fixture(autouse=True)
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    module = "tests.unit.status.describing_plugin"
+    write_distribution(tmp_path, "describing", providers={"describing": module})
+    monkeypatch.syspath_prepend(tmp_path)
+    describing_plugin.asked.clear()
+    describing_plugin.failing.clear()
+    yield
+    describing_plugin.failing.clear()
+
+
+@pytest.fixture
+def keks() -> Iterator[Mapping[str, Mapping[str, object]]]:
+    with SharedKeks() as shared:
+        yield shared
+
+
+def recipient(uri: KeyUri) -> Recipient:
+    return Recipient(uri, "ALG", b"wrapped under 7")
+
+
+def test_a_recipient_is_described(keks: SharedKeks) -> None:
+    status = KeyFacts(keks).of(recipient(ONE), aad=AAD)
+
+    assert status.key == KeyDescription("one", "enabled", current_version="8")
+    assert (status.version, status.is_current, status.problem) == ("7", False, None)
+
+
+def test_one_key_is_described_once_for_all_threads(keks: SharedKeks) -> None:
+    facts = KeyFacts(keks)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: facts.of(recipient(ONE), aad=AAD), range(32)))
+
+    assert describing_plugin.asked == ["one"]
+
+
+def test_a_key_that_is_not_trusted_is_not_asked(keks: SharedKeks) -> None:
+    facts = KeyFacts(keks, [KeyUri("describing", "two")])
+
+    status = facts.of(recipient(ONE), aad=AAD)
+
+    assert (status.key, status.problem, describing_plugin.asked) == (None, None, [])
+
+
+def test_a_failure_is_asked_about_once_too(keks: SharedKeks) -> None:
+    describing_plugin.failing.append(UnavailableError("out of reach"))
+    facts = KeyFacts(keks)
+
+    problems = [facts.of(recipient(ONE), aad=AAD).problem for _ in range(3)]
+
+    assert [type(problem) for problem in problems] == [UnavailableError] * 3
+    assert describing_plugin.asked == ["one"]
+
+
+def test_a_missing_plugin_is_part_of_the_answer(keks: SharedKeks) -> None:
+    status = KeyFacts(keks).of(recipient(KeyUri("nobody", "x")), aad=AAD)
+
+    assert isinstance(status.problem, PluginNotFoundError)
+    assert status.state == "unknown"

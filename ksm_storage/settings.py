@@ -88,6 +88,11 @@ class Settings:
         """Return a setting of kind ``bool``; absent means False."""
         return self._entries[name].value is True
 
+    def shown(self, name: str) -> str:
+        """Return a setting as a person may see it: of a secret only that there is one."""
+        # A function that asks for a PIN must not be called for this.
+        return "(hidden)" if self._options[name].secret else str(self._entries[name].value)
+
     def source(self, name: str) -> str:
         """Return where the setting came from: argument, environment, settings file or default."""
         return self._entries[name].source

@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "legacy": CORE_SIDE | {"config"},
     "storage": STORED,
     "status": STORED | {"abilities", "kek_abilities", "storage"},
+    "doctor": STORED | {"abilities", "kek_abilities", "storage"},
     "fleet": frozenset({"errors"}),
     "scan": frozenset({"errors", "config"}),
     "wire": frozenset({"errors"}),

@@ -25,6 +25,7 @@ _COMMANDS = {
     "check": ("check:check", "Open sealed files and change nothing."),
     "completion": ("completion:completion", "Print the completion script of a shell."),
     "delete": ("delete_value:delete", "Remove one value from a sealed file."),
+    "doctor": ("doctor:doctor", "Find out what keeps files from being opened or saved."),
     "exec": ("exec_program:exec_program", "Run a program with the configuration in KSM_CONFIG."),
     "export": ("export:export", "Write the configuration in the clear."),
     "get": ("get_value:get", "Print one value of a sealed file."),

@@ -32,5 +32,5 @@ def probed(read: Callable[[], bytes]) -> Sequence[PermissionProbe]:
     try:
         read()
     except (AuthenticationError, PermissionDeniedError) as exc:
-        return [PermissionProbe("read", "open", False, reason=exc.message, grant=exc.hint)]
+        return [PermissionProbe("read", "open", granted=False, reason=exc.message, grant=exc.hint)]
     return [PermissionProbe("read", "open", granted=True)]

@@ -1,0 +1,79 @@
+"""``ksm-storage doctor``: find out what keeps files from being opened or saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from ..doctor.file_examination import examine_file
+from ..doctor.finding import FileFinding, KeyFinding
+from ..doctor.key_examination import examine_key
+from ..doctor.wording import file_as_dict, key_as_dict, lines_of_file, lines_of_key
+from ..fleet.selection import selected_paths
+from ..key_uri import KeyUri
+from ..setting_sources import settings_file
+from ..storage.sources import configured_path
+from ..storage.trust import read_key
+from .options import json_option, key_option, setting_option
+from .output import data, data_as_json, say
+
+_AT_ONCE = 8
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATHS]...", type=click.Path())
+@key_option
+@setting_option
+@json_option
+def doctor(
+    paths: tuple[str, ...],
+    keys: tuple[str, ...],
+    settings: Mapping[str, Mapping[str, object]],
+    as_json: bool,
+) -> int:
+    """Examine files and the keys that open them, and say what is wrong and how to mend it.
+
+    Nothing is changed, and no payload is opened. Without PATHS and --key it is the file that
+    applications open. Ends with the exit code of the first problem.
+    """
+    asked = [read_key(key) for key in keys]
+    files = [examine_file(path) for path in _paths(paths, asked)]
+    uris = dict.fromkeys([*asked, *(KeyUri.parse(key) for file in files for key in file.keys)])
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        # In parallel: one service that does not answer must not hold up the others.
+        found = list(threads.map(lambda uri: examine_key(uri, settings), uris))
+    _show(files, found, as_json=as_json)
+    return next((code for code in _exit_codes(files, found) if code), 0)
+
+
+def _paths(paths: tuple[str, ...], asked: Sequence[KeyUri]) -> Sequence[str]:
+    if paths:
+        return list(selected_paths(paths, ()))
+    return [] if asked else [configured_path()]
+
+
+def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: bool) -> None:
+    source = settings_file()
+    there = os.path.exists(source)
+    if as_json:
+        content: dict[str, object] = {
+            "settings_file": source,
+            "settings_file_exists": there,
+            "files": [file_as_dict(file) for file in files],
+            "keys": [key_as_dict(key) for key in keys],
+        }
+        data_as_json(content)
+        return
+    say(f"settings file: {source}{'' if there else ' (there is none)'}")
+    blocks = [*map(lines_of_file, files), *map(lines_of_key, keys)]
+    data("\n\n".join("\n".join(lines) for lines in blocks))
+    codes = _exit_codes(files, keys)
+    wrong = sum(code != 0 for code in codes)
+    say(f"error: {wrong} of {len(codes)} examined cannot be used" if wrong else "ok")
+
+
+def _exit_codes(files: Sequence[FileFinding], keys: Sequence[KeyFinding]) -> list[int]:
+    return [*(file.exit_code for file in files), *(key.exit_code for key in keys)]

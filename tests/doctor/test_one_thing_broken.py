@@ -1,0 +1,183 @@
+"""With one thing broken at a time, doctor names that one thing and still tells the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.setting_sources import FILE_VARIABLE
+from ksm_storage.testing.distributions import write_distribution
+from tests.doctor.conftest import Findings, Patient
+
+Doctor = Callable[..., Findings]
+Break = Callable[[Patient], object]
+
+
+def _to_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _to_dangling_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+BROKEN_FILES: dict[str, tuple[Break, str]] = {
+    "the file is gone": (lambda p: p.path.unlink(), "StorageError"),
+    "the file is empty": (lambda p: p.path.write_bytes(b""), "StorageError"),
+    "the file is plain": (lambda p: p.path.write_text('{"appKey": "CANARY"}'), "StorageError"),
+    "the file is a folder": (lambda p: _to_folder(p.path), "StorageError"),
+    "the file is a link to nothing": (
+        lambda p: _to_dangling_link(p.path),
+        "StorageError",
+    ),
+    "the header is damaged": (
+        lambda p: p.path.write_bytes(p.path.read_bytes().replace(b"suite: 1", b"suite: 9")),
+        "EnvelopeError",
+    ),
+}
+
+BROKEN_KEYS: dict[str, tuple[Break, str]] = {
+    "the key file is gone": (lambda p: p.key_file.unlink(), "KeyNotFoundError"),
+    "the key file is short": (lambda p: os.truncate(p.key_file, 31), "KeyStateError"),
+    "others may read the key file": (lambda p: p.key_file.chmod(0o644), "PermissionDeniedError"),
+    "the key file is a folder": (
+        lambda p: _to_folder(p.key_file),
+        "KeyStateError",
+    ),
+}
+
+EXIT_CODES = {
+    "StorageError": 7,
+    "EnvelopeError": 6,
+    "KeyNotFoundError": 4,
+    "KeyStateError": 4,
+    "PermissionDeniedError": 4,
+}
+
+
+def test_with_nothing_broken_there_is_no_problem(patient: Patient, doctor: Doctor) -> None:
+    found = doctor(patient.path)
+
+    assert (found.code, found.problems, found.missing(), found.notes) == (0, [], [], "")
+
+
+@pytest.mark.parametrize("what", BROKEN_FILES)
+def test_a_broken_file_is_the_one_problem(patient: Patient, doctor: Doctor, what: str) -> None:
+    broken, error = BROKEN_FILES[what]
+    broken(patient)
+
+    found = doctor(patient.path, "--key", f"key-file://{patient.key_file}")
+
+    assert (found.code, found.problems) == (EXIT_CODES[error], [error])
+    assert found.keys[0]["state"] == "enabled"
+
+
+@pytest.mark.parametrize("what", BROKEN_KEYS)
+def test_a_broken_key_is_the_one_problem(patient: Patient, doctor: Doctor, what: str) -> None:
+    broken, error = BROKEN_KEYS[what]
+    broken(patient)
+
+    found = doctor(patient.path)
+
+    assert found.code == EXIT_CODES[error]
+    assert set(found.problems) | ({error} if found.missing() else set()) == {error}
+    assert found.files[0]["revision"] == "1"
+    assert found.keys[0]["plugin"].startswith("ksm-storage ")
+
+
+def test_a_file_that_others_may_read_is_noted(patient: Patient, doctor: Doctor) -> None:
+    patient.path.chmod(0o644)
+
+    found = doctor(patient.path)
+
+    assert found.code == 0
+    assert "mode 0644" in found.notes
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write whatever the mode says"
+)
+@pytest.mark.parametrize(("what", "noted"), [("file", "cannot be saved"), ("folder", "in place")])
+def test_what_is_read_only_is_noted(
+    patient: Patient, doctor: Doctor, what: str, noted: str
+) -> None:
+    target = patient.path if what == "file" else patient.path.parent
+    target.chmod(0o400 if what == "file" else 0o500)
+
+    found = doctor(patient.path)
+
+    target.chmod(0o700)
+    assert found.code == 0
+    assert noted in found.notes
+
+
+def test_a_missing_plugin_is_named_with_its_install_command(doctor: Doctor) -> None:
+    found = doctor("--key", "nobody://x")
+
+    assert (found.code, found.problems) == (3, ["PluginNotFoundError"])
+    assert "install" in found.keys[0]["problems"][0]["hint"]
+
+
+def test_a_broken_plugin_does_not_hide_another_key(
+    patient: Patient, doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_distribution(tmp_path, "ill", providers={"ill": "ill_module_that_is_not_there"})
+    monkeypatch.syspath_prepend(tmp_path)
+
+    found = doctor(patient.path, "--key", "ill://x")
+
+    assert (found.code, found.problems) == (3, ["PluginLoadError"])
+    assert [key["state"] for key in found.keys] == [None, "enabled"]
+
+
+def test_an_unknown_setting_is_named(
+    patient: Patient, doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[key-file]\ncolour = "red"\n')
+    monkeypatch.setenv(FILE_VARIABLE, str(settings))
+
+    found = doctor(patient.path)
+
+    assert (found.code, found.problems) == (2, ["SettingsError"])
+    assert "'colour'" in found.keys[0]["problems"][0]["message"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_settings_file_that_others_may_write_is_named(
+    patient: Patient, doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("")
+    settings.chmod(0o666)
+    monkeypatch.setenv(FILE_VARIABLE, str(settings))
+
+    found = doctor(patient.path)
+
+    assert (found.code, found.problems) == (2, ["SettingsError"])
+
+
+def test_each_setting_is_shown_with_its_source_and_no_secret_with_its_value(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[recovery]\nfile = "/nowhere"\n')
+    monkeypatch.setenv(FILE_VARIABLE, str(settings))
+    monkeypatch.setenv("KSM_STORAGE_RECOVERY_PASSPHRASE", "CANARY")
+
+    found = doctor("--key", f"key-file://{tmp_path}/x", "--setting", "key-file.path=/y")
+    [key_file] = found.keys
+    assert key_file["settings"] == [{"name": "path", "value": "/y", "source": "argument"}]
+
+    uri = "recovery://office/" + "A" * 43
+    [recovery] = doctor("--key", uri).keys
+    assert {each["name"]: (each["value"], each["source"]) for each in recovery["settings"]} == {
+        "file": ("/nowhere", "settings file"),
+        "passphrase": ("(hidden)", "environment KSM_STORAGE_RECOVERY_PASSPHRASE"),
+    }

@@ -43,6 +43,11 @@ def takes_data(session: OpenSession, key: Key, mechanism: Mechanism) -> bool:
     return bool(flags & ck.CKF_DECRYPT) and ck.CKA_DECRYPT in key.usage
 
 
+def is_offered(session: OpenSession, mechanism: Mechanism) -> bool:
+    """Tell whether the token has the mechanism at all."""
+    return bool(_flags(session, mechanism))
+
+
 def _refuse_other_kind(key: Key, mechanism: Mechanism) -> None:
     if mechanism.key_type != key.key_type:
         raise KeyStateError(

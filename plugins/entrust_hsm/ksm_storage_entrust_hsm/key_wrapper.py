@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from ksm_storage.plugin import Aad, DecryptionError, SettingsError, WrappedDek
 
@@ -16,6 +16,9 @@ from .mechanisms import AES_GCM, AUTO, IV_BYTES, MECHANISMS, Mechanism
 from .options import Access
 from .session import OpenSession, TokenSession
 from .sharing import sessions
+
+if TYPE_CHECKING:
+    from ksm_storage.plugin import KeyDescription, PermissionProbe
 
 _Result = TypeVar("_Result")
 
@@ -80,6 +83,42 @@ class Pkcs11KeyWrapper:
             return _decrypted(session, key, mechanism, wrapped.ciphertext, bytes(aad))
 
         return self._run(unwrapped)
+
+    def describe_key(self) -> KeyDescription:
+        """Return what the token says of the key.
+
+        Raises:
+            KsmStorageError: There is no such token or key, or the login failed.
+        """
+        from .description import described
+
+        wanted = self._access.mechanism
+        return self._run(lambda opened: described(opened, opened.key(self._name), mechanism=wanted))
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+        """Return None: keys of PKCS #11 have no versions."""
+        return None
+
+    def describe_access(self) -> Mapping[str, str]:
+        """Say which library, token and slot the key is reached through.
+
+        Raises:
+            KsmStorageError: There is no such token, or the login failed.
+        """
+        from .description import access_labels
+
+        return self._run(lambda opened: access_labels(opened, self._access))
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        """Tell from the key's attributes whether it may wrap and unwrap.
+
+        Raises:
+            KsmStorageError: There is no such token or key, or the login failed.
+        """
+        from .probing import probed
+
+        wanted = self._access.mechanism
+        return self._run(lambda opened: probed(opened, opened.key(self._name), mechanism=wanted))
 
     def close(self) -> None:
         """Give the session back; the last one to do so closes it."""

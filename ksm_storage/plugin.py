@@ -23,7 +23,14 @@ from .quiet_logs import quiet_logs
 from .settings import Option, Settings
 
 if TYPE_CHECKING:
-    from .abilities import DescribesKey, KeyDescription, PermissionProbe, ProbesPermissions
+    from .abilities import (
+        DescribesKey,
+        KeyDescription,
+        KeyState,
+        Need,
+        PermissionProbe,
+        ProbesPermissions,
+    )
 
 __all__ = [
     "DEK_BYTES",
@@ -33,9 +40,11 @@ __all__ = [
     "DescribesKey",
     "KeyDescription",
     "KeyNotFoundError",
+    "KeyState",
     "KeyStateError",
     "KeyWrapper",
     "KsmStorageError",
+    "Need",
     "Option",
     "PermissionDeniedError",
     "PermissionProbe",
@@ -51,10 +60,21 @@ __all__ = [
     "quiet_logs",
 ]
 
+_ABILITIES = frozenset(
+    {
+        "DescribesKey",
+        "KeyDescription",
+        "KeyState",
+        "Need",
+        "PermissionProbe",
+        "ProbesPermissions",
+    }
+)
+
 
 def __getattr__(name: str) -> object:
     # Resolved at first use: no opening needs an ability, and each would pay for its import.
-    if name in ("DescribesKey", "KeyDescription", "PermissionProbe", "ProbesPermissions"):
+    if name in _ABILITIES:
         from . import abilities
 
         return getattr(abilities, name)

@@ -1,13 +1,13 @@
-"""The one client of a vault's crypto endpoint: made at first use, its failures translated."""
+"""The one client of an endpoint of a vault: made at first use, its failures translated."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ksm_storage.plugin import AuthenticationError, KsmStorageError, quiet_logs
 
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from .credentials import Credentials
 
 SDK_LOGGERS = ("oci", "urllib3", "circuitbreaker")
-PERMISSIONS = {"encrypt": "KEY_ENCRYPT", "decrypt": "KEY_DECRYPT"}
+PERMISSIONS = {
+    "encrypt": "KEY_ENCRYPT",
+    "decrypt": "KEY_DECRYPT",
+    "get_key": "KEY_READ",
+    "get_key_version": "KEY_READ",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,37 @@ class Reply:
         return value if isinstance(value, str) and value else None
 
 
+class Sdk(Protocol):
+    """What is used of Oracle's client for one endpoint; a module fits."""
+
+    def endpoint_of(self, name: KeyName, connection: Connection) -> str:
+        """Return the URL of the endpoint."""
+        ...
+
+    def create_client(
+        self, credentials: Credentials, connection: Connection, *, endpoint: str
+    ) -> Any:
+        """Return a client of the endpoint; it calls nothing yet."""
+        ...
+
+    def send(
+        self,
+        client: Any,
+        operation: str,
+        details: Mapping[str, object],
+        connection: Connection,
+        ends_at: float,
+    ) -> Any:
+        """Send one call with the client's own retries, and return its response."""
+        ...
+
+
+def _crypto_sdk() -> Sdk:
+    from . import sdk_client
+
+    return sdk_client
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     sdk: Any
@@ -44,9 +80,12 @@ class _Ready:
 class VaultClient:
     """Call a vault through one client, which is made at the first call and safe across threads."""
 
-    def __init__(self, name: KeyName, connection: Connection) -> None:
+    def __init__(
+        self, name: KeyName, connection: Connection, load_sdk: Callable[[], Sdk] = _crypto_sdk
+    ) -> None:
         self._name = name
         self._connection = connection
+        self._load_sdk = load_sdk
         self._lock = threading.Lock()
         self._ready: _Ready | None = None
         self._process = 0
@@ -57,7 +96,7 @@ class VaultClient:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        return self._called("encrypt", details)
+        return self.call("encrypt", details)
 
     def decrypt(self, details: Mapping[str, object]) -> Reply:
         """Call ``Decrypt``; the details are the members of ``DecryptDataDetails``.
@@ -65,57 +104,67 @@ class VaultClient:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        return self._called("decrypt", details)
+        return self.call("decrypt", details)
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
             self._forget()
 
-    def _called(self, operation: str, details: Mapping[str, object]) -> Reply:
-        # The import first: it takes longer than a call, and only loggers that exist are silenced.
-        from . import sdk_client  # noqa: F401
+    def call(self, operation: str, details: Mapping[str, object]) -> Reply:
+        """Call an operation of the endpoint.
 
+        Raises:
+            KsmStorageError: The vault, the network, the credentials or a setting failed.
+        """
+        # The import first: it takes longer than a call, and only loggers that exist are silenced.
+        sdk = self._load_sdk()
         ends_at = time.monotonic() + self._connection.deadline
         with quiet_logs(*SDK_LOGGERS):
-            endpoint = self._endpoint()
+            endpoint = sdk.endpoint_of(self._name, self._connection)
             call = Call(operation, str(self._name), PERMISSIONS[operation], endpoint)
-            ready = self._made_ready(call, ends_at)
+            ready = self._made_ready(sdk, call, ends_at)
             try:
-                return self._sent(ready, call, details, ends_at)
+                return self._sent(sdk, ready, call, details, ends_at)
             except AuthenticationError:
                 # Another token or key may lie in the files by the next call.
                 self.close()
                 raise
 
-    def _endpoint(self) -> str:
-        if self._connection.endpoint is not None:
-            return self._connection.endpoint
-        from .endpoint import crypto_endpoint
+    def credentials(self) -> Credentials:
+        """Return what signs the requests, obtained as for a call.
 
-        return crypto_endpoint(self._name, region=self._connection.region)
+        Raises:
+            KsmStorageError: They could not be obtained.
+        """
+        sdk = self._load_sdk()
+        ends_at = time.monotonic() + self._connection.deadline
+        with quiet_logs(*SDK_LOGGERS):
+            endpoint = sdk.endpoint_of(self._name, self._connection)
+            call = Call("decrypt", str(self._name), PERMISSIONS["decrypt"], endpoint)
+            return self._made_ready(sdk, call, ends_at).credentials
 
-    def _made_ready(self, call: Call, ends_at: float) -> _Ready:
+    def _made_ready(self, sdk: Sdk, call: Call, ends_at: float) -> _Ready:
         with self._lock:
             # A connection shared with a parent process would mix up whose reply is whose.
             if self._ready is None or self._process != os.getpid():
-                self._ready = self._create(call, ends_at)
+                self._ready = self._create(sdk, call, ends_at)
                 self._process = os.getpid()
             else:
                 self._refresh(self._ready, call, ends_at)
             return self._ready
 
-    def _create(self, call: Call, ends_at: float) -> _Ready:
+    def _create(self, sdk: Sdk, call: Call, ends_at: float) -> _Ready:
         from . import credentials
         from .errors import credential_error
-        from .sdk_client import create_client
 
         choice = self._connection.credential
         try:
             found = credentials.load_credentials(
                 choice, region=self._name.region, seconds=self._credential_seconds(ends_at)
             )
-            return _Ready(create_client(found, self._connection, endpoint=call.endpoint), found)
+            made = sdk.create_client(found, self._connection, endpoint=call.endpoint)
+            return _Ready(made, found)
         except KsmStorageError:
             raise
         # What goes wrong on the way to credentials is of every kind; none of it is a bug here.
@@ -134,13 +183,12 @@ class VaultClient:
         return min(self._connection.credential.timeout, ends_at - time.monotonic())
 
     def _sent(
-        self, ready: _Ready, call: Call, details: Mapping[str, object], ends_at: float
+        self, sdk: Sdk, ready: _Ready, call: Call, details: Mapping[str, object], ends_at: float
     ) -> Reply:
         from .errors import UNREADABLE, forget_bodies, translated, unreadable
-        from .sdk_client import send
 
         try:
-            response = send(ready.sdk, call.operation, details, self._connection, ends_at)
+            response = sdk.send(ready.sdk, call.operation, details, self._connection, ends_at)
             return Reply(response.data, response.headers.get("opc-request-id"))
         except Exception as exc:
             error = translated(exc, call)

@@ -25,8 +25,10 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     from .options import connection_from
 
     name = key_names.KeyName.parse(key_id)
-    client = VaultClient(name, connection_from(settings))
-    return OracleKeyWrapper(name, client, algorithm=settings.required_text("algorithm"))
+    connection = connection_from(settings)
+    client = VaultClient(name, connection)
+    algorithm = settings.required_text("algorithm")
+    return OracleKeyWrapper(name, client, connection=connection, algorithm=algorithm)
 
 
 @hookimpl

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 from ksm_storage.plugin import (
     Aad,
@@ -18,7 +21,10 @@ from ksm_storage.plugin import (
 from . import key_names
 from .client import Reply, VaultClient
 from .key_names import KeyName
-from .options import AES, ALGORITHMS
+from .options import AES, ALGORITHMS, Connection
+
+if TYPE_CHECKING:
+    from ksm_storage.plugin import KeyDescription, PermissionProbe
 
 # The service documents no limit; RSA-4096 makes 512 bytes, and AES adds less than a hundred.
 MAX_CIPHERTEXT = 4096
@@ -27,9 +33,12 @@ MAX_CIPHERTEXT = 4096
 class OracleKeyWrapper:
     """Wrap and unwrap under one key, with one call to the vault each."""
 
-    def __init__(self, name: KeyName, client: VaultClient, *, algorithm: str) -> None:
+    def __init__(
+        self, name: KeyName, client: VaultClient, *, connection: Connection, algorithm: str
+    ) -> None:
         self._name = name
         self._client = client
+        self._connection = connection
         self._algorithm = algorithm
 
     @property
@@ -84,6 +93,52 @@ class OracleKeyWrapper:
         _check_length(ciphertext)
         details = _named(self._name, self._algorithm)
         return self._decrypted(self._name, details, ciphertext)
+
+    def describe_key(self) -> KeyDescription:
+        """Ask the management endpoint for the key, and for the version where one is named.
+
+        Raises:
+            KsmStorageError: The vault, the network, the credentials or a setting failed.
+        """
+        from .description import described
+
+        with closing(self._management()) as management:
+            return described(self._name, management)
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+        """Return the OCID of the version that the wrapped DEK names.
+
+        Raises:
+            DecryptionError: It names another key.
+        """
+        return self._recorded(wrapped).version
+
+    def describe_access(self) -> Mapping[str, str]:
+        """Say who signs the requests, and to which vault; the service itself does not tell.
+
+        Raises:
+            KsmStorageError: The credentials could not be obtained.
+        """
+        from .description import access_labels
+
+        return access_labels(self._name, self._client, self._connection)
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        """Find out by encrypting and decrypting random bytes, which are thrown away.
+
+        Raises:
+            KsmStorageError: The vault, the network, the credentials or a setting failed.
+        """
+        from .probing import probed
+
+        with closing(self._management()) as management:
+            details = _named(self._name, self._algorithm)
+            return probed(self._name, self._client, management, details)
+
+    def _management(self) -> VaultClient:
+        from .description import management_sdk
+
+        return VaultClient(self._name, self._connection, management_sdk)
 
     def close(self) -> None:
         """Close the connections to the vault."""

@@ -49,6 +49,10 @@ def declared_options() -> Sequence[Option]:
         Option("federation_endpoint", "URL that issues the token of an instance principal."),
         Option("region", "Region of the vault, in place of the one that the OCID names."),
         Option("endpoint", "URL of the vault's crypto endpoint, in place of the derived one."),
+        Option(
+            "management_endpoint",
+            "URL of the vault's management endpoint, which only 'status' and 'doctor' ask.",
+        ),
         Option("ca_file", "PEM file of the authorities to trust for TLS."),
         Option("connect_timeout", "Seconds to wait for a connection.", kind=float, default=3.0),
         Option("read_timeout", "Seconds to wait for a reply.", kind=float, default=6.0),
@@ -78,6 +82,7 @@ class Connection:
     credential: CredentialChoice
     region: str | None
     endpoint: str | None
+    management_endpoint: str | None
     ca_file: str | None
     connect_timeout: float
     read_timeout: float
@@ -102,6 +107,7 @@ def connection_from(settings: Settings) -> Connection:
         credential=_credential(settings),
         region=region,
         endpoint=_url(settings, "endpoint"),
+        management_endpoint=_url(settings, "management_endpoint"),
         ca_file=_file(settings, "ca_file"),
         connect_timeout=connect * shortened,
         read_timeout=read * shortened,

@@ -1,4 +1,7 @@
-"""Make Oracle's client and send a call through it. Importing this imports Oracle's client."""
+"""Make Oracle's client of a crypto endpoint and send a call through it.
+
+Importing this imports Oracle's client.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,15 @@ from oci.key_management.models import DecryptDataDetails, EncryptDataDetails
 
 from . import transport
 from .credentials import Credentials
+from .endpoint import crypto_endpoint
+from .key_names import KeyName
 from .options import Connection
 from .retry_limit import retries_until
+
+
+def endpoint_of(name: KeyName, connection: Connection) -> str:
+    """Return the vault's crypto endpoint, as the option says it or the key's OCID."""
+    return connection.endpoint or crypto_endpoint(name, region=connection.region)
 
 
 def create_client(credentials: Credentials, connection: Connection, *, endpoint: str) -> Any:

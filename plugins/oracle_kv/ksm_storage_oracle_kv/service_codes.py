@@ -77,7 +77,12 @@ _NOT_DECRYPTED = Refusal(
 )
 
 # What differs by operation stands beside the table.
-NOT_ACCEPTED: Mapping[str, Refusal] = {"encrypt": _NOT_ENCRYPTED, "decrypt": _NOT_DECRYPTED}
+NOT_ACCEPTED: Mapping[str, Refusal] = {
+    "encrypt": _NOT_ENCRYPTED,
+    "decrypt": _NOT_DECRYPTED,
+    "get_key": _MALFORMED,
+    "get_key_version": _MALFORMED,
+}
 INVALID_PARAMETER = "InvalidParameter"
 
 SERVICE_CODES: Mapping[str, Refusal] = {

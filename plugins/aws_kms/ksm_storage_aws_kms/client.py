@@ -1,11 +1,12 @@
-"""The one KMS client of a key wrapper: made at first use, its failures translated."""
+"""The one client of a key wrapper: made at first use, its failures translated."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ksm_storage.plugin import quiet_logs
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 SDK_LOGGERS = ("botocore", "boto3", "urllib3")
 
 Reply = Mapping[str, Any]
+_Reply = TypeVar("_Reply")
 
 
 class KmsClient:
     """Call KMS through one client, which is made at the first call and safe across threads."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, service: str = "kms") -> None:
         self._connection = connection
+        self._service = service
         self._lock = threading.Lock()
         self._client: Any = None
         self._process = 0
@@ -41,7 +44,7 @@ class KmsClient:
         Raises:
             KsmStorageError: KMS, the network, the credentials or a setting failed.
         """
-        return self._called("Encrypt", request, lambda client: client.encrypt(**request))
+        return self.ask("Encrypt", str(request["KeyId"]), lambda client: client.encrypt(**request))
 
     def decrypt(self, request: Mapping[str, object]) -> Reply:
         """Call ``Decrypt`` and return its reply.
@@ -49,7 +52,7 @@ class KmsClient:
         Raises:
             KsmStorageError: KMS, the network, the credentials or a setting failed.
         """
-        return self._called("Decrypt", request, lambda client: client.decrypt(**request))
+        return self.ask("Decrypt", str(request["KeyId"]), lambda client: client.decrypt(**request))
 
     def close(self) -> None:
         """Close the connections."""
@@ -58,12 +61,27 @@ class KmsClient:
                 self._client.close()
             self._client = None
 
-    def _called(
-        self, operation: str, request: Mapping[str, object], send: Callable[[Any], Reply]
-    ) -> Reply:
+    def meta(self, key: str) -> Any:
+        """Return where the client asks: its region, partition and endpoint; calls no KMS.
+
+        Raises:
+            KsmStorageError: The credentials or a setting failed.
+        """
+        return self.ask("Meta", key, lambda client: client.meta)
+
+    def sts(self) -> KmsClient:
+        """Return the client of the Security Token Service for the same caller; close it."""
+        return KmsClient(replace(self._connection, endpoint=None), service="sts")
+
+    def ask(self, operation: str, key: str, send: Callable[[Any], _Reply]) -> _Reply:
+        """Call ``send`` with the ready client, within the deadline, and return what it returns.
+
+        Raises:
+            KsmStorageError: The service, the network, the credentials or a setting failed.
+        """
         from .errors import UNREADABLE, Call, translatable, translated, unreadable
 
-        call = Call(operation, str(request["KeyId"]), self.region)
+        call = Call(operation, key, self.region)
         with deadline_of(self._connection.deadline):
             client = self._ready_client(call)
             try:
@@ -84,14 +102,14 @@ class KmsClient:
             # A connection shared with a parent process would mix up whose reply is whose.
             if self._client is None or self._process != os.getpid():
                 try:
-                    self._client = _created(self._connection)
+                    self._client = _created(self._connection, self._service)
                 except translatable() as exc:
                     raise translated(exc, call) from exc
                 self._process = os.getpid()
             return self._client
 
 
-def _created(connection: Connection) -> Any:
+def _created(connection: Connection, service: str) -> Any:
     import botocore.session
 
     from .errors import UNREADABLE, translatable, unusable_settings
@@ -102,7 +120,7 @@ def _created(connection: Connection) -> Any:
         _require_credentials(session)
         try:
             client = session.create_client(
-                "kms",
+                service,
                 region_name=connection.region,
                 endpoint_url=connection.endpoint,
                 verify=connection.ca_file,

@@ -35,7 +35,9 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )
 
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
-_KMS_OPERATIONS = ("Encrypt", "Decrypt")
+_KMS_OPERATIONS = ("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus")
+# All others are calls for credentials, which the AWS client makes before ours.
+_OUR_OPERATIONS = (*_KMS_OPERATIONS, "GetCallerIdentity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def _from_reply(reply: Any, operation: str, call: Call) -> KsmStorageError:
         status = int(metadata.get("HTTPStatusCode", 0))
         shown = code if _CODE.fullmatch(code) else "an unknown code"
         refusal = refusal_for_status(status, shown)
-    if operation not in _KMS_OPERATIONS and not refusal.is_retryable:
+    if operation not in _OUR_OPERATIONS and not refusal.is_retryable:
         refusal = CREDENTIALS_REFUSED if not refusal.about_permission else refusal
     permission = f"{_service(operation)}:{operation}" if refusal.about_permission else None
     request_id = metadata.get("RequestId")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ksm_storage.plugin import Aad, DecryptionError, ProviderError, UnavailableError, WrappedDek
 
 from . import key_names
-from .client import KmsClient
+from .client import KmsClient, Reply
 from .key_names import KeyName
 from .options import ALGORITHMS, SYMMETRIC
+
+if TYPE_CHECKING:
+    from ksm_storage.plugin import KeyDescription, PermissionProbe
 
 # Source: AWS KMS API Reference, "Decrypt", CiphertextBlob.
 MAX_CIPHERTEXT = 6144
@@ -52,27 +55,9 @@ class AwsKmsKeyWrapper:
             DecryptionError: Another key, another AAD, or altered ciphertext.
             ProviderError: KMS refused or failed.
         """
-        if wrapped.algorithm not in ALGORITHMS:
-            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
-        if not key_names.covers(str(self._name), wrapped.key_id):
-            raise DecryptionError(
-                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
-            )
-        if not 1 <= len(wrapped.ciphertext) <= MAX_CIPHERTEXT:
-            # The AWS client and KMS refuse it as a malformed request, which would hide the damage.
-            raise DecryptionError(f"the wrapped DEK has no length from 1 to {MAX_CIPHERTEXT} bytes")
-        # Without KeyId, KMS decrypts with whichever key the ciphertext names, so a swapped
-        # wrapped DEK would go unnoticed. An alias goes as it is: KMS says what it stands for.
-        request = self._request(wrapped.algorithm, aad)
-        reply = self._client.decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
-        dek, key_id = _bytes(reply, "Plaintext"), _text(reply, "KeyId")
-        if not key_names.covers(wrapped.key_id, key_id):
-            raise DecryptionError(
-                f"KMS decrypted with the key {key_id!r}, not with {wrapped.key_id!r}",
-                hint=f"{str(self._name)!r} stands for another key than it did at the wrap",
-                request_id=_request_id(reply),
-            )
-        return dek
+        self._check(wrapped)
+        reply = self._decrypted(wrapped, aad)
+        return _bytes(reply, "Plaintext")
 
     def decrypt_official(self, ciphertext: bytes) -> bytes:
         """Decrypt what Keeper's own packages encrypted under this key, without a context.
@@ -90,9 +75,80 @@ class AwsKmsKeyWrapper:
             raise DecryptionError(f"KMS decrypted with the key {key_id!r} instead")
         return plain
 
+    def describe_key(self) -> KeyDescription:
+        """Ask KMS for the key's state, and for its rotation where the caller may.
+
+        Raises:
+            ProviderError: KMS refused or failed.
+        """
+        from .description import describe_key
+
+        return describe_key(self._client, self._name)
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:
+        """Return the id of the key material that wrapped a DEK; an RSA key has no more than one.
+
+        Only KMS can tell, from a ``Decrypt`` whose plaintext is dropped.
+
+        Raises:
+            DecryptionError: Another key, another AAD, or altered ciphertext.
+            ProviderError: KMS refused or failed.
+        """
+        self._check(wrapped)
+        if wrapped.algorithm != SYMMETRIC:
+            return None
+        version = self._decrypted(wrapped, aad).get("KeyMaterialId")
+        return version if isinstance(version, str) and version else None
+
+    def describe_access(self) -> Mapping[str, str]:
+        """Say who AWS takes the caller for, and where KMS is reached.
+
+        Raises:
+            AuthenticationError: AWS does not know the caller.
+            ProviderError: AWS failed.
+        """
+        from .access import describe_access
+
+        return describe_access(self._client, self._name)
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        """Probe the permissions by dry runs and by describing the key.
+
+        Raises:
+            ProviderError: KMS could not be asked.
+        """
+        from .probing import probe_permissions
+
+        return probe_permissions(self._client, self._name, self._algorithm)
+
     def close(self) -> None:
         """Close the connections to KMS."""
         self._client.close()
+
+    def _check(self, wrapped: WrappedDek) -> None:
+        if wrapped.algorithm not in ALGORITHMS:
+            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+        if not key_names.covers(str(self._name), wrapped.key_id):
+            raise DecryptionError(
+                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+            )
+        if not 1 <= len(wrapped.ciphertext) <= MAX_CIPHERTEXT:
+            # The AWS client and KMS refuse it as a malformed request, which would hide the damage.
+            raise DecryptionError(f"the wrapped DEK has no length from 1 to {MAX_CIPHERTEXT} bytes")
+
+    def _decrypted(self, wrapped: WrappedDek, aad: Aad) -> Reply:
+        # Without KeyId, KMS decrypts with whichever key the ciphertext names, so a swapped
+        # wrapped DEK would go unnoticed. An alias goes as it is: KMS says what it stands for.
+        request = self._request(wrapped.algorithm, aad)
+        reply = self._client.decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
+        key_id = _text(reply, "KeyId")
+        if not key_names.covers(wrapped.key_id, key_id):
+            raise DecryptionError(
+                f"KMS decrypted with the key {key_id!r}, not with {wrapped.key_id!r}",
+                hint=f"{str(self._name)!r} stands for another key than it did at the wrap",
+                request_id=_request_id(reply),
+            )
+        return reply
 
     def _request(self, algorithm: str, aad: Aad) -> dict[str, object]:
         request: dict[str, object] = {

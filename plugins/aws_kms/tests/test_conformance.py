@@ -61,7 +61,8 @@ class TestMoto(KeyWrapperConformance):
         return keys[1]
 
     @pytest.fixture
-    def settings(self, moto: MotoKms) -> Mapping[str, object]:
+    def settings(self, moto: MotoKms, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, object]:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto.url)
         return {"endpoint": moto.url}
 
 
@@ -107,6 +108,7 @@ class EmulatedKeys(KeyWrapperConformance):
     ) -> Mapping[str, object]:
         # The pauses between attempts are the client's and are tested in test_deadline.py.
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", emulator.url)
         return {"endpoint": emulator.url, **self.options}
 
     @pytest.fixture

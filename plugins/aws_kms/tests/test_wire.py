@@ -218,9 +218,9 @@ def test_threads_that_start_together_share_one_client(
     made: list[object] = []
     together = Barrier(8, timeout=30)
 
-    def created(connection: Connection) -> object:
+    def created(connection: Connection, service: str) -> object:
         made.append(connection)
-        return create(connection)
+        return create(connection, service)
 
     create = client._created
     monkeypatch.setattr(client, "_created", created)

@@ -17,6 +17,7 @@
     |   |-- ThrottledError         5     too many requests; retryable
     |   `-- UnavailableError       5     network, time-out or 5xx; retryable
     |-- EnvelopeError              6   not an envelope, damaged, or of an unknown version
+    |   `-- RollbackError                older than what was seen before
     |-- DecryptionError            6   wrong KEK, wrong context, or altered data
     |-- StorageError               7   the file could not be read, locked or written
     `-- VaultError                 8   the Keeper server refused
@@ -154,6 +155,10 @@ class EnvelopeError(KsmStorageError):
     """Report bytes that are no envelope, or a damaged one, or one of an unknown version."""
 
     exit_code = 6
+
+
+class RollbackError(EnvelopeError):
+    """Report an envelope that is whole, and older than a revision of it that was seen before."""
 
 
 class DecryptionError(KsmStorageError):

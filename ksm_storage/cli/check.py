@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import click
 
-from ..audit.events import emit
 from ..config.document import UNNAMED
 from ..envelope.codec import decode
 from ..envelope.model import Envelope
-from ..errors import EnvelopeError, StorageError
+from ..errors import StorageError
 from ..fleet.outcome import Done
 from ..kek import SharedKeks
-from ..storage.envelope_file import read_envelope
+from ..storage.envelope_file import use_envelope
 from ..storage.reading import resolved
 from ..storage.state import document_of
 from ..storage.trust import Trust
 from .many_files import Files, many_files_options, services_in_header
 from .options import context_option, json_option, setting_option, trusted_key_option
 from .pace_options import pace_options
+
+_Result = TypeVar("_Result")
 
 
 @click.command()
@@ -49,16 +51,18 @@ def check(
 
 
 def _would_check(path: str, trust: Trust) -> Done:
-    envelope = _read(path)
-    trust.check(envelope)
+    def parsed(envelope: Envelope) -> Envelope:
+        trust.check(envelope, path=path)
+        return envelope
+
+    envelope = _used(path, parsed)
     keys = [str(recipient.key) for recipient in envelope.header.recipients]
     line = f"would open {path} under {', '.join(keys)}"
     return Done("would open", said=(line,), content={"path": path, "keys": keys})
 
 
 def _checked(path: str, trust: Trust) -> Done:
-    envelope = _read(path)
-    opened = trust.open(envelope, path=path)
+    envelope, opened = _used(path, lambda envelope: (envelope, trust.open(envelope, path=path)))
     document = document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)
     content = {
@@ -70,11 +74,8 @@ def _checked(path: str, trust: Trust) -> Done:
     return Done("ok", printed=f"ok {path} revision {revision} by {key}", content=content)
 
 
-def _read(path: str) -> Envelope:
+def _used(path: str, use: Callable[[Envelope], _Result]) -> _Result:
     try:
-        return decode(read_envelope(resolved(path)).content)
+        return use_envelope(resolved(path), lambda found: use(decode(found.content)))
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
-    except EnvelopeError as exc:
-        emit("refused", path=path, error=exc)
-        raise

@@ -12,10 +12,10 @@ from ..config.document import Document
 from ..config.ini_form import format_ini
 from ..envelope.codec import decode
 from ..errors import StorageError
-from ..storage.envelope_file import LOCK_TIMEOUT_SECONDS, read_envelope
+from ..storage.envelope_file import LOCK_TIMEOUT_SECONDS, use_envelope
 from ..storage.file import create_file
 from ..storage.lock import locked
-from ..storage.reading import resolved
+from ..storage.reading import FileContent, resolved
 from ..storage.state import document_of
 from ..storage.trust import Trust
 from .export_forms import FORMS, NAMED_FORMS
@@ -73,11 +73,13 @@ def export(
 
 
 def _opened(path: str, trust: Trust) -> Document:
+    def opened(found: FileContent) -> Document:
+        return document_of(trust.open(decode(found.content), path=path).payload)
+
     try:
-        envelope = decode(read_envelope(resolved(path)).content)
+        return use_envelope(resolved(path), opened)
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
-    return document_of(trust.open(envelope, path=path).payload)
 
 
 def _formatted(document: Document, form: str, profile: str | None, name: str | None) -> bytes:

@@ -70,7 +70,7 @@ def recovery_keys(envelope: Envelope, path: str) -> Sequence[KeyUri]:
 def _proved(path: str, settings: Settings) -> dict[str, object]:
     envelope = existing_envelope(resolved(path), path)
     # Pinned, so that no other key can open the file in its place.
-    opened = Trust.of(recovery_keys(envelope, path), None, settings).open(envelope)
+    opened = Trust.of(recovery_keys(envelope, path), None, settings).open(envelope, path=path)
     document_of(opened.payload)
     return {
         "path": path,

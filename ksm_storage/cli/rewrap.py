@@ -105,8 +105,7 @@ def _content(done: Rewrapped) -> dict[str, object]:
 
 
 def _would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> Done:
-    envelope = existing_envelope(resolved(path), path)
-    trust.check(envelope)
+    envelope = existing_envelope(resolved(path), path, trust)
     before = envelope.header.recipients
     wanted = [str(key) for key in changes.to_wrap(before)]
     if not wanted and changes.applied(before, {}) == before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..audit.events import emit
 from ..envelope.codec import decode, looks_like_envelope
 from ..errors import DecryptionError, EnvelopeError, StorageError
 from .lock import LOCK_TIMEOUT_SECONDS, locked
@@ -38,6 +39,16 @@ def use_envelope(path: str, use: Callable[[FileContent], _Result]) -> _Result:
         StorageError: It cannot be read, is empty, or another program wrote over it.
         KsmStorageError: What the function raises for the file as it is under its lock.
     """
+    try:
+        return _used(path, use)
+    except EnvelopeError as exc:
+        # Damage that shows before any key is tried, or an older revision; the rest is told where
+        # it is opened.
+        emit("refused", path=path, error=exc)
+        raise
+
+
+def _used(path: str, use: Callable[[FileContent], _Result]) -> _Result:
     seen: bytes | None = None
     try:
         found = read_settled_envelope(path)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from ..audit.events import emit
 from ..envelope.codec import looks_like_envelope
-from ..errors import EnvelopeError
 from ..key_uri import KeyUri
 from ..setting_sources import Arguments
 from .encrypted import EncryptedStorage
@@ -54,6 +52,8 @@ def open_storage(
         PluginError: No usable plugin serves a key's provider.
         ProviderError: The key service refused or failed.
         EnvelopeError: The file is no envelope, damaged, or of an unknown version.
+        RollbackError: It is older than a revision that was seen before, and the user wants that
+            to be refused.
         DecryptionError: A wrong KEK, a wrong context, or altered data.
         StorageError: The file cannot be read, or is missing and no keys are given.
     """
@@ -87,10 +87,4 @@ def _open_file(path: str, trust: Trust, profile: str | None) -> EncryptedStorage
             found.content, trust, profile=profile, signature=found.signature, path=path
         )
 
-    try:
-        state = use_envelope(real, opened)
-    except EnvelopeError as exc:
-        # Damage that shows before any key is tried; the rest is told where it is opened.
-        emit("refused", path=path, error=exc)
-        raise
-    return SealedFile(path, trust, state=state, profile=profile)
+    return SealedFile(path, trust, state=use_envelope(real, opened), profile=profile)

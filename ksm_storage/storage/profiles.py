@@ -11,11 +11,11 @@ from ..audit.events import emit
 from ..config.document import ACTIVE_PROFILE, UNNAMED, Document, write_payload
 from ..envelope.codec import decode, encode
 from ..envelope.sealing import seal, seal_again, wrap_new_dek
-from ..errors import SettingsError, StorageError
-from .envelope_file import read_envelope, read_settled_envelope
+from ..errors import RollbackError, SettingsError, StorageError
+from .envelope_file import read_settled_envelope, use_envelope
 from .file import create_file, replace_file
 from .lock import locked
-from .reading import resolved
+from .reading import FileContent, resolved
 from .saving import NEW_FILE_MODE
 from .state import document_of
 from .trust import Trust
@@ -47,12 +47,15 @@ def read_document(path: str | os.PathLike[str], trust: Trust) -> Document:
         StorageError: There is no such file, or it cannot be read.
         KsmStorageError: It could not be opened.
     """
+    real = resolved(path)
+
+    def opened(found: FileContent) -> Document:
+        return document_of(trust.open(decode(found.content), path=real).payload)
+
     try:
-        real = resolved(path)
-        found = read_envelope(real)
+        return use_envelope(real, opened)
     except FileNotFoundError as exc:
         raise _missing(path) from exc
-    return document_of(trust.open(decode(found.content), path=real).payload)
 
 
 def change_document(
@@ -75,12 +78,17 @@ def change_document(
         except FileNotFoundError as exc:
             raise _missing(path) from exc
         envelope = decode(found.content)
-        opened = trust.open(envelope, path=real)
+        try:
+            opened = trust.open(envelope, path=real)
+        except RollbackError as exc:
+            emit("refused", path=real, header=envelope.header, error=exc)
+            raise
         before = document_of(opened.payload)
         after = change(before)
         if after != before:
             sealed = seal_again(envelope, write_payload(after), dek=opened.dek)
             replace_file(real, encode(sealed))
+            trust.saved(sealed.header)
             emit("saved", path=real, header=sealed.header)
     return after
 
@@ -99,6 +107,7 @@ def create_document(path: str | os.PathLike[str], trust: Trust, document: Docume
         keks = [stack.enter_context(kek) for kek in trust.open_keks()]
         envelope = seal(write_payload(document), wrap_new_dek(keks, context=trust.context))
         create_file(real, encode(envelope), mode=NEW_FILE_MODE)
+        trust.saved(envelope.header)
         emit("saved", path=real, header=envelope.header)
 
 

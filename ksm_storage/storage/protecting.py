@@ -126,6 +126,7 @@ def protect_file(
             mode=mode,
             verify=lambda staged: _prove_it_opens(staged, payload, dek, trust),
         )
+        trust.saved(envelope.header)
     keys = tuple(str(recipient.key) for recipient in envelope.header.recipients)
     emit("protected", path=path, header=envelope.header, keys=keys, form=plain.form.value)
     return Protected(path, plain.form, keys, envelope, dek, plain.document, signature)

@@ -25,6 +25,7 @@ from .rewrapping import (
     changed_meanwhile,
     check_staged,
     existing_envelope,
+    opened_unless_replaced,
     settled_envelope,
 )
 from .trust import Trust
@@ -86,10 +87,13 @@ def rekey(
         old = existing_envelope(real, path)
         wanted = named or tuple(r.key for r in old.header.recipients)
         refuse_only_offline(wanted)
-        opened = trust.open(old, path=real)
+        opened = opened_unless_replaced(real, old, trust)
+        if opened is None:
+            continue
         new, dek, unproven = _rekeyed(old, opened, wanted, trust.arguments)
         written = _written(real, old, new, old_dek=opened.dek, dek=dek)
         if written is not None:
+            trust.saved(written.header)
             done = _outcome(real, old, written, unproven)
             emit(
                 "rekeyed",

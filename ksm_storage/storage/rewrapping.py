@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from ..audit.events import emit
 from ..envelope.codec import decode, encode
 from ..envelope.model import Envelope, Recipient
-from ..envelope.opening import Candidate, is_dek_of, unlock
+from ..envelope.opening import Candidate, Opened, is_dek_of, unlock
 from ..envelope.sealing import rewrap as rewrap_envelope
-from ..errors import StorageError
+from ..errors import RollbackError, StorageError
 from ..key_uri import KeyUri
 from ..setting_sources import Arguments
-from .envelope_file import read_envelope, read_settled_envelope
+from .envelope_file import read_settled_envelope, use_envelope
 from .file import replace_file
 from .lock import locked
 from .proven_wraps import prove, wrap_for
-from .reading import resolved
+from .reading import FileContent, resolved
 from .recipient_changes import RecipientChanges, Replacements
 from .trust import Trust
 
@@ -105,28 +105,37 @@ def rewrap_file(path: str | os.PathLike[str], changes: RecipientChanges, trust: 
     """Apply changes to the recipients of a sealed file; see :func:`rewrap`."""
     real = resolved(path)
     for _ in range(ATTEMPTS):
-        envelope = existing_envelope(real, path)
-        trust.check(envelope)
+        envelope = existing_envelope(real, path, trust)
         before = envelope.header.recipients
         wanted = changes.to_wrap(before)
         if not wanted and changes.applied(before, {}) == before:
             return _outcome(real, envelope, envelope, ())
         prepared = _prepared(real, envelope, changes, trust)
-        done = _applied(real, changes, prepared)
+        done = None if prepared is None else _applied(real, changes, prepared, trust)
         if done is not None:
             return done
     raise changed_meanwhile(real)
 
 
-def existing_envelope(real: str, path: str | os.PathLike[str]) -> Envelope:
-    """Return the envelope in a file that must exist.
+def existing_envelope(
+    real: str, path: str | os.PathLike[str], trust: Trust | None = None
+) -> Envelope:
+    """Return the envelope in a file that must exist, and be the one expected if that is given.
 
     Raises:
         StorageError: It does not, or cannot be read.
-        EnvelopeError: It is no envelope.
+        EnvelopeError: It is no envelope, or an older revision than was seen.
+        DecryptionError: It is not the one expected.
     """
+
+    def parsed(found: FileContent) -> Envelope:
+        envelope = decode(found.content)
+        if trust is not None:
+            trust.check(envelope, path=real)
+        return envelope
+
     try:
-        return decode(read_envelope(real).content)
+        return use_envelope(real, parsed)
     except FileNotFoundError as exc:
         raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
 
@@ -151,17 +160,39 @@ def changed_meanwhile(path: str) -> StorageError:
     )
 
 
-def _prepared(real: str, envelope: Envelope, changes: RecipientChanges, trust: Trust) -> _Prepared:
+def opened_unless_replaced(real: str, envelope: Envelope, trust: Trust) -> Opened | None:
+    """Open an envelope; return None where it is older than one that another process saved since.
+
+    Raises:
+        RollbackError: It is older than what was seen, and is what the file holds.
+        KsmStorageError: It does not open.
+    """
+    try:
+        return trust.open(envelope, path=real)
+    except RollbackError as exc:
+        if existing_envelope(real, real) != envelope:
+            return None
+        emit("refused", path=real, header=envelope.header, error=exc)
+        raise
+
+
+def _prepared(
+    real: str, envelope: Envelope, changes: RecipientChanges, trust: Trust
+) -> _Prepared | None:
     # All calls to key services are made here, before the lock: applications that save meanwhile
     # do not wait for them.
     wanted = changes.to_wrap(envelope.header.recipients)
-    opened = trust.open(envelope, path=real)
+    opened = opened_unless_replaced(real, envelope, trust)
+    if opened is None:
+        return None
     wraps = wrap_for(envelope, opened.dek, wanted, trust.arguments)
     fresh = [Candidate(recipient, key) for key, recipient in wraps.items()]
     return _Prepared(opened.dek, wraps, prove(envelope, fresh, opened.dek, trust.arguments))
 
 
-def _applied(real: str, changes: RecipientChanges, prepared: _Prepared) -> Rewrapped | None:
+def _applied(
+    real: str, changes: RecipientChanges, prepared: _Prepared, trust: Trust
+) -> Rewrapped | None:
     """Write the changes, or return None where the file's keys are others by now."""
     with locked(real):
         current = settled_envelope(real)
@@ -179,6 +210,7 @@ def _applied(real: str, changes: RecipientChanges, prepared: _Prepared) -> Rewra
         replace_file(
             real, encode(new), verify=lambda staged: check_staged(staged, prepared.dek, payload)
         )
+        trust.saved(new.header)
     done = _outcome(real, current, new, prepared.unproven)
     emit("rewrapped", path=real, header=new.header, keys=done.keys, instead_of=done.removed)
     return done

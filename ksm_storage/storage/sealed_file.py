@@ -85,13 +85,16 @@ class SealedFile(EncryptedStorage):
         config: Config = {}
         change(config)
         self._state = create(path, self._new, config)
+        self._trust.saved(self._state.envelope.header)
         self._new = None
         return config
 
     def _replaced(self, path: str, state: State, config: Config) -> State:
         from .saving import save
 
-        return save(path, state, config)
+        saved = save(path, state, config)
+        self._trust.saved(saved.envelope.header)
+        return saved
 
     def _reread(self, found: FileContent) -> State:
         state = self._state

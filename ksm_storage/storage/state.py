@@ -51,10 +51,16 @@ def opened_state(
     profile: str | None,
     signature: Signature | None,
     path: str | None = None,
+    newest: int = 0,
 ) -> State:
-    """Open the bytes of an envelope with one call to a key service."""
+    """Open the bytes of an envelope with one call to a key service.
+
+    Raises:
+        RollbackError: A newer revision than this was seen, and the policy is to refuse.
+        KsmStorageError: It does not open.
+    """
     envelope = decode(raw)
-    opened = trust.open(envelope, path=path)
+    opened = trust.open(envelope, newest=newest, path=path)
     document = document_of(opened.payload)
     return State(envelope, opened.dek, document, document.chosen(profile), signature, raw)
 
@@ -68,15 +74,30 @@ def reread_state(
     signature: Signature,
     path: str | None = None,
 ) -> State:
-    """Open what another process saved, without a key service unless the DEK is another one."""
+    """Open what another process saved, without a key service unless the DEK is another one.
+
+    Raises:
+        RollbackError: It is an older revision of the same envelope, and the policy is to refuse.
+        KsmStorageError: It does not open.
+    """
     if raw == before.raw:
         return before._replace(signature=signature)
     envelope = decode(raw)
+    newest = _newest(envelope, before)
     if not is_dek_of(envelope, before.dek):
-        return opened_state(raw, trust, profile=profile, signature=signature, path=path)
-    trust.check(envelope)
+        return opened_state(
+            raw, trust, profile=profile, signature=signature, path=path, newest=newest
+        )
+    trust.check(envelope, newest=newest, path=path)
     document = document_of(unlock(envelope, before.dek))
+    trust.opened(envelope.header)
     return State(envelope, before.dek, document, document.chosen(profile), signature, raw)
+
+
+def _newest(envelope: Envelope, before: State) -> int:
+    """Return the revision that is known of the same envelope, or 0 of another one."""
+    known = before.envelope.header
+    return known.revision if known.envelope_id == envelope.header.envelope_id else 0
 
 
 def document_of(payload: bytes) -> Document:

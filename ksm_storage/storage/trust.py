@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..audit.events import emit
 from ..discovery import resolve_key
-from ..envelope.model import Envelope
+from ..envelope.model import Envelope, Header
 from ..envelope.opening import Opened, candidates, check_context, open_envelope
 from ..errors import KsmStorageError, SettingsError
 from ..kek import Kek
 from ..key_uri import KeyUri
-from ..setting_sources import Arguments
+from ..setting_sources import Arguments, settings_file
 
 if TYPE_CHECKING:
     from ..envelope.trying import Pace
+    from .rollback import RollbackPolicy
 
 
 class Trust(NamedTuple):
@@ -26,12 +28,15 @@ class Trust(NamedTuple):
         context: The exact context expected, None for any.
         arguments: Settings given by the caller, by provider or key URI.
         pace: How long the recipients may take, None for what their plugins allow.
+        rollback: What is done about an older revision, None for the default: it is refused, and
+            nothing is remembered beyond the life of a storage.
     """
 
     keys: tuple[KeyUri, ...] | None
     context: Mapping[str, str] | None
     arguments: Arguments | None
     pace: Pace | None = None
+    rollback: RollbackPolicy | None = None
 
     @classmethod
     def of(
@@ -43,9 +48,11 @@ class Trust(NamedTuple):
         """Read what a caller gave.
 
         Raises:
-            SettingsError: A key is not the name of one, or the list is empty.
+            SettingsError: A key is not the name of one, or the list is empty; or the policy for
+                older revisions is none.
         """
-        return cls(None if keys is None else _read(keys), context, arguments)
+        read = None if keys is None else _read(keys)
+        return cls(read, context, arguments, rollback=_chosen_policy())
 
     def within(self, timeout_seconds: float | None, hedge_seconds: float | None) -> Trust:
         """Return the same trust with a bound in time, where the caller gave one.
@@ -59,17 +66,33 @@ class Trust(NamedTuple):
 
         return self._replace(pace=Pace.of(timeout_seconds, hedge_seconds))
 
-    def check(self, envelope: Envelope) -> None:
-        """Refuse an envelope of another context or under no trusted KEK; calls no network.
+    def check(self, envelope: Envelope, *, newest: int = 0, path: str | None = None) -> None:
+        """Refuse an envelope that is not the one expected; calls no network.
+
+        Args:
+            envelope: The envelope.
+            newest: The newest revision of it that the caller has seen, or 0.
+            path: The file, for messages.
 
         Raises:
-            DecryptionError: It is one of these.
+            DecryptionError: It is of another context or under no trusted KEK.
+            RollbackError: It is older than what was seen, and the policy is to refuse.
         """
         check_context(envelope, self.context)
         candidates(envelope.header.recipients, self.keys)
+        self._check_revision(envelope.header, newest, path)
 
-    def open(self, envelope: Envelope, *, path: str | None = None) -> Opened:
-        """Open an envelope through a trusted recipient; the path is for the audit sinks."""
+    def open(self, envelope: Envelope, *, newest: int = 0, path: str | None = None) -> Opened:
+        """Open an envelope through a trusted recipient, and remember its revision if asked to.
+
+        Args:
+            envelope: The envelope.
+            newest: The newest revision of it that the caller has seen, or 0.
+            path: The file, for messages and the audit sinks.
+        """
+        # What this refuses is told to the sinks by who read the file: another process may have
+        # saved a newer version since, and then there was nothing to refuse.
+        self._check_revision(envelope.header, newest, path)
         try:
             opened = open_envelope(
                 envelope,
@@ -81,12 +104,35 @@ class Trust(NamedTuple):
         except KsmStorageError as exc:
             emit("refused", path=path, header=envelope.header, error=exc)
             raise
+        self.opened(envelope.header)
         emit("opened", path=path, header=envelope.header, keys=[opened.recipient.key])
         return opened
+
+    def opened(self, header: Header) -> None:
+        """Remember a revision that was authenticated, where the user wants that.
+
+        Raises:
+            StorageError: It cannot be remembered, and the policy is to refuse.
+        """
+        if self.rollback is not None:
+            self.rollback.opened(header)
+
+    def saved(self, header: Header) -> None:
+        """Remember a revision that was written, where the user wants that; never raises."""
+        if self.rollback is not None:
+            self.rollback.saved(header)
 
     def open_keks(self) -> list[Kek]:
         """Open the trusted KEKs to wrap under each of them; calls no network."""
         return [Kek.open(key, self.arguments) for key in self.keys or ()]
+
+    def _check_revision(self, header: Header, newest: int, path: str | None) -> None:
+        if self.rollback is None and header.revision >= newest:
+            return
+        # Loaded for who asks for a memory, or in the rare case that this is meant for.
+        from .rollback import RollbackPolicy
+
+        (self.rollback or RollbackPolicy()).check(header, newest=newest, path=path)
 
 
 def read_key(key: object) -> KeyUri:
@@ -96,6 +142,15 @@ def read_key(key: object) -> KeyUri:
     if not isinstance(key, str):
         raise SettingsError(f"a key is named by a string, not by {type(key).__name__}")
     return resolve_key(key)
+
+
+def _chosen_policy() -> RollbackPolicy | None:
+    names = ("KSM_STORAGE_ROLLBACK", "KSM_STORAGE_SEEN")
+    if not any(os.environ.get(name) for name in names) and not os.path.exists(settings_file()):
+        return None
+    from .rollback import configured_policy
+
+    return configured_policy()
 
 
 def _read(keys: Sequence[str | KeyUri]) -> tuple[KeyUri, ...]:

@@ -295,16 +295,6 @@ def test_a_file_whose_folder_was_deleted_is_an_error(use: str, sealed: Path, fol
     assert not folder.exists()
 
 
-def test_an_older_version_that_is_put_back_is_read(sealed: Path) -> None:
-    storage = ksm_storage.open_storage(sealed)
-    backup = sealed.read_bytes()
-    storage.set("hostname", "newer")
-
-    sealed.write_bytes(backup)
-
-    assert storage.get("hostname") == CONFIG["hostname"]
-
-
 def test_a_payload_that_is_no_configuration_is_refused(folder: Path, key: str) -> None:
     with Kek.open(KeyUri.parse(key)) as kek:
         (folder / "config").write_bytes(encode(seal(b"[1]", wrap_new_dek([kek]))))

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from .aad import Aad
+from .core_dumps import no_core_dumps
 from .discovery import Plugin, find_plugin
 from .errors import (
     DecryptionError,
@@ -88,7 +89,8 @@ class Kek:
             ProviderError: The key service refused or failed.
             PluginContractError: The plugin returned what no plugin may return.
         """
-        dek = self.called("unwrap", lambda: self._wrapper.unwrap(wrapped, aad=aad))
+        with no_core_dumps():
+            dek = self.called("unwrap", lambda: self._wrapper.unwrap(wrapped, aad=aad))
         if not isinstance(dek, bytes):
             raise self.broken("unwrap", "returned no bytes")
         if len(dek) != DEK_BYTES:
@@ -118,7 +120,8 @@ class Kek:
                 provider=self.uri.provider,
                 key=str(self.uri),
             )
-        plain = self.called("decrypt", lambda: wrapper.decrypt_official(ciphertext))
+        with no_core_dumps():
+            plain = self.called("decrypt", lambda: wrapper.decrypt_official(ciphertext))
         if not isinstance(plain, bytes):
             raise self.broken("decrypt", "returned no bytes")
         return plain

@@ -16,6 +16,7 @@ PACKAGE = "ksm_storage"
 SEAM = frozenset({"errors", "aad", "key_wrapper", "key_uri", "settings"})
 PLUGIN_SIDE = SEAM | {"hookspecs", "quiet_logs", "plugin"}
 CORE_SIDE = PLUGIN_SIDE | {
+    "core_dumps",
     "known_providers",
     "entry_points",
     "setting_sources",
@@ -40,7 +41,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "known_providers": frozenset(),
     "setting_sources": SEAM,
     "discovery": PLUGIN_SIDE | {"entry_points", "known_providers"},
-    "kek": PLUGIN_SIDE | {"discovery", "known_providers", "setting_sources"},
+    "core_dumps": frozenset(),
+    "kek": PLUGIN_SIDE | {"core_dumps", "discovery", "known_providers", "setting_sources"},
     # Besides being plugins, they make keys and keep them in files: "storage" is for its lock.
     "providers": PLUGIN_SIDE | {"abilities", "setting_sources", "storage"},
     "audit": PLUGIN_SIDE | {"entry_points", "setting_sources"},

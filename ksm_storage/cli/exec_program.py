@@ -11,6 +11,7 @@ import click
 
 from ..audit.events import emit
 from ..config.json_form import format_base64
+from ..core_dumps import give_limit_back
 from .existing import open_existing
 from .options import path_argument, profile_option, setting_option, trusted_key_option
 from .output import say
@@ -66,6 +67,7 @@ def _run(program: tuple[str, ...], environment: Mapping[str, str]) -> int:
         for name in ("SIGPIPE", "SIGXFSZ"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
+        give_limit_back()
         # The program is the user's own, given on their own command line.
         os.execvpe(program[0], program, environment)  # noqa: S606
     import subprocess

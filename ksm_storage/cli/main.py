@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from .. import __version__
+from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError
 from .output import report, report_usage
 
@@ -81,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given[: given.index("--")] if "--" in given else "--json" in given
     try:
-        code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
+        with no_core_dumps():
+            code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
         sys.stdout.flush()
     except KsmStorageError as exc:
         report(exc, as_json=as_json)

@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidKey, InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..audit.events import emit
+from ..core_dumps import no_core_dumps
 from ..discovery import find_plugin
 from ..errors import (
     DecryptionError,
@@ -109,9 +110,10 @@ def unlock(envelope: Envelope, dek: bytes) -> bytes:
     try:
         check_commitment(dek, header.message_id, header.commitment)
         check_header_mac(keys, mac_input(header), envelope.header_mac)
-        return AESGCM(keys.payload_key).decrypt(
-            PAYLOAD_NONCE, envelope.ciphertext, payload_aad(header)
-        )
+        with no_core_dumps():
+            return AESGCM(keys.payload_key).decrypt(
+                PAYLOAD_NONCE, envelope.ciphertext, payload_aad(header)
+            )
     except (InvalidKey, InvalidSignature, InvalidTag) as exc:
         raise _does_not_open() from exc
 

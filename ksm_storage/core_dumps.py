@@ -1,0 +1,91 @@
+"""Keep a crash from leaving a core file while a DEK or a payload is being decrypted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# On Linux a limit of one byte turns off core files and also those that the kernel hands to a
+# program, which a limit of zero does not (core_pattern with a pipe); see docs/decisions/0034.
+_LOWERED = 1 if sys.platform == "linux" else 0
+
+
+class _Holders:
+    """Hold how many blocks of a process want no core file, and the limit before the first."""
+
+    __slots__ = ("before", "count", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.before: int | None = None
+
+
+# State that changes, because the limit is a fact about the process. By process id: a lock that
+# another thread held when the process was forked would never be free in the child.
+_by_process: dict[int, _Holders] = {}
+
+
+@contextmanager
+def no_core_dumps() -> Iterator[None]:
+    """Lower the process's limit for core files inside the block, where the platform has one.
+
+    Blocks may be nested and overlap in several threads; after the last one the limit is as it
+    was, unless the application has changed it meanwhile. Only the soft limit is lowered, so a
+    program that is started inside the block may raise it again.
+    """
+    process = os.getpid()
+    holders = _by_process.get(process) or _by_process.setdefault(process, _Holders())
+    with holders.lock:
+        if not holders.count:
+            holders.before = _lower()
+        holders.count += 1
+    try:
+        yield
+    finally:
+        if os.getpid() == process:
+            with holders.lock:
+                holders.count -= 1
+                if not holders.count:
+                    _raise_to(holders.before)
+
+
+def give_limit_back() -> None:
+    """Restore the limit at once: another program is about to take this process's place."""
+    holders = _by_process.get(os.getpid())
+    if holders is not None and holders.count:
+        _raise_to(holders.before)
+
+
+def _lower() -> int | None:
+    try:
+        # Here and below: loaded when it is used, and absent on Windows.
+        import resource
+    except ImportError:
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard != resource.RLIM_INFINITY and hard < _LOWERED:
+        return None
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (_LOWERED, hard))
+    except (OSError, ValueError):
+        return None
+    return soft
+
+
+def _raise_to(before: int | None) -> None:
+    if before is None:
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if soft != _LOWERED:
+        # The application has set one of its own since.
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (before, hard))
+    except (OSError, ValueError):
+        return

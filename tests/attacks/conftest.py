@@ -1,0 +1,8 @@
+"""The fixtures that the attacks share with the tests of the storage."""
+
+from __future__ import annotations
+
+from tests.unit.storage.fixtures import folder, key, sealed, shared_folder
+from tests.unit.storage.planted import counted
+
+__all__ = ["counted", "folder", "key", "sealed", "shared_folder"]

@@ -8,6 +8,7 @@ import io
 from ..errors import SettingsError
 from .document import ACTIVE_PROFILE, Document
 from .fields import from_ini_name, to_ini_name
+from .ini_lines import first_bad_line
 from .json_form import InvalidConfigError, decoded_text
 
 _SETTINGS = "_config"
@@ -68,6 +69,8 @@ class _Writer(configparser.RawConfigParser):
 
 
 def _sections(text: str) -> dict[str, dict[str, str]]:
+    if first_bad_line(text) is not None:
+        raise InvalidConfigError("is not valid INI") from ValueError("ParsingError")
     parser = _Parser()
     try:
         parser.read_string(text)

@@ -13,6 +13,7 @@ from ..audit.chain import read_line
 from .audit_lines import audit_lines
 from .options import json_option
 from .output import data, say
+from .printable import printable
 
 
 @click.command()
@@ -53,6 +54,5 @@ def _shown(event: Mapping[str, Any]) -> str:
         if value:
             parts += [word, ", ".join(value) if isinstance(value, list) else value]
     parts += ["user", event.get("user"), "process", event.get("process")]
-    text = " ".join(str(part) for part in parts if part is not None)
     # Whoever may name a file must not steer the terminal of whoever reads about it.
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return printable(" ".join(str(part) for part in parts if part is not None))

@@ -10,6 +10,7 @@ from ..audit.verification import Verification
 from .audit_lines import audit_lines
 from .options import json_option
 from .output import data, data_as_json, say
+from .printable import printable
 
 ALTERED = 6
 
@@ -61,8 +62,8 @@ def _show(
         data_as_json(whole)
         return
     for problem in problems:
-        data(f"{path}:{problem['line']}: {problem['problem']}")
+        data(printable(f"{path}:{problem['line']}: {problem['problem']}"))
     if problems:
         say(f"error: {path!r} is not as it was written")
         return
-    data(f"ok {path} {check.count} events, head {head}")
+    data(printable(f"ok {path} {check.count} events, head {head}"))

@@ -14,6 +14,7 @@ from ..errors import EnvelopeError, StorageError
 from ..storage.reading import read_file, resolved
 from .options import json_option, path_argument
 from .output import data, data_as_json, say
+from .printable import printable
 
 
 @click.command()
@@ -79,4 +80,4 @@ def _print(header: Header, path: str, mode: int) -> None:
         *(("key", f"{r.key} ({r.algorithm})") for r in header.recipients),
     ]
     for name, value in lines:
-        data(f"{name:<12} {value}")
+        data(printable(f"{name:<12} {value}"))

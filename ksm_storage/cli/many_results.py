@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,7 +13,8 @@ import click
 
 from ..errors import KsmStorageError
 from ..fleet.outcome import Done, Outcome
-from .output import report
+from .output import report, say
+from .printable import printable, printable_json
 
 if TYPE_CHECKING:
     from .progress_bar import ProgressBar
@@ -84,12 +84,12 @@ class Results:
         if self._as_json and done.content is not None:
             self._print_json(done.content)
         elif done.printed is not None and not self._as_json:
-            click.echo(done.printed)
+            click.echo(printable(done.printed))
         for line in done.said:
-            click.echo(line, err=True)
+            say(line)
 
     def _print_json(self, content: Mapping[str, Any]) -> None:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
+        text = printable_json(content, indent=2)
         if not self._array:
             click.echo(text)
             return
@@ -102,11 +102,11 @@ class Results:
         if self._one or path in error.message:
             report(error, as_json=self._as_json)
         elif self._as_json:
-            click.echo(json.dumps({"path": path, **error.as_dict()}, ensure_ascii=False), err=True)
+            click.echo(printable_json({"path": path, **error.as_dict()}), err=True)
         else:
-            click.echo(f"error: {path}: {error.message}", err=True)
+            say(f"error: {path}: {error.message}")
             if error.hint:
-                click.echo(f"hint: {error.hint}", err=True)
+                say(f"hint: {error.hint}")
 
     def _show(self, write: Callable[[], None]) -> None:
         if self._bar is None:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
 import click
 
 from ..errors import KsmStorageError
+from .printable import printable, printable_json
 
 
 def data(text: str) -> None:
-    """Write what was asked for to stdout."""
+    """Write what was asked for to stdout, as it is: a value may go on to another program."""
     click.echo(text)
 
 
 def data_as_json(content: object) -> None:
     """Write what was asked for to stdout as JSON."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    click.echo(printable_json(content, indent=2))
 
 
 def say(text: str) -> None:
-    """Tell the user something that is not data, on stderr."""
-    click.echo(text, err=True)
+    """Tell the user one line that is not data, on stderr."""
+    click.echo(printable(text), err=True)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout: drawn on a terminal, plain columns elsewhere."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(headings, rows)
         return
@@ -40,7 +41,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def report(error: KsmStorageError, *, as_json: bool) -> None:
     """Write an error and its hint to stderr."""
     if as_json:
-        click.echo(json.dumps(error.as_dict(), ensure_ascii=False), err=True)
+        click.echo(printable_json(error.as_dict()), err=True)
         return
     say(f"error: {error.message}")
     _hint(error.hint)
@@ -55,7 +56,7 @@ def report_usage(error: click.ClickException, *, as_json: bool) -> None:
     hint = f"see '{command} --help'"
     if as_json:
         content = {"error": "UsageError", "message": message, "hint": hint, "exit_code": 2}
-        click.echo(json.dumps(content, ensure_ascii=False), err=True)
+        click.echo(printable_json(content), err=True)
         return
     say(f"error: {message}")
     _hint(hint)

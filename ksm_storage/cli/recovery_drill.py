@@ -16,6 +16,7 @@ from ..storage.state import document_of
 from ..storage.trust import Trust
 from .options import json_option, setting_option
 from .output import data, data_as_json, report
+from .printable import printable
 from .recovery_input import Settings, secret_options, with_secret
 
 
@@ -48,7 +49,8 @@ def drill(
     if as_json and results:
         data_as_json(results)
     for result in [] if as_json else results:
-        data(f"ok {result['path']} revision {result['revision']} by {result['opened_by']}")
+        line = f"ok {result['path']} revision {result['revision']} by {result['opened_by']}"
+        data(printable(line))
     return failures[0].exit_code if failures else 0
 
 

@@ -8,6 +8,7 @@ from ..scan.detection import find_secrets
 from ..scan.tree import Tree
 from .options import json_option
 from .output import data, data_as_json, say
+from .printable import printable
 
 FOUND = 6
 _UNREADABLE = 7
@@ -34,7 +35,7 @@ def scan(paths: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int
         for finding in find_secrets(content):
             found.append({"path": path, "line": finding.line, "kind": finding.kind.value})
             if not as_json:
-                data(f"{_printable(path)}:{finding.line}: {finding.kind.value}")
+                data(f"{printable(path)}:{finding.line}: {finding.kind.value}")
     if as_json:
         data_as_json(found)
     _tell(tree, len(found))
@@ -45,16 +46,12 @@ def scan(paths: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int
 
 def _tell(tree: Tree, count: int) -> None:
     for path in tree.too_large:
-        say(f"warning: {_printable(path)} is too large and was not looked into")
+        say(f"warning: {path} is too large and was not looked into")
     for path, reason in tree.unreadable:
-        say(f"error: cannot read {_printable(path)}: {reason}")
+        say(f"error: cannot read {path}: {reason}")
     if count:
         say(f"error: {count} found in {tree.read} files")
         say(
             "hint: seal a configuration with 'ksm-storage protect PATH'; a token or a secret that "
             "was shared is used up: revoke it"
         )
-
-
-def _printable(path: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in path)

@@ -77,6 +77,18 @@ class Plugin:
         answer = self._called("key_covers", lambda hook: hook(trusted=trusted, key_id=key_id))
         return answer is True
 
+    def newest_version(self, key: KeyUri, algorithm: str) -> KeyUri:
+        """Return the key by which the newest version of a recorded one wraps."""
+        name = self._called(
+            "newest_version", lambda hook: hook(key_id=key.key_id, algorithm=algorithm)
+        )
+        if name is None:
+            return key
+        # Wrapped under another key, the file would be lost to whoever trusts this one.
+        if not isinstance(name, str) or not self.key_covers(name, key.key_id):
+            raise self._broken("newest_version", "named another key")
+        return KeyUri(self.provider, name)
+
     def _called(self, name: str, call: Callable[[Any], _Result]) -> _Result:
         try:
             return call(getattr(self._hook, name))

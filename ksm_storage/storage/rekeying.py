@@ -18,6 +18,7 @@ from ..key_uri import KeyUri
 from ..setting_sources import Arguments
 from .file import replace_file
 from .lock import locked
+from .newest_versions import newest_of
 from .proven_wraps import prove, refuse_only_offline
 from .reading import resolved
 from .rewrapping import (
@@ -68,7 +69,7 @@ def rekey(
 
     Args:
         path: The sealed file.
-        keys: The keys of the new DEK; None for those that the file has.
+        keys: The keys of the new DEK; None for those that the file has, each in its newest version.
         trusted: The only keys through which the file may be opened.
         context: The exact context that the file must have.
         settings: Settings for the plugins, by provider or by key URI.
@@ -85,7 +86,7 @@ def rekey(
     real = resolved(path)
     for _ in range(ATTEMPTS):
         old = existing_envelope(real, path)
-        wanted = named or tuple(r.key for r in old.header.recipients)
+        wanted = named or tuple(map(newest_of, old.header.recipients))
         refuse_only_offline(wanted)
         opened = opened_unless_replaced(real, old, trust)
         if opened is None:

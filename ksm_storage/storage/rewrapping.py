@@ -17,6 +17,7 @@ from ..setting_sources import Arguments
 from .envelope_file import read_settled_envelope, use_envelope
 from .file import replace_file
 from .lock import locked
+from .newest_versions import following_rotations
 from .proven_wraps import prove, wrap_for
 from .reading import FileContent, resolved
 from .recipient_changes import RecipientChanges, Replacements
@@ -84,7 +85,7 @@ def rewrap(
         path: The sealed file.
         add: Keys to add; one that is there already is left as it is.
         remove: Keys to remove, named as the file names them, or without the version.
-        replace: Keys to replace by others; a key by itself to wrap under its current version.
+        replace: Keys to replace by others; a key by itself to wrap under its newest version.
         trusted: The only keys through which the file may be opened.
         context: The exact context that the file must have.
         settings: Settings for the plugins, by provider or by key URI.
@@ -107,11 +108,11 @@ def rewrap_file(path: str | os.PathLike[str], changes: RecipientChanges, trust: 
     for _ in range(ATTEMPTS):
         envelope = existing_envelope(real, path, trust)
         before = envelope.header.recipients
-        wanted = changes.to_wrap(before)
-        if not wanted and changes.applied(before, {}) == before:
+        current = following_rotations(changes, before)
+        if not current.to_wrap(before) and current.applied(before, {}) == before:
             return _outcome(real, envelope, envelope, ())
-        prepared = _prepared(real, envelope, changes, trust)
-        done = None if prepared is None else _applied(real, changes, prepared, trust)
+        prepared = _prepared(real, envelope, current, trust)
+        done = None if prepared is None else _applied(real, current, prepared, trust)
         if done is not None:
             return done
     raise changed_meanwhile(real)

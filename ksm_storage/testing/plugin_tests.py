@@ -21,11 +21,13 @@ _LOADED_MODULES = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from ksm_storage.discovery import find_plugin
+from ksm_storage.key_uri import KeyUri
 plugin = find_plugin(sys.argv[2])
 plugin.options()
 for text in json.loads(sys.argv[3]):
     plugin.recognise_key(text)
     plugin.key_covers(text, "another")
+    plugin.newest_version(KeyUri(sys.argv[2], text or "key"), "algorithm")
 print(json.dumps(sorted(sys.modules)))
 """
 

@@ -165,8 +165,8 @@ def test_an_unknown_hook_comes_with_the_known_ones(folder: Folder) -> None:
         find_plugin("broken")
 
     assert caught.value.hint == (
-        "the hooks are: audit_event, key_covers, key_wrapper_options, open_key_wrapper, "
-        "recognise_key"
+        "the hooks are: audit_event, key_covers, key_wrapper_options, newest_version, "
+        "open_key_wrapper, recognise_key"
     )
 
 

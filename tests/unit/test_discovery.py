@@ -21,6 +21,10 @@ def recognise_key(text):
 @hookimpl
 def key_covers(trusted, key_id):
     return {"alias": True, "yes": "yes", "one": 1, "no": False}.get(trusted)
+
+@hookimpl
+def newest_version(key_id, algorithm):
+    return {"key": "alias", "other": "another key", "junk": 1}.get(key_id)
 """
 
 
@@ -89,3 +93,17 @@ def test_only_equality_or_a_plain_yes_covers_a_key(
     acme: Plugin, trusted: str, covers: bool
 ) -> None:
     assert acme.key_covers(trusted, "key") is covers
+
+
+def test_the_newest_version_is_asked_for_by_the_name_that_the_plugin_gives(acme: Plugin) -> None:
+    assert acme.newest_version(KeyUri("acme", "key"), "A") == KeyUri("acme", "alias")
+
+
+def test_a_key_without_versions_is_its_own_newest(acme: Plugin) -> None:
+    assert acme.newest_version(KeyUri("acme", "plain"), "A") == KeyUri("acme", "plain")
+
+
+@pytest.mark.parametrize("key_id", ["other", "junk"])
+def test_a_newest_version_that_is_another_key_is_refused(acme: Plugin, key_id: str) -> None:
+    with pytest.raises(PluginContractError, match="named another key"):
+        acme.newest_version(KeyUri("acme", key_id), "A")

@@ -41,3 +41,9 @@ def recognise_key(text: str) -> str | None:
 def key_covers(trusted: str, key_id: str) -> bool | None:
     """Let a key without version stand for each of its versions."""
     return key_names.covers(trusted, key_id)
+
+
+@hookimpl
+def newest_version(key_id: str) -> str | None:
+    """Wrap anew by the key without version, which means the newest."""
+    return key_names.newest_version(key_id)

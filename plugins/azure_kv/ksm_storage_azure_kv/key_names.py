@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ksm_storage.plugin import SettingsError
 
@@ -107,6 +107,12 @@ def covers(trusted: str, key_id: str) -> bool:
     """Tell whether a trusted name may stand for a recorded version; junk never does."""
     name, key = _parsed(trusted), _parsed(key_id)
     return name is not None and key is not None and name.covers(key)
+
+
+def newest_version(key_id: str) -> str | None:
+    """Return the name of the key of a version, or None where there is no version."""
+    name = _parsed(key_id)
+    return None if name is None or name.version is None else str(replace(name, version=None))
 
 
 def _parsed(text: str) -> KeyName | None:

@@ -105,3 +105,8 @@ def test_a_name_does_not_cover_a_version_that_it_cannot_stand_for(
     trusted: str, key_id: str
 ) -> None:
     assert hooks.key_covers(trusted, key_id) is False
+
+
+def test_the_newest_version_is_named_without_one() -> None:
+    assert hooks.newest_version(f"{KEY}/{VERSION}") == KEY
+    assert hooks.newest_version("junk") is None

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from ksm_storage.plugin import SettingsError
 
+# Source: the reference of CryptoKeyVersionAlgorithm.
+SYMMETRIC = "GOOGLE_SYMMETRIC_ENCRYPTION"
+
 _NAME = re.compile(
     r"(projects/[a-z0-9][a-z0-9.:-]*/locations/[a-z][a-z0-9-]*"
     r"/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63})"
@@ -61,6 +64,13 @@ def covers(trusted: str, key_id: str) -> bool:
     """Tell whether a trusted name may stand for a recorded version; a malformed one never does."""
     name, key = _parsed(trusted), _parsed(key_id)
     return name is not None and key is not None and name.covers(key)
+
+
+def newest_version(key_id: str, algorithm: str) -> str | None:
+    """Return the name of the key of a version, or None where only a version can wrap."""
+    name = _parsed(key_id)
+    # Only symmetric keys have a primary version; other keys wrap by the name of a version alone.
+    return None if name is None or algorithm != SYMMETRIC else name.key
 
 
 def is_name(text: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .checksums import checked, require_received, with_checksums
 from .client import KmsClient
+from .key_names import SYMMETRIC
 
-ALGORITHM = "GOOGLE_SYMMETRIC_ENCRYPTION"
+ALGORITHM = SYMMETRIC
 
 
 def encrypt(client: KmsClient, name: str, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:

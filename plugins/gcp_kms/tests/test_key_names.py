@@ -67,3 +67,18 @@ def test_a_name_covers_the_versions_that_it_may_stand_for(trusted: str, key_id: 
 )
 def test_a_name_does_not_cover_what_it_cannot_stand_for(trusted: str, key_id: str) -> None:
     assert hooks.key_covers(trusted, key_id) is False
+
+
+@pytest.mark.parametrize(
+    ("key_id", "algorithm", "newest"),
+    [
+        (V1, "GOOGLE_SYMMETRIC_ENCRYPTION", KEY),
+        (V1, "AES_256_GCM", None),
+        (V1, "RSA_DECRYPT_OAEP_2048_SHA256", None),
+        ("junk", "GOOGLE_SYMMETRIC_ENCRYPTION", None),
+    ],
+)
+def test_the_newest_version_is_named_where_a_primary_one_wraps(
+    key_id: str, algorithm: str, newest: str | None
+) -> None:
+    assert hooks.newest_version(key_id, algorithm) == newest

@@ -80,6 +80,12 @@ def covers(trusted: str, key_id: str) -> bool:
     return name is not None and key is not None and name.covers(key)
 
 
+def newest_version(key_id: str) -> str | None:
+    """Return the name of the key of a version, or None for junk."""
+    name = _parsed(key_id)
+    return None if name is None else name.ocid
+
+
 def _parsed(text: str) -> KeyName | None:
     match = _NAME.fullmatch(text)
     if match is None or any(len(ocid) > MAX_OCID for ocid in text.split("/")):

@@ -6,6 +6,7 @@ import pytest
 
 from ksm_storage.discovery import find_plugin
 from ksm_storage.errors import SettingsError
+from ksm_storage.key_uri import KeyUri
 
 from .opening import open_kek
 from .scripted_vault import KEY, VERSION
@@ -70,3 +71,11 @@ def test_a_key_stands_for_its_versions_and_a_version_for_itself(
     trusted: str, recorded: str, covers: bool
 ) -> None:
     assert find_plugin("oracle-kv").key_covers(trusted, recorded) is covers
+
+
+def test_the_newest_version_is_named_without_one() -> None:
+    plugin = find_plugin("oracle-kv")
+
+    named = KeyUri("oracle-kv", f"{KEY}/{VERSION}")
+
+    assert plugin.newest_version(named, "AES_256_GCM") == KeyUri("oracle-kv", KEY)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import configparser
 import io
+from collections.abc import Iterable
 
 from ..errors import SettingsError
 from .document import ACTIVE_PROFILE, Document
-from .fields import from_ini_name, to_ini_name
+from .fields import FIELDS, from_ini_name, to_ini_name
 from .ini_lines import first_bad_line
 from .json_form import InvalidConfigError, decoded_text
 
 _SETTINGS = "_config"
 _DEFAULT_PROFILE = "_default"
+# The settings that the official command line writes as a name alone where they are not set.
+_UNSET = frozenset({"active_profile", "record_type_dir", "editor", "editor_process_name"})
 
 
 def parse_ini(raw: bytes) -> Document:
     """Parse ``keeper.ini``: one section a profile, ``[_config]`` for the settings.
+
+    A field that is named without a value is not set; the official command line writes it so.
 
     Raises:
         InvalidConfigError: It is not UTF-8 text, not of the INI form, or has no profile.
@@ -55,7 +60,7 @@ class _Parser(configparser.RawConfigParser):
 
     def __init__(self) -> None:
         # No section may lend its values to all others.
-        super().__init__(default_section="", strict=True)
+        super().__init__(default_section="", strict=True, allow_no_value=True)
 
     def optionxform(self, optionstr: str) -> str:
         return from_ini_name(optionstr)
@@ -74,12 +79,24 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
     parser = _Parser()
     try:
         parser.read_string(text)
-        return {name: dict(parser.items(name)) for name in parser.sections()}
-    except configparser.Error as exc:
+        return {name: _with_values(parser.items(name)) for name in parser.sections()}
+    # Before Python 3.13 a line that goes on behind a name without value is an AttributeError.
+    except (configparser.Error, AttributeError) as exc:
         kind = ValueError(type(exc).__name__)
     # Raised here and not above: the parser's message quotes the line, which may hold a key, and
     # would stay behind as the context of this one.
     raise InvalidConfigError("is not valid INI") from kind
+
+
+def _with_values(options: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Leave out what the official command line names and has no value for."""
+    values: dict[str, str] = {}
+    for name, value in options:
+        if value is not None:
+            values[name] = value
+        elif name not in FIELDS and name not in _UNSET:
+            raise configparser.ParsingError("keeper.ini")
+    return values
 
 
 def _written(document: Document) -> bytes | None:

@@ -36,7 +36,6 @@ def first_bad_line(text: str) -> int | None:
 
 def _is_option(line: str) -> bool:
     delimiter = _DELIMITER.search(line)
-    if delimiter is None:
-        return False
-    name = line[: delimiter.start()].rstrip()
+    # A name alone is an option without a value, which the parser takes.
+    name = line if delimiter is None else line[: delimiter.start()].rstrip()
     return bool(name) and not _MANY_BLANKS.search(name)

@@ -65,13 +65,12 @@ def _parsed(raw: bytes) -> Plain:
     if text.startswith(b"{"):
         return Plain(Form.JSON, _single(raw))
     if text.startswith((b"[", b";", b"#")):
-        document = parse_ini(raw)
-        if not any(_has_field(config) for config in document.profiles.values()):
-            raise InvalidConfigError("has none of the fields of a Keeper configuration")
-        return Plain(Form.INI, document)
+        return Plain(Form.INI, _profiles(raw))
     decoded = decode_base64(text)
     if decoded is not None and _without_mark(decoded).startswith(b"{"):
         return Plain(Form.BASE64, _single(decoded))
+    if decoded is not None and _without_mark(decoded).startswith(b"["):
+        return Plain(Form.BASE64, _profiles(decoded))
     raise InvalidConfigError("is no Keeper configuration")
 
 
@@ -79,8 +78,18 @@ def _without_mark(raw: bytes) -> bytes:
     return raw.removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
+def _profiles(raw: bytes) -> Document:
+    document = parse_ini(raw)
+    if not any(_has_field(config) for config in document.profiles.values()):
+        raise InvalidConfigError("has none of the fields of a Keeper configuration")
+    return document
+
+
 def _single(raw: bytes) -> Document:
-    config = string_map(parse_object(raw))
+    content = parse_object(raw)
+    # The official command line exports null for what is not set.
+    filled = {name: value for name, value in content.items() if value is not None}
+    config = string_map(filled or content)
     # The official SDK makes {} of a new file; any other object must look like a configuration,
     # or a slip of the finger would seal package.json.
     if config and not _has_field(config):
@@ -88,7 +97,7 @@ def _single(raw: bytes) -> Document:
     return Document.single(config)
 
 
-def _has_field(config: Mapping[str, str]) -> bool:
+def _has_field(config: Mapping[str, object]) -> bool:
     return any(name in config for name in (*FIELDS, "storage"))
 
 

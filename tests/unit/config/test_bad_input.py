@@ -72,6 +72,11 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "an ini with a section twice": (b"[a]\nurl = " + VALUE + b"\n[a]\n", "not valid INI"),
     "an ini line without value": (b"[a]\n" + VALUE + b"\n", "not valid INI"),
+    "an ini line that goes on behind a name": (
+        b"[a]\nclientid\n  " + VALUE + b"\nurl = b\n",
+        "not valid INI",
+    ),
+    "base64 of another ini": (base64.b64encode(b"[a]\nname = " + VALUE), NO_FIELD),
     "an ini value before its section": (b"#\nurl = " + VALUE + b"\n[a]\n", "not valid INI"),
     "an ini with a broken section": (b"[a\nurl = " + VALUE + b"\n", "not valid INI"),
     "an ini in Latin-1": (b"[a]\nurl = \xe9" + VALUE + b"\n", "not UTF-8"),
@@ -118,7 +123,7 @@ def test_no_error_holds_a_value_of_the_input(kind: str) -> None:
     [
         (b'{\n"hostname": x}', "line 2, column 13"),
         (b'{"hostname": "\xe9"}', "byte 14"),
-        (b"[a]\nclientid\n", "ParsingError"),
+        (b"[a]\nclient id\n", "ParsingError"),
     ],
 )
 def test_the_cause_says_where_or_what_it_is(raw: bytes, cause: str) -> None:

@@ -211,3 +211,23 @@ def test_an_unknown_field_of_an_ini_keeps_its_letters() -> None:
     document = Document({"a": {"someField": "1", "clientId": "2"}})
 
     assert parse_ini(format_ini(document)) == document
+
+
+def test_a_field_that_is_null_is_not_set() -> None:
+    raw = b'{"clientId": "C", "appOwnerPublicKey": null}'
+
+    assert recognise(raw, name="it").document == Document.single({"clientId": "C"})
+
+
+def test_a_field_of_an_ini_without_value_is_not_set() -> None:
+    raw = b"[_config]\nactive_profile = a\neditor\n[a]\nclientid = C\nappownerpublickey\n"
+
+    document = recognise(raw, name="it").document
+
+    assert document == Document({"a": {"clientId": "C"}}, {"active_profile": "a"})
+
+
+def test_base64_of_an_ini_is_read() -> None:
+    plain = recognise(base64.b64encode(b"[a]\nclientid = C\n"), name="it")
+
+    assert (plain.form, plain.document.profiles) == (Form.BASE64, {"a": {"clientId": "C"}})

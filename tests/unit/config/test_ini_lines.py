@@ -15,10 +15,11 @@ PIECES = ["[", "]", "=", ":", "#", ";", "a", "b", " ", "\t", "\n", "\n", "\r", "
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "[x]\n" + "".join(p)))
 def test_a_line_is_refused_only_if_the_parser_refuses_the_text(text: str) -> None:
-    parser = configparser.RawConfigParser(default_section="", strict=True)
+    parser = configparser.RawConfigParser(default_section="", strict=True, allow_no_value=True)
     try:
         parser.read_string(text)
-    except configparser.Error:
+    # Before Python 3.13 a line that goes on behind a name without value is an AttributeError.
+    except (configparser.Error, AttributeError):
         return
 
     assert first_bad_line(text) is None
@@ -26,14 +27,14 @@ def test_a_line_is_refused_only_if_the_parser_refuses_the_text(text: str) -> Non
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "[x]\n" + "".join(p)))
 def test_no_line_is_left_that_the_parser_would_collect(text: str) -> None:
-    parser = configparser.RawConfigParser(default_section="", strict=True)
+    parser = configparser.RawConfigParser(default_section="", strict=True, allow_no_value=True)
     try:
         parser.read_string(text)
     except configparser.MissingSectionHeaderError:
         return
     except configparser.ParsingError:
         assert first_bad_line(text) is not None
-    except configparser.Error:
+    except (configparser.Error, AttributeError):
         return
 
 

@@ -23,6 +23,8 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+# A page starts dozens of processes, and each command has a limit of its own.
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_examples_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
     run_steps(read_steps(page.read_text(encoding="utf-8")), name=named(page), folder=tmp_path)

@@ -132,7 +132,7 @@ def test_storage_1_1_0_a_planted_temporary_name_leads_nowhere(
     sealed: Path, folder: Path, tmp_path: Path, aws: Aws, official_aws: Any
 ) -> None:
     """There, the temporary file has a known name, and a link of that name leads the write to any
-    file of the victim; here, the name is random and must not exist.
+    file of the victim; here, what lies at the name of a temporary file is never opened.
     """
     victim = tmp_path / "victim"
     victim.write_text("precious")
@@ -142,9 +142,12 @@ def test_storage_1_1_0_a_planted_temporary_name_leads_nowhere(
     assert victim.read_bytes() != b"precious"
 
     victim.write_text("precious")
-    Path(f"{sealed}.tmp").symlink_to(victim)
-    ksm_storage.open_storage(sealed).set("hostname", NEW_HOST)
+    planted = sealed.with_name(f".{sealed.name}.ksm-tmp")
+    for number, name in enumerate((planted, Path(f"{sealed}.tmp"))):
+        name.symlink_to(victim)
+        ksm_storage.open_storage(sealed).set("hostname", f"host{number}")
     assert victim.read_bytes() == b"precious"
+    assert not planted.is_symlink()
 
 
 def test_secrets_manager_1027_a_save_without_room_keeps_the_old_file(

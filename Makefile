@@ -22,6 +22,7 @@ demo: $(VENV)/demo.stamp ## show in a minute what ksm-storage does, without an a
 
 test: $(VENV)/test.stamp check ## check, then run all tests, docs and packaging included
 	@scripts/system-packages
+	@scripts/install-stand-ins $(BIN)/python
 	@scripts/run-tests $(BIN)/python $(WORKERS) $(PYTEST_ARGS)
 
 check: $(VENV)/test.stamp ## check format, lint and types

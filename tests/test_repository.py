@@ -129,6 +129,15 @@ def test_constraints_are_exact_versions_in_order_and_nothing_else() -> None:
     assert pins == sorted(pins, key=lambda pin: pin.partition("==")[0])
 
 
+def test_the_stand_ins_for_aws_are_pinned_with_all_that_they_need() -> None:
+    lines = (ROOT / "plugins/aws_kms/tests/stand_ins.txt").read_text().splitlines()
+    pins = [line.partition(";")[0] for line in lines if line and not line.startswith("#")]
+
+    assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+(\[full\])?==[0-9][\w.]*", pin)] == []
+    # botocore is what they need and what clashes with ours.
+    assert any(pin.startswith("botocore==") for pin in pins)
+
+
 def test_every_decision_is_numbered_and_listed() -> None:
     folder = ROOT / "docs/decisions"
     pages = sorted(path.name for path in folder.glob("*.md") if path.name != "README.md")

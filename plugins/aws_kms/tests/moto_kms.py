@@ -27,10 +27,14 @@ class MotoKms:
     @cached_property
     def client(self) -> Any:
         """A KMS client of our own, for setting keys up."""
+        return self.client_at(self.url)
+
+    def client_at(self, url: str) -> Any:
+        """Return such a client for a proxy in front of this service."""
         return boto3.client(
             "kms",
             region_name=REGION,
-            endpoint_url=self.url,
+            endpoint_url=url,
             aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
             aws_secret_access_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         )

@@ -138,6 +138,7 @@ def test_moto_differs_where_it_is_listed(moto_clients: Kms, name: str) -> None:
 
 
 @pytest.mark.skipif(stand_ins.missing("ministack"), reason="see stand_ins.txt for ministack")
+@pytest.mark.xdist_group("ministack")
 @pytest.mark.parametrize("name", REQUESTS)
 def test_ministack_differs_where_it_is_listed(ministack: Kms, name: str) -> None:
     expected = DIFFERENCES["ministack"].get(name, DOCUMENTED[name])

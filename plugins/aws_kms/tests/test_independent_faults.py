@@ -19,9 +19,11 @@ from .moto_kms import MotoKms
 from .opening import AAD, open_kek
 from .scripted_kms import DEK
 
-pytestmark = pytest.mark.skipif(
-    stand_ins.missing("microburst"), reason="see stand_ins.txt for microburst"
-)
+pytestmark = [
+    pytest.mark.skipif(stand_ins.missing("microburst"), reason="see stand_ins.txt for microburst"),
+    # The proxy takes seconds to start: one worker, one proxy.
+    pytest.mark.xdist_group("microburst"),
+]
 
 Inject = Callable[[Mapping[str, Any]], None]
 
@@ -47,6 +49,7 @@ def proxy(_running_moto: MotoKms, tmp_path_factory: pytest.TempPathFactory) -> I
     with stand_ins.microburst(tmp_path_factory.mktemp("microburst"), _running_moto.url) as url:
         # The first request loads much of the proxy, which would count as the service's time.
         _set_rules(url, [])
+        _running_moto.client_at(url).list_keys()
         yield url
 
 

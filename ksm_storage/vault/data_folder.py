@@ -37,6 +37,11 @@ class DataFolder:
         return self.path / "address.json"
 
     @property
+    def serving_lock(self) -> Path:
+        """What a running server holds, so that no second one serves the same folder."""
+        return self.path / "serving.lock"
+
+    @property
     def default_owner_file(self) -> Path:
         """The owner's keyring unless told: beside the data folder, never in it."""
         return self.path.with_name(f"{self.path.name}-owner") / "owner.json"

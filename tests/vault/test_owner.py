@@ -160,6 +160,17 @@ def test_the_commands_make_what_a_device_reads(tmp_path: Path) -> None:
     assert (revoked, server.returncode) == ("Client device is revoked", 0)
 
 
+def test_a_second_server_for_the_same_folder_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "vault"
+    with _serving(data) as (_, listening):
+        second = _run(data, "serve", "--json", stdin="")
+        noted = json.loads((data / "address.json").read_text())
+
+    assert (second.returncode, second.stdout) == (2, "")
+    assert f"another server serves '{data}' at {listening['address']}" in second.stderr
+    assert noted == {"address": listening["address"]}
+
+
 def test_a_new_token_is_shown_with_its_terms(tmp_path: Path) -> None:
     data = tmp_path / "vault"
     _vault(data, "app", "create", "demo")

@@ -22,6 +22,7 @@ from ..opening import open_vault
 from ..server_keys import current_server_key
 from .exchange import Exchange
 from .file_addresses import FileAddresses, load_address_secret
+from .sole_server import sole_server
 from .tls import LOCAL_NAMES, prepare_tls
 from .web import make_application
 
@@ -55,24 +56,22 @@ def run_server(
     machine where that is not ``host``; the first one is used in addresses that are given out.
 
     Raises:
-        SettingsError: The address cannot be listened on, or the certificate authority was made
-            for other names.
+        SettingsError: The address cannot be listened on, another server serves the folder, or the
+            certificate authority was made for other names.
     """
     database = open_vault(folder, clock=clock)
     try:
-        with _listening_socket(host, port) as listener:
+        with sole_server(folder), _listening_socket(host, port) as listener:
             address = f"{_bracketed([*names, host][0])}:{listener.getsockname()[1]}"
             addresses = FileAddresses(address, load_address_secret(folder), clock)
             exchange = Exchange(folder, database, addresses, clock)
             application = make_application(exchange, database, addresses, clock)
             certificate = prepare_tls(folder, _certificate_names(host, names))
-            folder.write_address(address)
-            announce(_listening(folder, database, address))
-            with _returning_signals():
-                uvicorn.Server(_configuration(application, certificate)).run([listener])
+            with _noted_address(folder, address):
+                announce(_listening(folder, database, address))
+                with _returning_signals():
+                    uvicorn.Server(_configuration(application, certificate)).run([listener])
     finally:
-        with contextlib.suppress(OSError):
-            folder.address_file.unlink()
         database.close()
 
 
@@ -124,6 +123,16 @@ def _listening_socket(host: str, port: int) -> socket.socket:
             hint="give another --port, or 0 for any free one",
         ) from exc
     return listener
+
+
+@contextlib.contextmanager
+def _noted_address(folder: DataFolder, address: str) -> Iterator[None]:
+    folder.write_address(address)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            folder.address_file.unlink()
 
 
 def _certificate_names(host: str, names: Sequence[str]) -> list[str]:

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from .. import __version__
 from ..errors import SettingsError
-from .errors import ServerAnswerError, ServerUnreachableError
+from .errors import ServerAnswerError
 from .proxy import Proxy, proxy_for
+from .unreachable import unreachable, untrusted
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 3
@@ -89,17 +90,9 @@ class HttpsTransport:
             connection.request(method, target, body=body, headers=_with_agent(headers))
             return _read(connection.getresponse(), limit=limit)
         except ssl.SSLCertVerificationError as exc:
-            raise ServerUnreachableError(
-                f"the certificate of {host!r} is not trusted",
-                hint="give the CA that signed it as ca_file",
-                operation="connect",
-            ) from exc
+            raise untrusted(exc, host) from exc
         except (OSError, http.client.HTTPException) as exc:
-            raise ServerUnreachableError(
-                f"{host!r} cannot be reached or does not answer in time",
-                hint="check the network, the proxy and the hostname",
-                operation="connect",
-            ) from exc
+            raise unreachable(exc, host=host, port=port, proxy=proxy) from exc
         finally:
             connection.close()
 

@@ -45,7 +45,6 @@ class GcpKmsService:
         self.policy.grant(ADMINISTRATOR, [EVERYTHING])
         self._authority = authority
         self._store = Store(self.clock)
-        self._store.key_rings.add(KEY_RING)
         self._codec = CiphertextCodec()
         self._companion: Companion | None = None
         self._bench: Bench | None = None

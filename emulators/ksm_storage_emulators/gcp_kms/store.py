@@ -17,18 +17,14 @@ class Store:
         """Start empty."""
         self.lock = threading.RLock()
         self._clock = clock
-        self.key_rings: set[str] = set()
         self._keys: dict[str, CryptoKey] = {}
 
     def add(self, key: CryptoKey) -> None:
         """Keep a new key.
 
         Raises:
-            GcpError: NOT_FOUND for the key ring, ALREADY_EXISTS for the key.
+            GcpError: ALREADY_EXISTS.
         """
-        ring = key.name.partition("/cryptoKeys/")[0]
-        if ring not in self.key_rings:
-            raise GcpError("not found", kind="KeyRing", resource=ring)
         if key.name in self._keys:
             raise GcpError("exists", kind="CryptoKey", resource=key.name)
         self._keys[key.name] = key

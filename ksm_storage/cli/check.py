@@ -71,7 +71,7 @@ def _checked(path: str, trust: Trust) -> Done:
         "opened_by": key,
         "profiles": [name for name in document.profiles if name != UNNAMED],
     }
-    return Done("ok", printed=f"ok {path} revision {revision} by {key}", content=content)
+    return Done("ok", printed=(f"ok {path} revision {revision} by {key}",), content=content)
 
 
 def _used(path: str, use: Callable[[Envelope], _Result]) -> _Result:

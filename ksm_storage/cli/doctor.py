@@ -19,6 +19,7 @@ from ..storage.sources import configured_path
 from ..storage.trust import read_key
 from .options import json_option, key_option, setting_option
 from .output import data, data_as_json, say
+from .printable import printable
 
 _AT_ONCE = 8
 
@@ -68,8 +69,11 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
         data_as_json(content)
         return
     say(f"settings file: {source}{'' if there else ' (there is none)'}")
-    blocks = [*map(lines_of_file, files), *map(lines_of_key, keys)]
-    data("\n\n".join("\n".join(lines) for lines in blocks))
+    for number, lines in enumerate([*map(lines_of_file, files), *map(lines_of_key, keys)]):
+        if number:
+            data("")
+        for line in lines:
+            data(printable(line))
     codes = _exit_codes(files, keys)
     wrong = sum(code != 0 for code in codes)
     say(f"error: {wrong} of {len(codes)} examined cannot be used" if wrong else "ok")

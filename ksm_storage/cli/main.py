@@ -13,10 +13,12 @@ from .. import __version__
 from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError
 from .output import report, report_usage
+from .streams import ReaderGoneError, settle_streams, written
 
 TRACEBACK_VARIABLE = "KSM_STORAGE_TRACEBACK"
 
 _INTERRUPTED = 130
+_READER_GONE = 141
 _INTERNAL = 1
 _USAGE = 2
 
@@ -79,12 +81,14 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (docs/cli.md lists them)."""
+    settle_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given[: given.index("--")] if "--" in given else "--json" in given
     try:
         with no_core_dumps():
             code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
-        sys.stdout.flush()
+        with written():
+            sys.stdout.flush()
     except KsmStorageError as exc:
         report(exc, as_json=as_json)
         return exc.exit_code
@@ -94,10 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("error: interrupted", err=True)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (head, less); the interpreter must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _INTERNAL
+    except ReaderGoneError:
+        return _READER_GONE
     # The last line of defence: a traceback or a foreign message could show a secret.
     except Exception as exc:
         if os.environ.get(TRACEBACK_VARIABLE):

@@ -9,11 +9,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..errors import KsmStorageError
 from ..fleet.outcome import Done, Outcome
-from .output import report, say
+from .output import data, data_as_is, report, say
 from .printable import printable, printable_json
 
 if TYPE_CHECKING:
@@ -61,13 +59,11 @@ class Results:
         """Print the table, and return the exit code."""
         self._close()
         if self._array and self._as_json and self._written:
-            click.echo("\n]")
+            data("\n]")
         if not self._one and not self._as_json:
             self._table()
         if interrupted:
-            click.echo(
-                "error: interrupted; run the same command again to go on with the rest", err=True
-            )
+            say("error: interrupted; run the same command again to go on with the rest")
             return _INTERRUPTED
         return self._first_failure
 
@@ -78,31 +74,32 @@ class Results:
         width = max(len(name) for name, _ in rows)
         digits = max(len(count) for _, count in rows)
         for name, count in rows:
-            click.echo(f"{name:<{width}}  {count:>{digits}}", err=True)
+            say(f"{name:<{width}}  {count:>{digits}}")
 
     def _print(self, done: Done) -> None:
         if self._as_json and done.content is not None:
             self._print_json(done.content)
-        elif done.printed is not None and not self._as_json:
-            click.echo(printable(done.printed))
+        elif not self._as_json:
+            for line in done.printed:
+                data(printable(line))
         for line in done.said:
             say(line)
 
     def _print_json(self, content: Mapping[str, Any]) -> None:
         text = printable_json(content, indent=2)
         if not self._array:
-            click.echo(text)
+            data(text)
             return
         # Written as it comes, so that ten thousand files need no more memory than one.
         indented = "\n".join(f"  {line}" for line in text.splitlines())
-        click.echo(f"{',' if self._written else '['}\n{indented}", nl=False)
+        data_as_is(f"{',' if self._written else '['}\n{indented}")
         self._written += 1
 
     def _report(self, error: KsmStorageError, path: str) -> None:
         if self._one or path in error.message:
             report(error, as_json=self._as_json)
         elif self._as_json:
-            click.echo(printable_json({"path": path, **error.as_dict()}), err=True)
+            say(printable_json({"path": path, **error.as_dict()}))
         else:
             say(f"error: {path}: {error.message}")
             if error.hint:

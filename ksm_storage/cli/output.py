@@ -9,16 +9,28 @@ import click
 
 from ..errors import KsmStorageError
 from .printable import printable, printable_json
+from .streams import written
 
 
 def data(text: str) -> None:
-    """Write what was asked for to stdout, as it is: a value may go on to another program."""
-    click.echo(text)
+    """Write what was asked for to stdout as a line, as it is: it may go on to another program."""
+    data_as_is(f"{text}\n")
+
+
+def data_as_is(content: str | bytes) -> None:
+    """Write what was asked for to stdout, with nothing behind it.
+
+    Raises:
+        StorageError: It cannot be written.
+        ReaderGoneError: Nobody reads it any more.
+    """
+    with written():
+        click.echo(content, nl=False)
 
 
 def data_as_json(content: object) -> None:
     """Write what was asked for to stdout as JSON."""
-    click.echo(printable_json(content, indent=2))
+    data(printable_json(content, indent=2))
 
 
 def say(text: str) -> None:
@@ -35,13 +47,13 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     for row in [headings, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+        data("  ".join(cells).rstrip())
 
 
 def report(error: KsmStorageError, *, as_json: bool) -> None:
     """Write an error and its hint to stderr."""
     if as_json:
-        click.echo(printable_json(error.as_dict()), err=True)
+        say(printable_json(error.as_dict()))
         return
     say(f"error: {error.message}")
     _hint(error.hint)
@@ -56,7 +68,7 @@ def report_usage(error: click.ClickException, *, as_json: bool) -> None:
     hint = f"see '{command} --help'"
     if as_json:
         content = {"error": "UsageError", "message": message, "hint": hint, "exit_code": 2}
-        click.echo(printable_json(content), err=True)
+        say(printable_json(content))
         return
     say(f"error: {message}")
     _hint(hint)
@@ -76,4 +88,5 @@ def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         # Text, because rich would take "[...]" in a cell for its own markup.
         drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+    with written():
+        Console().print(drawn)

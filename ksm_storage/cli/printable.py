@@ -24,4 +24,7 @@ def printable_json(content: object, *, indent: int | None = None) -> str:
 def _shown(character: str) -> str:
     if character.isprintable():
         return character
+    if "\udc80" <= character <= "\udcff":
+        # A byte of a file's name that is no text, as Python carries it.
+        return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape", errors="surrogatepass").decode("ascii")

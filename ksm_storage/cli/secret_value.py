@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 
-from .output import data
+from .output import data, data_as_is
 
 
 def as_text(value: object) -> str:
@@ -16,7 +15,7 @@ def as_text(value: object) -> str:
 def print_value(value: object) -> None:
     """Print a text, the values of a list each on a line, or the bytes of a file as they are."""
     if isinstance(value, bytes):
-        sys.stdout.buffer.write(value)
+        data_as_is(value)
         return
     for item in value if isinstance(value, list) else [value]:
         data(as_text(item))

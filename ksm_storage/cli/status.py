@@ -90,7 +90,7 @@ class _LossSearch:
             self._concerned = True
         if is_lost_by(self._destruction, found):
             content = found.as_dict()
-            return Done("lost", printed=path, content=content, exit_code=CALLS_FOR_ATTENTION)
+            return Done("lost", printed=(path,), content=content, exit_code=CALLS_FOR_ATTENTION)
         return Done("kept")
 
     def conclude(self) -> None:
@@ -107,10 +107,10 @@ def _told(found: FileStatus, policy: Policy | None) -> Done:
     content = found.as_dict()
     if policy is not None:
         content["broken_rules"] = broken
-    lines = [*lines_of(found, now=now), *(f"  broken: {clause}" for clause in broken)]
+    lines = (*lines_of(found, now=now), *(f"  broken: {clause}" for clause in broken))
     return Done(
         "broken" if broken else "ok",
-        printed="\n".join(lines),
+        printed=lines,
         content=content,
         exit_code=CALLS_FOR_ATTENTION if broken else 0,
     )

@@ -15,14 +15,14 @@ class Done:
 
     Attributes:
         result: One word or two for the closing table: ``sealed``, ``skipped``.
-        printed: A line of data, if the command has one for each file.
+        printed: Lines of data, if the command has some for each file.
         said: Lines of speech.
         content: The same as data, for ``--json``.
         exit_code: Not 0 where what was found calls for attention, though nothing failed.
     """
 
     result: str
-    printed: str | None = None
+    printed: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
     content: Mapping[str, Any] | None = None
     exit_code: int = 0

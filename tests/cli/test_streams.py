@@ -1,0 +1,110 @@
+"""Closed, full and abandoned standard streams, and file names that are no text."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ksm_storage
+from tests.cli.command import COMMAND, key_file
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+
+NOT_TEXT = os.fsdecode(b"n\xff.json")
+
+
+@pytest.fixture
+def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "c.json"
+    path.write_text('{"clientId": "CID", "hostname": "keepersecurity.eu"}')
+    ksm_storage.protect(path, [key_file(tmp_path)])
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+def shell(script: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of shell in which $KSM is the command."""
+    return subprocess.run(
+        ["bash", "-c", script],
+        env={**os.environ, "KSM": COMMAND, **environment},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["get c.json hostname", "inspect c.json", "check c.json c.json"]
+)
+def test_a_closed_stdout_is_no_error(sealed: Path, command: str) -> None:
+    done = shell(f'"$KSM" {command} >&-')
+
+    assert (done.returncode, b"error" in done.stderr) == (0, False)
+
+
+def test_a_closed_stderr_is_no_error(sealed: Path) -> None:
+    done = shell('"$KSM" check c.json c.json 2>&-')
+
+    assert (done.returncode, done.stdout.count(b"ok ")) == (0, 2)
+
+
+def test_a_closed_stdin_is_an_empty_one(sealed: Path) -> None:
+    done = shell('"$KSM" set c.json appKey <&-')
+
+    assert done.returncode == 7
+    assert done.stderr.startswith(b"error: no value was given for 'appKey'")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["get c.json hostname", "check c.json c.json"])
+def test_a_full_stdout_is_an_error_that_says_so(sealed: Path, command: str) -> None:
+    done = shell(f'"$KSM" {command} > /dev/full')
+
+    assert done.returncode == 7
+    assert b"error: cannot write to standard output: No space left on device\n" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_told_by_the_exit_code_alone(sealed: Path) -> None:
+    many = " ".join(["c.json"] * 200)
+
+    done = shell(f'"$KSM" check {many} 2> said | read -r; echo "${{PIPESTATUS[0]}}"; cat said')
+
+    assert done.stdout == b"141\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each name is text")
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "utf-8:surrogateescape"])
+def test_a_file_name_that_is_no_text_is_printed_with_an_escape(sealed: Path, encoding: str) -> None:
+    sealed.rename(NOT_TEXT)
+
+    done = shell('"$KSM" check n*', PYTHONIOENCODING=encoding)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(rb"ok n\xff.json revision 1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each name is text")
+@pytest.mark.parametrize("command", ["check", "inspect"])
+def test_json_with_a_file_name_that_is_no_text_is_valid(sealed: Path, command: str) -> None:
+    sealed.rename(NOT_TEXT)
+
+    done = shell(f'"$KSM" {command} n* --json')
+
+    printed = json.loads(done.stdout.decode("ascii"))
+    assert (printed[0] if command == "check" else printed)["path"] == NOT_TEXT
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each name is text")
+def test_a_json_error_about_a_file_name_that_is_no_text_is_valid(sealed: Path) -> None:
+    sealed.rename(NOT_TEXT)
+    Path(NOT_TEXT).write_bytes(b"x")
+
+    done = shell('"$KSM" check n* n* --json')
+
+    told = [json.loads(line) for line in done.stderr.decode("ascii").splitlines()]
+    assert [each.get("path", NOT_TEXT) for each in told] == [NOT_TEXT, NOT_TEXT]

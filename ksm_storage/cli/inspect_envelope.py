@@ -7,10 +7,10 @@ import stat
 
 import click
 
-from ..config.recognise import is_plain
 from ..envelope.codec import decode, format_time, looks_like_envelope
 from ..envelope.model import SUITE, Header
-from ..errors import EnvelopeError, StorageError
+from ..errors import StorageError
+from ..storage.not_sealed import not_sealed
 from ..storage.reading import read_file, resolved
 from .options import json_option, path_argument
 from .output import data, data_as_json, say
@@ -41,11 +41,8 @@ def _header(real: str, path: str) -> Header:
         content = read_file(real).content
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
-    if not looks_like_envelope(content) and is_plain(content):
-        raise EnvelopeError(
-            f"{path!r} is a plain configuration, not sealed",
-            hint=f"seal it with: ksm-storage protect {path}",
-        )
+    if content and not looks_like_envelope(content):
+        raise not_sealed(path, content)
     return decode(content).header
 
 

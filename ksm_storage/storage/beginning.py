@@ -12,6 +12,7 @@ from .encrypted import EncryptedStorage
 from .envelope_file import read_envelope
 from .file import prove_writable
 from .lock import locked
+from .not_sealed import not_sealed
 from .protecting import AlreadySealedError, protect_file
 from .sealed_file import SealedFile
 from .state import State, opened_state
@@ -59,7 +60,7 @@ def begin_with_plain(
             hint="restore it from a backup, or remove it and bind again with a new token",
         )
     if trust.keys is None:
-        raise _not_sealed(path, content)
+        raise _not_protected(path, content)
     state = _protected(real, trust, profile)
     if state is None:
         found = read_envelope(real)
@@ -78,12 +79,9 @@ def _protected(real: str, trust: Trust, profile: str | None) -> State | None:
     return State(done.envelope, done.dek, done.document, chosen, done.signature, raw)
 
 
-def _not_sealed(path: str, content: bytes) -> EnvelopeError:
+
+def _not_protected(path: str, content: bytes) -> EnvelopeError:
+    error = not_sealed(path, content)
     if is_plain(content):
-        return EnvelopeError(
-            f"{path!r} is a plain configuration",
-            hint=f"seal it with: ksm-storage protect {path}, or pass keys= to do it now",
-        )
-    return EnvelopeError(
-        f"{path!r} is no envelope of ksm-storage", hint="'ksm-storage inspect' says what it is"
-    )
+        error.hint = f"{error.hint}, or pass keys= to do it now"
+    return error

@@ -19,16 +19,27 @@ _Result = TypeVar("_Result")
 def read_envelope(path: str) -> FileContent:
     """Return the content of an envelope's file, read without its lock where that is enough.
 
+    The caller has not seen the file before.
+
     Raises:
         FileNotFoundError: There is no file.
-        StorageError: It cannot be read, is empty, or another program wrote over it.
+        StorageError: It cannot be read, or is empty.
+        EnvelopeError: It is no envelope, or a damaged one.
     """
 
     def parsed(found: FileContent) -> FileContent:
         decode(found.content)
         return found
 
-    return use_envelope(path, parsed)
+    try:
+        return use_envelope(path, parsed)
+    except StorageError as exc:
+        found = read_file(path)
+        if not found.content or looks_like_envelope(found.content):
+            raise
+        from .not_sealed import not_sealed
+
+        raise not_sealed(path, found.content) from exc
 
 
 def use_envelope(path: str, use: Callable[[FileContent], _Result]) -> _Result:

@@ -10,12 +10,12 @@ PACKAGES := $(wildcard plugins/*/pyproject.toml emulators/pyproject.toml example
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench fuzz clean
+.PHONY: help demo test check format docs man reference bench fuzz clean
 .NOTPARALLEL:
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/demo.stamp ## show in a minute what ksm-storage does, without an account
 	@$(BIN)/python -m examples.demo
@@ -36,6 +36,12 @@ format: $(VENV)/test.stamp ## rewrite the sources in the one format
 
 docs: $(VENV)/test.stamp ## run every example and check every link in the documentation
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
+
+man: $(VENV)/demo.stamp ## make the manual pages, in build/man
+	@$(BIN)/python -m ksm_storage.cli.man_pages build/man
+
+reference: $(VENV)/test.stamp ## write the help texts into docs/cli-reference.md
+	@$(BIN)/python -m ksm_storage.cli.reference_page docs/cli-reference.md
 
 bench: $(VENV)/test.stamp ## print the benchmarks' tables
 	@set -e; for bench in $$(grep -l __main__ benchmarks/*.py); do \

@@ -17,7 +17,7 @@ ALTERED = 6
 _HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
-@click.command()
+@click.command(short_help="Say which lines of an audit file were changed or removed.")
 @click.argument("path", metavar="FILE", type=click.Path())
 @click.option(
     "--head",

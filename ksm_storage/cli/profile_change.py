@@ -30,7 +30,7 @@ _Settings = Mapping[str, Mapping[str, object]]
 _STDIN = "-"
 
 
-@click.command()
+@click.command(short_help="Add a plain configuration as a profile.")
 @path_argument
 @click.argument("name")
 @click.argument("source", metavar="[FILE]", default=_STDIN)
@@ -53,7 +53,7 @@ def add(path: str, name: str, source: str, keys: tuple[str, ...], settings: _Set
     say(f"added profile {name} to {path}")
 
 
-@click.command(name="import")
+@click.command(name="import", short_help="Add all profiles of a keeper.ini.")
 @path_argument
 @click.argument("source", metavar="[FILE]", default=_STDIN)
 @key_option

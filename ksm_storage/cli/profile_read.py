@@ -42,7 +42,7 @@ def list_profiles(path: str, keys: tuple[str, ...], settings: _Settings, as_json
     table(["", "PROFILE", "STATE", "HOSTNAME"], [_as_row(row) for row in rows])
 
 
-@click.command()
+@click.command(short_help="Show what a profile holds.")
 @path_argument
 @click.argument("name", required=False)
 @click.option("--reveal", is_flag=True, help="Show the secret values too.")
@@ -73,7 +73,7 @@ def show(
     table(["FIELD", "VALUE"], shown)
 
 
-@click.command(name="export")
+@click.command(name="export", short_help="Write profiles in the clear, as keeper.ini.")
 @path_argument
 @click.argument("name", required=False)
 @click.option("--output", metavar="FILE", help="Write to this new file, readable by you alone.")

@@ -20,7 +20,7 @@ from .recovery_input import new_passphrase
 _FILE_MODE = 0o600
 
 
-@click.command()
+@click.command(short_help="Make a recovery key: its URI and its secret.")
 @click.argument("name")
 @click.option("--reveal", is_flag=True, help="Print the secret as 24 words.")
 @click.option("--file", "output", metavar="FILE", help="Write it to this new file, encrypted.")

@@ -20,7 +20,7 @@ from .printable import printable
 from .recovery_input import Settings, secret_options, with_secret
 
 
-@click.command(name="test")
+@click.command(name="test", short_help="Prove that the recovery secret opens each file.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
 @secret_options
 @setting_option

@@ -15,7 +15,7 @@ from .recovery_drill import recovery_keys
 from .recovery_input import Settings, secret_options, with_secret
 
 
-@click.command()
+@click.command(short_help="Give files another key by the recovery secret.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
 @key_option
 @click.option("--remove-key", "remove", multiple=True, metavar="URI", help="Remove a lost key.")

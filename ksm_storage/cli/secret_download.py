@@ -15,7 +15,7 @@ from .secret_value import print_value
 _STDOUT = "-"
 
 
-@click.command()
+@click.command(short_help="Write a file of a record to disk or stdout.")
 @source_options
 @click.argument("name", metavar="UID|TITLE")
 @click.argument("filename")

@@ -17,7 +17,7 @@ from .secret_value import as_text
 _HIDDEN = "(hidden; see --reveal)"
 
 
-@click.command()
+@click.command(short_help="Show a record, its values with --reveal.")
 @source_options
 @click.argument("name", metavar="UID|TITLE|NOTATION")
 @click.option("--field", "field_name", metavar="NAME", help="One field, by its type or label.")

@@ -9,7 +9,7 @@ from .output import data_as_json, table
 from .secret_lookup import Source, source_options
 
 
-@click.command(name="list")
+@click.command(name="list", short_help="List the records shared with the application.")
 @source_options
 @json_option
 def list_secrets(source: Source, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from .secret_lookup import Source, reveal_option, source_options
 from .secret_value import print_value
 
 
-@click.command()
+@click.command(short_help="Print what a Keeper notation selects.")
 @source_options
 @click.argument("uri")
 @reveal_option

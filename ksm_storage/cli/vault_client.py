@@ -24,7 +24,7 @@ def client() -> None:
     """Give out one-time tokens, list and revoke devices."""
 
 
-@client.command()
+@client.command(short_help="Make a one-time token for a new device.")
 @app_option
 @click.option("--name", help="What the owner calls the device.")
 @click.option("--unlock-ip", is_flag=True, help="Do not lock the device to its first address.")

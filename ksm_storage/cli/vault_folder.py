@@ -18,7 +18,7 @@ def folder() -> None:
     """Make shared folders and folders below them."""
 
 
-@folder.command()
+@folder.command(short_help="Make a folder, shared with the application.")
 @click.argument("name")
 @app_option
 @click.option("--parent", metavar="FOLDER", help="Make it below this folder (name or uid).")

@@ -47,7 +47,7 @@ def add(
     _add([parsed], app, folder, data, owner_file, as_json=as_json)
 
 
-@record.command(name="import")
+@record.command(name="import", short_help="Add a list of records from JSON.")
 @source_argument
 @app_option
 @click.option("--folder", metavar="FOLDER", help="Where records go that name no folder.")

@@ -18,7 +18,7 @@ def server_key() -> None:
     """Make the server ask for another server key."""
 
 
-@server_key.command()
+@server_key.command(short_help="Accept a new server key only, from the next request on.")
 @click.option(
     "--same-key", is_flag=True, help="Change the key's id only; clients follow by themselves."
 )

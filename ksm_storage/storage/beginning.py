@@ -79,7 +79,6 @@ def _protected(real: str, trust: Trust, profile: str | None) -> State | None:
     return State(done.envelope, done.dek, done.document, chosen, done.signature, raw)
 
 
-
 def _not_protected(path: str, content: bytes) -> EnvelopeError:
     error = not_sealed(path, content)
     if is_plain(content):

@@ -8,16 +8,16 @@ import click
 
 from ..config.recognise import Form, recognise
 from ..discovery import resolve_key
-from ..envelope.codec import decode, looks_like_envelope
+from ..envelope.codec import decode
 from ..envelope.opening import candidates
-from ..errors import DecryptionError, SettingsError, StorageError
+from ..errors import DecryptionError, SettingsError
 from ..fleet.outcome import Done
 from ..kek import SharedKeks
 from ..key_uri import KeyUri
-from ..legacy.official import is_official
-from ..storage.protecting import AlreadySealedError
+from ..storage.protecting import AlreadySealedError, unsealed_file
 from ..storage.protecting import protect as protect_path
 from ..storage.reading import read_file, resolved
+from ..storage.unsealed import is_officially_sealed
 from .many_files import Files, many_files_options
 from .options import context_option, json_option, key_option, setting_option
 
@@ -55,7 +55,7 @@ def protect(
 
     def work(path: str) -> Done:
         if files.dry_run:
-            return _would_protect(path, chosen, keys)
+            return _would_protect(path, chosen, keys, from_key)
         try:
             done = protect_path(
                 path,
@@ -76,15 +76,18 @@ def protect(
         return files.run(work, service_of=lambda _: services, as_json=as_json, one_object=True)
 
 
-def _would_protect(path: str, keys: Sequence[str], given: Sequence[str]) -> Done:
+def _would_protect(
+    path: str, keys: Sequence[str], given: Sequence[str], from_key: str | None
+) -> Done:
     try:
-        content = read_file(resolved(path)).content
-    except FileNotFoundError as exc:
-        raise StorageError(f"{path!r} does not exist") from exc
-    if looks_like_envelope(content):
+        content = unsealed_file(resolved(path)).content
+    except AlreadySealedError:
         return _skipped(path, given)
-    official = is_official(content)
-    form = Form.OFFICIAL if official else recognise(content, name=repr(path)).form
+    source = None if from_key is None else resolve_key(from_key)
+    if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
+        form = Form.OFFICIAL
+    else:
+        form = recognise(content, name=repr(path)).form
     said = tuple(f"would seal {path} ({form.value}) under {key}" for key in keys)
     return Done("would seal", said=said, content={"path": path, "form": form.value})
 

@@ -115,7 +115,7 @@ def protect_file(
     """
     refuse_only_offline(trust.keys or ())
     with locked(path):
-        found = _plain_file(path)
+        found = unsealed_file(path)
         plain = read_unsealed(found.content, trust, from_key, name=repr(path))
         accept(plain.document)
         payload = write_payload(plain.document)
@@ -132,7 +132,13 @@ def protect_file(
     return Protected(path, plain.form, keys, envelope, dek, plain.document, signature)
 
 
-def _plain_file(path: str) -> FileContent:
+def unsealed_file(path: str) -> FileContent:
+    """Return the content of a file that is to be protected.
+
+    Raises:
+        AlreadySealedError: It is sealed.
+        StorageError: It is missing, cannot be read, or has another hard link.
+    """
     try:
         found = read_file(path)
     except FileNotFoundError as exc:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..config.recognise import Form, Plain, recognise
 from ..key_uri import KeyUri
 from ..known_providers import is_local
@@ -23,9 +25,17 @@ def read_unsealed(content: bytes, trust: Trust, from_key: KeyUri | None, *, name
         EnvelopeError, DecryptionError, ProviderError, PluginError: An official package's file
             could not be opened.
     """
-    keys = (from_key,) if from_key is not None else trust.keys or ()
-    # No official package seals under a local key; with one, bytes that merely may be a file of
-    # such a package are more likely a text in another encoding.
-    if is_blob(content) or (is_official(content) and not all(is_local(k.provider) for k in keys)):
+    if is_officially_sealed(content, trust.keys or (), from_key):
+        keys = (from_key,) if from_key is not None else trust.keys or ()
         return Plain(Form.OFFICIAL, open_official(content, keys, trust.arguments))
     return recognise(content, name=name)
+
+
+def is_officially_sealed(content: bytes, keys: Sequence[KeyUri], from_key: KeyUri | None) -> bool:
+    """Tell whether the bytes are to be opened as a file of an official package."""
+    # No official package seals under a local key; with one, bytes that merely may be a file of
+    # such a package are more likely a text in another encoding.
+    tried = (from_key,) if from_key is not None else keys
+    return is_blob(content) or (
+        is_official(content) and not all(is_local(key.provider) for key in tried)
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from ..audit.chain import read_line
+from ..audit.events import Kind
 from .audit_lines import audit_lines
 from .options import json_option
 from .output import data, say
@@ -18,7 +19,13 @@ from .printable import printable
 
 @click.command()
 @click.argument("path", metavar="FILE", type=click.Path())
-@click.option("--event", "kind", metavar="KIND", help="Events of this kind only, as in refused.")
+@click.option(
+    "--event",
+    "kind",
+    metavar="KIND",
+    type=click.Choice(get_args(Kind)),
+    help="Events of this kind only, as in refused.",
+)
 @click.option("--last", type=click.IntRange(1), metavar="N", help="The last N of them only.")
 @json_option
 def show(path: str, kind: str | None, last: int | None, as_json: bool) -> None:

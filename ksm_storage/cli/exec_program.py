@@ -44,6 +44,8 @@ def exec_program(
     Write '--' before it: ksm-storage exec client-config.json -- ksm secret list. On POSIX the
     program takes this process's place, so signals and its exit status are its own.
     """
+    if not program[0]:
+        raise click.UsageError("the program's name is empty")
     config = open_existing(
         path, keys, settings, profile, timeout=timeout, hedge=hedge
     ).read_storage()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from ..providers.key_file_name import key_uri_of
@@ -17,8 +15,7 @@ from .output import data, data_as_json, say
 @json_option
 def keygen(path: str, as_json: bool) -> None:
     """Write a new key to the file PATH, readable by you alone, and print its URI."""
-    absolute = os.path.abspath(path)
-    write_key_file(absolute)
+    absolute = write_key_file(path)
     uri = key_uri_of(absolute)
     if as_json:
         data_as_json({"key": uri, "path": absolute})

@@ -17,6 +17,8 @@ def write_key_file(path: str | os.PathLike[str]) -> str:
         StorageError: There is a file already, which is never overwritten, or it cannot be
             written; then none is left behind.
     """
+    if not os.fspath(path):
+        raise StorageError("the path of the key file is empty")
     absolute = os.path.abspath(path)
     try:
         # O_EXCL follows no symbolic link and fails if anything is there, even a dangling one.

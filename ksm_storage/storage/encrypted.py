@@ -161,10 +161,12 @@ def _drop(config: Config, name: str) -> None:
 
 def _name(key: object) -> str:
     name = getattr(key, "value", key)
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
         raise StorageError(
             f"a key of a configuration is a string or a ConfigKeys member, not {type(key).__name__}"
         )
+    if not name or not _is_text(name):
+        raise StorageError(f"a key of a configuration is a name, not {name!r}")
     return name
 
 
@@ -172,8 +174,14 @@ def _value(value: object) -> str:
     # The value is not shown: it is what this package keeps secret.
     if not isinstance(value, str):
         raise StorageError(f"a value of a configuration is a string, not {type(value).__name__}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise StorageError("a value of a configuration holds half of a surrogate pair") from None
+    if not _is_text(value):
+        raise StorageError("a value of a configuration holds half of a surrogate pair")
     return value
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

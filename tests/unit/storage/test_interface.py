@@ -155,11 +155,18 @@ def test_a_value_that_is_no_text_is_refused_without_being_shown(value: Any, stor
     assert "bytes'" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [None, 10, "", b"hostname", object()])
+@pytest.mark.parametrize("name", [None, 10, "", "\udcff", b"hostname", object()])
 @pytest.mark.parametrize("method", ["get", "contains", "delete"])
 def test_a_key_that_is_no_name_is_refused(method: str, name: Any, storage: Any) -> None:
     with pytest.raises(StorageError, match="a key of a configuration"):
         getattr(storage, method)(name)
+
+
+def test_a_key_that_is_no_text_is_refused_when_it_is_set(storage: Any) -> None:
+    with pytest.raises(StorageError, match="a key of a configuration is a name"):
+        storage.set("\udcff", "value")
+
+    assert storage.read_storage() == CONFIG
 
 
 def test_a_refused_value_saves_nothing_of_the_others(storage: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import SettingsError
@@ -38,8 +38,27 @@ def gather_settings(
         ("environment", _environment(uri.provider, options)),
         *_sections(_file_settings(), uri, "settings file"),
     ]
-    _refuse_unknown(sources, declared, uri)
+    for source, section in sources:
+        refuse_unknown(uri.provider, options, section, source=source)
     return Settings(declared, {o.name: _first(o, sources) for o in options})
+
+
+def refuse_unknown(
+    provider: str, options: Sequence[Option], given: Iterable[str], *, source: str
+) -> None:
+    """Refuse the name of an option that a plugin does not declare.
+
+    Raises:
+        SettingsError: One of the names is none of its options.
+    """
+    declared = sorted(option.name for option in options)
+    for name in given:
+        if name not in declared:
+            raise SettingsError(
+                f"{provider} has no option {name!r} (from {source})",
+                hint=f"its options are: {', '.join(declared) or 'none'}",
+                provider=provider,
+            )
 
 
 def environment_name(provider: str, option: str) -> str:
@@ -98,21 +117,6 @@ def _first(option: Option, sources: Sequence[tuple[str, Mapping[str, object]]]) 
         if section.get(option.name) is not None:
             return checked(option, section[option.name], source=source)
     return Setting(option.default, "default")
-
-
-def _refuse_unknown(
-    sources: Sequence[tuple[str, Mapping[str, object]]],
-    declared: Mapping[str, Option],
-    uri: KeyUri,
-) -> None:
-    for source, section in sources:
-        for name in section:
-            if name not in declared:
-                raise SettingsError(
-                    f"{uri.provider} has no option {name!r} (from {source})",
-                    hint=f"its options are: {', '.join(sorted(declared)) or 'none'}",
-                    provider=uri.provider,
-                )
 
 
 def _file_settings() -> Arguments:

@@ -9,7 +9,7 @@ import click
 
 from ..discovery import find_plugin
 from ..errors import SettingsError
-from ..setting_sources import environment_name
+from ..setting_sources import environment_name, refuse_unknown
 
 Command = Callable[..., Any]
 
@@ -102,13 +102,16 @@ def _settings(
         if not separator or not dot:
             # The text is not shown: it may be a secret that was meant for another option.
             raise click.BadParameter("a setting is written PROVIDER.OPTION=VALUE")
-        _refuse_secret(provider, option)
+        _refuse_unusable(provider, option)
         settings.setdefault(provider, {})[option] = value
     return settings
 
 
-def _refuse_secret(provider: str, option: str) -> None:
-    if any(o.secret and o.name == option for o in find_plugin(provider).options()):
+def _refuse_unusable(provider: str, option: str) -> None:
+    declared = find_plugin(provider).options()
+    # Also where no key of the provider comes up: a setting that is ignored helps nobody.
+    refuse_unknown(provider, declared, [option], source="argument")
+    if any(o.secret and o.name == option for o in declared):
         raise SettingsError(
             f"the setting {provider}.{option} is secret and does not belong on a command line",
             hint=f"give it in ${environment_name(provider, option)} or in the settings file",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ..errors import EnvelopeError
-from .header_reader import HeaderReader
+from .header_reader import HeaderReader, damaged
 from .model import (
     MAX_FILE_BYTES,
     MAX_HEADER_BYTES,
@@ -39,20 +39,20 @@ def decode(raw: bytes) -> Envelope:
         EnvelopeError: They break one of the rules E1 to E17.
     """
     if len(raw) > MAX_FILE_BYTES:
-        raise EnvelopeError(f"the envelope is larger than {MAX_FILE_BYTES} bytes")
+        raise damaged(f"the envelope is larger than {MAX_FILE_BYTES} bytes")
     _check_magic(raw)
     if raw.translate(None, _ALLOWED):
-        raise EnvelopeError("the envelope holds a byte that is no printable ASCII")
+        raise damaged("the envelope holds a byte that is no printable ASCII")
     end = raw.find(b"\n\n", 0, MAX_HEADER_BYTES)
     if end < 0:
-        raise EnvelopeError("the envelope's header has no end")
+        raise damaged("the envelope's header has no end")
     lines = raw[len(MAGIC) : end].decode("ascii").split("\n")
     header, header_mac = HeaderReader(lines).read()
     envelope = Envelope(header, header_mac, _payload(raw[end + 2 :]))
     if encode(envelope) != raw:
         # The one check that stands for all of E10 and E11: whatever a lenient parser above let
         # through serialises to other bytes.
-        raise EnvelopeError("the envelope is not written in its canonical form")
+        raise damaged("the envelope is not written in its canonical form")
     return envelope
 
 
@@ -138,13 +138,13 @@ def _check_magic(raw: bytes) -> None:
 def _payload(body: bytes) -> bytes:
     # The canonical comparison would find this too; the commonest damage gets its own message.
     if not body.endswith(b"\n"):
-        raise EnvelopeError("the envelope's payload is cut off")
+        raise damaged("the envelope's payload is cut off")
     try:
         ciphertext = base64.b64decode(body.replace(b"\n", b""), validate=True)
     except ValueError as exc:
-        raise EnvelopeError("the envelope's payload is not base64") from exc
+        raise damaged("the envelope's payload is not base64") from exc
     if not TAG_BYTES <= len(ciphertext) <= MAX_PAYLOAD_BYTES + TAG_BYTES:
-        raise EnvelopeError("the envelope's payload has an impossible length")
+        raise damaged("the envelope's payload has an impossible length")
     return ciphertext
 
 

@@ -29,6 +29,11 @@ _ALGORITHM = re.compile(rf"[!-~]{{1,{MAX_ALGORITHM}}}")
 _FIRST_YEAR = 1970
 
 
+def damaged(what: str) -> EnvelopeError:
+    """Return the error for bytes that begin as an envelope and break a rule of its form."""
+    return EnvelopeError(what, hint="the file is damaged: restore it from a backup")
+
+
 class HeaderReader:
     """Take the lines of one header, from ``suite`` to ``header-mac``, one after the other."""
 
@@ -57,7 +62,7 @@ class HeaderReader:
         )
         header_mac = self._bytes("header-mac", 32)
         if self._next != len(self._lines):
-            raise EnvelopeError("the envelope's header has a line that does not belong there")
+            raise damaged("the envelope's header has a line that does not belong there")
         return header, header_mac
 
     def _suite(self) -> None:
@@ -98,7 +103,7 @@ class HeaderReader:
         while not recipients or self._peek() == "recipient":
             recipient = self._recipient()
             if recipient.key in recipients or len(recipients) == MAX_RECIPIENTS:
-                raise EnvelopeError("the envelope names a recipient twice, or too many")
+                raise damaged("the envelope names a recipient twice, or too many")
             recipients[recipient.key] = recipient
         return tuple(recipients.values())
 
@@ -127,7 +132,7 @@ class HeaderReader:
 
     def _value(self, name: str) -> str:
         if self._peek() != name:
-            raise EnvelopeError(f"the envelope's header has no {name!r} where it belongs")
+            raise damaged(f"the envelope's header has no {name!r} where it belongs")
         value = self._lines[self._next][len(name) + 2 :]
         self._next += 1
         return value
@@ -140,4 +145,4 @@ class HeaderReader:
 
 
 def _malformed(name: str) -> EnvelopeError:
-    return EnvelopeError(f"the envelope's header has a malformed {name!r}")
+    return damaged(f"the envelope's header has a malformed {name!r}")

@@ -73,6 +73,7 @@ def test_an_unsound_vector_is_refused_as_it_expects(vector: Vector) -> None:
         _opened(vector)
 
     assert type(caught.value) is kind
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)

@@ -20,6 +20,7 @@ from .errors import (
 from .hookspecs import hookimpl
 from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .quiet_logs import quiet_logs
+from .service_url import refuse_clear_text
 from .settings import Option, Settings
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ __all__ = [
     "WrappedDek",
     "hookimpl",
     "quiet_logs",
+    "refuse_clear_text",
 ]
 
 _ABILITIES = frozenset(

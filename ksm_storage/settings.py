@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -83,6 +84,29 @@ class Settings:
         if isinstance(value, (int, float)):
             return float(value)
         raise SettingsError(f"the setting {name!r} is not a number")
+
+    def seconds(self, name: str) -> float:
+        """Return a setting that is a time in seconds; its option must have a default.
+
+        Raises:
+            SettingsError: It is not above 0.
+        """
+        value = self.number(name)
+        # That it is finite was seen when it was given.
+        if value <= 0:
+            raise SettingsError(f"the setting {name!r} must be a number of seconds above 0")
+        return value
+
+    def file(self, name: str) -> str | None:
+        """Return a setting that is the path of a file, or None where there is none.
+
+        Raises:
+            SettingsError: There is no such file.
+        """
+        path = self.text(name)
+        if path is not None and not os.path.isfile(path):
+            raise SettingsError(f"the file {path!r} of the setting {name!r} does not exist")
+        return path
 
     def flag(self, name: str) -> bool:
         """Return a setting of kind ``bool``; absent means False."""

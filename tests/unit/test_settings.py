@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ksm_storage.errors import SettingsError
@@ -170,3 +172,39 @@ def test_a_setting_knows_where_it_came_from() -> None:
     assert settings.given("region")
     assert settings.option("region") is option
     assert list(settings) == ["region"]
+
+
+@pytest.mark.parametrize("given", [0, -1])
+def test_a_time_is_above_nothing(given: float) -> None:
+    settings = settings_of(Option("deadline", "Help.", float, default=1.0), given)
+
+    with pytest.raises(SettingsError, match="'deadline' must be a number of seconds above 0"):
+        settings.seconds("deadline")
+
+
+def test_a_time_is_given_as_a_number() -> None:
+    assert settings_of(Option("deadline", "Help.", float, default=1.0), "0.5").seconds(
+        "deadline"
+    ) == pytest.approx(0.5)
+
+
+def test_a_file_must_exist(tmp_path: Path) -> None:
+    settings = settings_of(Option("ca_file", "Help."), str(tmp_path / "gone.pem"))
+
+    with pytest.raises(SettingsError, match=r"gone\.pem' of the setting 'ca_file' does not exist"):
+        settings.file("ca_file")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    settings = settings_of(Option("ca_file", "Help."), str(tmp_path))
+
+    with pytest.raises(SettingsError, match="does not exist"):
+        settings.file("ca_file")
+
+
+def test_a_file_that_is_not_named_is_none() -> None:
+    option = Option("ca_file", "Help.")
+
+    assert (
+        Settings({"ca_file": option}, {"ca_file": Setting(None, "default")}).file("ca_file") is None
+    )

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ksm_storage.plugin import quiet_logs
+from ksm_storage.plugin import quiet_logs, refuse_clear_text
 
 from .deadline import RetryLimit, deadline_of
-from .options import Connection, refuse_clear_text
+from .options import Connection
 
 if TYPE_CHECKING:
     from .errors import Call
@@ -130,7 +130,7 @@ def _created(connection: Connection, service: str) -> Any:
         except UNREADABLE as exc:
             raise unusable_settings(exc, connection.profile) from exc
     # The endpoint may have come from the AWS configuration.
-    refuse_clear_text(client.meta.endpoint_url)
+    refuse_clear_text(client.meta.endpoint_url, named="the endpoint of KMS")
     return client
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from ksm_storage.plugin import Option, Settings, SettingsError
+from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
 
 SYMMETRIC = "SYMMETRIC_DEFAULT"
 RSA = "RSAES_OAEP_SHA_256"
@@ -67,48 +63,25 @@ def connection_from(settings: Settings, *, region: str | None) -> Connection:
         SettingsError: A setting cannot be used.
     """
     connect, read, deadline = (
-        _seconds(settings, name) for name in ("connect_timeout", "read_timeout", "deadline")
+        settings.seconds(name) for name in ("connect_timeout", "read_timeout", "deadline")
     )
     # One attempt must be able to end within the deadline.
     shortened = min(1.0, deadline / (connect + read))
     endpoint = settings.text("endpoint")
     if endpoint is not None:
-        refuse_clear_text(endpoint)
+        refuse_clear_text(endpoint, named="the setting 'endpoint'")
     return Connection(
         region=region,
         profile=settings.text("profile"),
         role=_role(settings),
         endpoint=endpoint,
-        ca_file=_ca_file(settings),
+        ca_file=settings.file("ca_file"),
         connect_timeout=connect * shortened,
         read_timeout=read * shortened,
         deadline=deadline,
         metadata_timeout=_count(settings, "metadata_timeout"),
         metadata_attempts=_count(settings, "metadata_attempts"),
     )
-
-
-def refuse_clear_text(endpoint: str) -> None:
-    """Refuse an endpoint over which the DEK would cross the network in the clear.
-
-    Raises:
-        SettingsError: It is no URL, or plain HTTP to another machine.
-    """
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"the endpoint {endpoint!r} is not an http or https URL with a host")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise SettingsError(
-            f"the endpoint {endpoint!r} would send keys over the network in the clear",
-            hint="use https; plain http is for an emulator on this machine (127.0.0.1)",
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _role(settings: Settings) -> Role | None:
@@ -119,20 +92,6 @@ def _role(settings: Settings) -> Role | None:
                 raise SettingsError(f"the setting {name!r} is given without 'role_arn'")
         return None
     return Role(arn, settings.required_text("role_session_name"), settings.text("external_id"))
-
-
-def _ca_file(settings: Settings) -> str | None:
-    path = settings.text("ca_file")
-    if path is not None and not os.path.isfile(path):
-        raise SettingsError(f"the file {path!r} of the setting 'ca_file' does not exist")
-    return path
-
-
-def _seconds(settings: Settings, name: str) -> float:
-    value = settings.number(name)
-    if not (math.isfinite(value) and value > 0):
-        raise SettingsError(f"the setting {name!r} must be a number of seconds above 0")
-    return value
 
 
 def _count(settings: Settings, name: str) -> int | None:

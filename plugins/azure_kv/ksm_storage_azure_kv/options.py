@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,11 +103,11 @@ def connection_from(settings: Settings, *, host: str) -> Connection:
         host=host,
         credential=_credential(settings),
         address=_address(settings.text("connect_to")),
-        ca_file=_file(settings, "ca_file"),
-        connect_timeout=_seconds(settings, "connect_timeout"),
-        read_timeout=_seconds(settings, "read_timeout"),
-        deadline=_seconds(settings, "deadline"),
-        credential_timeout=_seconds(settings, "credential_timeout"),
+        ca_file=settings.file("ca_file"),
+        connect_timeout=settings.seconds("connect_timeout"),
+        read_timeout=settings.seconds("read_timeout"),
+        deadline=settings.seconds("deadline"),
+        credential_timeout=settings.seconds("credential_timeout"),
     )
 
 
@@ -129,7 +127,7 @@ def _credential(settings: Settings) -> CredentialChoice:
         kind=kind,
         tenant_id=settings.text("tenant_id"),
         client_id=settings.text("client_id"),
-        certificate_path=_file(settings, "certificate_path"),
+        certificate_path=settings.file("certificate_path"),
         token_file=settings.text("token_file"),
         authority=_authority(settings.text("authority_host")),
         client_secret=lambda: settings.text("client_secret"),
@@ -159,17 +157,3 @@ def _address(given: str | None) -> tuple[str, int] | None:
             hint="for instance 10.0.0.5:443, or [fd00::5]:443",
         )
     return match[1] or match[2], int(match[3])
-
-
-def _file(settings: Settings, name: str) -> str | None:
-    path = settings.text(name)
-    if path is not None and not os.path.isfile(path):
-        raise SettingsError(f"the file {path!r} of the setting {name!r} does not exist")
-    return path
-
-
-def _seconds(settings: Settings, name: str) -> float:
-    value = settings.number(name)
-    if not (math.isfinite(value) and value > 0):
-        raise SettingsError(f"the setting {name!r} must be a number of seconds above 0")
-    return value

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ksm_storage.plugin import Option, Settings, SettingsError
+from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
 
 # Cloud KMS's own words for what a key does: its CryptoKeyPurpose.
 SYMMETRIC = "ENCRYPT_DECRYPT"
@@ -79,18 +76,18 @@ def connection_from(settings: Settings) -> Connection:
         SettingsError: A setting cannot be used.
     """
     seconds = {
-        name: _seconds(settings, name)
+        name: settings.seconds(name)
         for name in ("attempt_timeout", "deadline", "credential_timeout")
     }
     _check_credential(settings)
     return Connection(
         credential=settings.required_text("credential"),
-        credentials_file=_file(settings, "credentials_file"),
+        credentials_file=settings.file("credentials_file"),
         impersonated=settings.text("impersonate_service_account"),
         quota_project=settings.text("quota_project"),
         endpoint=_endpoint(settings, "endpoint"),
         iam_endpoint=_endpoint(settings, "iam_endpoint"),
-        ca_file=_file(settings, "ca_file"),
+        ca_file=settings.file("ca_file"),
         **seconds,
     )
 
@@ -119,33 +116,7 @@ def _is_address(text: str) -> bool:
 
 def _endpoint(settings: Settings, name: str) -> str:
     url = settings.required_text(name)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+    refuse_clear_text(url, named=f"the setting {name!r}")
+    if urlsplit(url).path not in ("", "/"):
         raise SettingsError(f"the setting {name!r} is no http or https URL of a host: {url!r}")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise SettingsError(
-            f"the setting {name!r} would send keys over the network in the clear: {url!r}",
-            hint="use https; plain http is for an emulator on this machine (127.0.0.1)",
-        )
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _file(settings: Settings, name: str) -> str | None:
-    path = settings.text(name)
-    if path is not None and not os.path.isfile(path):
-        raise SettingsError(f"the file {path!r} of the setting {name!r} does not exist")
-    return path
-
-
-def _seconds(settings: Settings, name: str) -> float:
-    value = settings.number(name)
-    if not (math.isfinite(value) and value > 0):
-        raise SettingsError(f"the setting {name!r} must be a number of seconds above 0")
-    return value

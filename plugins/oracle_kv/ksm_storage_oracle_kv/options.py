@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-import math
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from ksm_storage.plugin import Option, Settings, SettingsError
+from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
 
 AES = "AES_256_GCM"
 RSA = "RSA_OAEP_SHA_256"
@@ -96,7 +92,7 @@ def connection_from(settings: Settings) -> Connection:
         SettingsError: A setting cannot be used.
     """
     connect, read, deadline = (
-        _seconds(settings, name) for name in ("connect_timeout", "read_timeout", "deadline")
+        settings.seconds(name) for name in ("connect_timeout", "read_timeout", "deadline")
     )
     # One attempt must be able to end within the deadline.
     shortened = min(1.0, deadline / (connect + read))
@@ -108,7 +104,7 @@ def connection_from(settings: Settings) -> Connection:
         region=region,
         endpoint=_url(settings, "endpoint"),
         management_endpoint=_url(settings, "management_endpoint"),
-        ca_file=_file(settings, "ca_file"),
+        ca_file=settings.file("ca_file"),
         connect_timeout=connect * shortened,
         read_timeout=read * shortened,
         deadline=deadline,
@@ -129,7 +125,7 @@ def _credential(settings: Settings) -> CredentialChoice:
         config_file=settings.text("config_file"),
         profile=settings.text("profile"),
         federation_endpoint=_url(settings, "federation_endpoint"),
-        timeout=_seconds(settings, "credential_timeout"),
+        timeout=settings.seconds("credential_timeout"),
         passphrase=lambda: settings.text("passphrase"),
     )
 
@@ -138,33 +134,5 @@ def _url(settings: Settings, name: str) -> str | None:
     url = settings.text(name)
     if url is None:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"the setting {name!r} is no http or https URL with a host: {url!r}")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise SettingsError(
-            f"the setting {name!r} would send keys over the network in the clear: {url!r}",
-            hint="use https; plain http is for an emulator on this machine (127.0.0.1)",
-        )
+    refuse_clear_text(url, named=f"the setting {name!r}")
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _file(settings: Settings, name: str) -> str | None:
-    path = settings.text(name)
-    if path is not None and not os.path.isfile(path):
-        raise SettingsError(f"the file {path!r} of the setting {name!r} does not exist")
-    return path
-
-
-def _seconds(settings: Settings, name: str) -> float:
-    value = settings.number(name)
-    if not (math.isfinite(value) and value > 0):
-        raise SettingsError(f"the setting {name!r} must be a number of seconds above 0")
-    return value

@@ -1,0 +1,52 @@
+"""A DEK crosses the network under TLS, or does not leave this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from ksm_storage.errors import SettingsError
+from ksm_storage.service_url import refuse_clear_text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://kms.example",
+        "https://kms.example:8443/path",
+        "http://127.0.0.1:4599",
+        "http://127.9.9.9",
+        "http://[::1]:8080",
+        "http://localhost",
+        "HTTPS://KMS.EXAMPLE",
+    ],
+)
+def test_an_address_under_tls_or_on_this_machine_is_accepted(url: str) -> None:
+    refuse_clear_text(url, named="the endpoint")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://kms.example",
+        "http://127.0.0.1.example",
+        "http://localhost.example",
+        "http://10.0.0.1",
+        "http://[fd00::1]",
+        "HTTP://kms.example",
+        "http://127.0.0.1@kms.example",
+    ],
+)
+def test_plain_http_to_another_machine_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="the endpoint would send keys over the network") as e:
+        refuse_clear_text(url, named="the endpoint")
+
+    assert e.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "kms.example", "ftp://127.0.0.1", "https://", "http:///path", "http://[::1", "file:///x"],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="is no http or https URL with a host"):
+        refuse_clear_text(url, named="the endpoint")

@@ -150,6 +150,7 @@ def _parsed_toml(raw: bytes, path: str) -> Arguments:
         import tomli as tomllib
     try:
         tables: dict[str, Any] = tomllib.loads(raw.decode("utf-8"))
-    except ValueError as exc:
+    # Brackets without end exhaust the parser's recursion.
+    except (ValueError, RecursionError) as exc:
         raise SettingsError(f"the settings file {path!r} is not valid TOML") from exc
     return tables

@@ -106,7 +106,7 @@ def test_settings_that_are_no_table_are_refused(file: Path) -> None:
         gather_settings(URI, OPTIONS)
 
 
-@pytest.mark.parametrize("content", [b"[acme", b"\xff\xfe", b"a = hunter2"])
+@pytest.mark.parametrize("content", [b"[acme", b"\xff\xfe", b"a = hunter2", b"a=" + b"[" * 99_999])
 def test_a_file_that_is_no_toml_is_refused_without_its_text(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 

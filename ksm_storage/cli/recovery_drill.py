@@ -7,26 +7,26 @@ from collections.abc import Sequence
 import click
 
 from ..envelope.model import Envelope
-from ..errors import KsmStorageError, SettingsError
+from ..errors import SettingsError
+from ..fleet.outcome import Done
 from ..key_uri import KeyUri
 from ..providers.recovery_key import SCHEME
 from ..storage.reading import resolved
 from ..storage.rewrapping import existing_envelope
 from ..storage.state import document_of
 from ..storage.trust import Trust
+from .many_files import Files, many_files_options
 from .options import json_option, setting_option
-from .output import data, data_as_json, report
-from .printable import printable
-from .recovery_input import Settings, secret_options, with_secret
+from .recovery_input import Settings, refuse_list_on_stdin, secret_options, with_secret
 
 
 @click.command(name="test", short_help="Prove that the recovery secret opens each file.")
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@many_files_options
 @secret_options
 @setting_option
 @json_option
 def drill(
-    paths: tuple[str, ...],
+    files: Files,
     words_file: str | None,
     recovery_file: str | None,
     passphrase_file: str | None,
@@ -37,21 +37,18 @@ def drill(
 
     The exit code is that of the first file that failed.
     """
+    refuse_list_on_stdin(files.lists, words_file, passphrase_file)
     given = with_secret(settings, words_file, recovery_file, passphrase_file)
-    results: list[dict[str, object]] = []
-    failures: list[KsmStorageError] = []
-    for path in paths:
-        try:
-            results.append(_proved(path, given))
-        except KsmStorageError as exc:
-            failures.append(exc)
-            report(exc, as_json=as_json)
-    if as_json and results:
-        data_as_json(results)
-    for result in [] if as_json else results:
-        line = f"ok {result['path']} revision {result['revision']} by {result['opened_by']}"
-        data(printable(line))
-    return failures[0].exit_code if failures else 0
+
+    def work(path: str) -> Done:
+        return _would_prove(path) if files.dry_run else _proved(path, given)
+
+    return files.run(work, service_of=recovery_service, as_json=as_json)
+
+
+def recovery_service(_path: str) -> str:
+    """Name the one service that bounds files which are opened by a recovery key."""
+    return SCHEME
 
 
 def recovery_keys(envelope: Envelope, path: str) -> Sequence[KeyUri]:
@@ -69,13 +66,18 @@ def recovery_keys(envelope: Envelope, path: str) -> Sequence[KeyUri]:
     return found
 
 
-def _proved(path: str, settings: Settings) -> dict[str, object]:
+def _would_prove(path: str) -> Done:
+    keys = recovery_keys(existing_envelope(resolved(path), path), path)
+    shown = [str(key) for key in keys]
+    line = f"would open {path} by {', '.join(shown)}"
+    return Done("would open", said=(line,), content={"path": path, "keys": shown})
+
+
+def _proved(path: str, settings: Settings) -> Done:
     envelope = existing_envelope(resolved(path), path)
     # Pinned, so that no other key can open the file in its place.
     opened = Trust.of(recovery_keys(envelope, path), None, settings).open(envelope, path=path)
     document_of(opened.payload)
-    return {
-        "path": path,
-        "revision": envelope.header.revision,
-        "opened_by": str(opened.recipient.key),
-    }
+    revision, key = envelope.header.revision, str(opened.recipient.key)
+    content = {"path": path, "revision": revision, "opened_by": key}
+    return Done("ok", printed=(f"ok {path} revision {revision} by {key}",), content=content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -28,6 +28,16 @@ def secret_options(command: Command) -> Command:
     ):
         command = click.option(name, metavar="FILE", help=what)(command)
     return command
+
+
+def refuse_list_on_stdin(
+    lists: Sequence[str], words_file: str | None, passphrase_file: str | None
+) -> None:
+    """Refuse to read both the list of files and the secret from standard input."""
+    if "-" in lists and words_file is None and passphrase_file is None:
+        raise click.UsageError(
+            "standard input cannot hold both the list and the secret: name a file for one of them"
+        )
 
 
 def with_secret(

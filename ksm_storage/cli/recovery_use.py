@@ -6,23 +6,27 @@ import click
 
 from ..envelope.codec import format_time
 from ..envelope.model import Envelope
-from ..errors import KsmStorageError
+from ..fleet.outcome import Done
+from ..kek import SharedKeks
 from ..storage.reading import resolved
-from ..storage.rewrapping import existing_envelope, rewrap
+from ..storage.recipient_changes import RecipientChanges
+from ..storage.rewrapping import existing_envelope, rewrap_file
+from ..storage.trust import Trust
+from .many_files import Files, many_files_options
 from .options import key_option, setting_option
-from .output import report, say
-from .recovery_drill import recovery_keys
-from .recovery_input import Settings, secret_options, with_secret
+from .recovery_drill import recovery_keys, recovery_service
+from .recovery_input import Settings, refuse_list_on_stdin, secret_options, with_secret
+from .rewrap import would_rewrap
 
 
 @click.command(short_help="Give files another key by the recovery secret.")
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@many_files_options
 @key_option
 @click.option("--remove-key", "remove", multiple=True, metavar="URI", help="Remove a lost key.")
 @secret_options
 @setting_option
 def use(
-    paths: tuple[str, ...],
+    files: Files,
     keys: tuple[str, ...],
     remove: tuple[str, ...],
     words_file: str | None,
@@ -37,32 +41,39 @@ def use(
     """
     if not keys:
         raise click.UsageError("name the new key with --key URI")
+    refuse_list_on_stdin(files.lists, words_file, passphrase_file)
     given = with_secret(settings, words_file, recovery_file, passphrase_file)
-    failures: list[KsmStorageError] = []
-    for path in paths:
-        try:
-            _recovered(path, keys, remove, given)
-        except KsmStorageError as exc:
-            failures.append(exc)
-            report(exc, as_json=False)
-    return failures[0].exit_code if failures else 0
+    changes = RecipientChanges.of(keys, remove, {})
+    with SharedKeks(given) as shared:
+
+        def work(path: str) -> Done:
+            if files.dry_run:
+                return would_rewrap(path, changes, _trust(path, given))
+            return _recovered(path, changes, _trust(path, shared))
+
+        return files.run(work, service_of=recovery_service, as_json=False)
 
 
-def _recovered(
-    path: str, keys: tuple[str, ...], remove: tuple[str, ...], settings: Settings
-) -> None:
-    envelope = existing_envelope(resolved(path), path)
-    trusted = recovery_keys(envelope, path)
-    done = rewrap(path, add=keys, remove=remove, trusted=trusted, settings=settings)
+def _trust(path: str, settings: Settings) -> Trust:
+    return Trust.of(recovery_keys(_envelope(path), path), None, settings)
+
+
+def _envelope(path: str) -> Envelope:
+    return existing_envelope(resolved(path), path)
+
+
+def _recovered(path: str, changes: RecipientChanges, trust: Trust) -> Done:
+    before = _said(_envelope(path))
+    done = rewrap_file(path, changes, trust)
     if not done.changed:
-        say(f"{path} has these keys already; nothing changed")
-        return
-    for key in done.added:
-        say(f"wrapped {path} under {key}")
-    for key in done.removed:
-        say(f"removed {key} from {path}")
-    say(f"note: {path} says of itself: {_said(envelope)}")
-    say("note: who has the URI of the recovery key can make such a file; compare with a backup")
+        return Done("skipped", said=(f"{path} has these keys already; nothing changed",))
+    said = [f"wrapped {path} under {key}" for key in done.added]
+    said += [f"removed {key} from {path}" for key in done.removed]
+    said += [
+        f"note: {path} says of itself: {before}",
+        "note: who has the URI of the recovery key can make such a file; compare with a backup",
+    ]
+    return Done("recovered", said=tuple(said))
 
 
 def _said(envelope: Envelope) -> str:

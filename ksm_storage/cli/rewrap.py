@@ -60,7 +60,7 @@ def rewrap(
 
         def work(path: str) -> Done:
             if files.dry_run:
-                return _would_rewrap(path, changes, trust)
+                return would_rewrap(path, changes, trust)
             return _rewrapped(rewrap_file(path, changes, trust), path)
 
         service_of = services_in_header(trust.keys)
@@ -104,7 +104,8 @@ def _content(done: Rewrapped) -> dict[str, object]:
     }
 
 
-def _would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> Done:
+def would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> Done:
+    """Say what a rewrap would do to a file, without a call to a key service."""
     envelope = existing_envelope(resolved(path), path, trust)
     before = envelope.header.recipients
     wanted = [str(key) for key in changes.to_wrap(before)]

@@ -10,12 +10,20 @@ from collections.abc import Callable, Mapping
 from ..audit.events import emit
 from ..config.document import ACTIVE_PROFILE, UNNAMED, Document, write_payload
 from ..envelope.codec import decode, encode
+from ..envelope.opening import is_dek_of, unlock
 from ..envelope.sealing import seal, seal_again, wrap_new_dek
-from ..errors import RollbackError, SettingsError, StorageError
-from .envelope_file import read_settled_envelope, use_envelope
+from ..errors import SettingsError, StorageError
+from .envelope_file import use_envelope
 from .file import create_file, replace_file
 from .lock import locked
 from .reading import FileContent, resolved
+from .rewrapping import (
+    ATTEMPTS,
+    changed_meanwhile,
+    existing_envelope,
+    opened_unless_replaced,
+    settled_envelope,
+)
 from .saving import NEW_FILE_MODE
 from .state import document_of
 from .trust import Trust
@@ -55,7 +63,7 @@ def read_document(path: str | os.PathLike[str], trust: Trust) -> Document:
     try:
         return use_envelope(real, opened)
     except FileNotFoundError as exc:
-        raise _missing(path) from exc
+        raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
 
 
 def change_document(
@@ -63,8 +71,8 @@ def change_document(
 ) -> Document:
     """Replace all that a sealed file holds by what a function makes of it; return that.
 
-    The file is locked from reading to writing, so that no other process's change is lost. The
-    DEK is unwrapped once and used again. What the function raises passes through, and the file
+    It is applied to what the file holds while it is locked, so that no other process's change is
+    lost; the DEK is unwrapped before. What the function raises passes through, and the file
     stays as it was.
 
     Raises:
@@ -72,21 +80,28 @@ def change_document(
         KsmStorageError: It could not be opened.
     """
     real = resolved(path)
+    for _ in range(ATTEMPTS):
+        # The key service is called before the lock: applications that save do not wait for it.
+        opened = opened_unless_replaced(real, existing_envelope(real, path), trust)
+        after = None if opened is None else _changed(real, opened.dek, trust, change)
+        if after is not None:
+            return after
+    raise changed_meanwhile(real)
+
+
+def _changed(
+    real: str, dek: bytes, trust: Trust, change: Callable[[Document], Document]
+) -> Document | None:
+    """Write the change, or return None where the file has another DEK by now."""
     with locked(real):
-        try:
-            found = read_settled_envelope(real)
-        except FileNotFoundError as exc:
-            raise _missing(path) from exc
-        envelope = decode(found.content)
-        try:
-            opened = trust.open(envelope, path=real)
-        except RollbackError as exc:
-            emit("refused", path=real, header=envelope.header, error=exc)
-            raise
-        before = document_of(opened.payload)
+        envelope = settled_envelope(real)
+        if not is_dek_of(envelope, dek):
+            return None
+        trust.check(envelope, path=real)
+        before = document_of(unlock(envelope, dek))
         after = change(before)
         if after != before:
-            sealed = seal_again(envelope, write_payload(after), dek=opened.dek)
+            sealed = seal_again(envelope, write_payload(after), dek=dek)
             replace_file(real, encode(sealed))
             trust.saved(sealed.header)
             emit("saved", path=real, header=sealed.header)
@@ -174,7 +189,3 @@ def _in_profiles(document: Document) -> Document:
     if not config:
         return Document({})
     return Document({DEFAULT_PROFILE: config}, {ACTIVE_PROFILE: DEFAULT_PROFILE})
-
-
-def _missing(path: str | os.PathLike[str]) -> StorageError:
-    return StorageError(f"{os.fspath(path)!r} does not exist")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import ksm_storage
 from ksm_storage.config.document import Document
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.storage import profiles
+from ksm_storage.storage.lock import locked as lock_file
 from ksm_storage.storage.profiles import (
     change_document,
     check_profile_name,
@@ -143,3 +146,45 @@ def test_a_configuration_without_profiles_keeps_its_content() -> None:
 
     assert document.profiles["_default"] == {"hostname": "h"}
     assert document.chosen(None) == "_default"
+
+
+def test_the_key_service_is_called_before_the_file_is_locked(
+    path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _before_the_lock(monkeypatch, lambda: seen.append(list(counted.calls)))
+    seen: list[list[tuple[str, str]]] = []
+
+    change_document(path, ANY, lambda document: with_active_profile(document, "two"))
+
+    assert seen == [[("unwrap", "one")]]
+    assert counted.calls == seen[0]
+
+
+def test_a_rekey_between_opening_and_locking_loses_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile = iter([lambda: ksm_storage.rekey(path)])
+    _before_the_lock(monkeypatch, lambda: next(meanwhile, lambda: None)())
+
+    change_document(path, ANY, lambda document: with_active_profile(document, "two"))
+
+    assert read_document(path, ANY).settings["active_profile"] == "two"
+
+
+def test_a_file_that_is_rekeyed_again_and_again_is_an_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _before_the_lock(monkeypatch, lambda: ksm_storage.rekey(path))
+
+    with pytest.raises(StorageError, match="again and again"):
+        change_document(path, ANY, lambda document: with_active_profile(document, "two"))
+
+
+def _before_the_lock(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    @contextmanager
+    def locked(real: str) -> Iterator[None]:
+        act()
+        with lock_file(real):
+            yield
+
+    monkeypatch.setattr(profiles, "locked", locked)

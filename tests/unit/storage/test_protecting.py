@@ -401,3 +401,17 @@ def test_a_file_under_two_keys_opens_when_one_is_gone(
     (tmp_path / "keys/app.key").unlink()
 
     assert ksm_storage.open_storage(path).read_storage() == CONFIG
+
+
+@pytest.mark.parametrize(
+    "use", [ksm_storage.open_storage, lambda path: ksm_storage.protect(path, ["key-file:///k"])]
+)
+def test_a_file_far_larger_than_any_configuration_is_not_read_whole(
+    use: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(9 * 1024 * 1024)
+
+    with pytest.raises(StorageError, match="is larger than 8388608 bytes"):
+        use(path)

@@ -67,6 +67,9 @@ CAUGHT_BY = {
     "Untidy": "test_the_hooks_do_not_import_the_sdk",
 }
 
+# The fixture's one run of the suite counts as part of the first test, on a busy machine too.
+pytestmark = pytest.mark.timeout(300)
+
 # It is about what the author writes into the test, so that no fault of a plugin makes it fail.
 ABOUT_THE_AUTHOR = {"test_a_key_id_is_one_that_a_uri_can_hold"}
 

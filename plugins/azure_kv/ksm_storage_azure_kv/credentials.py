@@ -7,6 +7,7 @@ from typing import Any
 
 from azure import identity
 
+from .default_chain import DefaultChain
 from .options import CredentialChoice
 from .transport import DeadlineTransport
 
@@ -51,7 +52,7 @@ def make_credential(
 
 def _default(choice: CredentialChoice, common: dict[str, Any], *, seconds: float) -> Any:
     named = {} if choice.client_id is None else {"managed_identity_client_id": choice.client_id}
-    return identity.DefaultAzureCredential(
+    chain = identity.DefaultAzureCredential(
         # These belong to a desktop: they read caches of other programs, or open windows.
         exclude_shared_token_cache_credential=True,
         exclude_visual_studio_code_credential=True,
@@ -61,6 +62,7 @@ def _default(choice: CredentialChoice, common: dict[str, Any], *, seconds: float
         **named,
         **common,
     )
+    return DefaultChain(chain)
 
 
 def _application(choice: CredentialChoice, common: dict[str, Any]) -> Any:

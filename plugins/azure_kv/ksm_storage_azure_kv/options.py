@@ -116,7 +116,11 @@ def _credential(settings: Settings) -> CredentialChoice:
     needed, taken = _CREDENTIALS[kind]
     for name in _CREDENTIAL_OPTIONS:
         if name in needed and not settings.given(name):
-            raise SettingsError(f"the setting {name!r} is missing for credential {kind!r}")
+            raise SettingsError(
+                f"the setting {name!r} is missing for credential {kind!r}",
+                hint="give it as an option; the AZURE_* variables are read by the credential "
+                "'environment'",
+            )
         # Ignoring it would hide that the wrong kind was chosen.
         if settings.given(name) and name not in needed + taken:
             raise SettingsError(

@@ -282,6 +282,24 @@ def test_the_environment_may_hold_an_application(
     assert caller.works(credential=kind)
 
 
+@pytest.mark.parametrize("kind", ["environment", "default"])
+def test_an_authority_that_is_down_is_told_from_one_that_refuses(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("AZURE_TENANT_ID", caller.directory.tenant_id)
+    monkeypatch.setenv("AZURE_CLIENT_ID", caller.application().principal.client_id)
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", caller.emulator.url)
+
+    refused = caller.refused(credential=kind)
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:1")
+    unreached = caller.refused(credential=kind)
+
+    assert (type(refused), refused.retryable) == (errors.AuthenticationError, False)
+    assert "AADSTS7000215" in refused.message
+    assert (type(unreached), unreached.retryable) == (errors.UnavailableError, True)
+
+
 def test_an_environment_without_an_application_is_an_authentication_error(caller: Caller) -> None:
     error = caller.refused(credential="environment")
 
@@ -304,6 +322,7 @@ def test_a_default_that_finds_nothing_says_so_within_the_bound(caller: Caller) -
     error = caller.refused(credential_timeout=2.0)
 
     assert type(error) is errors.AuthenticationError
+    assert "no Azure credentials of the kind 'default' were found" in error.message
     assert time.monotonic() - started < 5
 
 

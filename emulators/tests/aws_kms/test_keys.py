@@ -387,6 +387,8 @@ def test_a_replica_has_its_own_state_and_is_not_rotated(aws_kms: AwsKms, clients
         west.rotate_key_on_demand(KeyId=primary.key_id)
     with refused("AlreadyExistsException"):
         kms.replicate_key(KeyId=primary.arn, ReplicaRegion="eu-west-1")
+    with refused("ValidationException"):
+        kms.replicate_key(KeyId=primary.arn, ReplicaRegion="nowhere")
     west.disable_key(KeyId=primary.key_id)
     with refused("DisabledException"):
         west.encrypt(KeyId=primary.key_id, Plaintext=b"x")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 
 from ksm_storage_emulators.emulator import Emulator
 from ksm_storage_emulators.faults import FaultKind
@@ -122,6 +122,11 @@ def test_a_situation_is_its_documented_error(kms: Kms, call: Caller, situation: 
     assert getattr(caught.value.grpc_status_code, "name", None) == row.code
     assert caught.value.reason == row.reason
     assert row.message.partition("{")[0] in caught.value.message
+
+
+def test_there_is_always_something_to_encrypt(kms: Kms, call: Caller) -> None:
+    with pytest.raises(InvalidArgument, match="must not be empty"):
+        call("encrypt", name=_key(kms).name, plaintext=b"")
 
 
 def test_every_row_has_a_test_and_a_page() -> None:

@@ -37,7 +37,9 @@ class Clients:
             "aws_access_key_id": key.access_key_id,
             "aws_secret_access_key": key.secret_access_key,
             "aws_session_token": key.session_token,
-            "config": Config(retries={"total_max_attempts": 1}, read_timeout=1, connect_timeout=2),
+            "config": Config(
+                retries={"total_max_attempts": 1}, read_timeout=10, connect_timeout=10
+            ),
         }
         core = botocore.session.get_session()
         # Reading the API models anew costs more than all the rest of a test.

@@ -60,7 +60,7 @@ def call(kms: Emulator[GcpKmsService]) -> Iterator[Caller]:
             if quota_project:
                 metadata.append(("x-goog-user-project", quota_project))
             return getattr(client, method)(
-                request=request, retry=None, timeout=5, metadata=metadata
+                request=request, retry=None, timeout=20, metadata=metadata
             )
 
         yield call

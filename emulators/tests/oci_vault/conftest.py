@@ -19,6 +19,9 @@ OciVault = Emulator[OciVaultService]
 class Clients:
     """Make clients for one emulator; they do not retry."""
 
+    # Long, for a machine that is busy; a test of what hangs shortens it.
+    seconds = 10.0
+
     def __init__(self, emulator: OciVault) -> None:
         self._emulator = emulator
 
@@ -39,7 +42,7 @@ class Clients:
             "region": REGION_NAME,
         }
         breaker = oci.circuit_breaker.NoCircuitBreakerStrategy()
-        arguments = {"circuit_breaker_strategy": breaker, "timeout": (1, 1)}
+        arguments = {"circuit_breaker_strategy": breaker, "timeout": (self.seconds, self.seconds)}
         if chosen.expires_at is not None:
             private_key = oci.signer.load_private_key(chosen.pem(), None)
             signer = oci.auth.signers.SecurityTokenSigner(chosen.token, private_key)

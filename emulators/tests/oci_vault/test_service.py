@@ -13,7 +13,7 @@ import pytest
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.oci_vault.demonstration import create_service
 
-from .conftest import OciVault
+from .conftest import Clients, OciVault
 from .crypto_requests import DEK, decrypt, encrypt, plaintext_of, refused
 
 
@@ -56,12 +56,14 @@ def test_a_quota_throttles_until_a_second_has_passed(
 
 @pytest.mark.parametrize("kind", [FaultKind.DROP, FaultKind.TRUNCATE, FaultKind.HANG])
 def test_a_fault_on_the_wire_is_no_answer(
-    oci_vault: OciVault, crypto: Any, key_id: str, kind: FaultKind
+    oci_vault: OciVault, clients: Clients, key_id: str, kind: FaultKind
 ) -> None:
+    if kind is FaultKind.HANG:
+        clients.seconds = 0.5
     oci_vault.faults.add(kind, times=1)
 
     with pytest.raises(oci.exceptions.RequestException):
-        encrypt(crypto, key_id)
+        encrypt(clients.crypto(), key_id)
 
 
 def test_falsified_replies_are_false_in_one_place(

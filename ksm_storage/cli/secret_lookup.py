@@ -80,7 +80,7 @@ def find_record(manager: SecretsManager, name: str) -> Record:
     titled = list(manager.get_secrets().titled(name))
     if len(titled) != 1:
         raise SecretNotFoundError(
-            f"{len(titled)} records have the uid or title {name!r}",
+            f"{len(titled) or 'no'} records have the uid or title {name!r}",
             hint="name one by its uid" if titled else "'ksm-storage secret list' shows them",
         )
     return titled[0]

@@ -97,7 +97,7 @@ class KeeperFile:
             DecryptionError: It is altered, cut off, or not of the described size.
         """
         if self._data is None:
-            data = self._file_key().open(self._download(self._url(), self._most_bytes()))
+            data = self._opened(self._download(self._url(), self._most_bytes()))
             if self.meta_dict.get("size") not in (None, len(data)):
                 raise DecryptionError(
                     f"the file {self.uid!r} has {len(data)} bytes, its description {self.size}"
@@ -117,6 +117,15 @@ class KeeperFile:
         except OSError as exc:
             raise StorageError(f"cannot write {str(target)!r}: {exc.strerror}") from exc
         return True
+
+    def _opened(self, sealed: bytes) -> bytes:
+        try:
+            return self._file_key().open(sealed)
+        except DecryptionError as exc:
+            raise DecryptionError(
+                f"the content of the file {self.uid!r} is altered or cut off",
+                hint="try again; if it stays, upload the file anew",
+            ) from exc
 
     def _file_key(self) -> GcmKey:
         if self._key is None:

@@ -43,7 +43,7 @@ class NotationLookup:
         found = list(self._fetch(None).titled(uid_or_title))
         if len(found) != 1:
             raise SecretNotFoundError(
-                f"{len(found)} records have the uid or title {uid_or_title!r}",
+                f"{len(found) or 'no'} records have the uid or title {uid_or_title!r}",
                 hint="use the uid where titles are not unique" if found else None,
             )
         return found[0]

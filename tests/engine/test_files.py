@@ -64,9 +64,10 @@ def test_a_damaged_file_is_a_decryption_error(server: Any, describe: Any, damage
         "other key": gcm_seal(os.urandom(32), CONTENT),
         "other size": gcm_seal(FILE_KEY, CONTENT[:-1]),
     }[damage]
+    file = describe()
 
-    with pytest.raises(DecryptionError):
-        describe().get_file_data()
+    with pytest.raises(DecryptionError, match=f"the file {file.uid!r}"):
+        file.get_file_data()
 
 
 def test_a_file_longer_than_described_is_not_taken_into_memory(server: Any, describe: Any) -> None:

@@ -56,7 +56,8 @@ def find_folder(
     if len(found) == 1:
         return found[0]
     if found:
-        raise SettingsError(f"several folders are called {name!r}", hint="give the uid")
+        uids = ", ".join(item.folder_uid for item in found)
+        raise SettingsError(f"several folders are called {name!r}", hint=f"give a uid: {uids}")
     raise SettingsError(
         f"there is no folder {name!r} in the application",
         hint="make one with: vault folder add NAME --app APP",

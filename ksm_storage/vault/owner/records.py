@@ -58,7 +58,10 @@ def open_record(
         (record_uid, application.app_uid),
     ).fetchone()
     if row is None:
-        raise SettingsError(f"there is no record {record_uid!r} in the application")
+        raise SettingsError(
+            f"there is no record {record_uid!r} in the application",
+            hint="give its uid, which 'vault record add' printed",
+        )
     key = gcm_open(_parent_key(connection, application, row["folder_uid"]), row["record_key"])
     return OwnedRecord(record_uid, key, json.loads(gcm_open(key, row["data"])))
 

@@ -39,7 +39,10 @@ def _locked(path: Path, folder: DataFolder) -> sqlite3.Connection:
     except sqlite3.OperationalError as exc:
         connection.close()
         if "locked" not in str(exc):
-            raise StorageError(f"cannot lock {str(path)!r}") from exc
+            raise StorageError(
+                f"cannot lock {str(path)!r}",
+                hint="look whether the disk is full, or the folder can only be read",
+            ) from exc
         raise SettingsError(
             f"another server serves {str(folder.path)!r}{_where(folder)}",
             hint="stop it, or give another folder with --data",

@@ -153,6 +153,15 @@ def test_a_file_address_is_for_one_device_one_file_and_one_place(
     assert from_elsewhere.exchange("GET", target).status == 403
 
 
+def test_a_file_of_a_deleted_record_is_not_given_out(own_vault: LocalVault) -> None:
+    device = Device.bound(own_vault)
+    [owner] = [each for each in device.ask("get_secret")["records"] if each["files"]]
+    target = _download_target(device, owner["recordUid"])
+    device.ask("delete_secret", recordUids=[owner["recordUid"]])
+
+    assert device.exchange("GET", target).status == 404
+
+
 def test_a_revoked_device_downloads_nothing(
     vault: LocalVault, device: Device, filled: Filled
 ) -> None:

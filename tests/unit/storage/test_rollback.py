@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
+from ksm_storage.config.document import Document
 from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import (
     EnvelopeError,
@@ -19,7 +20,8 @@ from ksm_storage.errors import (
     SettingsError,
     StorageError,
 )
-from ksm_storage.storage.profiles import change_document, read_document
+from ksm_storage.storage.profiles import change_document, create_document, read_document
+from ksm_storage.storage.seen_revisions import SeenRevisions
 from ksm_storage.storage.trust import Trust
 from tests.cli.command import run
 from tests.unit.storage import forked
@@ -352,3 +354,40 @@ def test_a_refused_revision_is_told_to_the_audit_sinks(
     lines = (tmp_path / "audit.jsonl").read_text().splitlines()
     assert len(lines) == len(OPENERS)
     assert all('"refused"' in line and '"RollbackError"' in line for line in lines)
+
+
+def test_what_another_process_saved_is_remembered_when_it_is_read(
+    sealed: Path, seen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    with monkeypatch.context() as patch:
+        patch.delenv("KSM_STORAGE_SEEN")
+        ksm_storage.open_storage(sealed).set("url", "u")
+
+    assert storage.get("url") == "u"
+    assert [path.read_text() for path in seen.iterdir()] == ["2\n"]
+
+
+def test_a_changed_document_is_remembered(sealed: Path, seen: Path) -> None:
+    change_document(sealed, Trust.of(None, None, None), lambda _: Document.single({"url": "u"}))
+
+    assert [path.read_text() for path in seen.iterdir()] == ["2\n"]
+
+
+@pytest.mark.parametrize("by", ["create_document", "protect"])
+def test_a_file_that_was_sealed_is_remembered(by: str, folder: Path, key: str, seen: Path) -> None:
+    if by == "protect":
+        ksm_storage.protect(write_plain(folder / "config"), [key])
+    else:
+        create_document(folder / "config", Trust.of([key], None, None), Document.single({}))
+
+    assert [path.read_text() for path in seen.iterdir()] == ["1\n"]
+
+
+def test_a_smaller_revision_changes_nothing(tmp_path: Path) -> None:
+    memory = SeenRevisions(str(tmp_path / "seen"))
+    memory.remember(bytes(16), 7)
+
+    memory.remember(bytes(16), 6)
+
+    assert memory.newest(bytes(16)) == 7

@@ -11,15 +11,19 @@ from ..errors import DecryptionError, EnvelopeError, StorageError
 from .lock import LOCK_TIMEOUT_SECONDS, locked
 from .reading import FileContent, read_file
 
-__all__ = ["LOCK_TIMEOUT_SECONDS", "read_envelope", "read_settled_envelope", "use_envelope"]
+__all__ = [
+    "LOCK_TIMEOUT_SECONDS",
+    "read_envelope",
+    "read_settled_envelope",
+    "reuse_envelope",
+    "use_envelope",
+]
 
 _Result = TypeVar("_Result")
 
 
 def read_envelope(path: str) -> FileContent:
     """Return the content of an envelope's file, read without its lock where that is enough.
-
-    The caller has not seen the file before.
 
     Raises:
         FileNotFoundError: There is no file.
@@ -31,8 +35,22 @@ def read_envelope(path: str) -> FileContent:
         decode(found.content)
         return found
 
+    return use_envelope(path, parsed)
+
+
+def use_envelope(path: str, use: Callable[[FileContent], _Result]) -> _Result:
+    """Return what a function makes of an envelope's file, which is read without its lock.
+
+    The caller has not seen the file before.
+
+    Raises:
+        FileNotFoundError: There is no file.
+        StorageError: It cannot be read, or is empty.
+        EnvelopeError: It is no envelope.
+        KsmStorageError: What the function raises for the file as it is under its lock.
+    """
     try:
-        return use_envelope(path, parsed)
+        return reuse_envelope(path, use)
     except StorageError as exc:
         found = read_file(path)
         if not found.content or looks_like_envelope(found.content):
@@ -42,8 +60,8 @@ def read_envelope(path: str) -> FileContent:
         raise not_sealed(path, found.content) from exc
 
 
-def use_envelope(path: str, use: Callable[[FileContent], _Result]) -> _Result:
-    """Return what a function makes of an envelope's file, which is read without its lock.
+def reuse_envelope(path: str, use: Callable[[FileContent], _Result]) -> _Result:
+    """Do the same for a file that was an envelope when the caller read it last.
 
     Raises:
         FileNotFoundError: There is no file.

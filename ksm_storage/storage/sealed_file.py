@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StorageError
 from .encrypted import Change, Config, EncryptedStorage
-from .envelope_file import read_settled_envelope, use_envelope
+from .envelope_file import read_settled_envelope, reuse_envelope
 from .lock import locked
 from .reading import FileContent, resolved
 from .state import State, opened_state, reread_state
@@ -54,7 +54,7 @@ class SealedFile(EncryptedStorage):
         if state is not None and state.signature is not None and state.signature.still(status):
             return state.config
         with self._turns.refresh:
-            self._state = use_envelope(resolved(self._path), self._reread)
+            self._state = reuse_envelope(resolved(self._path), self._reread)
             # Another process made the file between our opening and our first change.
             self._new = None
             return self._state.config

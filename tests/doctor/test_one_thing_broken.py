@@ -30,7 +30,7 @@ def _to_dangling_link(path: Path) -> None:
 BROKEN_FILES: dict[str, tuple[Break, str]] = {
     "the file is gone": (lambda p: p.path.unlink(), "StorageError"),
     "the file is empty": (lambda p: p.path.write_bytes(b""), "StorageError"),
-    "the file is plain": (lambda p: p.path.write_text('{"appKey": "CANARY"}'), "StorageError"),
+    "the file is plain": (lambda p: p.path.write_text('{"appKey": "CANARY"}'), "EnvelopeError"),
     "the file is a folder": (lambda p: _to_folder(p.path), "StorageError"),
     "the file is a link to nothing": (
         lambda p: _to_dangling_link(p.path),

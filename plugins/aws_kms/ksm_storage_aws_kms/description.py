@@ -20,7 +20,7 @@ from .key_names import KeyName
 from .options import SYMMETRIC
 
 if TYPE_CHECKING:
-    from ksm_storage.abilities import KeyState
+    from ksm_storage.plugin import KeyState
 
 # Source: AWS KMS Developer Guide, "Key states of AWS KMS keys": an updating key is in full use.
 STATES: Mapping[str, KeyState] = {

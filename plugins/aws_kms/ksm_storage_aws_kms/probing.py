@@ -18,7 +18,7 @@ from .options import SYMMETRIC
 from .permissions import statement
 
 if TYPE_CHECKING:
-    from ksm_storage.abilities import Need
+    from ksm_storage.plugin import Need
 
 # Every DEK is wrapped with it, so that a policy with a condition on it lets the probe through.
 PURPOSE = {"ksm-storage.purpose": "wrap-dek"}

@@ -43,9 +43,7 @@ def replace_file(
     Raises:
         StorageError: It could not be written; the old content stands.
     """
-    if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        # A rename would replace even a file that its owner made read-only.
-        raise cannot("write", path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    _refuse_read_only(path)
     try:
         replacement = Replacement.of(path, new, mode=mode)
     except OSError as exc:
@@ -83,6 +81,17 @@ def prove_writable(path: str) -> None:
     try:
         with Replacement.of(path, b"", mode=0o600):
             pass
+    except OSError as exc:
+        raise cannot("write", path, exc) from exc
+
+
+def _refuse_read_only(path: str) -> None:
+    # A rename would replace even a file that its owner made read-only.
+    if os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return
+    try:
+        # It does not say why: a read-only file system is no missing permission.
+        close_synced(open_regular(path, os.O_WRONLY))
     except OSError as exc:
         raise cannot("write", path, exc) from exc
 

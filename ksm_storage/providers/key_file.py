@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Sequence
@@ -61,18 +62,25 @@ def read_key_file(path: str) -> bytes:
             hint="restore it, or say where it moved with the setting 'path' of key-file",
         ) from exc
     except OSError as exc:
-        raise PermissionDeniedError(f"cannot read the key file {path!r}: {exc.strerror}") from exc
+        raise _unreadable(path, exc) from exc
     try:
         _refuse_unsafe(path, os.fstat(descriptor))
         kek = os.read(descriptor, KEK_BYTES + 1)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
     if len(kek) != KEK_BYTES:
         raise KeyStateError(
             f"the key file {path!r} does not hold exactly {KEK_BYTES} bytes",
             hint="make one with: ksm-storage keygen PATH",
         )
     return kek
+
+
+def _unreadable(path: str, exc: OSError) -> PermissionDeniedError:
+    return PermissionDeniedError(f"cannot read the key file {path!r}: {exc.strerror}")
 
 
 def _path_named_by(key_id: str) -> str:

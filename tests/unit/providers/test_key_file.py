@@ -194,6 +194,13 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_key_file(str(written(tmp_path / "app.key", mode=0o000)))
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="there is no such file here")
+def test_a_file_that_fails_to_be_read_is_told_with_the_cause() -> None:
+    # A regular file of ours that opens, and whose first byte nobody can read.
+    with pytest.raises(PermissionDeniedError, match=r"cannot read the key file .*: Input/output"):
+        read_key_file("/proc/self/mem")
+
+
 def make_folder(path: Path) -> None:
     path.mkdir(mode=0o700)
 

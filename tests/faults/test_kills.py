@@ -6,26 +6,35 @@ import os
 import random
 import resource
 import signal
+import stat
 import time
 from pathlib import Path
 
 import pytest
 
 import ksm_storage
+from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import StorageError
+from tests.long_form import LONG_FORM
 from tests.unit.storage import forked
-from tests.unit.storage.fixtures import CONFIG, names_in
+from tests.unit.storage.fixtures import CONFIG, names_in, new_key
 
-KILLS = 50
+# 200 kills in all, or 2,000 in the long form: eight of ten while saving.
+KILLS = 800 if LONG_FORM else 80
+KILLS_OF_KEY_CHANGES = KILLS // 2
 LONGEST_LIFE_SECONDS = 0.012
+LONGEST_KEY_CHANGES_SECONDS = 0.15
+MODE = 0o640
 
 
+@pytest.mark.timeout(60 if not LONG_FORM else 1200)
 @pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "in place"])
 def test_a_killed_writer_leaves_what_it_saved_or_was_saving(
     in_place: bool, sealed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if in_place:
         monkeypatch.setattr(os, "replace", _busy)
+    sealed.chmod(MODE)
     number = 0
     for _ in range(KILLS):
         saved = _killed_while_saving(sealed, number)
@@ -33,6 +42,7 @@ def test_a_killed_writer_leaves_what_it_saved_or_was_saving(
         # The last save that returned is there, or the one after it that was going on.
         number = int(ksm_storage.open_storage(sealed).get("url") or 0)
         assert saved <= number <= saved + 1
+        assert stat.S_IMODE(sealed.stat().st_mode) == MODE
         assert set(names_in(folder)) <= {"client-config.json", ".client-config.json.ksm-tmp"}
 
     storage = ksm_storage.open_storage(sealed)
@@ -41,6 +51,39 @@ def test_a_killed_writer_leaves_what_it_saved_or_was_saving(
     assert storage.read_storage() == CONFIG
     assert names_in(folder) == ["client-config.json"]
     assert b"\0" not in sealed.read_bytes()
+
+
+@pytest.mark.timeout(60 if not LONG_FORM else 1200)
+def test_a_killed_change_of_keys_leaves_a_file_that_each_of_its_keys_opens(
+    sealed: Path, folder: Path, key: str, tmp_path: Path
+) -> None:
+    second = new_key(tmp_path / "keys/second.key")
+    sealed.chmod(MODE)
+
+    def change_in_a_loop() -> None:
+        while True:
+            ksm_storage.rewrap(sealed, add=[second])
+            ksm_storage.rekey(sealed)
+            ksm_storage.rewrap(sealed, remove=[second])
+
+    revisions = [1]
+    for _ in range(KILLS_OF_KEY_CHANGES):
+        process = forked.start(change_in_a_loop)
+        _kill_within(process, LONGEST_KEY_CHANGES_SECONDS)
+
+        header = decode(sealed.read_bytes()).header
+        revisions.append(header.revision)
+        for recipient in header.recipients:
+            storage = ksm_storage.open_storage(sealed, keys=[recipient.key])
+            assert storage.read_storage() == CONFIG
+        assert stat.S_IMODE(sealed.stat().st_mode) == MODE
+
+    ksm_storage.rewrap(sealed, add=[second])
+    ksm_storage.rekey(sealed, keys=[key])
+    assert ksm_storage.open_storage(sealed, keys=[key]).read_storage() == CONFIG
+    assert names_in(folder) == ["client-config.json"]
+    assert revisions == sorted(revisions)
+    assert len(set(revisions)) > KILLS_OF_KEY_CHANGES / 4
 
 
 @pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "in place"])
@@ -107,17 +150,21 @@ def _killed_while_saving(path: Path, number: int) -> int:
     process = forked.start(save_in_a_loop)
     os.close(writing)
     os.read(reading, 4)
-    # Any moment of a save may be the one.
-    until = time.monotonic() + random.uniform(0, LONGEST_LIFE_SECONDS)
-    while time.monotonic() < until:
-        os.sched_yield()
-    os.kill(process, signal.SIGKILL)
-    assert forked.status_of(process) == -signal.SIGKILL
+    _kill_within(process, LONGEST_LIFE_SECONDS)
     saved = number + 1
     while part := os.read(reading, 4):
         saved = int.from_bytes(part, "big")
     os.close(reading)
     return saved
+
+
+def _kill_within(process: int, seconds: float) -> None:
+    # Any moment may be the one.
+    until = time.monotonic() + random.uniform(0, seconds)
+    while time.monotonic() < until:
+        os.sched_yield()
+    os.kill(process, signal.SIGKILL)
+    assert forked.status_of(process) == -signal.SIGKILL
 
 
 def _busy(source: object, target: object) -> None:

@@ -11,6 +11,7 @@ from ..envelope.codec import decode
 from ..envelope.model import Envelope
 from ..envelope.opening import is_dek_of, unlock
 from ..errors import EnvelopeError
+from .shared_opening import shared
 from .signature import Signature
 from .trust import Trust
 
@@ -55,12 +56,16 @@ def opened_state(
 ) -> State:
     """Open the bytes of an envelope with one call to a key service.
 
+    Threads that open the same bytes at once make one call between them.
+
     Raises:
         RollbackError: A newer revision than this was seen, and the policy is to refuse.
         KsmStorageError: It does not open.
     """
     envelope = decode(raw)
-    opened = trust.open(envelope, newest=newest, path=path)
+    opened = shared(
+        (raw, trust, newest, path), lambda: trust.open(envelope, newest=newest, path=path)
+    )
     document = document_of(opened.payload)
     return State(envelope, opened.dek, document, document.chosen(profile), signature, raw)
 

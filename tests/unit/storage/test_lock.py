@@ -18,7 +18,7 @@ import ksm_storage
 from ksm_storage.errors import DecryptionError, KsmStorageError, StorageError
 from ksm_storage.storage import lock, lock_flock, lock_sidecar
 from tests.unit.storage import forked
-from tests.unit.storage.fixtures import CONFIG, names_in, write_plain
+from tests.unit.storage.fixtures import CONFIG, names_in, new_key, write_plain
 
 Locked = Callable[..., AbstractContextManager[None]]
 
@@ -80,14 +80,15 @@ def test_a_holder_that_is_killed_holds_nothing_longer(sealed: Path, holder: int)
     assert ksm_storage.open_storage(sealed).get("hostname") == "h"
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
-@pytest.mark.parametrize("use", ["set", "create", "protect"])
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL])
+@pytest.mark.parametrize("use", ["set", "create", "protect", "rewrap", "rekey"])
 def test_a_file_system_that_cannot_lock_is_an_error_at_once(
     use: str, code: int, sealed: Path, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    second = new_key(folder.parent / "second.key")
     storage = ksm_storage.open_storage(sealed)
     plain = write_plain(folder / "plain")
-    before = plain.read_bytes()
+    before, sealed_before = plain.read_bytes(), sealed.read_bytes()
 
     def refuse(descriptor: int, operation: int) -> None:
         raise OSError(code, os.strerror(code))
@@ -98,6 +99,8 @@ def test_a_file_system_that_cannot_lock_is_an_error_at_once(
         "set": lambda: storage.set("hostname", "h"),
         "create": lambda: ksm_storage.open_storage(folder / "new", keys=[key]),
         "protect": lambda: ksm_storage.protect(plain, keys=[key]),
+        "rewrap": lambda: ksm_storage.rewrap(sealed, add=[second]),
+        "rekey": lambda: ksm_storage.rekey(sealed),
     }
     with pytest.raises(StorageError, match="cannot lock") as caught:
         uses[use]()
@@ -106,6 +109,7 @@ def test_a_file_system_that_cannot_lock_is_an_error_at_once(
     assert caught.value.hint
     assert storage.read_storage() == CONFIG
     assert plain.read_bytes() == before
+    assert sealed.read_bytes() == sealed_before
 
 
 def test_descriptors_are_closed(sealed: Path, folder: Path, key: str) -> None:

@@ -17,12 +17,16 @@ __all__ = ["counted", "folder", "key", "sealed", "shared_folder"]
 _IN_MEMORY = "/dev/shm"
 
 
+def in_memory() -> str | None:
+    """Return the folder of a file system in memory, or None where there is none."""
+    return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Give a folder in which nothing lies, in memory where there is such a place.
 
     These tests save thousands of times, and what a medium keeps is not what they ask.
     """
-    parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else str(tmp_path)
-    with tempfile.TemporaryDirectory(dir=parent, prefix="ksm-storage-") as name:
+    with tempfile.TemporaryDirectory(dir=in_memory() or tmp_path, prefix="ksm-storage-") as name:
         yield Path(name)

@@ -30,6 +30,7 @@ CODES = [
 
 FOR_ALL = errno.EIO
 
+pytestmark = pytest.mark.timeout(600)
 ways = pytest.mark.parametrize("mounted", [False, True], ids=["renamed", "mounted"])
 # A set meets each refusal; what changes the keys meets one of them, and each in the long form.
 refusals = pytest.mark.parametrize(

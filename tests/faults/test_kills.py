@@ -23,11 +23,11 @@ from tests.unit.storage.fixtures import CONFIG, names_in, new_key
 KILLS = 800 if LONG_FORM else 80
 KILLS_OF_KEY_CHANGES = KILLS // 2
 LONGEST_LIFE_SECONDS = 0.012
-LONGEST_KEY_CHANGES_SECONDS = 0.15
+LONGEST_KEY_CHANGES_SECONDS = 0.1
 MODE = 0o640
 
 
-@pytest.mark.timeout(60 if not LONG_FORM else 1200)
+@pytest.mark.timeout(2400 if LONG_FORM else 300)
 @pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "in place"])
 def test_a_killed_writer_leaves_what_it_saved_or_was_saving(
     in_place: bool, sealed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -53,7 +53,7 @@ def test_a_killed_writer_leaves_what_it_saved_or_was_saving(
     assert b"\0" not in sealed.read_bytes()
 
 
-@pytest.mark.timeout(60 if not LONG_FORM else 1200)
+@pytest.mark.timeout(2400 if LONG_FORM else 300)
 def test_a_killed_change_of_keys_leaves_a_file_that_each_of_its_keys_opens(
     sealed: Path, folder: Path, key: str, tmp_path: Path
 ) -> None:
@@ -68,7 +68,10 @@ def test_a_killed_change_of_keys_leaves_a_file_that_each_of_its_keys_opens(
 
     revisions = [1]
     for _ in range(KILLS_OF_KEY_CHANGES):
+        before = decode(sealed.read_bytes()).header.revision
         process = forked.start(change_in_a_loop)
+        while decode(sealed.read_bytes()).header.revision == before:
+            os.sched_yield()
         _kill_within(process, LONGEST_KEY_CHANGES_SECONDS)
 
         header = decode(sealed.read_bytes()).header
@@ -82,8 +85,7 @@ def test_a_killed_change_of_keys_leaves_a_file_that_each_of_its_keys_opens(
     ksm_storage.rekey(sealed, keys=[key])
     assert ksm_storage.open_storage(sealed, keys=[key]).read_storage() == CONFIG
     assert names_in(folder) == ["client-config.json"]
-    assert revisions == sorted(revisions)
-    assert len(set(revisions)) > KILLS_OF_KEY_CHANGES / 4
+    assert revisions == sorted(set(revisions))
 
 
 @pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "in place"])

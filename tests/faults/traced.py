@@ -35,12 +35,20 @@ faults_allowed = pytest.mark.skipif(
 class Traced:
     """Hold a forked process that stops at each system call of the work, before it and after it.
 
+    Args:
+        work: What is stopped.
+        untraced: What the process does before it, at full speed.
+
     Attributes:
         stop: The number of stops so far.
     """
 
-    def __init__(self, work: Callable[[], object]) -> None:
+    def __init__(
+        self, work: Callable[[], object], *, untraced: Callable[[], object] | None = None
+    ) -> None:
         def stopped_first() -> None:
+            if untraced is not None:
+                untraced()
             if _ptrace(_TRACEME, 0) == -1:
                 os._exit(_NOT_ALLOWED)
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -88,12 +96,14 @@ class Traced:
         return os.waitstatus_to_exitcode(self._status)
 
 
-def killed_before(work: Callable[[], object], call: int) -> bool:
+def killed_before(
+    work: Callable[[], object], call: int, *, untraced: Callable[[], object] | None = None
+) -> bool:
     """Kill the work before its call of that number; return False if it makes no so many.
 
     What is on the disk before a call is what the one before it left there.
     """
-    traced = Traced(work)
+    traced = Traced(work, untraced=untraced)
     # The odd stops are before a call, the even ones after it.
     while traced.stop < 2 * call + 1:
         if not traced.next():
@@ -120,12 +130,15 @@ def refused_at(work: Callable[[], object], call: int, code: int) -> int | None:
     return None
 
 
+def is_allowed() -> bool:
+    """Tell whether this system or container lets a process trace its child."""
+    return sys.platform.startswith("linux") and Traced(lambda: None).finish() == 0
+
+
 def skip_where_not_allowed() -> None:
-    """Skip the test where this system or container does not let a process trace its child."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("only Linux is traced")
-    if Traced(lambda: None).finish() == _NOT_ALLOWED:
-        pytest.skip("this container may not trace")
+    """Skip the test where this system or container lets no process trace its child."""
+    if not is_allowed():
+        pytest.skip("a process may not trace its child here")
 
 
 def _ptrace(request: int, process: int, *, address: int = 0, data: int = 0) -> int:

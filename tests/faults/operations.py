@@ -11,6 +11,7 @@ from pathlib import Path
 import ksm_storage
 from ksm_storage.config.recognise import is_plain
 from ksm_storage.envelope.codec import decode
+from ksm_storage.storage.encrypted import EncryptedStorage
 from ksm_storage.storage.reading import read_file
 from tests.unit.storage.fixtures import CONFIG, write_plain
 
@@ -33,6 +34,7 @@ class Operation(ABC):
     def __init__(self, path: Path, keys: Sequence[str]) -> None:
         self.path = path
         self.keys = list(keys)
+        self._storage: EncryptedStorage | None = None
         write_plain(path)
         self._prepare()
         path.chmod(MODE)
@@ -46,6 +48,10 @@ class Operation(ABC):
     @abstractmethod
     def begun(self) -> Callable[[], object]:
         """Return what writes the new version, everything before it being done."""
+
+    def memory(self) -> dict[str, str] | None:
+        """Return what the storage that writes holds, or None if there is no storage."""
+        return None if self._storage is None else self._storage.read_storage()
 
     def version(self) -> str:
         """Return which version the file is, whole and with its mode.
@@ -82,7 +88,7 @@ class Set(Operation):
     """Save one more value."""
 
     def begun(self) -> Callable[[], object]:
-        storage = ksm_storage.open_storage(self.path)
+        storage = self._storage = ksm_storage.open_storage(self.path)
         return lambda: storage.set("url", NEW["url"])
 
     def _version(self) -> str:
@@ -93,7 +99,7 @@ class DeleteAll(Operation):
     """Save a configuration that makes the file shorter."""
 
     def begun(self) -> Callable[[], object]:
-        storage = ksm_storage.open_storage(self.path)
+        storage = self._storage = ksm_storage.open_storage(self.path)
         return storage.delete_all
 
     def _version(self) -> str:

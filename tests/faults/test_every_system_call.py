@@ -19,7 +19,7 @@ from tests.faults import traced
 from tests.faults.operations import OPERATIONS, Operation, Set, left_beside
 from tests.long_form import LONG_FORM
 from tests.unit.storage import forked
-from tests.unit.storage.fixtures import new_key
+from tests.unit.storage.fixtures import CONFIG, new_key
 
 TEMPORARY = ".client-config.json.ksm-tmp"
 SAVED, FAILED, WRONG = 0, 10, 11
@@ -167,6 +167,7 @@ def _told(operation: Operation, code: int) -> Callable[[], object]:
         try:
             write()
         except KsmStorageError as exc:
+            assert operation.memory() in (None, CONFIG)
             # An entry point that cannot be read is not there.
             if isinstance(exc, PluginNotFoundError) or os.strerror(code) in str(exc):
                 os._exit(FAILED)

@@ -42,6 +42,7 @@ def refused(operation: Operation, write: Callable[[], object], cause: str) -> No
 
     assert isinstance(caught.value.__cause__, OSError)
     assert operation.version() == "old"
+    assert operation.memory() in (None, CONFIG)
 
 
 @operations

@@ -17,6 +17,7 @@ from .errors import (
     PluginError,
     SettingsError,
 )
+from .exception_chain import call_of_a_plugin
 from .key_uri import KeyUri, is_visible_ascii
 from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .known_providers import is_local
@@ -178,7 +179,8 @@ class Kek:
             PluginContractError: The plugin raised anything else.
         """
         try:
-            return call()
+            with call_of_a_plugin():
+                return call()
         except KsmStorageError as exc:
             _complete(exc, self.uri, operation)
             raise

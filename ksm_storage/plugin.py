@@ -17,6 +17,7 @@ from .errors import (
     ThrottledError,
     UnavailableError,
 )
+from .exception_chain import chain_of
 from .hookspecs import hookimpl
 from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .quiet_logs import quiet_logs
@@ -57,6 +58,7 @@ __all__ = [
     "ThrottledError",
     "UnavailableError",
     "WrappedDek",
+    "chain_of",
     "hookimpl",
     "quiet_logs",
     "refuse_clear_text",

@@ -14,7 +14,7 @@ PACKAGE = "ksm_storage"
 # What each part may import of ours, besides itself. A part is a module or folder right below
 # ksm_storage; one that is not listed here may import only the plugin author's side of the seam.
 SEAM = frozenset({"errors", "aad", "key_wrapper", "key_uri", "settings"})
-PLUGIN_SIDE = SEAM | {"hookspecs", "quiet_logs", "service_url", "plugin"}
+PLUGIN_SIDE = SEAM | {"exception_chain", "hookspecs", "quiet_logs", "service_url", "plugin"}
 CORE_SIDE = PLUGIN_SIDE | {
     "core_dumps",
     "known_providers",
@@ -35,9 +35,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "key_wrapper": frozenset({"errors", "aad"}),
     "abilities": frozenset({"aad", "key_wrapper"}),
     "quiet_logs": frozenset(),
+    "exception_chain": frozenset(),
     "service_url": frozenset({"errors"}),
     "hookspecs": SEAM,
-    "plugin": SEAM | {"abilities", "hookspecs", "quiet_logs", "service_url"},
+    "plugin": SEAM | {"abilities", "exception_chain", "hookspecs", "quiet_logs", "service_url"},
     "entry_points": frozenset({"errors"}),
     "known_providers": frozenset(),
     "setting_sources": SEAM,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from ksm_storage.plugin import (
     KsmStorageError,
     SettingsError,
     UnavailableError,
+    chain_of,
 )
 
 from .client_failures import (
@@ -95,7 +95,7 @@ def unusable_settings(exc: Exception, profile: str | None) -> SettingsError:
 
 
 def _refusal_of(exc: Exception) -> Refusal:
-    chain = list(_chain(exc))
+    chain = list(chain_of(exc))
     if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
         return UNTRUSTED_CERTIFICATE
     if any(_is_about_a_file(link) for link in chain):
@@ -134,18 +134,3 @@ def _service(operation: str) -> str:
     if operation in _KMS_OPERATIONS:
         return "kms"
     return "sso" if operation == "GetRoleCredentials" else "sts"
-
-
-def _chain(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the exception and what it wraps: by chaining, as a reason, or as an argument."""
-    waiting: list[object] = [exc]
-    seen: list[BaseException] = []
-    while waiting:
-        link = waiting.pop()
-        if not isinstance(link, BaseException) or link in seen:
-            continue
-        seen.append(link)
-        yield link
-        wrapped = getattr(link, "kwargs", {}).get("error")
-        waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), wrapped]
-        waiting += link.args

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 
 from azure.core import exceptions as sdk
 
-from ksm_storage.plugin import AuthenticationError, ProviderError, UnavailableError
+from ksm_storage.plugin import AuthenticationError, ProviderError, UnavailableError, chain_of
 
 from .refusal import Refusal
 
@@ -80,22 +79,7 @@ def refusal_for_failure(exc: Exception) -> Refusal:
 
 def is_untrusted(exc: Exception) -> bool:
     """Tell whether the failure is a certificate that does not hold."""
-    return any(isinstance(link, ssl.SSLCertVerificationError) for link in links(exc))
-
-
-def links(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the exception and what it wraps: by chaining, as a reason, or as an argument."""
-    waiting: list[object] = [exc]
-    seen: list[BaseException] = []
-    while waiting:
-        link = waiting.pop()
-        if not isinstance(link, BaseException) or link in seen:
-            continue
-        seen.append(link)
-        yield link
-        inner = getattr(link, "inner_exception", None)
-        waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), inner]
-        waiting += link.args
+    return any(isinstance(link, ssl.SSLCertVerificationError) for link in chain_of(exc))
 
 
 def without_bodies(exc: Exception) -> Exception:
@@ -104,7 +88,7 @@ def without_bodies(exc: Exception) -> Exception:
     A request to wrap holds the DEK, and so does a reply to an unwrap; a request for a token
     holds the secret, and its reply the token.
     """
-    for link in links(exc):
+    for link in chain_of(exc):
         for name in ("request", "response", "model"):
             if getattr(link, name, None) is not None:
                 vars(link)[name] = None
@@ -116,5 +100,5 @@ def repeats_a_reply(exc: Exception) -> bool:
     return any(
         isinstance(link, (sdk.DecodeError, UnicodeError))
         and not isinstance(link, sdk.IncompleteReadError)
-        for link in links(exc)
+        for link in chain_of(exc)
     )

@@ -25,9 +25,10 @@ from ksm_storage.plugin import (
     SettingsError,
     ThrottledError,
     UnavailableError,
+    chain_of,
 )
 
-from .client_failures import is_untrusted, links
+from .client_failures import is_untrusted
 from .transport import DeadlineError
 
 # What azure-identity raises: on purpose; for unusable settings and replies; for a file.
@@ -125,7 +126,7 @@ def translated_credential_failure(
 
 
 def _refused(exc: ClientAuthenticationError, *, kind: str, tenant: str | None) -> KsmStorageError:
-    if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in links(exc)):
+    if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in chain_of(exc)):
         return _unreachable()
     number = _number(exc)
     message, hint = ENTRA_CODES.get(
@@ -141,7 +142,7 @@ def _refused(exc: ClientAuthenticationError, *, kind: str, tenant: str | None) -
 
 def _last_status(exc: Exception) -> int:
     # A reply that was not retried for lack of time lies behind the error about the time.
-    for link in links(exc):
+    for link in chain_of(exc):
         if isinstance(link, DeadlineError) and link.status:
             return link.status
     return int(getattr(getattr(exc, "response", None), "status_code", None) or 0)

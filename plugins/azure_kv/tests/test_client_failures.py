@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from azure.core import exceptions as sdk
-from ksm_storage_azure_kv.client_failures import links, refusal_for_failure
+from ksm_storage_azure_kv.client_failures import refusal_for_failure
 from ksm_storage_azure_kv.transport import DeadlineTransport
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.message import Reply
 
 from ksm_storage import errors
+from ksm_storage.plugin import chain_of
 from ksm_storage.testing.traces import encodings_of
 
 from .emulated_vault import EmulatedVault
@@ -168,7 +169,7 @@ def test_the_cause_of_a_refusal_holds_neither_request_nor_reply(
 
 def assert_holds_no_dek(error: BaseException) -> None:
     """Look through all that an error keeps alive, the frames of its traceback apart."""
-    for link in links(error):
+    for link in chain_of(error):
         shown = f"{link!r} {vars(link)!r} {link.args!r}"
         for name in ("request", "response", "model", "doc"):
             assert getattr(link, name, None) is None

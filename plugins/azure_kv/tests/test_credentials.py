@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509.oid import NameOID
-from ksm_storage_azure_kv.client_failures import links
 from ksm_storage_azure_kv.credentials import make_credential
 from ksm_storage_azure_kv.entra_errors import ENTRA_CODES, translated_credential_failure
 from ksm_storage_azure_kv.options import CredentialChoice
@@ -38,6 +37,7 @@ from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.message import Reply
 
 from ksm_storage import errors
+from ksm_storage.plugin import chain_of
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
@@ -579,7 +579,7 @@ def test_nothing_keeps_the_secret_or_the_token_alive(scripted: ScriptedVault, fa
     with open_kek(KEY, settings) as kek, pytest.raises(errors.KsmStorageError) as caught:
         kek.wrap(DEK, aad=AAD)
 
-    for link in links(caught.value):
+    for link in chain_of(caught.value):
         shown = f"{link!r} {vars(link)!r} {link.args!r} {getattr(link, 'object', b'')!r}"
         assert secret not in shown
         assert "a-token" not in shown

@@ -14,6 +14,7 @@ from ksm_storage.plugin import (
     PermissionDeniedError,
     SettingsError,
     UnavailableError,
+    chain_of,
 )
 
 from .options import IMPERSONATION, Connection
@@ -105,12 +106,11 @@ def _refusal_of(exc: Exception, connection: Connection) -> Refusal:
     return next(CREDENTIAL_FAILURES[name] for name in names if name in CREDENTIAL_FAILURES)
 
 
-def _forget_documents(exc: BaseException | None) -> None:
+def _forget_documents(exc: BaseException) -> None:
     # The JSON parser keeps what it could not read: a file of credentials, private key and all.
-    while exc is not None:
-        if hasattr(exc, "doc"):
-            exc.doc = ""
-        exc = exc.__cause__ or exc.__context__
+    for link in chain_of(exc):
+        if hasattr(link, "doc"):
+            link.doc = ""
 
 
 def _is_denied(exc: Exception) -> bool:

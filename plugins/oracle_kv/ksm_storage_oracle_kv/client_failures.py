@@ -7,13 +7,14 @@ Names and not classes, because importing the module must not import the client. 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from ksm_storage.plugin import (
     AuthenticationError,
     ProviderError,
     SettingsError,
     UnavailableError,
+    chain_of,
 )
 
 from .refusal import Refusal
@@ -124,19 +125,6 @@ def is_final(exc: BaseException) -> bool:
     """Tell whether the same attempt would fail in the same way."""
     row = refusal_of(exc)
     return row is not None and not row.kind.retryable
-
-
-def chain_of(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the exception and what it wraps: by chaining, as a reason, or as an argument."""
-    waiting: list[object] = [exc]
-    seen: list[BaseException] = []
-    while waiting:
-        link = waiting.pop()
-        if not isinstance(link, BaseException) or link in seen:
-            continue
-        seen.append(link)
-        yield link
-        waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
 
 
 def _is_about_a_file(exc: ssl.SSLError) -> bool:

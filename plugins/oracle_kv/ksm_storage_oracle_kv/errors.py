@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ksm_storage.plugin import AuthenticationError, KsmStorageError, UnavailableError
+from ksm_storage.plugin import AuthenticationError, KsmStorageError, UnavailableError, chain_of
 
-from .client_failures import UNREADABLE_FILE, chain_of, refusal_of
+from .client_failures import UNREADABLE_FILE, refusal_of
 from .refusal import Call
 from .service_codes import INVALID_PARAMETER, NOT_ACCEPTED, SERVICE_CODES, refusal_for_status
 

@@ -1,0 +1,109 @@
+"""Run each key service once for a module, and give each test files of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from ksm_storage_emulators.pytest_plugin import EmulatorStarter
+
+import ksm_storage
+from tests.call_counts.services import SERVICES
+from tests.key_service_faults.scene import Scene
+from tests.key_service_faults.service import EmulatedService, FaultyService
+from tests.key_service_faults.soft_hsm import SoftHsm, module_of_plugin_tests
+from tests.unit.storage.fixtures import CONFIG
+
+# Whether a retry fits into the deadline is reckoned with the whole pause.
+PAUSE_DIVISOR = 100
+
+
+class Running(NamedTuple):
+    """Hold a service that runs, and where a file sealed under its first key is kept."""
+
+    service: FaultyService
+    sealed: Path
+
+
+@pytest.fixture(scope="session")
+def soft_hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    """Set up tokens; the library reads its configuration once in a process."""
+    pytest.importorskip("ksm_storage_entrust_hsm")
+    if module_of_plugin_tests("soft_token").LIBRARY is None:
+        pytest.skip("SoftHSM 2 is not installed: scripts/system-packages does it")
+    return SoftHsm(tmp_path_factory.mktemp("softhsm"))
+
+
+@pytest.fixture(scope="module")
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """Run the service that the test names."""
+    folder = tmp_path_factory.mktemp("service")
+    if request.param == SoftHsm.provider:
+        yield Running(request.getfixturevalue("soft_hsm"), folder / "sealed")
+        return
+    named = SERVICES[request.param]
+    if find_spec(named.plugin) is None:
+        pytest.skip(f"{named.plugin} is not installed")
+    with contextlib.ExitStack() as stack:
+        emulator, keys, variables = named.begin(EmulatorStarter(stack), folder)
+        found = {**emulator.environment(), **variables}
+        service = EmulatedService(named.provider, emulator, keys, found)
+        yield Running(service, folder / "sealed")
+
+
+@pytest.fixture
+def service(running: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyService]:
+    """Lead the plugin to the service, which is whole at the start and at the end."""
+    lead(running.service, monkeypatch)
+    yield running.service
+    running.service.heal()
+
+
+@pytest.fixture
+def scene(running: Running, service: FaultyService, tmp_path: Path) -> Scene:
+    """Lay a sealed and a plain file into a folder."""
+    if not running.sealed.exists():
+        storage = ksm_storage.open_storage(running.sealed, keys=service.keys[:1])
+        storage.save_storage(CONFIG)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return Scene(folder, service, running.sealed.read_bytes())
+
+
+def lead(service: FaultyService, patch: pytest.MonkeyPatch) -> None:
+    """Set the environment in which the plugin finds the service."""
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in service.variables.items():
+        patch.setenv(name, value)
+    if isinstance(service, SoftHsm):
+        stand_between(service, patch)
+
+
+def stand_between(service: SoftHsm, patch: pytest.MonkeyPatch) -> None:
+    """Put the interposer before the library, as at the start of a process."""
+    from ksm_storage_entrust_hsm import module, sharing
+
+    real = module.function_list
+    patch.setattr(module, "function_list", lambda path: service.interposer.interposed(real(path)))
+    sharing.sessions.forget()
+
+
+def require_plugins() -> None:
+    """Skip the test unless all four emulated services have their plugins."""
+    for named in SERVICES.values():
+        if find_spec(named.plugin) is None:
+            pytest.skip(f"{named.plugin} is not installed")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses of the vendors' clients between two attempts."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / PAUSE_DIVISOR))

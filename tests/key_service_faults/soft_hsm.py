@@ -1,0 +1,92 @@
+"""The fifth service: a real PKCS #11 library, with the plugin tests' interposer before it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.key_service_faults.outcomes import UNWRAP, WRAP
+
+_FOLDER = Path(__file__).parents[2] / "plugins/entrust_hsm/tests"
+_FUNCTIONS = {WRAP: "C_Encrypt", UNWRAP: "C_Decrypt"}
+
+RETURN_VALUES: Mapping[str, int] = {
+    "device error": 0x30,
+    "device memory": 0x31,
+    "session closed": 0xB0,
+    "token removed": 0xE0,
+    "key disabled": 0x68,
+}
+
+
+def module_of_plugin_tests(name: str) -> ModuleType:
+    """Load a module of the plugin's tests, whose package has the same name as this one."""
+    full = f"entrust_hsm_tests_{name}"
+    if full not in sys.modules:
+        spec = spec_from_file_location(full, _FOLDER / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[full] = module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[full]
+
+
+class SoftHsm:
+    """Command what the library answers in the place of SoftHSM 2."""
+
+    provider = "pkcs11"
+    in_a_hurry: Mapping[str, str] = {}
+
+    def __init__(self, folder: Path) -> None:
+        tokens = module_of_plugin_tests("soft_token")
+        token = tokens.SoftToken.create(folder)
+        self.keys = ("pkcs11:token=ksm;object=one", "pkcs11:token=ksm;object=two")
+        self.variables = {
+            "SOFTHSM2_CONF": os.environ["SOFTHSM2_CONF"],
+            "KSM_STORAGE_PKCS11_MODULE": token.library,
+            "KSM_STORAGE_PKCS11_PIN": tokens.PIN,
+        }
+        self.interposer = module_of_plugin_tests("interposer").Interposer()
+        self._used_up = False
+
+    def strike(self, fault: str, call: str | None, *, times: int | None = None) -> None:
+        """Answer so at one kind of call or at both."""
+        self._used_up = False
+        left = [times]
+
+        def answer(real: Callable[..., int], *arguments: Any) -> int:
+            if left[0] == 0:
+                return int(real(*arguments))
+            if left[0] is not None:
+                left[0] -= 1
+            self._used_up = left[0] == 0
+            return _answered(fault, real, *arguments)
+
+        for name in _FUNCTIONS.values() if call is None else (_FUNCTIONS[call],):
+            self.interposer.answers[name] = answer
+
+    def was_struck(self) -> bool:
+        """Tell whether the fault was used up."""
+        return self._used_up
+
+    def heal(self) -> None:
+        """Answer as the library does."""
+        self.interposer.answers.clear()
+
+
+def _answered(fault: str, real: Callable[..., int], *arguments: Any) -> int:
+    if fault in RETURN_VALUES:
+        return RETURN_VALUES[fault]
+    code = int(real(*arguments))
+    _session, _data, _length, output, output_length = arguments
+    if code == 0 and output:
+        if fault == "short reply":
+            output_length.contents.value -= 1
+        else:
+            output[0] ^= 1
+    return code

@@ -24,6 +24,7 @@ class AccessTokens:
     def __init__(self, clock: MovableClock, tenant_id: str) -> None:
         """Make a signing key."""
         self._clock = clock
+        self._tenant_id = tenant_id
         self._issuer = f"https://sts.windows.net/{tenant_id}/"
         self._key = os.urandom(32)
 
@@ -38,6 +39,7 @@ class AccessTokens:
             "exp": now + LIFETIME_SECONDS,
             "appid": principal.client_id,
             "oid": principal.object_id,
+            "tid": self._tenant_id,
         }
         return write_token({"typ": "JWT", "alg": "HS256"}, claims, self._sign)
 

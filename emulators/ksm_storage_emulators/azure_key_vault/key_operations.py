@@ -40,6 +40,24 @@ def rotate(request: KeyRequest) -> Result:
     ).bundle()
 
 
+def get_rotation_policy(request: KeyRequest) -> Result:
+    """https://learn.microsoft.com/en-us/rest/api/keyvault/keys/get-key-rotation-policy/ ."""
+    return _rotation_policy(request.store.key(request.vault, request.name), request)
+
+
+def update_rotation_policy(request: KeyRequest) -> Result:
+    """https://learn.microsoft.com/en-us/rest/api/keyvault/keys/update-key-rotation-policy/ ."""
+    actions = request.arguments.get("lifetimeActions")
+    if not isinstance(actions, list):
+        raise bad_parameter("Property has invalid value: lifetimeActions.")
+    key = request.store.key(request.vault, request.name)
+    key.rotation_policy = {
+        "lifetimeActions": actions,
+        "attributes": request.arguments.get("attributes", {}),
+    }
+    return _rotation_policy(key, request)
+
+
 def get(request: KeyRequest) -> Result:
     """https://learn.microsoft.com/en-us/rest/api/keyvault/keys/get-key/get-key ."""
     return request.store.version(request.vault, request.name, request.version).bundle()
@@ -85,6 +103,13 @@ def _set_attributes(version: KeyVersion, request: KeyRequest) -> None:
     version.enabled = attributes.get("enabled", version.enabled)
     version.not_before = attributes.get("nbf", version.not_before)
     version.expires = attributes.get("exp", version.expires)
+
+
+def _rotation_policy(key: VaultKey, request: KeyRequest) -> dict[str, Any]:
+    return {
+        "id": f"https://{request.vault.host}/keys/{key.name}/rotationpolicy",
+        **key.rotation_policy,
+    }
 
 
 def _deleted(request: KeyRequest, key: VaultKey) -> dict[str, Any]:

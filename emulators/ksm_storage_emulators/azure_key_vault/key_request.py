@@ -25,6 +25,8 @@ _ROUTES = [
     ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/decrypt", "decrypt"),
     ("POST", rf"/keys/{_NAME}/create", "create"),
     ("POST", rf"/keys/{_NAME}/rotate", "rotate"),
+    ("GET", rf"/keys/{_NAME}/rotationpolicy", "getrotationpolicy"),
+    ("PUT", rf"/keys/{_NAME}/rotationpolicy", "setrotationpolicy"),
     ("GET", rf"/keys/{_NAME}(?:/{_VERSION})?/?", "get"),
     ("PATCH", rf"/keys/{_NAME}(?:/{_VERSION})?/?", "update"),
     ("DELETE", rf"/keys/{_NAME}", "delete"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,15 @@ OCT_OPERATIONS = ("encrypt", "decrypt", "wrapKey", "unwrapKey")
 # Outside nbf and exp these still work:
 # https://learn.microsoft.com/en-us/azure/key-vault/keys/about-keys-details
 RECOVERING = frozenset({"decrypt", "unwrapKey", "verify"})
+
+# What a key has until a policy is set: a notice before an expiry, and no rotation.
+# https://learn.microsoft.com/en-us/azure/key-vault/keys/how-to-configure-key-rotation
+UNROTATED: Mapping[str, Any] = {
+    "lifetimeActions": [
+        {"trigger": {"timeBeforeExpiry": "P30D"}, "action": {"type": "Notify"}},
+    ],
+    "attributes": {},
+}
 
 RETENTION_SECONDS = 90 * 86_400
 
@@ -92,6 +102,7 @@ class VaultKey:
     versions: list[KeyVersion]
     size: int
     deleted_at: float | None = None
+    rotation_policy: dict[str, Any] = field(default_factory=lambda: dict(UNROTATED))
 
     @property
     def newest(self) -> KeyVersion:

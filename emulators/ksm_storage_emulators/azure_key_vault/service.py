@@ -27,6 +27,8 @@ _OPERATIONS: Mapping[str, Callable[[KeyRequest], dict[str, Any] | None]] = {
     "decrypt": crypto_operations.decrypt,
     "create": key_operations.create,
     "rotate": key_operations.rotate,
+    "getrotationpolicy": key_operations.get_rotation_policy,
+    "setrotationpolicy": key_operations.update_rotation_policy,
     "get": key_operations.get,
     "update": key_operations.update,
     "delete": key_operations.delete,

@@ -16,19 +16,21 @@ from ksm_storage_emulators.azure_key_vault.keys import (
 from ksm_storage_emulators.clock import MovableClock
 
 EVERYTHING = "*"
-# Permission of an access policy -> last part of the data action of a role.
+# Permission of an access policy -> last parts of the data action of a role.
 ACTIONS = {
-    "get": "read",
-    "wrapKey": "wrap/action",
-    "unwrapKey": "unwrap/action",
-    "encrypt": "encrypt/action",
-    "decrypt": "decrypt/action",
-    "create": "create/action",
-    "update": "update/action",
-    "delete": "delete",
-    "recover": "recover/action",
-    "purge": "purge/action",
-    "rotate": "rotate/action",
+    "get": "keys/read",
+    "wrapKey": "keys/wrap/action",
+    "unwrapKey": "keys/unwrap/action",
+    "encrypt": "keys/encrypt/action",
+    "decrypt": "keys/decrypt/action",
+    "create": "keys/create/action",
+    "update": "keys/update/action",
+    "delete": "keys/delete",
+    "recover": "keys/recover/action",
+    "purge": "keys/purge/action",
+    "rotate": "keys/rotate/action",
+    "getrotationpolicy": "keyrotationpolicies/read",
+    "setrotationpolicy": "keyrotationpolicies/write",
 }
 
 
@@ -66,7 +68,7 @@ class Vault:
         if self.authorization == "policy":
             text = f"The application oid={object_id} does not have keys {permission} permission."
             raise VaultError("Forbidden", text, inner="ForbiddenByPolicy")
-        action = f"Microsoft.KeyVault/vaults/keys/{ACTIONS[permission]}"
+        action = f"Microsoft.KeyVault/vaults/{ACTIONS[permission]}"
         text = f"Caller is not authorized to perform action on resource. Action: '{action}'"
         raise VaultError("Forbidden", text, inner="ForbiddenByRbac")
 

@@ -16,10 +16,14 @@ from .sdk_logs import silence_new_loggers, silent_client
 
 if TYPE_CHECKING:
     from .errors import Call
+    from .token_source import TokenSource
 
 # Source: Azure Key Vault REST API reference. The client's own default may be newer than what a
 # managed HSM in a sovereign cloud knows.
 API_VERSION = "7.4"
+
+# Method, path and body.
+_Request = tuple[str, str, "dict[str, str] | None"]
 
 
 class VaultClient:
@@ -35,6 +39,7 @@ class VaultClient:
         self._lock = threading.Lock()
         self._client: Any = None
         self._session: Any = None
+        self._source: TokenSource | None = None
         self._process = 0
 
     def call(self, operation: str, key: KeyName, body: Mapping[str, str]) -> Mapping[str, Any]:
@@ -43,11 +48,28 @@ class VaultClient:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
+        path = f"{_path(key)}/{operation.lower()}"
+        return self._called(operation, key, ("POST", path, dict(body)))
+
+    def read(self, operation: str, key: KeyName, *, path: str = "") -> Mapping[str, Any]:
+        """Get what the vault shows of the key, or what lies at another path; changes nothing.
+
+        Raises:
+            KsmStorageError: The vault, the network, the credentials or a setting failed.
+        """
+        return self._called(operation, key, ("GET", path or _path(key), None))
+
+    def token(self) -> str | None:
+        """Return the token of the last call, a secret; None where none was needed yet."""
+        with self._lock:
+            return None if self._source is None else self._source.last_token
+
+    def _called(self, operation: str, key: KeyName, request: _Request) -> Mapping[str, Any]:
         from .errors import REQUEST_ID, Call, translated_reply, unreadable_reply
 
         call = Call(operation, key)
         with deadline_of(self._connection.deadline), silent_client():
-            response = self._sent(call, body)
+            response = self._sent(call, request)
             if response.status_code == 200:
                 reply = _json_object(response)
                 if reply is None:
@@ -60,9 +82,9 @@ class VaultClient:
         with self._lock:
             if self._session is not None:
                 self._session.close()
-            self._client = self._session = None
+            self._client = self._session = self._source = None
 
-    def _sent(self, call: Call, body: Mapping[str, str]) -> Any:
+    def _sent(self, call: Call, request: _Request) -> Any:
         from azure.core.exceptions import IncompleteReadError
         from azure.core.rest import HttpRequest
 
@@ -70,12 +92,13 @@ class VaultClient:
         from .errors import translated_failure, unreadable_reply
 
         client = self._ready_client()
-        path = f"{_path(call.key)}/{call.operation.lower()}"
-        request = HttpRequest("POST", path, json=dict(body))
+        method, path, body = request
         try:
             # The client does not repeat a POST whose connection failed, because it may change
             # something; these change nothing.
-            return client.send_request(request, retry_on_methods=["POST"])
+            return client.send_request(
+                HttpRequest(method, path, json=body), retry_on_methods=["GET", "POST"]
+            )
         except KsmStorageError:
             raise
         # Half a reply is one of the unreadable kind, but carries none of its text.
@@ -93,12 +116,12 @@ class VaultClient:
         with self._lock:
             # A connection shared with a parent process would mix up whose reply is whose.
             if self._client is None or self._process != os.getpid():
-                self._client, self._session = _created(self._connection)
+                self._client, self._session, self._source = _created(self._connection)
                 self._process = os.getpid()
             return self._client
 
 
-def _created(connection: Connection) -> tuple[Any, Any]:
+def _created(connection: Connection) -> tuple[Any, Any, TokenSource]:
     from azure.keyvault.keys import KeyClient
 
     from .credentials import make_credential
@@ -108,21 +131,23 @@ def _created(connection: Connection) -> tuple[Any, Any]:
     silence_new_loggers()
     transport = make_transport(connection)
     choice, seconds = connection.credential, connection.credential_timeout
-    source: Any = TokenSource(
+    source = TokenSource(
         lambda: make_credential(choice, transport, seconds=seconds),
         kind=choice.kind,
         seconds=seconds,
     )
+    # It has the one method that the client calls.
+    credential: Any = source
     client = KeyClient(
         f"https://{connection.host}",
-        source,
+        credential,
         api_version=API_VERSION,
         transport=transport,
         retry_policy=DeadlineRetryPolicy(),
         # A vault redirects nobody, and a redirected POST would take the DEK along.
         permit_redirects=False,
     )
-    return client, transport.session
+    return client, transport.session, source
 
 
 def _path(key: KeyName) -> str:

@@ -24,9 +24,19 @@ from .service_codes import (
 REQUEST_ID = "x-ms-request-id"
 
 _TOKEN_CODE = re.compile(r"AKV[0-9]{5}")
+_WRAPPING = ("wrapKey", "encrypt")
 _RECOVERING = ("unwrapKey", "decrypt")
-# Operation -> last part of the data action of a role.
-_ACTIONS = {"wrapKey": "wrap", "unwrapKey": "unwrap", "encrypt": "encrypt", "decrypt": "decrypt"}
+# Operation -> last parts of the data action of a role.
+_ACTIONS = {
+    "wrapKey": "keys/wrap/action",
+    "unwrapKey": "keys/unwrap/action",
+    "encrypt": "keys/encrypt/action",
+    "decrypt": "keys/decrypt/action",
+    "get": "keys/read",
+    "getrotationpolicy": "keyrotationpolicies/read",
+}
+# A managed HSM calls this action otherwise.
+_HSM_ACTIONS = {**_ACTIONS, "get": "keys/read/action"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,9 @@ class Call:
     @property
     def permission(self) -> str:
         """The data action of a role that permits the operation."""
-        kind = "managedHsm" if self.key.is_hsm else "vaults"
-        return f"Microsoft.KeyVault/{kind}/keys/{_ACTIONS[self.operation]}/action"
+        if self.key.is_hsm:
+            return f"Microsoft.KeyVault/managedHsm/{_HSM_ACTIONS[self.operation]}"
+        return f"Microsoft.KeyVault/vaults/{_ACTIONS[self.operation]}"
 
 
 def translated_reply(response: Any, call: Call) -> KsmStorageError:
@@ -71,7 +82,7 @@ def unreadable_reply(call: Call, *, request_id: str | None = None) -> KsmStorage
 
 
 def _refusal(status: int, error: Mapping[str, Any], call: Call) -> Refusal:
-    if status == 400:
+    if status == 400 and call.operation in (*_WRAPPING, *_RECOVERING):
         return UNWRAP_REFUSED if call.operation in _RECOVERING else WRAP_REFUSED
     for inner in _inner_codes(error):
         if inner in INNER_CODES:

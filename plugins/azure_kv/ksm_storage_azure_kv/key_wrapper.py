@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ksm_storage.plugin import (
     DEK_BYTES,
@@ -19,6 +19,9 @@ from . import key_names
 from .client import VaultClient
 from .key_names import KeyName
 from .options import AES, ALGORITHMS, RSA
+
+if TYPE_CHECKING:
+    from ksm_storage.plugin import KeyDescription, PermissionProbe
 
 IV_BYTES = 12
 TAG_BYTES = 16
@@ -58,14 +61,14 @@ class AzureKeyWrapper:
             ProviderError: The service refused or failed, or encrypted under another key.
         """
         if self._algorithm == AES:
-            body = {"alg": AES, "value": _encoded(dek), "aad": _encoded(bytes(aad))}
+            body = {"alg": AES, "value": encoded(dek), "aad": encoded(bytes(aad))}
             reply = self._client.call("encrypt", self._name, body)
             iv, value, tag = (_bytes(reply, name) for name in ("iv", "value", "tag"))
             if (len(iv), len(tag)) != (IV_BYTES, TAG_BYTES):
                 raise _incomplete("iv or tag")
             ciphertext = iv + value + tag
         else:
-            body = {"alg": RSA, "value": _encoded(dek)}
+            body = {"alg": RSA, "value": encoded(dek)}
             reply = self._client.call("wrapKey", self._name, body)
             ciphertext = _bytes(reply, "value")
         key_id = _text(reply, "kid")
@@ -86,11 +89,11 @@ class AzureKeyWrapper:
         """
         version = self._version_of(wrapped)
         if wrapped.algorithm == AES:
-            body = _aes_body(wrapped.ciphertext, aad)
+            body = aes_body(wrapped.ciphertext, aad)
             reply = self._client.call("decrypt", version, body)
         else:
             # The newest version could not unwrap what an older one wrapped.
-            body = {"alg": RSA, "value": _encoded(wrapped.ciphertext)}
+            body = {"alg": RSA, "value": encoded(wrapped.ciphertext)}
             reply = self._client.call("unwrapKey", version, body)
         return _dek(reply, version)
 
@@ -105,8 +108,47 @@ class AzureKeyWrapper:
         """
         if len(ciphertext) not in _LENGTHS[RSA]:
             raise DecryptionError(f"the wrapped key has not the length that {_OFFICIAL_RSA} makes")
-        body = {"alg": _OFFICIAL_RSA, "value": _encoded(ciphertext)}
+        body = {"alg": _OFFICIAL_RSA, "value": encoded(ciphertext)}
         return _dek(self._client.call("unwrapKey", self._name, body), self._name)
+
+    def describe_key(self) -> KeyDescription:
+        """Ask the vault for the key's state, and for its rotation where the caller may.
+
+        Raises:
+            ProviderError: The service refused or failed.
+        """
+        from .description import describe_key
+
+        return describe_key(self._client, self._name)
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+        """Return the version that wrapped a DEK, which the wrapped DEK names; calls nothing.
+
+        Raises:
+            DecryptionError: Another key wrapped it.
+        """
+        return self._version_of(wrapped).version
+
+    def describe_access(self) -> Mapping[str, str]:
+        """Say who the vault takes the caller for, and where it is.
+
+        Raises:
+            AuthenticationError: The vault does not accept the caller's token, or there is none.
+            ProviderError: The service failed.
+        """
+        from .access import describe_access
+
+        return describe_access(self._client, self._name)
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        """Probe the permissions by wrapping and unwrapping a throw-away key, and by reading.
+
+        Raises:
+            ProviderError: The service could not be asked.
+        """
+        from .probing import Prober
+
+        return Prober(self, self._client, self._name, self._algorithm).probes()
 
     def close(self) -> None:
         """Close the connections to the vault."""
@@ -126,13 +168,14 @@ class AzureKeyWrapper:
         return KeyName.parse(wrapped.key_id)
 
 
-def _aes_body(ciphertext: bytes, aad: Aad) -> dict[str, str]:
+def aes_body(ciphertext: bytes, aad: Aad) -> dict[str, str]:
+    """Return the request for the decryption of an AES ciphertext."""
     return {
         "alg": AES,
-        "value": _encoded(ciphertext[IV_BYTES:-TAG_BYTES]),
-        "aad": _encoded(bytes(aad)),
-        "iv": _encoded(ciphertext[:IV_BYTES]),
-        "tag": _encoded(ciphertext[-TAG_BYTES:]),
+        "value": encoded(ciphertext[IV_BYTES:-TAG_BYTES]),
+        "aad": encoded(bytes(aad)),
+        "iv": encoded(ciphertext[:IV_BYTES]),
+        "tag": encoded(ciphertext[-TAG_BYTES:]),
     }
 
 
@@ -148,7 +191,8 @@ def _dek(reply: Mapping[str, Any], name: KeyName) -> bytes:
     return dek
 
 
-def _encoded(raw: bytes) -> str:
+def encoded(raw: bytes) -> str:
+    """Return bytes as the service writes them: base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 

@@ -24,6 +24,12 @@ class TokenSource:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._credential: Any = None
+        self._last: Any = None
+
+    @property
+    def last_token(self) -> str | None:
+        """The token that was handed out last, a secret."""
+        return None if self._last is None else str(self._last.token)
 
     def get_token_info(self, *scopes: str, options: Any = None) -> Any:
         """Return a token; the Azure client calls this.
@@ -36,7 +42,8 @@ class TokenSource:
         # Who waits here waits no longer than the bound of the one that asks, and its own has
         # passed by then.
         with deadline_of(self._seconds), self._lock:
-            return self._bounded(lambda: self._ask(scopes, options, tenant))
+            self._last = self._bounded(lambda: self._ask(scopes, options, tenant))
+            return self._last
 
     def _ask(self, scopes: tuple[str, ...], options: Any, tenant: str | None) -> Any:
         try:

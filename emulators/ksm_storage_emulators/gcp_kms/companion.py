@@ -14,7 +14,7 @@ from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.errors import GcpError
-from ksm_storage_emulators.gcp_kms.operations import OPERATIONS, SERVICE
+from ksm_storage_emulators.gcp_kms.operations import OPERATIONS, service_of
 from ksm_storage_emulators.listener import HOST
 from ksm_storage_emulators.message import Headers
 from ksm_storage_emulators.transcript import Exchange
@@ -41,9 +41,10 @@ class Companion:
         # A shared port would let two emulators answer each other's clients.
         options = [("grpc.so_reuseport", 0)]
         self._server = grpc.server(ThreadPoolExecutor(max_workers=32), options=options)
-        handlers = {name: self._handler(name) for name in OPERATIONS}
-        generic = grpc.method_handlers_generic_handler(SERVICE, handlers)
-        self._server.add_generic_rpc_handlers((generic,))
+        for name in OPERATIONS:
+            handlers = {name: self._handler(name)}
+            generic = grpc.method_handlers_generic_handler(service_of(name), handlers)
+            self._server.add_generic_rpc_handlers((generic,))
         self.address = f"{HOST}:{self._bound(port, authority)}"
         self._server.start()
 
@@ -106,7 +107,7 @@ class Companion:
         status: int | None,
         reply: bytes = b"",
     ) -> None:
-        target = f"/{SERVICE}/{operation}"
+        target = f"/{service_of(operation)}/{operation}"
         exchange = Exchange(operation, "gRPC", target, headers, body, status, reply)
         self._bench.transcript.record(exchange)
 

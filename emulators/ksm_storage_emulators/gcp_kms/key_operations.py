@@ -5,6 +5,8 @@ https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 from google.cloud import kms_v1
 
 from ksm_storage_emulators.gcp_kms.errors import GcpError
@@ -106,10 +108,23 @@ def _described(key: CryptoKey) -> kms_v1.CryptoKey:
     described = kms_v1.CryptoKey(name=key.name, purpose=key.purpose)
     if key.primary is not None:
         described.primary = _described_version(key.primary)
+    if key.rotation_seconds is not None and key.next_rotation is not None:
+        described.rotation_period = timedelta(seconds=key.rotation_seconds)
+        described.next_rotation_time = _time(key.next_rotation)
     return described
 
 
 def _described_version(version: Version) -> kms_v1.CryptoKeyVersion:
-    return kms_v1.CryptoKeyVersion(
-        name=version.name, state=version.state.value, algorithm=version.algorithm
+    described = kms_v1.CryptoKeyVersion(
+        name=version.name,
+        state=version.state.value,
+        algorithm=version.algorithm,
+        protection_level=version.protection_level,
     )
+    if version.destroy_at is not None:
+        described.destroy_time = _time(version.destroy_at)
+    return described
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)

@@ -52,6 +52,7 @@ class Version:
     algorithm: str
     secret: bytes = field(repr=False)
     private_key: rsa.RSAPrivateKey | None = field(repr=False)
+    protection_level: str = "SOFTWARE"
     state: State = State.ENABLED
     destroy_at: float | None = None
 
@@ -80,6 +81,8 @@ class CryptoKey:
     protection_level: str = "SOFTWARE"
     versions: list[Version] = field(default_factory=list)
     primary: Version | None = None
+    rotation_seconds: float | None = None
+    next_rotation: float | None = None
 
     @property
     def purpose(self) -> str:
@@ -95,6 +98,19 @@ class CryptoKey:
         if self.purpose != purpose:
             raise GcpError("purpose", resource=self.name, state=self.purpose)
 
+    def rotate_every(self, seconds: float, *, now: float) -> None:
+        """Make a new primary version each time that so many seconds have passed.
+
+        https://cloud.google.com/kms/docs/rotate-key
+        """
+        self.rotation_seconds, self.next_rotation = seconds, now + seconds
+
+    def rotate_if_due(self, now: float) -> None:
+        """Catch up with every rotation that fell due."""
+        while self.rotation_seconds and self.next_rotation and self.next_rotation <= now:
+            self.primary = self.add_version()
+            self.next_rotation += self.rotation_seconds
+
     def add_version(self) -> Version:
         """Return a new version with fresh material; it is not made the primary."""
         name = f"{self.name}/cryptoKeyVersions/{len(self.versions) + 1}"
@@ -104,6 +120,6 @@ class CryptoKey:
             private_key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
         else:
             secret = os.urandom(RAW_BYTES.get(self.algorithm, 32))
-        version = Version(name, self.algorithm, secret, private_key)
+        version = Version(name, self.algorithm, secret, private_key, self.protection_level)
         self.versions.append(version)
         return version

@@ -8,9 +8,11 @@ from typing import Any
 from google.cloud import kms_v1
 
 from ksm_storage_emulators.gcp_kms import crypto_operations as crypto
+from ksm_storage_emulators.gcp_kms import iam_operations as iam
 from ksm_storage_emulators.gcp_kms import key_operations as administration
 
 SERVICE = "google.cloud.kms.v1.KeyManagementService"
+IAM_SERVICE = "google.iam.v1.IAMPolicy"
 
 OPERATIONS: Mapping[str, tuple[Any, Callable[..., Any]]] = {
     "Encrypt": (kms_v1.EncryptRequest, crypto.encrypt),
@@ -44,4 +46,10 @@ OPERATIONS: Mapping[str, tuple[Any, Callable[..., Any]]] = {
         kms_v1.RestoreCryptoKeyVersionRequest,
         administration.restore_crypto_key_version,
     ),
+    "TestIamPermissions": (iam.PermissionsRequest, iam.granted_permissions),
 }
+
+
+def service_of(operation: str) -> str:
+    """Return the gRPC service to which an operation belongs."""
+    return IAM_SERVICE if operation == "TestIamPermissions" else SERVICE

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from google.protobuf.message import Message
+
 from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.clock import MovableClock
@@ -148,4 +150,6 @@ class GcpKmsService:
         operation = Operation(name, caller, self._store, self.policy, self._codec, self._bench)
         with self._store.lock:
             reply = action(operation, kind.deserialize(body))
+        if isinstance(reply, Message):
+            return bytes(reply.SerializeToString())
         return bytes(type(reply).serialize(reply))

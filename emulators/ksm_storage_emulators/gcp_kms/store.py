@@ -38,9 +38,14 @@ class Store:
         key = self._keys.get(key_of(name))
         if key is None:
             raise GcpError("not found", kind="CryptoKey", resource=key_of(name))
+        key.rotate_if_due(self._clock.now())
         for version in key.versions:
             version.settle(self._clock.now())
         return key
+
+    def has_key(self, name: str) -> bool:
+        """Say whether there is such a key."""
+        return name in self._keys
 
     def version(self, name: str) -> Version:
         """Return a version.

@@ -67,7 +67,26 @@ class KmsClient:
                     metadata=metadata,
                 )
             except GoogleAPIError as exc:
-                raise translated(exc, Call(method, str(request["name"]))) from exc
+                key = str(request.get("name") or request.get("resource"))
+                raise translated(exc, Call(method, key)) from exc
+
+    @property
+    def connection(self) -> Connection:
+        """How Cloud KMS is reached, and by whom."""
+        return self._connection
+
+    def identity(self) -> str | None:
+        """Return the e-mail address of the caller, None where the credentials do not say it.
+
+        Cloud KMS is not asked; the network only where the credentials need a token.
+
+        Raises:
+            KsmStorageError: There are no usable credentials.
+        """
+        session = self._ready_session()
+        with quiet_logs(*SDK_LOGGERS):
+            self._metadata(session, Deadline(self._connection.deadline))
+        return session.credentials.identity
 
     def close(self) -> None:
         """Close the connection."""

@@ -25,6 +25,18 @@ class CallCredentials:
         self._lock = threading.Lock()
         self._found: Any = None
 
+    @property
+    def identity(self) -> str | None:
+        """The e-mail address of whom the credentials found speak for, where they say it."""
+        with self._lock:
+            found = self._found
+        for name in ("service_account_email", "signer_email", "account"):
+            address = getattr(found, name, None)
+            # An instance calls its account "default" until it has asked.
+            if isinstance(address, str) and "@" in address:
+                return address
+        return None
+
     def metadata(self, deadline: Deadline) -> Sequence[tuple[str, str]]:
         """Return the headers of one call; asks the network only when there is no valid token.
 

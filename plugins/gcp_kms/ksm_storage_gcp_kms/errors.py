@@ -28,6 +28,8 @@ _PERMISSIONS = {
     "decrypt": "cloudkms.cryptoKeyVersions.useToDecrypt",
     "raw_decrypt": "cloudkms.cryptoKeyVersions.useToDecrypt",
     "asymmetric_decrypt": "cloudkms.cryptoKeyVersions.useToDecrypt",
+    "get_crypto_key": "cloudkms.cryptoKeys.get",
+    "get_crypto_key_version": "cloudkms.cryptoKeyVersions.get",
 }
 _PERMISSION = re.compile(r"[A-Za-z.]{1,100}")
 _STATE = re.compile(r"current state is: ([A-Z_]{1,40})")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ksm_storage.plugin import Aad, DecryptionError, ProviderError, SettingsError, WrappedDek
 
@@ -10,6 +12,9 @@ from . import asymmetric, key_names, raw, symmetric
 from .client import KmsClient
 from .key_names import KeyName
 from .options import ASYMMETRIC, SYMMETRIC
+
+if TYPE_CHECKING:
+    from ksm_storage.plugin import KeyDescription, PermissionProbe
 
 
 class GcpKmsKeyWrapper:
@@ -53,10 +58,7 @@ class GcpKmsKeyWrapper:
             DecryptionError: Another key, another AAD, or altered ciphertext.
             ProviderError: Cloud KMS refused or failed.
         """
-        if not key_names.covers(str(self._name), wrapped.key_id):
-            raise DecryptionError(
-                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
-            )
+        self._require_covered(wrapped)
         if wrapped.algorithm == symmetric.ALGORITHM:
             # The service refuses the name of a version here, and finds the version by itself.
             key = KeyName.parse(wrapped.key_id).key
@@ -86,9 +88,55 @@ class GcpKmsKeyWrapper:
             return asymmetric.decrypt(self._client, self._version(), ciphertext)
         return raw.decrypt_official(self._client, self._version(), ciphertext)
 
+    def describe_key(self) -> KeyDescription:
+        """Ask Cloud KMS for the state and the versions of the key.
+
+        Raises:
+            ProviderError: Cloud KMS refused or failed.
+        """
+        from .description import describe_key
+
+        return describe_key(self._client, self._name)
+
+    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+        """Return the number of the version that wrapped a DEK, which it names; calls nothing.
+
+        Raises:
+            DecryptionError: Another key wrapped it.
+        """
+        self._require_covered(wrapped)
+        return KeyName.parse(wrapped.key_id).version
+
+    def describe_access(self) -> Mapping[str, str]:
+        """Say whom the credentials speak for, and where the key is.
+
+        Raises:
+            AuthenticationError: There are no usable credentials.
+            ProviderError: They could not be had.
+        """
+        from .access import describe_access
+
+        return describe_access(self._client, self._name)
+
+    def probe_permissions(self) -> Sequence[PermissionProbe]:
+        """Ask Cloud KMS which permissions the caller has on the key, with one call.
+
+        Raises:
+            ProviderError: Cloud KMS could not be asked.
+        """
+        from .probing import probe_permissions
+
+        return probe_permissions(self._client, self._name, self._purpose)
+
     def close(self) -> None:
         """Close the connection to Cloud KMS."""
         self._client.close()
+
+    def _require_covered(self, wrapped: WrappedDek) -> None:
+        if not key_names.covers(str(self._name), wrapped.key_id):
+            raise DecryptionError(
+                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+            )
 
     def _checked(self, wrapped: WrappedDek) -> WrappedDek:
         if not key_names.covers(str(self._name), wrapped.key_id):

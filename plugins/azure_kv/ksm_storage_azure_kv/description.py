@@ -20,7 +20,7 @@ from .client import VaultClient
 from .key_names import KeyName
 
 if TYPE_CHECKING:
-    from ksm_storage.abilities import KeyState
+    from ksm_storage.plugin import KeyState
 
 Bundle = Mapping[str, Any]
 

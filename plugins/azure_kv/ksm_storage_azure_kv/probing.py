@@ -26,7 +26,7 @@ from .options import AES, RSA
 from .permissions import policy_command, role_command
 
 if TYPE_CHECKING:
-    from ksm_storage.abilities import Need
+    from ksm_storage.plugin import Need
 
 _AAD = Aad({"ksm-storage.purpose": "probe"})
 _SUGGESTED = (

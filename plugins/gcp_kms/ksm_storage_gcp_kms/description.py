@@ -13,7 +13,7 @@ from .key_names import KeyName
 from .options import ASYMMETRIC
 
 if TYPE_CHECKING:
-    from ksm_storage.abilities import KeyState
+    from ksm_storage.plugin import KeyState
 
 # Source: Cloud KMS documentation, "Key states".
 STATES: Mapping[str, KeyState] = {

@@ -13,7 +13,7 @@ from .options import ASYMMETRIC
 from .permissions import DECRYPT, ENCRYPT, GET_KEY, GET_VERSION, VIEW_PUBLIC_KEY, command
 
 if TYPE_CHECKING:
-    from ksm_storage.abilities import Need
+    from ksm_storage.plugin import Need
 
 
 def probe_permissions(client: KmsClient, name: KeyName, purpose: str) -> Sequence[PermissionProbe]:

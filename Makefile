@@ -10,12 +10,12 @@ PACKAGES := $(wildcard plugins/*/pyproject.toml emulators/pyproject.toml example
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs man reference bench fuzz clean
+.PHONY: help demo test check format docs man reference bench bench-docs fuzz clean
 .NOTPARALLEL:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/demo.stamp ## show in a minute what ksm-storage does, without an account
 	@$(BIN)/python -m examples.demo
@@ -44,8 +44,10 @@ reference: $(VENV)/test.stamp ## write the help texts into docs/cli-reference.md
 	@$(BIN)/python -m ksm_storage.cli.reference_page docs/cli-reference.md
 
 bench: $(VENV)/test.stamp ## print the benchmarks' tables
-	@set -e; for bench in $$(grep -l __main__ benchmarks/*.py); do \
-		echo "== $$bench"; $(BIN)/python $$bench; done
+	@$(BIN)/python -m benchmarks.measure_all --print
+
+bench-docs: $(VENV)/test.stamp ## measure again, and write the plots and tables of the documentation
+	@$(BIN)/python -m benchmarks.measure_all
 
 fuzz: $(VENV)/test.stamp ## fuzz the parsers for FUZZ_SECONDS each, where atheris installs
 	@scripts/fuzz $(BIN)/python $(FUZZ_SECONDS)

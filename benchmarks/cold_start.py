@@ -12,44 +12,36 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import (
-    cold_start_aws,
-    cold_start_azure,
-    cold_start_gcp,
-    cold_start_key_file,
-    cold_start_oci,
-    cold_start_pkcs11,
-)
-from benchmarks.cold_start_programs import NotMeasuredError
-
-SERVICES = {
-    "key-file": cold_start_key_file.show,
-    "aws-kms": cold_start_aws.show,
-    "azure-kv": cold_start_azure.show,
-    "gcp-kms": cold_start_gcp.show,
-    "oracle-kv": cold_start_oci.show,
-    "pkcs11": cold_start_pkcs11.show,
-}
+from benchmarks.interleaved import NOTE, measure
+from benchmarks.services.registry import SERVICES, started
+from benchmarks.services.service import cold_starts
+from benchmarks.tables import Table, publish, words
 
 
 def main(arguments: list[str]) -> None:
     """Measure and print each table, or say why there is none."""
-    if arguments == ["--list"]:
+    names = words(arguments)
+    if names == ["--list"]:
         print("\n".join(SERVICES))
         return
-    unknown = [name for name in arguments if name not in SERVICES]
+    unknown = [name for name in names if name not in SERVICES]
     if unknown:
         sys.exit(f"unknown service {unknown[0]!r}: one of {', '.join(SERVICES)}")
+    publish(tables(names or list(SERVICES)), arguments)
+
+
+def tables(names: Sequence[str]) -> Iterator[Table]:
+    """Return a table for each service that can be measured here."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments or SERVICES:
-            try:
-                SERVICES[name](Path(folder))
-            except NotMeasuredError as exc:
-                print(f"\n{name}: not measured: {exc}")
-    if not arguments:
-        cold_start_key_file.show_scans()
+        for name in names:
+            with started(name, Path(folder)) as found:
+                if found is not None:
+                    service, floor = found
+                    rows = measure(cold_starts(service, floor, Path(folder)))
+                    yield Table("cold-start", service.title, "ms", rows, rows[0].name, NOTE)
 
 
 if __name__ == "__main__":

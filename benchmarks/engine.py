@@ -17,14 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.interleaved import child_environment
+from benchmarks.tables import Kind, Row, Table, publish, words
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
 from ksm_storage.wire.identity import new_private_key, private_key_to_text
 
-ENGINES = ("ours", "official")
+ENGINES: dict[str, tuple[str, Kind]] = {
+    "official": ("official SecretsManager", "official"),
+    "ours": ("ksm-storage", "ours"),
+}
 TASKS = ("one field, by uid", "one field, by title", "all fields")
 FOLDERS = 20
 KEY = bytes(range(32))
@@ -32,16 +38,25 @@ KEY = bytes(range(32))
 
 def main() -> None:
     """Record an answer, measure both in turns and print the table."""
-    if sys.argv[1:2] == ["child"]:
-        child(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+    given = words(sys.argv[1:])
+    if given[:1] == ["child"]:
+        child(given[1], given[2], Path(given[3]))
         return
-    records = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 7
+    records = int(given[0]) if given else 10_000
+    rounds = int(given[1]) if len(given) > 1 else 7
+    publish(tables(records, rounds), sys.argv[1:])
+
+
+def tables(records: int, rounds: int) -> Iterator[Table]:
+    """Return the table of each task."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         size = record_answer(place, records)
-        print(f"{records} records, {size / 1e6:.1f} MB, median of {rounds} rounds\n")
-        print_table(measure(place, rounds))
+        found = measure(place, rounds)
+    note = f"{records:,} records, {size / 1e6:.1f} MB, median of {rounds} interleaved runs"
+    for task in TASKS:
+        rows = [_row(engine, found[task, engine]) for engine in ENGINES]
+        yield Table("engine", f"Engine: {task}", "ms processor", rows, rows[0].name, note)
 
 
 def record_answer(place: Path, count: int) -> int:
@@ -110,23 +125,18 @@ def measure(place: Path, rounds: int) -> dict[tuple[str, str], list[tuple[float,
         for task in TASKS:
             for engine in ENGINES:
                 command = [sys.executable, __file__, "child", engine, task, str(place)]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                output = subprocess.run(
+                    command, check=True, capture_output=True, text=True, env=child_environment()
+                ).stdout
                 seconds, megabytes = map(float, output.split()[:2])
                 found.setdefault((task, engine), []).append((seconds, megabytes))
     return found
 
 
-def print_table(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
-    """Print medians and ratios."""
-    print(f"{'':21}{'ours':>10}{'official':>11}{'ratio':>8}   peak ours / official")
-    for task in TASKS:
-        rows = {name: list(zip(*found[task, name], strict=True)) for name in ENGINES}
-        ours, official = (statistics.median(rows[name][0]) for name in ENGINES)
-        peak_ours, peak_official = (statistics.median(rows[name][1]) for name in ENGINES)
-        print(
-            f"{task:21}{ours * 1e3:7.1f} ms{official * 1e3:8.1f} ms{official / ours:7.1f}x"
-            f"   {peak_ours:.0f} / {peak_official:.0f} MB"
-        )
+def _row(engine: str, runs: list[tuple[float, float]]) -> Row:
+    seconds, megabytes = (statistics.median(column) for column in zip(*runs, strict=True))
+    name, kind = ENGINES[engine]
+    return Row(name, kind, seconds * 1000, {"MB peak": f"{megabytes:.0f}"})
 
 
 def child(engine: str, task: str, place: Path) -> None:

@@ -10,18 +10,19 @@ it does not grow with them.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ksm_storage
+from benchmarks.interleaved import child_environment
+from benchmarks.tables import Row, Table, publish, words
 from ksm_storage.envelope.codec import decode
 from ksm_storage.fleet.outcome import Done
 from ksm_storage.fleet.runner import Runner
@@ -34,22 +35,28 @@ STEPS = ("protect", "rewrap", "rewrap again", "check")
 
 def main() -> None:
     """Start the emulator, run the steps and print the table."""
-    if sys.argv[1:2] == ["emulator"]:
-        emulate(int(sys.argv[2]))
+    given = words(sys.argv[1:])
+    if given[:1] == ["emulator"]:
+        emulate(int(given[1]))
         return
-    if sys.argv[1:2] == ["step"]:
-        print(json.dumps(step(*sys.argv[2:6])))
+    if given[:1] == ["step"]:
+        print(json.dumps(step(*given[1:5])))
         return
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    quota = int(sys.argv[2]) if len(sys.argv) > 2 else 400
-    print(f"{count} files, {quota} KMS calls a second allowed, {PARALLEL} at a time\n")
-    print(f"{'step':<14}{'files':>7}{'files/s':>9}{'calls':>8}{'throttled':>11}{'peak MB':>9}")
+    count = int(given[0]) if given else 10_000
+    quota = int(given[1]) if len(given) > 1 else 400
+    publish(tables(count, quota), sys.argv[1:])
+
+
+def tables(count: int, quota: int) -> Iterator[Table]:
+    """Return a table for a tenth of the files, and one for all of them."""
+    note = f"{quota} KMS calls a second allowed, {PARALLEL} at a time"
     for number in (count // 10, count) if count >= 10 else (count,):
-        measure(number, quota)
+        rows = list(measure(number, quota))
+        yield Table("fleet", f"Fleet of {number:,} files", "files/s", rows, None, note)
 
 
-def measure(count: int, quota: int) -> None:
-    """Run all steps on so many new files, and print a row for each."""
+def measure(count: int, quota: int) -> Iterator[Row]:
+    """Run all steps on so many new files, and return a row for each."""
     with tempfile.TemporaryDirectory() as folder, Emulator(quota) as emulator:
         listing = write_files(Path(folder), count)
         for name in STEPS:
@@ -59,11 +66,12 @@ def measure(count: int, quota: int) -> None:
             failed = {result: n for result, n in done["results"].items() if "Error" in result}
             if failed or sum(done["results"].values()) != count:
                 raise SystemExit(f"{name}: {done['results']}")
-            print(
-                f"{name:<14}{count:>7}{count / done['seconds']:>9.0f}{calls['calls']:>8}"
-                f"{calls['throttled']:>11}{done['peak_mb']:>9.0f}",
-                flush=True,
-            )
+            more = {
+                "calls": f"{calls['calls']}",
+                "throttled": f"{calls['throttled']}",
+                "MB peak": f"{done['peak_mb']:.0f}",
+            }
+            yield Row(name, "ours", count / done["seconds"], more)
 
 
 def write_files(folder: Path, count: int) -> Path:
@@ -135,7 +143,7 @@ class Emulator:
         """Run this file in a process that has the emulator for its KMS."""
         done = subprocess.run(
             [sys.executable, __file__, *arguments],
-            env={**os.environ, **self._environment},
+            env={**child_environment(), **self._environment},
             stdout=subprocess.PIPE,
             check=True,
         )

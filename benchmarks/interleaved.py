@@ -7,55 +7,108 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from benchmarks.tables import Kind, Row
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "15"))
+NOTE = f"median of {ROUNDS} interleaved runs"
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """Name one program: Python code that is run in a process of its own."""
-
-    name: str
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Hold the median of one program, in seconds from its start to its end."""
+class Program(NamedTuple):
+    """Name one program, and the command that runs it in a process of its own."""
 
     name: str
+    kind: Kind
+    command: Sequence[str]
+    # What makes its input anew before each run; not timed.
+    before: Callable[[], object] | None = None
+
+
+class Run(NamedTuple):
+    """Hold what one run took: seconds by the clock, and of the processor."""
+
     seconds: float
+    processor: float
 
 
-def measure(
-    programs: Sequence[Program], *, environment: Mapping[str, str] | None = None
-) -> list[Row]:
-    """Run each program once to warm the caches, then in turn, and return the medians."""
-    for program in programs:
-        _run(program, environment)
-    times: dict[str, list[float]] = {program.name: [] for program in programs}
-    for _ in range(ROUNDS):
-        for program in programs:
-            times[program.name].append(_run(program, environment))
-    return [Row(program.name, statistics.median(times[program.name])) for program in programs]
+def python(name: str, kind: Kind, code: str) -> Program:
+    """Return the program that runs Python code with this interpreter."""
+    return Program(name, kind, (sys.executable, "-c", code))
 
 
-def print_table(title: str, rows: Sequence[Row], *, beside: str) -> None:
-    """Print the rows with their ratio to the named one."""
-    base = next(row.seconds for row in rows if row.name == beside)
-    print(f"\n{title} (median of {ROUNDS} interleaved runs; times depend on the machine)\n")
-    for row in rows:
-        print(f"  {row.name:<44} {row.seconds * 1000:8.1f} ms   {row.seconds / base:6.2f}x")
+def measure(programs: Sequence[Program], *, rounds: int = ROUNDS) -> list[Row]:
+    """Run each program to warm the caches, then in turn, and return the medians.
+
+    The first program is the one whose processor time the others' is a ratio to.
+    """
+    peaks = [_peak_mb(program) for program in programs if run(program)]
+    runs: list[list[Run]] = [[] for _ in programs]
+    for _ in range(rounds):
+        for place, program in enumerate(programs):
+            runs[place].append(run(program))
+    medians = [Run(*map(statistics.median, zip(*each, strict=True))) for each in runs]
+    return [
+        Row(
+            program.name,
+            program.kind,
+            median.seconds * 1000,
+            {
+                "ms processor": f"{median.processor * 1000:.0f}",
+                "x processor": f"{median.processor / medians[0].processor:.2f}",
+                "MB peak": f"{peak:.0f}",
+            },
+        )
+        for program, median, peak in zip(programs, medians, peaks, strict=True)
+    ]
 
 
-def _run(program: Program, environment: Mapping[str, str] | None) -> float:
+def run(program: Program) -> Run:
+    """Run a program once, and tell what it took."""
+    if program.before is not None:
+        program.before()
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", program.code],
-        check=True,
-        env=None if environment is None else dict(environment),
+    process = subprocess.Popen(
+        program.command,
+        env=child_environment(),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
-    return time.perf_counter() - start
+    # An error fills no pipe: the programs print a traceback at most.
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    with process:
+        if process.returncode != 0:
+            assert process.stderr is not None
+            raise RuntimeError(f"{program.name} failed: {process.stderr.read().decode()[-2000:]}")
+    return Run(seconds, used.ru_utime + used.ru_stime)
+
+
+def _peak_mb(program: Program) -> float:
+    if program.before is not None:
+        program.before()
+    launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, *program.command)
+    done = subprocess.run(launcher, env=child_environment(), capture_output=True, check=True)
+    return int(done.stdout) / _RSS_UNITS_PER_MB
+
+
+def child_environment() -> Mapping[str, str]:
+    """Return the environment, in which Python keeps the bytecode of what it imports.
+
+    An installed package has its bytecode; a checkout in which none may be written would be
+    compiled at every start.
+    """
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
+_RSS_UNITS_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
+# A process inherits the peak of the one that started it, so a small one starts the program.
+_LAUNCHER = """
+import os, sys
+out = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=out)
+print(os.wait4(pid, 0)[2].ru_maxrss)
+"""

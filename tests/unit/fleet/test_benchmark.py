@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,19 +10,20 @@ from pathlib import Path
 import pytest
 
 
-def test_files_move_from_one_key_of_a_kms_to_another() -> None:
+def test_files_move_from_one_key_of_a_kms_to_another(tmp_path: Path) -> None:
     pytest.importorskip("ksm_storage_emulators")
     pytest.importorskip("ksm_storage_aws_kms")
-    script = Path(__file__).parents[3] / "benchmarks/fleet.py"
+    script, measured = Path(__file__).parents[3] / "benchmarks/fleet.py", tmp_path / "fleet.json"
+    command = [sys.executable, str(script), "3", "1000", "--json", str(measured)]
 
-    done = subprocess.run(
-        [sys.executable, str(script), "3", "1000"], capture_output=True, text=True, timeout=55
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=55)
 
-    rows = [line.rsplit(maxsplit=5) for line in done.stdout.splitlines()[3:]]
-    assert [(row[0], row[1], row[3]) for row in rows] == [
-        ("protect", "3", "6"),
-        ("rewrap", "3", "9"),
-        ("rewrap again", "3", "0"),
-        ("check", "3", "3"),
-    ], done.stderr
+    assert done.returncode == 0, done.stderr
+    (table,) = json.loads(measured.read_text())
+    assert table["title"] == "Fleet of 3 files"
+    assert [(row["name"], row["more"]["calls"]) for row in table["rows"]] == [
+        ("protect", "6"),
+        ("rewrap", "9"),
+        ("rewrap again", "0"),
+        ("check", "3"),
+    ]

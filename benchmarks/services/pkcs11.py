@@ -1,4 +1,4 @@
-"""PKCS#11 with SoftHSM 2: a minimal script with python-pkcs11, and ksm-storage.
+"""PKCS#11 with SoftHSM 2: a minimal script with python-pkcs11.
 
 The official class runs nShield's own programs and takes no other library, so it is left out.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.cold_start_programs import NotMeasuredError, ours, require, sealed, variables
-from benchmarks.interleaved import Program, measure, print_table
+from benchmarks.interleaved import Program, python
+from benchmarks.services.service import NotMeasuredError, Service, require, variables
 
 LIBRARIES = (
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -38,8 +40,9 @@ _MINIMAL = """
 """
 
 
-def show(folder: Path) -> None:
-    """Measure and print the table of PKCS#11."""
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[Service, Program]]:
+    """Make a token of SoftHSM 2 with one AES key."""
     require("ksm_storage_entrust_hsm", "pkcs11")
     library = next((path for path in LIBRARIES if Path(path).exists()), None)
     if library is None or shutil.which("softhsm2-util") is None:
@@ -53,22 +56,17 @@ def show(folder: Path) -> None:
         "KSM_STORAGE_PKCS11_PIN": PIN,
     }
     with variables(wanted):
-        programs = _programs(folder, library)
-        rows = measure(programs)
-    print_table("PKCS#11, SoftHSM 2: first value", rows, beside=programs[0].name)
-    print("  official HsmNfastKeyValueStorage: not measured: it runs nShield's own programs")
+        floor = _floor(library)
+        yield Service("pkcs11", "PKCS #11, SoftHSM 2", "pkcs11:token=bench;object=one"), floor
 
 
-def _programs(folder: Path, library: str) -> list[Program]:
+def _floor(library: str) -> Program:
     pins = ("--pin", PIN, "--so-pin", PIN)
     _output("softhsm2-util", "--init-token", "--free", "--label", "bench", *pins)
     made = _OPENED.format(library=library, rw=True, pin=PIN) + _MAKE
     blob = _output(sys.executable, "-c", made).strip()
     minimal = _OPENED.format(library=library, rw=False, pin=PIN) + _MINIMAL.format(blob=blob)
-    return [
-        Program("minimal python-pkcs11 script, one decrypt", minimal),
-        ours(sealed(folder / "pkcs11.json", "pkcs11:token=bench;object=one"), "pkcs11"),
-    ]
+    return python("floor: python-pkcs11, one decrypt", "floor", minimal)
 
 
 def _output(*command: str) -> str:

@@ -1,4 +1,4 @@
-"""Azure Key Vault: a minimal script with Microsoft's clients, ksm-storage, and the official class.
+"""Azure Key Vault: a minimal script with Microsoft's clients, and the official class.
 
 The vault's name and the sign-in host resolve to the emulator, in all three programs: in the
 floor and the official one by a resolver of the script's, in ours by the option ``connect_to``.
@@ -7,12 +7,20 @@ floor and the official one by a resolver of the script's, in ours by the option 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cold_start_programs import official, ours, require, sealed, variables
-from benchmarks.interleaved import Program, measure, print_table
+from benchmarks.interleaved import Program, python
+from benchmarks.services.service import (
+    Service,
+    counting,
+    official,
+    require,
+    sealed,
+    variables,
+)
 
 if TYPE_CHECKING:
     from ksm_storage_emulators.azure_key_vault.service import AzureKeyVaultService
@@ -40,19 +48,19 @@ assert reply.json()["value"]
 """
 _OFFICIAL = """
 import os
-from keeper_secrets_manager_core.configkeys import ConfigKeys
 from keeper_secrets_manager_storage.storage_azure_keyvault import (
     AzureKeyValueStorage, AzureSessionConfig,
 )
 session = AzureSessionConfig(
     os.environ["AZURE_TENANT_ID"], os.environ["AZURE_CLIENT_ID"],
     os.environ["AZURE_CLIENT_SECRET"])
-assert AzureKeyValueStorage({key!r}, {path!r}, session).get(ConfigKeys.KEY_HOSTNAME)
+storage = AzureKeyValueStorage({key!r}, path, session)
 """
 
 
-def show(folder: Path) -> None:
-    """Measure and print the table of Azure Key Vault."""
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[Service, Program]]:
+    """Run the emulator with one RSA key."""
     require("ksm_storage_azure_kv", "ksm_storage_emulators")
     from ksm_storage_emulators.azure_key_vault.service import AzureKeyVaultService
     from ksm_storage_emulators.certificates import PrivateAuthority
@@ -64,9 +72,18 @@ def show(folder: Path) -> None:
         Emulator(service, authority=PrivateAuthority(), ca_file=ca_file) as emulator,
         variables(_environment(emulator, ca_file)),
     ):
-        programs = _programs(folder, emulator)
-        rows = measure(programs)
-        print_table("Azure Key Vault: first value", rows, beside=programs[0].name)
+        kid = service.create_key("bench").kid
+        resolved = _RESOLVED.format(port=emulator.address.port)
+        code = resolved + _OFFICIAL.format(key=kid)
+        found = Service(
+            "azure-kv",
+            "Azure Key Vault",
+            f"azure-kv://{kid}",
+            official("keeper_secrets_manager_storage", code),
+            "official AzureKeyValueStorage",
+            counting(emulator),
+        )
+        yield found, _floor(found, emulator, folder, resolved)
 
 
 def _environment(emulator: Emulator[AzureKeyVaultService], ca_file: Path) -> Mapping[str, str]:
@@ -84,26 +101,13 @@ def _environment(emulator: Emulator[AzureKeyVaultService], ca_file: Path) -> Map
     }
 
 
-def _programs(folder: Path, emulator: Emulator[AzureKeyVaultService]) -> list[Program]:
-    kid = emulator.service.create_key("bench").kid
-    vault, _, rest = kid.partition("/keys/")
-    path = sealed(folder / "azure.json", f"azure-kv://{kid}")
-    written = folder / "azure-official.json"
-    resolved = _RESOLVED.format(port=emulator.address.port)
-    minimal = _MINIMAL.format(vault=vault, path=f"/keys/{rest}", wrapped=_wrapped(emulator))
-    return [
-        Program("minimal KeyClient script, one unwrapkey", resolved + minimal),
-        ours(path, "azure-kv"),
-        *official(
-            "AzureKeyValueStorage",
-            resolved + _OFFICIAL.format(key=kid, path=str(written)),
-            package="keeper_secrets_manager_storage",
-            path=written,
-        ),
-    ]
-
-
-def _wrapped(emulator: Emulator[AzureKeyVaultService]) -> str:
-    # What our own plugin sent is the request of the same size that the floor repeats.
+def _floor(
+    found: Service, emulator: Emulator[AzureKeyVaultService], folder: Path, resolved: str
+) -> Program:
+    # What our own plugin sends is the request of the same size that the floor repeats.
+    sealed(folder / "azure-floor.json", found.key)
     sent = [one for one in emulator.transcript.exchanges() if one.operation == "unwrapKey"]
-    return str(json.loads(sent[-1].body)["value"])
+    wrapped = str(json.loads(sent[-1].body)["value"])
+    vault, _, rest = found.key.partition("://")[2].partition("/keys/")
+    code = _MINIMAL.format(vault=vault, path=f"/keys/{rest}", wrapped=wrapped)
+    return python("floor: KeyClient, one unwrapkey", "floor", resolved + code)

@@ -1,19 +1,16 @@
-"""Google Cloud KMS: a minimal script with Google's client, ksm-storage, and the official class.
+"""Google Cloud KMS: a minimal script with Google's client, and the official class.
 
-All three speak gRPC over TLS to the emulator, with the token of a service account's key file.
+Both speak gRPC over TLS to the emulator, with the token of a service account's key file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks.cold_start_programs import official, ours, require, sealed, variables
-from benchmarks.interleaved import Program, measure, print_table
-
-if TYPE_CHECKING:
-    from ksm_storage_emulators.emulator import Emulator
-    from ksm_storage_emulators.gcp_kms.service import GcpKmsService
+from benchmarks.interleaved import Program, python
+from benchmarks.services.service import Service, counting, official, require, variables
 
 _CLIENT = """
 from pathlib import Path
@@ -38,7 +35,6 @@ reply = client.decrypt(request={{"name": {name!r}, "ciphertext": bytes.fromhex({
 assert reply.plaintext
 """
 _OFFICIAL = """
-from keeper_secrets_manager_core.configkeys import ConfigKeys
 from keeper_secrets_manager_storage_gcp_kms.kms_client import GCPKMSClientConfig
 from keeper_secrets_manager_storage_gcp_kms.kms_key_config import GCPKeyConfig
 from keeper_secrets_manager_storage_gcp_kms.storage_gcp_kms import GCPKeyValueStorage
@@ -52,13 +48,13 @@ class Client(kms_v1.KeyManagementServiceClient):
 session = GCPKMSClientConfig()
 session.kms_client = Client(transport=transport)
 storage = GCPKeyValueStorage(
-    {path!r}, GCPKeyConfig({name!r} + "/cryptoKeyVersions/1"), session)
-assert storage.get(ConfigKeys.KEY_HOSTNAME)
+    path, GCPKeyConfig({name!r} + "/cryptoKeyVersions/1"), session)
 """
 
 
-def show(folder: Path) -> None:
-    """Measure and print the table of Google Cloud KMS."""
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[Service, Program]]:
+    """Run the emulator with one symmetric key and a service account."""
     require("ksm_storage_gcp_kms", "ksm_storage_emulators")
     from ksm_storage_emulators.certificates import PrivateAuthority
     from ksm_storage_emulators.emulator import Emulator
@@ -74,32 +70,22 @@ def show(folder: Path) -> None:
             "KSM_STORAGE_GCP_KMS_CREDENTIAL": "service-account",
             "KSM_STORAGE_GCP_KMS_CREDENTIALS_FILE": str(key_file),
         }
+        client = _CLIENT.format(
+            key_file=str(key_file), address=service.grpc_address, ca_file=str(ca_file)
+        )
+        name = service.create_key("bench").name
         with variables(wanted):
-            programs = _programs(folder, emulator)
-            rows = measure(programs)
-            print_table("Google Cloud KMS: first value", rows, beside=programs[0].name)
-
-
-def _programs(folder: Path, emulator: Emulator[GcpKmsService]) -> list[Program]:
-    name = emulator.service.create_key("bench").name
-    path = sealed(folder / "gcp.json", f"gcp-kms://{name}")
-    written = folder / "gcp-official.json"
-    client = _CLIENT.format(
-        key_file=str(folder / "account.json"),
-        address=emulator.service.grpc_address,
-        ca_file=str(folder / "gcp-ca.pem"),
-    )
-    minimal = _MINIMAL.format(name=name, blob=_encrypted(client, name))
-    return [
-        Program("minimal google-cloud-kms script, one Decrypt", client + minimal),
-        ours(path, "gcp-kms"),
-        *official(
-            "GCPKeyValueStorage",
-            client + _OFFICIAL.format(name=name, path=str(written)),
-            package="keeper_secrets_manager_storage_gcp_kms",
-            path=written,
-        ),
-    ]
+            code = client + _OFFICIAL.format(name=name)
+            found = Service(
+                "gcp-kms",
+                "Google Cloud KMS",
+                f"gcp-kms://{name}",
+                official("keeper_secrets_manager_storage_gcp_kms", code),
+                "official GCPKeyValueStorage",
+                counting(emulator),
+            )
+            minimal = client + _MINIMAL.format(name=name, blob=_encrypted(client, name))
+            yield found, python("floor: google-cloud-kms, one Decrypt", "floor", minimal)
 
 
 def _encrypted(client: str, name: str) -> str:

@@ -1,13 +1,22 @@
-"""AWS KMS: a minimal boto3 script, ksm-storage, and the official class."""
+"""AWS KMS: a minimal boto3 script, and the official class."""
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.cold_start_programs import CONFIG, official, ours, require, sealed, variables
-from benchmarks.interleaved import Program, measure, print_table
+from benchmarks.interleaved import Program, python
+from benchmarks.services.service import (
+    CONFIG,
+    Service,
+    counting,
+    official,
+    require,
+    variables,
+)
 
 _MINIMAL = """
 import base64, boto3
@@ -18,14 +27,13 @@ assert client.decrypt(KeyId={arn!r}, CiphertextBlob=blob)["Plaintext"]
 # The official class has no option for an endpoint; the SDK's own variable gives it one.
 _OFFICIAL = """
 from keeper_secrets_manager_hsm.storage_aws_kms import AwsKmsKeyValueStorage
-from keeper_secrets_manager_core.configkeys import ConfigKeys
-storage = AwsKmsKeyValueStorage(key_id={arn!r}, config_file_location={path!r})
-assert storage.get(ConfigKeys.KEY_HOSTNAME)
+storage = AwsKmsKeyValueStorage(key_id={arn!r}, config_file_location=path)
 """
 
 
-def show(folder: Path) -> None:
-    """Measure and print the table of AWS KMS."""
+@contextmanager
+def running(_folder: Path) -> Iterator[tuple[Service, Program]]:
+    """Run the emulator with one key."""
     require("ksm_storage_aws_kms", "ksm_storage_emulators")
     from ksm_storage_emulators.aws_kms.service import AwsKmsService
     from ksm_storage_emulators.emulator import Emulator
@@ -40,28 +48,23 @@ def show(folder: Path) -> None:
             "KSM_STORAGE_AWS_KMS_ENDPOINT": emulator.url,
         }
         with variables(wanted):
-            programs = _programs(folder, arn, emulator.url)
-            print_table("AWS KMS: first value", measure(programs), beside=programs[0].name)
+            found = Service(
+                "aws-kms",
+                "AWS KMS",
+                f"aws-kms://{arn}",
+                official("keeper_secrets_manager_hsm", _OFFICIAL.format(arn=arn)),
+                "official AwsKmsKeyValueStorage",
+                counting(emulator),
+            )
+            yield found, _floor(arn, emulator.url)
 
 
-def _programs(folder: Path, arn: str, url: str) -> list[Program]:
+def _floor(arn: str, url: str) -> Program:
     import boto3
 
     region = arn.split(":")[3]
     client = boto3.client("kms", endpoint_url=url, region_name=region)
     blob = client.encrypt(KeyId=arn, Plaintext=json.dumps(CONFIG).encode())["CiphertextBlob"]
-    written = folder / "aws-official.json"
-    written.write_bytes(blob)
     encoded = base64.b64encode(blob).decode()
-    return [
-        Program(
-            "minimal boto3 script, one Decrypt",
-            _MINIMAL.format(url=url, region=region, blob=encoded, arn=arn),
-        ),
-        ours(sealed(folder / "aws.json", f"aws-kms://{arn}"), "aws-kms"),
-        *official(
-            "AwsKmsKeyValueStorage",
-            _OFFICIAL.format(arn=arn, path=str(written)),
-            package="keeper_secrets_manager_hsm",
-        ),
-    ]
+    code = _MINIMAL.format(url=url, region=region, blob=encoded, arn=arn)
+    return python("floor: boto3, one Decrypt", "floor", code)

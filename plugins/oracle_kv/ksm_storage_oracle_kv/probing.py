@@ -13,6 +13,7 @@ from ksm_storage.plugin import (
     Need,
     PermissionDeniedError,
     PermissionProbe,
+    UnavailableError,
 )
 
 from .client import PERMISSIONS, VaultClient
@@ -57,6 +58,11 @@ def _probed(name: KeyName, operation: str, call: Callable[[], None]) -> Permissi
         granted, reason = False, exc.message
     except KeyStateError as exc:
         # Which of the two the service looks at first stands on no page.
+        granted, reason = None, exc.message
+    except UnavailableError as exc:
+        # The management endpoint has a host of its own, which need not be in reach.
+        if operation != "get_key":
+            raise
         granted, reason = None, exc.message
     grant = None if granted else _policy(permission, name)
     return PermissionProbe(permission, need, granted, reason, grant)

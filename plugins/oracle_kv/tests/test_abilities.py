@@ -188,6 +188,22 @@ def test_a_vault_that_cannot_be_asked_is_a_documented_error(
             probe_permissions(kek)
 
 
+def test_a_management_endpoint_out_of_reach_leaves_only_its_own_permission_untold(
+    emulator: EmulatedVault, key: str
+) -> None:
+    nowhere = "http://127.0.0.1:9"
+
+    with open_kek(key, emulator.url, management_endpoint=nowhere, deadline=1.0) as kek:
+        probes = probe_permissions(kek)
+
+    assert probes is not None
+    assert {p.permission: p.granted for p in probes} == {
+        "KEY_DECRYPT": True,
+        "KEY_ENCRYPT": True,
+        "KEY_READ": None,
+    }
+
+
 def test_a_key_that_is_gone_is_denied_or_missing(
     emulator: EmulatedVault, kek: Kek, key: str
 ) -> None:

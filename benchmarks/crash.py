@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import crash_packages
-from benchmarks.cold_start_programs import NotMeasuredError
 from benchmarks.crash_kills import Losses, measure
+from benchmarks.services.service import NotMeasuredError
 
 KILLS = int(os.environ.get("BENCH_KILLS", "50"))
 SERVICES = {

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from keeper_secrets_manager_core.configkeys import ConfigKeys
 
-from benchmarks.cold_start_programs import CONFIG
 from benchmarks.crash_packages import Package
+from benchmarks.services.service import CONFIG
 from tests.faults import traced
 from tests.unit.storage import forked
 

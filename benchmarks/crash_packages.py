@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ksm_storage
-from benchmarks.cold_start_programs import CONFIG, require, variables
+from benchmarks.services.service import CONFIG, require, variables
 
 Open = Callable[[Path], Any]
 

@@ -39,7 +39,7 @@ def test_the_wrapping_under_a_local_key() -> None:
         def key() -> bytes:
             return raw(vector, "key")
 
-        wrapper = AesGcmWrapper("k", for_wrap=key, for_unwrap=key)
+        wrapper = AesGcmWrapper("k", for_wrap=key, for_unwrap=key, kept_in={})
         wrapped = WrappedDek("k", ALGORITHM, raw(vector, "iv", "ct", "tag"))
         # Its AAD is a map, of which it takes the bytes; these are bytes already.
         return wrapper.unwrap(wrapped, aad=cast("Aad", raw(vector, "aad")))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+# As type checkers know it; importing it from typing would cost more than all of this module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .storage.opening import open_storage
     from .storage.protecting import protect

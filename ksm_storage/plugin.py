@@ -21,7 +21,6 @@ from .exception_chain import chain_of
 from .hookspecs import hookimpl
 from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .quiet_logs import quiet_logs
-from .service_url import refuse_clear_text
 from .settings import Option, Settings
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
         PermissionProbe,
         ProbesPermissions,
     )
+    from .service_url import refuse_clear_text
 
 __all__ = [
     "DEK_BYTES",
@@ -77,9 +77,14 @@ _ABILITIES = frozenset(
 
 
 def __getattr__(name: str) -> object:
-    # Resolved at first use: no opening needs an ability, and each would pay for its import.
+    # Resolved at first use: no opening needs an ability, nor a local key an address, and each
+    # start would pay for them.
     if name in _ABILITIES:
         from . import abilities
 
         return getattr(abilities, name)
+    if name == "refuse_clear_text":
+        from .service_url import refuse_clear_text
+
+        return refuse_clear_text
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ OPENING = {
     "ksm_storage.config",
     "ksm_storage.config.document",
     "ksm_storage.config.json_form",
+    "ksm_storage.core_dumps",
     "ksm_storage.discovery",
     "ksm_storage.entry_points",
     "ksm_storage.envelope",
@@ -24,7 +25,7 @@ OPENING = {
     "ksm_storage.envelope.model",
     "ksm_storage.envelope.opening",
     "ksm_storage.errors",
-    "ksm_storage.hooks",
+    "ksm_storage.exception_chain",
     "ksm_storage.hookspecs",
     "ksm_storage.kek",
     "ksm_storage.key_uri",
@@ -45,13 +46,14 @@ OPENING = {
     "ksm_storage.storage.opening",
     "ksm_storage.storage.reading",
     "ksm_storage.storage.sealed_file",
+    "ksm_storage.storage.shared_opening",
     "ksm_storage.storage.signature",
     "ksm_storage.storage.sources",
     "ksm_storage.storage.state",
     "ksm_storage.storage.sync",
     "ksm_storage.storage.trust",
 }
-OTHERS = {"cryptography"}
+OTHERS = {"cryptography", "pluggy"}
 
 
 def test_importing_the_package_loads_one_module() -> None:

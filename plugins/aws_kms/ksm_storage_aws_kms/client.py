@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ksm_storage.plugin import quiet_logs, refuse_clear_text
@@ -71,7 +70,7 @@ class KmsClient:
 
     def sts(self) -> KmsClient:
         """Return the client of the Security Token Service for the same caller; close it."""
-        return KmsClient(replace(self._connection, endpoint=None), service="sts")
+        return KmsClient(self._connection._replace(endpoint=None), service="sts")
 
     def ask(self, operation: str, key: str, send: Callable[[Any], _Reply]) -> _Reply:
         """Call ``send`` with the ready client, within the deadline, and return what it returns.

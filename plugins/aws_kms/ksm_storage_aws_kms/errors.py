@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ksm_storage.plugin import (
     AuthenticationError,
@@ -40,8 +39,7 @@ _KMS_OPERATIONS = ("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus")
 _OUR_OPERATIONS = (*_KMS_OPERATIONS, "GetCallerIdentity")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Say which call failed: the operation, the key as it was named, the region asked for."""
 
     operation: str

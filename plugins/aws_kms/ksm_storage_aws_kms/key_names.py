@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ksm_storage.plugin import SettingsError
 
@@ -13,8 +13,7 @@ _SINGLE_REGION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALIAS = re.compile(r"alias/[a-zA-Z0-9/_-]{1,250}")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyName:
+class KeyName(NamedTuple):
     """Name one KMS key.
 
     Attributes:
@@ -72,7 +71,7 @@ class KeyName:
                 hint="leave the option 'region' out: the ARN says it; only a multi-Region key "
                 "(mrk-...) can be used in another region",
             )
-        return replace(self, region=region)
+        return self._replace(region=region)
 
     def covers(self, key: KeyName) -> bool:
         """Tell whether this name may stand for a key ARN, without asking KMS."""

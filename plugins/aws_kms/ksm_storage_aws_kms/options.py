@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
 
@@ -40,8 +41,7 @@ class Role:
     external_id: str | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """Hold how KMS is reached; what is None is left to the AWS client's own configuration."""
 
     region: str | None

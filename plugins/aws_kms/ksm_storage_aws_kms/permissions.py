@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from .key_names import KeyName
 
@@ -14,11 +13,11 @@ def statement(permission: str, name: KeyName, *, partition: str, region: str) ->
     An alias is no resource of these permissions, so that it becomes a condition.
     """
     if name.region is None:
-        name = replace(name, partition=partition, region=region, account="*")
+        name = name._replace(partition=partition, region=region, account="*")
     granted: dict[str, object] = {
         "Effect": "Allow",
         "Action": permission,
-        "Resource": str(replace(name, resource="*") if name.is_alias else name),
+        "Resource": str(name._replace(resource="*") if name.is_alias else name),
     }
     if name.is_alias:
         granted["Condition"] = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": name.resource}}

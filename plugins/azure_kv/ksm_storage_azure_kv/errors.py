@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ksm_storage.plugin import KsmStorageError, ThrottledError
 
@@ -39,8 +38,7 @@ _ACTIONS = {
 _HSM_ACTIONS = {**_ACTIONS, "get": "keys/read/action"}
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Say which call failed: the operation, and the key as it was named."""
 
     operation: str

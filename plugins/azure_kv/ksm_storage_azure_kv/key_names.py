@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ksm_storage.plugin import SettingsError
 
@@ -27,8 +27,7 @@ _URL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeyName:
+class KeyName(NamedTuple):
     """Name one key, or one version of it.
 
     Attributes:
@@ -112,7 +111,7 @@ def covers(trusted: str, key_id: str) -> bool:
 def newest_version(key_id: str) -> str | None:
     """Return the name of the key of a version, or None where there is no version."""
     name = _parsed(key_id)
-    return None if name is None or name.version is None else str(replace(name, version=None))
+    return None if name is None or name.version is None else str(name._replace(version=None))
 
 
 def _parsed(text: str) -> KeyName | None:

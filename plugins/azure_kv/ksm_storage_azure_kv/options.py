@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ksm_storage.plugin import Option, Settings, SettingsError
 
@@ -79,8 +80,7 @@ class CredentialChoice:
     certificate_password: Callable[[], str | None] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """Hold how the vault is reached."""
 
     host: str

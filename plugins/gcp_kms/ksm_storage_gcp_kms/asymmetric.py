@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -29,8 +29,7 @@ def is_algorithm(text: str) -> bool:
     return _ALGORITHM.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(NamedTuple):
     """Hold the public key of one version.
 
     Attributes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ksm_storage.plugin import KsmStorageError
 
@@ -35,8 +34,7 @@ _PERMISSION = re.compile(r"[A-Za-z.]{1,100}")
 _STATE = re.compile(r"current state is: ([A-Z_]{1,40})")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Say which call failed: the client's method, and the key as it was named."""
 
     method: str

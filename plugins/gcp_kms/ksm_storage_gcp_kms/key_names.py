@@ -6,7 +6,7 @@ Source: Cloud KMS documentation, "Getting a Cloud KMS resource ID".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ksm_storage.plugin import SettingsError
 
@@ -20,8 +20,7 @@ _NAME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeyName:
+class KeyName(NamedTuple):
     """Name one key, or one version of it.
 
     Attributes:

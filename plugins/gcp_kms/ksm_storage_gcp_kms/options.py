@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
@@ -41,8 +41,7 @@ def declared_options() -> Sequence[Option]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """Hold how Cloud KMS is reached, and by whom."""
 
     credential: str

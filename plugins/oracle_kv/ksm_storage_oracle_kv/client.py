@@ -6,8 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ksm_storage.plugin import AuthenticationError, KsmStorageError, quiet_logs
 
@@ -27,8 +26,7 @@ PERMISSIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Hold what came back: the service's model of the data, and the request id."""
 
     data: Any
@@ -71,8 +69,7 @@ def _crypto_sdk() -> Sdk:
     return sdk_client
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(NamedTuple):
     sdk: Any
     credentials: Credentials
 

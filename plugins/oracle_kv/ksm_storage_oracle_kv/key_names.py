@@ -8,7 +8,7 @@ Source: OCI documentation, "Resource Identifiers".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ksm_storage.plugin import SettingsError
 
@@ -21,8 +21,7 @@ _VERSION = r"(?P<version>ocid1\.keyversion\.[a-z0-9]+\.[a-z0-9-]+\.[a-z0-9]+\.[a
 _NAME = re.compile(rf"{_KEY}(?:/{_VERSION})?")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyName:
+class KeyName(NamedTuple):
     """Name one key, or one version of it.
 
     Attributes:

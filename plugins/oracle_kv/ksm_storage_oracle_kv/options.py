@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
 
@@ -71,8 +72,7 @@ class CredentialChoice:
     passphrase: Callable[[], str | None] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """Hold how the vault is reached."""
 
     credential: CredentialChoice

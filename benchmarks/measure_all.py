@@ -20,7 +20,8 @@ from benchmarks.interleaved import child_environment
 
 HERE = Path(__file__).parent
 BENCHMARKS = (
-    *("cold_start", "storages", "key_service_calls", "imports", "commands", "engine", "fleet"),
+    *("cold_start", "sdk_layers", "storages", "key_service_calls", "imports", "commands"),
+    *("engine", "fleet"),
     "vault_load",
 )
 # What has no place among the results: it compares nothing.

@@ -66,11 +66,12 @@ def _lower() -> int | None:
         import resource
     except ImportError:
         return None
-    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    if hard != resource.RLIM_INFINITY and hard < _LOWERED:
-        return None
     try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        if hard != resource.RLIM_INFINITY and hard < _LOWERED:
+            return None
         resource.setrlimit(resource.RLIMIT_CORE, (_LOWERED, hard))
+    # The system does not let us: what is opened is worth more than the core file that may follow.
     except (OSError, ValueError):
         return None
     return soft
@@ -81,11 +82,10 @@ def _raise_to(before: int | None) -> None:
         return
     import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    if soft != _LOWERED:
-        # The application has set one of its own since.
-        return
     try:
-        resource.setrlimit(resource.RLIMIT_CORE, (before, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        # Another one is of the application, which has set it since.
+        if soft == _LOWERED:
+            resource.setrlimit(resource.RLIMIT_CORE, (before, hard))
     except (OSError, ValueError):
         return

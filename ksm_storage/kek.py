@@ -15,18 +15,15 @@ from .errors import (
     KsmStorageError,
     PluginContractError,
     PluginError,
-    SettingsError,
 )
 from .exception_chain import call_of_a_plugin
-from .key_uri import KeyUri, is_visible_ascii
+from .key_uri import KeyUri
 from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .known_providers import is_local
 from .setting_sources import Arguments, gather_settings
 
-MAX_WRAPPED_DEK = 8192
-MAX_ALGORITHM = 64
-
 _Result = TypeVar("_Result")
+_Error = TypeVar("_Error", bound=KsmStorageError)
 
 
 class Kek:
@@ -79,8 +76,7 @@ class Kek:
             PluginContractError: The plugin returned what no plugin may return.
         """
         wrapped = self.called("wrap", lambda: self._wrapper.wrap(dek, aad=aad))
-        self._check_wrapped(wrapped, dek)
-        return wrapped
+        return self._check_wrapped(wrapped, dek)
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
         """Unwrap a DEK.
@@ -96,11 +92,10 @@ class Kek:
             raise self.broken("unwrap", "returned no bytes")
         if len(dek) != DEK_BYTES:
             # RSA has no integrity: whoever has the public key can wrap any plaintext.
-            raise DecryptionError(
+            raise self._error(
+                DecryptionError,
                 f"the unwrapped DEK has {len(dek)} bytes instead of {DEK_BYTES}",
                 hint="the wrapped DEK was not made by ksm-storage, or the key service failed",
-                provider=self.uri.provider,
-                key=str(self.uri),
                 operation="unwrap",
             )
         return dek
@@ -115,11 +110,11 @@ class Kek:
         """
         wrapper = self._wrapper
         if not isinstance(wrapper, ReadsOfficialFormat):
-            raise PluginError(
+            raise self._error(
+                PluginError,
                 f"the plugin for {self.uri.provider!r} cannot read files of Keeper's own packages",
                 hint="name the key that the official package used: --from-key URI, or from_key=",
-                provider=self.uri.provider,
-                key=str(self.uri),
+                operation=None,
             )
         with no_core_dumps():
             plain = self.called("decrypt", lambda: wrapper.decrypt_official(ciphertext))
@@ -146,25 +141,18 @@ class Kek:
     def __repr__(self) -> str:
         return f"<Kek {self.uri}>"
 
-    def _check_wrapped(self, wrapped: object, dek: bytes) -> None:
-        if not isinstance(wrapped, WrappedDek):
-            raise self.broken("wrap", "returned no wrapped DEK")
-        if not isinstance(wrapped.ciphertext, bytes) or not (
-            1 <= len(wrapped.ciphertext) <= MAX_WRAPPED_DEK
-        ):
-            raise self.broken("wrap", f"returned no ciphertext of 1 to {MAX_WRAPPED_DEK} bytes")
-        if dek in wrapped.ciphertext:
-            raise self.broken("wrap", "returned the DEK unencrypted")
-        if not is_visible_ascii(wrapped.algorithm, longest=MAX_ALGORITHM):
-            raise self.broken("wrap", "returned no usable name of an algorithm")
-        try:
-            KeyUri(self.uri.provider, wrapped.key_id)
-        except (SettingsError, TypeError) as exc:
-            raise self.broken("wrap", "returned no usable key id") from exc
+    def _check_wrapped(self, wrapped: object, dek: bytes) -> WrappedDek:
+        # Loaded to wrap only: opening does without.
+        from .wrapped_dek_check import fault_of
+
+        fault = fault_of(wrapped, dek, provider=self.uri.provider)
+        if fault is not None or not isinstance(wrapped, WrappedDek):
+            raise self.broken("wrap", fault or "returned no wrapped DEK")
         # An envelope that names another key than the one asked for would be opened by nobody
         # who pins the right one.
         if self._plugin and not self._plugin.key_covers(self.uri.key_id, wrapped.key_id):
             raise self.broken("wrap", "wrapped under a key that was not asked for")
+        return wrapped
 
     @property
     def wrapper(self) -> KeyWrapper:
@@ -190,13 +178,18 @@ class Kek:
 
     def broken(self, operation: str, what: str) -> PluginContractError:
         """Return the error for a plugin that does not keep the contract."""
-        return PluginContractError(
+        return self._error(
+            PluginContractError,
             f"the plugin for {self.uri.provider!r} {what}",
             hint="report it to the authors of the plugin",
-            provider=self.uri.provider,
-            key=str(self.uri),
             operation=operation,
         )
+
+    def _error(
+        self, kind: type[_Error], message: str, *, hint: str, operation: str | None
+    ) -> _Error:
+        provider, key = self.uri.provider, str(self.uri)
+        return kind(message, hint=hint, provider=provider, key=key, operation=operation)
 
 
 class SharedKeks(Mapping[str, Mapping[str, object]]):

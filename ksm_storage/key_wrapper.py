@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 from .aad import Aad
 
 DEK_BYTES = 32
+MAX_WRAPPED_DEK = 8192
+MAX_ALGORITHM = 64
 
 
 @dataclass(frozen=True, slots=True)

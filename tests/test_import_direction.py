@@ -44,7 +44,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "setting_sources": SEAM,
     "discovery": PLUGIN_SIDE | {"entry_points", "known_providers"},
     "core_dumps": frozenset(),
-    "kek": PLUGIN_SIDE | {"core_dumps", "discovery", "known_providers", "setting_sources"},
+    "kek": PLUGIN_SIDE
+    | {"wrapped_dek_check", "core_dumps", "discovery", "known_providers", "setting_sources"},
     # Besides being plugins, they make keys and keep them in files: "storage" is for its lock.
     "providers": PLUGIN_SIDE | {"abilities", "setting_sources", "storage"},
     "audit": PLUGIN_SIDE | {"entry_points", "setting_sources"},
@@ -59,6 +60,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "wire": frozenset({"errors"}),
     "engine": frozenset({"errors", "wire"}),
     "vault": frozenset({"errors", "wire"}),
+    "wrapped_dek_check": frozenset({"errors", "key_uri", "key_wrapper"}),
     "kek_abilities": PLUGIN_SIDE | {"abilities", "kek"},
     "testing": CORE_SIDE | {"abilities", "envelope", "kek_abilities"},
 }

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 
 from ..errors import EnvelopeError, SettingsError
-from ..kek import MAX_ALGORITHM, MAX_WRAPPED_DEK
+from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..key_uri import KeyUri
 from .model import (
     ENVELOPE_ID_BYTES,

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from ..errors import DecryptionError
-from ..kek import MAX_WRAPPED_DEK
+from ..key_wrapper import MAX_WRAPPED_DEK
 from ..plugin import DEK_BYTES, KeyWrapper
 from .subject import AAD, Subject
 

@@ -10,7 +10,7 @@ import pytest
 
 from ..discovery import Plugin
 from ..errors import DecryptionError
-from ..kek import MAX_ALGORITHM, MAX_WRAPPED_DEK
+from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..key_uri import KeyUri
 from ..plugin import DEK_BYTES, KeyWrapper, WrappedDek
 from .subject import AAD, Opener, Subject

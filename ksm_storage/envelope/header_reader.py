@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 
 from ..errors import EnvelopeError, SettingsError
-from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..key_uri import KeyUri
+from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from .model import (
     ENVELOPE_ID_BYTES,
     MAX_RECIPIENTS,

@@ -10,8 +10,8 @@ import pytest
 
 from ..discovery import Plugin
 from ..errors import DecryptionError
-from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..key_uri import KeyUri
+from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..plugin import DEK_BYTES, KeyWrapper, WrappedDek
 from .subject import AAD, Opener, Subject
 

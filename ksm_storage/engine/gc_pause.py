@@ -14,6 +14,7 @@ def gc_pause() -> Iterator[None]:
     Parsing 10,000 records makes a quarter of a million containers and not one cycle. The
     collector, woken by their number, would go through all of them again and again: a third of
     the time. Reference counting goes on, so nothing is kept that would have been freed.
+    What was made counts as old afterwards, and is looked at with the rest when that is due.
     """
     if not gc.isenabled():
         # Paused already, by the caller or by another thread, who also wakes it again.
@@ -23,4 +24,9 @@ def gc_pause() -> Iterator[None]:
     try:
         yield
     finally:
+        # Both take no time; without them the collector would go through all of it at once. An
+        # application that froze its objects before a fork must find them frozen.
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
         gc.enable()

@@ -29,7 +29,7 @@ class KeyFinding:
         settings: Those that were given, with their sources.
         access: By whom and where the KEK is reached.
         description: State and versions.
-        seconds: How long the service took to answer the first question.
+        seconds: How long the first answer took, with the start of the service's library.
         probes: Which permissions are there.
         problems: Why the rest is not known, or what stands in the way.
         notes: What could not be asked.

@@ -35,7 +35,8 @@ def lines_of_key(found: KeyFinding) -> Iterator[str]:
     if found.description is not None:
         yield _line("key", ", ".join(_described(found.description)))
     if found.seconds is not None:
-        yield _line("answered in", f"{found.seconds * 1000:.0f} ms")
+        milliseconds = f"{found.seconds * 1000:.0f} ms"
+        yield _line("answered in", f"{milliseconds}, the start of its library included")
     for probe in found.probes:
         yield from _probed(probe)
     yield from _end(found.problems, found.notes)

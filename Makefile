@@ -5,12 +5,13 @@ VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 WORKERS ?= 2
 FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
+MUTANTS ?=
 
 PACKAGES := $(wildcard plugins/*/pyproject.toml emulators/pyproject.toml examples/*/pyproject.toml)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs man reference bench bench-docs fuzz clean
+.PHONY: help demo test check format docs man reference bench bench-docs fuzz mutants clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -52,8 +53,11 @@ bench-docs: $(VENV)/test.stamp ## measure again, and write the plots and tables 
 fuzz: $(VENV)/test.stamp ## fuzz the parsers for FUZZ_SECONDS each, where atheris installs
 	@scripts/fuzz $(BIN)/python $(FUZZ_SECONDS)
 
+mutants: $(VENV)/test.stamp ## list the small changes of the code that no test notices; takes an hour
+	@scripts/mutants $(BIN)/python $(WORKERS) $(MUTANTS)
+
 clean: ## remove what make, the tests and the tools left behind
-	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* dist build mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/python.stamp:

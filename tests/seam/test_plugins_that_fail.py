@@ -201,6 +201,24 @@ def test_a_lying_key_wrapper_is_a_contract_error(folder: Folder, lie: str) -> No
     assert SECRET not in texts_of(caught.value)
 
 
+def test_a_contract_error_says_which_plugin_did_what_and_whom_to_tell(folder: Folder) -> None:
+    kek = lying_kek(folder, LYING_WRAPPERS["wrap returns bytes"])
+
+    with pytest.raises(PluginContractError) as caught:
+        kek.wrap(DEK, aad=AAD)
+
+    assert caught.value.as_dict() == {
+        "error": "PluginContractError",
+        "message": "the plugin for 'lying' returned no wrapped DEK",
+        "hint": "report it to the authors of the plugin",
+        "provider": "lying",
+        "key": "lying://k",
+        "operation": "wrap",
+        "retryable": False,
+        "exit_code": 3,
+    }
+
+
 def test_the_cause_of_a_foreign_error_is_kept(folder: Folder) -> None:
     kek = lying_kek(folder, LYING_WRAPPERS["wrap raises"])
 

@@ -11,6 +11,8 @@ from ksm_storage.aad import Aad
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
+    PluginContractError,
+    PluginError,
     PluginNotFoundError,
     ProviderError,
     SettingsError,
@@ -111,3 +113,51 @@ def test_leaving_the_block_closes_the_key_wrapper() -> None:
 
 def test_a_repr_shows_the_uri_and_nothing_else() -> None:
     assert repr(Kek(URI, MemoryKek("one"))) == "<Kek memory://one>"
+
+
+class OfficialKek(MemoryKek):
+    """Decrypt the official format as the test says."""
+
+    def __init__(self, plain: object) -> None:
+        super().__init__("one")
+        self.plain = plain
+        self.asked: list[bytes] = []
+
+    def decrypt_official(self, ciphertext: bytes) -> bytes:
+        self.asked.append(ciphertext)
+        if isinstance(self.plain, Exception):
+            raise self.plain
+        return self.plain  # type: ignore[return-value]  # whatever was planted
+
+
+def test_what_an_official_package_encrypted_comes_back() -> None:
+    wrapper = OfficialKek(b"plain")
+
+    assert Kek(URI, wrapper).decrypt_official(b"sealed") == b"plain"
+    assert wrapper.asked == [b"sealed"]
+
+
+def test_a_plugin_that_cannot_read_the_official_format_says_so() -> None:
+    with pytest.raises(PluginError) as caught:
+        Kek(URI, MemoryKek("one")).decrypt_official(b"sealed")
+
+    error = caught.value
+    assert error.message == "the plugin for 'memory' cannot read files of Keeper's own packages"
+    assert error.hint
+    assert "--from-key URI" in error.hint
+    assert (error.provider, error.key) == ("memory", "memory://one")
+
+
+def test_an_error_of_the_official_format_is_completed() -> None:
+    with pytest.raises(DecryptionError) as caught:
+        Kek(URI, OfficialKek(DecryptionError("another key"))).decrypt_official(b"sealed")
+
+    assert (caught.value.key, caught.value.operation) == ("memory://one", "decrypt")
+
+
+@pytest.mark.parametrize("plain", ["text", None, bytearray(1)], ids=["text", "none", "bytearray"])
+def test_an_official_plain_text_that_is_no_bytes_is_the_plugins_fault(plain: object) -> None:
+    with pytest.raises(PluginContractError, match="'memory' returned no bytes") as caught:
+        Kek(URI, OfficialKek(plain)).decrypt_official(b"sealed")
+
+    assert caught.value.operation == "decrypt"

@@ -12,7 +12,7 @@ import pytest
 from ksm_storage.envelope import derivation, opening
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Envelope, Recipient
-from ksm_storage.envelope.opening import is_dek_of, open_envelope, unlock
+from ksm_storage.envelope.opening import covers, is_dek_of, open_envelope, unlock
 from ksm_storage.envelope.sealing import NewDek, rewrap, seal, wrap_new_dek
 from ksm_storage.errors import (
     DecryptionError,
@@ -94,6 +94,23 @@ def test_r1_pinned_keys_and_context_are_checked_before_any_kek_is_called(
     assert key_service.opened == []
 
 
+def test_r1_who_names_no_key_of_the_envelope_is_told_where_they_are_shown(
+    envelope: Envelope,
+) -> None:
+    with pytest.raises(DecryptionError) as caught:
+        open_envelope(envelope, trusted=[KeyUri("cloud", "c")])
+
+    assert caught.value.hint
+    assert "ksm-storage inspect" in caught.value.hint
+
+
+def test_r1_a_key_covers_itself_and_what_its_plugin_says(key_service: KeyService) -> None:
+    assert covers(KeyUri("absent", "a"), KeyUri("absent", "a"))
+    assert covers(ALIAS, A)
+    assert not covers(A, ALIAS)
+    assert not covers(A, KeyUri("hsm", "a"))
+
+
 def test_r1_only_a_pinned_key_is_called(envelope: Envelope, key_service: KeyService) -> None:
     opened = open_envelope(envelope, trusted=[B], context={"env": "prod"})
 
@@ -169,6 +186,10 @@ def test_r2_commitment_and_header_mac_are_compared_in_constant_time(
 
     commitment = envelope.header.commitment
     assert compared == [commitment, envelope.header_mac, commitment]
+
+
+def test_r2_another_dek_is_not_the_one_that_is_committed_to(envelope: Envelope) -> None:
+    assert not is_dek_of(envelope, os.urandom(32))
 
 
 def test_r3_what_fails_behind_the_unwrap_says_one_and_the_same(
@@ -263,6 +284,17 @@ def test_r5_if_none_opens_the_cause_of_each_is_reported(
     assert error.causes == (key_service.failing["a"], key_service.failing["b"])
     assert error.__cause__ is error.causes[-1]
     assert not error.retryable
+
+
+def test_r5_the_error_of_many_comes_from_that_of_the_last(key_service: KeyService) -> None:
+    keks = [key_service.kek(f"cloud://{name}") for name in "abc"]
+    envelope = seal(PAYLOAD, wrap_new_dek(keks))
+    key_service.failing = {name: DecryptionError(f"not {name}") for name in "abc"}
+
+    with pytest.raises(DecryptionError) as caught:
+        open_envelope(envelope)
+
+    assert caught.value.__cause__ is key_service.failing["c"]
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,9 @@ def test_a_payload_that_no_reader_would_accept_is_not_sealed(new_dek: NewDek) ->
     full = seal(b"x" * MAX_PAYLOAD_BYTES, new_dek)
 
     assert decode(encode(full)) == full
-    with pytest.raises(EnvelopeError, match="larger than 1048576 bytes"):
+    with pytest.raises(EnvelopeError, match="larger than 1048576 bytes") as caught:
         seal(b"x" * (MAX_PAYLOAD_BYTES + 1), new_dek)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("count", [0, 17])

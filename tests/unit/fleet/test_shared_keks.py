@@ -79,3 +79,22 @@ def test_the_settings_are_those_that_were_given() -> None:
     assert dict(SharedKeks({"aws-kms": {"region": "eu-west-1"}})) == {
         "aws-kms": {"region": "eu-west-1"}
     }
+
+
+def test_a_kek_is_opened_under_its_own_name_with_those_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[KeyUri, object]] = []
+
+    def open_one(uri: KeyUri, arguments: object) -> Kek:
+        asked.append((uri, arguments))
+        return Kek(uri, Counted())
+
+    monkeypatch.setattr(seam.Kek, "_opened", staticmethod(open_one))
+    settings = {"aws-kms": {"region": "eu-west-1"}}
+    names = [KeyUri("aws-kms", "k"), KeyUri("aws-kms", "l")]
+
+    with SharedKeks(settings) as shared:
+        assert [Kek.open(name, shared).uri for name in names] == names
+
+    assert asked == [(name, settings) for name in names]

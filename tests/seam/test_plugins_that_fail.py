@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from ksm_storage.aad import Aad
 from ksm_storage.discovery import find_plugin, resolve_key
 from ksm_storage.entry_points import find_entry_points
 from ksm_storage.errors import (
+    DecryptionError,
     KsmStorageError,
     PluginConflictError,
     PluginContractError,
@@ -198,6 +200,8 @@ def test_a_lying_key_wrapper_is_a_contract_error(folder: Folder, lie: str) -> No
         use(kek)
 
     assert caught.value.key == "lying://k"
+    assert caught.value.operation == lie.split()[0]
+    assert re.match(r"the plugin for 'lying' (returned|raised|wrapped) \w", caught.value.message)
     assert SECRET not in texts_of(caught.value)
 
 
@@ -247,8 +251,19 @@ def test_opening_does_not_ask_whether_the_aad_is_bound(folder: Folder) -> None:
 def test_an_unwrapped_dek_of_another_length_is_refused_as_wrong(folder: Folder) -> None:
     kek = lying_kek(folder, "unwrap = lambda self, wrapped, *, aad: bytes(33)")
 
-    with pytest.raises(KsmStorageError, match="33 bytes instead of 32"):
+    with pytest.raises(DecryptionError) as caught:
         use(kek)
+
+    assert caught.value.as_dict() == {
+        "error": "DecryptionError",
+        "message": "the unwrapped DEK has 33 bytes instead of 32",
+        "hint": "the wrapped DEK was not made by ksm-storage, or the key service failed",
+        "provider": "lying",
+        "key": "lying://k",
+        "operation": "unwrap",
+        "retryable": False,
+        "exit_code": 6,
+    }
 
 
 def test_a_documented_error_passes_and_is_completed(folder: Folder) -> None:

@@ -138,6 +138,12 @@ def test_a_payload_that_no_reader_would_accept_is_not_sealed(new_dek: NewDek) ->
     assert caught.value.hint
 
 
+def test_as_many_keys_as_a_reader_reads_are_wrapped_under(key_service: KeyService) -> None:
+    new = wrap_new_dek([key_service.kek(f"cloud://{number}") for number in range(16)])
+
+    assert len(decode(encode(seal(PAYLOAD, new))).header.recipients) == 16
+
+
 @pytest.mark.parametrize("count", [0, 17])
 def test_no_kek_is_called_where_there_are_none_or_too_many(
     key_service: KeyService, count: int
@@ -196,10 +202,21 @@ def test_one_kek_given_twice_is_refused(
 def test_a_context_that_no_reader_would_accept_is_refused_before_any_call(
     key_service: KeyService, context: dict[str, str]
 ) -> None:
-    with pytest.raises(SettingsError, match="the context"):
+    with pytest.raises(
+        SettingsError, match=r"^the context (is not a map|has a|has more|is longer)"
+    ):
         wrap_new_dek([key_service.kek("cloud://a")], context=context)
 
     assert key_service.calls == []
+
+
+def test_who_gives_a_context_that_is_not_allowed_is_told_what_is(key_service: KeyService) -> None:
+    with pytest.raises(SettingsError) as caught:
+        wrap_new_dek([key_service.kek("cloud://a")], context={"a b": "v"})
+
+    assert caught.value.hint
+    assert "not beginning with 'ksm-storage.'" in caught.value.hint
+    assert "printable ASCII, at most 256" in caught.value.hint
 
 
 def test_a_context_that_the_caller_changes_later_stays_as_it_was(key_service: KeyService) -> None:

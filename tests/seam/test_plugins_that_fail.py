@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,6 +90,29 @@ LYING_WRAPPERS = {
     "unwrap returns a bytearray": "unwrap = lambda self, wrapped, *, aad: bytearray(32)",
     "unwrap raises": f"def unwrap(self, wrapped, *, aad): raise ValueError({SECRET!r})",
     "close raises": f"def close(self): raise ValueError({SECRET!r})",
+}
+
+_SIZE = "returned no ciphertext of 1 to 8192 bytes"
+
+WHAT_THEY_DID = {
+    "wrap returns bytes": "returned no wrapped DEK",
+    "wrap returns the DEK": "returned the DEK unencrypted",
+    "wrap returns no ciphertext": _SIZE,
+    "wrap returns text": _SIZE,
+    "wrap returns too much": _SIZE,
+    "wrap names no algorithm": "returned no usable name of an algorithm",
+    "wrap names an algorithm with a space": "returned no usable name of an algorithm",
+    "wrap names a long algorithm": "returned no usable name of an algorithm",
+    "wrap names no key": "returned no usable key id",
+    "wrap names a key by bytes": "returned no usable key id",
+    "wrap names another key": "wrapped under a key that was not asked for",
+    "wrap raises": "raised KeyError",
+    "wrap exits": "raised SystemExit",
+    "unwrap returns text": "returned no bytes",
+    "unwrap returns None": "returned no bytes",
+    "unwrap returns a bytearray": "returned no bytes",
+    "unwrap raises": "raised ValueError",
+    "close raises": "raised ValueError",
 }
 
 Folder = Path
@@ -201,8 +223,17 @@ def test_a_lying_key_wrapper_is_a_contract_error(folder: Folder, lie: str) -> No
 
     assert caught.value.key == "lying://k"
     assert caught.value.operation == lie.split()[0]
-    assert re.match(r"the plugin for 'lying' (returned|raised|wrapped) \w", caught.value.message)
+    assert caught.value.message == f"the plugin for 'lying' {WHAT_THEY_DID[lie]}"
     assert SECRET not in texts_of(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 8192])
+def test_a_ciphertext_of_any_size_that_an_envelope_holds_is_taken(
+    folder: Folder, size: int
+) -> None:
+    body = f"wrap = lambda self, dek, *, aad: WrappedDek('k', 'A', bytes({size}))"
+
+    assert len(lying_kek(folder, body).wrap(DEK, aad=AAD).ciphertext) == size
 
 
 def test_a_contract_error_says_which_plugin_did_what_and_whom_to_tell(folder: Folder) -> None:

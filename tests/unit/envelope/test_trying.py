@@ -75,6 +75,16 @@ def test_all_are_asked_though_each_is_silent(waiting: list[Services]) -> None:
     assert {type(cause) for cause in causes} == {UnavailableError}
 
 
+def test_one_that_is_silent_is_named_with_what_to_do(waiting: list[Services]) -> None:
+    _, causes = tried(waiting, Services(None, None, None), 0.3)
+
+    told = [cause.as_dict() for cause in causes]
+    assert {entry["hint"] for entry in told} == {
+        "try again, or allow more time with --timeout or timeout="
+    }
+    assert {(entry["provider"], entry["operation"]) for entry in told} == {("cloud", "unwrap")}
+
+
 def test_a_late_answer_of_one_that_was_given_up_does_not_count(waiting: list[Services]) -> None:
     first_ended = threading.Event()
 

@@ -149,6 +149,7 @@ def test_the_command_line_bounds_the_opening_too(two: TwoServices, key: str) -> 
         {"timeout": float("inf")},
         {"hedge": -1},
         {"hedge": float("nan")},
+        {"hedge": float("inf")},
     ],
 )
 def test_a_time_that_is_none_is_refused(two: TwoServices, pace: dict[str, float]) -> None:

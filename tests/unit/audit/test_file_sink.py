@@ -101,6 +101,8 @@ def test_a_second_recipient_that_opens_is_told_with_the_one_that_failed(
 
     told = next(event for event in events(trail) if event["event"] == "failed_over")
     assert (told["keys"], told["instead_of"]) == ([second], [first])
+    header = decode(path.read_bytes()).header
+    assert (told["envelope_id"], told["revision"]) == (header.envelope_id.hex(), header.revision)
 
 
 def test_the_file_is_readable_by_its_owner_alone(trail: Path) -> None:

@@ -19,6 +19,7 @@ from ksm_storage.errors import (
     StorageError,
     UnavailableError,
 )
+from ksm_storage.storage.file import create_file
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, names_in, new_key, write_plain
 from tests.unit.storage.planted import Counted
@@ -252,3 +253,13 @@ def test_a_plain_file_that_a_variable_names_is_refused_without_keys(
 
     with pytest.raises(EnvelopeError, match="plain configuration"):
         ksm_storage.open_storage()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_file_is_created_with_the_mode_that_is_asked_for(mode: int, folder: Path) -> None:
+    path = folder / "new"
+
+    create_file(str(path), b"content", mode=mode)
+
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_bytes() == b"content"

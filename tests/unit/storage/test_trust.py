@@ -10,10 +10,11 @@ import ksm_storage
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.envelope.opening import open_envelope
-from ksm_storage.envelope.sealing import rekey, rewrap
-from ksm_storage.errors import DecryptionError, KsmStorageError, UnavailableError
+from ksm_storage.envelope.sealing import rekey, rewrap, seal_again
+from ksm_storage.errors import DecryptionError, KsmStorageError, RollbackError, UnavailableError
 from ksm_storage.kek import Kek
 from ksm_storage.key_uri import KeyUri
+from ksm_storage.storage.trust import Trust
 from tests.unit.storage.fixtures import CONFIG, write_plain
 from tests.unit.storage.planted import Counted
 
@@ -95,6 +96,30 @@ def test_a_recipient_that_was_replaced_by_an_untrusted_one_is_noticed_under_the_
         storage.set("hostname", "h") if use == "set" else storage.get("hostname")
 
     assert counted.calls == []
+
+
+@pytest.mark.parametrize("use", ["get", "set"])
+def test_another_context_under_the_same_dek_is_noticed_while_open(
+    use: str, counted_file: Path, counted: Counted
+) -> None:
+    storage = ksm_storage.open_storage(counted_file, context={"env": "prod"})
+    envelope = decode(counted_file.read_bytes())
+    opened = open_envelope(envelope)
+    other = envelope._replace(header=envelope.header._replace(context={"env": "test"}))
+    counted_file.write_bytes(encode(seal_again(other, opened.payload, dek=opened.dek)))
+    counted.calls.clear()
+
+    with pytest.raises(DecryptionError, match="has the context env=test, not env=prod"):
+        storage.set("hostname", "h") if use == "set" else storage.get("hostname")
+
+    assert counted.calls == []
+
+
+def test_an_older_revision_is_told_with_its_path(counted_file: Path) -> None:
+    envelope = decode(counted_file.read_bytes())
+
+    with pytest.raises(RollbackError, match="'/etc/config' is at revision 1, and revision 9 of it"):
+        Trust(None, None, None).check(envelope, newest=9, path="/etc/config")
 
 
 def test_a_file_that_is_altered_costs_one_unwrap(counted_file: Path, counted: Counted) -> None:

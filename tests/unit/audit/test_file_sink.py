@@ -17,6 +17,7 @@ import ksm_storage
 from ksm_storage.audit import complaint
 from ksm_storage.audit.events import FILE_VARIABLE, emit
 from ksm_storage.audit.verification import Verification
+from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import DecryptionError, EnvelopeError
 from tests.cli.command import key_file
 

@@ -122,6 +122,23 @@ def test_an_older_revision_is_told_with_its_path(counted_file: Path) -> None:
         Trust(None, None, None).check(envelope, newest=9, path="/etc/config")
 
 
+@pytest.mark.parametrize("new_dek", [False, True], ids=["same dek", "other dek"])
+def test_a_running_application_is_told_which_file_went_back(
+    new_dek: bool, counted_file: Path, counted: Counted
+) -> None:
+    storage = ksm_storage.open_storage(counted_file)
+    before = counted_file.read_bytes()
+    if new_dek:
+        ksm_storage.rekey(counted_file)
+    storage.set("hostname", "h")
+    counted_file.write_bytes(before)
+
+    with pytest.raises(RollbackError) as caught:
+        storage.get("hostname")
+
+    assert caught.value.message.startswith(f"{str(counted_file)!r} is at revision 1, and")
+
+
 def test_a_file_that_is_altered_costs_one_unwrap(counted_file: Path, counted: Counted) -> None:
     raw = counted_file.read_bytes()
     at = raw.rindex(b"\n", 0, len(raw) - 1) + 1

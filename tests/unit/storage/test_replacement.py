@@ -1,0 +1,65 @@
+"""A new version beside a file: its name, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.storage import replacement as replacing
+from ksm_storage.storage.replacement import Replacement
+
+
+@pytest.fixture
+def target(folder: Path) -> Path:
+    path = folder / "config"
+    path.write_bytes(b"old")
+    return path
+
+
+def prepared(target: Path) -> Replacement:
+    return Replacement.of(str(target), b"new", mode=None)
+
+
+def test_each_target_has_a_temporary_name_of_its_own(target: Path) -> None:
+    with prepared(target) as first, prepared(target.with_name("other")) as second:
+        assert first.path == str(target.with_name(".config.ksm-tmp"))
+        assert second.path == str(target.with_name(".other.ksm-tmp"))
+
+
+def test_what_was_not_committed_is_removed(target: Path) -> None:
+    with prepared(target) as replacement:
+        assert Path(replacement.path).read_bytes() == b"new"
+
+    assert not Path(replacement.path).exists()
+    assert target.read_bytes() == b"old"
+
+
+def test_once_it_is_committed_nothing_of_its_name_is_removed(target: Path) -> None:
+    with prepared(target) as replacement:
+        replacement.commit()
+        Path(replacement.path).write_bytes(b"of the next writer")
+
+    assert target.read_bytes() == b"new"
+    assert Path(replacement.path).read_bytes() == b"of the next writer"
+
+
+def test_one_that_somebody_else_removed_is_given_up_without_an_error(target: Path) -> None:
+    with prepared(target) as replacement:
+        Path(replacement.path).unlink()
+
+    assert target.read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_synced_does_not_undo_the_save(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_folder: str) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(replacing, "sync_folder", refuse)
+
+    with prepared(target) as replacement:
+        replacement.commit()
+
+    assert target.read_bytes() == b"new"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,33 @@ def test_a_folder_that_cannot_be_synced_does_not_undo_the_save(
         replacement.commit()
 
     assert target.read_bytes() == b"new"
+
+
+def test_the_content_is_its_owners_alone_from_its_first_byte_on(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.chmod(0o644)
+    modes: list[int] = []
+
+    def noting(descriptor: int, content: bytes) -> None:
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        os.write(descriptor, content)
+
+    monkeypatch.setattr(replacing, "_write_all", noting)
+    before = os.umask(0)
+    try:
+        with prepared(target):
+            pass
+        # A folder lies at the usual name, so that another one is taken.
+        target.with_name(".config.ksm-tmp").mkdir()
+        with prepared(target):
+            pass
+    finally:
+        os.umask(before)
+
+    assert modes == [0o600, 0o600]
+
+
+def test_a_file_that_is_new_is_its_owners_alone_where_no_mode_is_asked_for(folder: Path) -> None:
+    with Replacement.of(str(folder / "new"), b"x", mode=None) as replacement:
+        assert stat.S_IMODE(os.stat(replacement.path).st_mode) == 0o600

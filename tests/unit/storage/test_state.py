@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import ksm_storage
 from ksm_storage.config.document import ACTIVE_PROFILE, Document
+from ksm_storage.envelope.opening import Opened
+from ksm_storage.storage import state
 from ksm_storage.storage.profiles import create_document
 from ksm_storage.storage.reading import read_file
 from ksm_storage.storage.state import opened_state, reread_state
@@ -39,3 +42,34 @@ def test_a_reread_keeps_the_profile_and_takes_the_new_signature(path: Path, new_
     assert after.config == {"hostname": "new"}
     assert after.signature == found.signature != before.signature
     assert after.raw == found.content
+
+
+def test_an_opening_is_shared_with_none_of_other_bytes_or_another_trust(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def alone(what: object, call: Callable[[], Opened]) -> Opened:
+        asked.append(what)
+        return call()
+
+    monkeypatch.setattr(state, "shared", alone)
+    raw, trust = path.read_bytes(), Trust.of(None, None, None)
+    other = Trust.of(None, {}, None)
+
+    def opened(raw: bytes, trust: Trust, newest: int = 0, name: str | None = None) -> None:
+        opened_state(raw, trust, profile="two", signature=None, newest=newest, path=name)
+
+    opened(raw, trust)
+    opened(raw, trust)
+    opened(raw, other)
+    opened(raw, trust, newest=1)
+    opened(raw, trust, name="other")
+    ksm_storage.open_storage(path, profile="two").set("hostname", "new")
+    opened(path.read_bytes(), trust)
+
+    # The last but one is the storage's own.
+    del asked[5]
+    assert asked[0] == asked[1]
+    # A trust may hold a map, so they are compared and not hashed.
+    assert [asked.index(what) for what in asked] == [0, 0, 2, 3, 4, 5]

@@ -1,0 +1,107 @@
+"""A file that cannot be replaced by a rename is written where it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.errors import StorageError
+from ksm_storage.storage import file as storage_file
+from ksm_storage.storage.file import replace_file
+from ksm_storage.storage.signature import NO_SIGNATURE, signature_of
+from tests.unit.storage.fixtures import names_in
+
+Refuse = Callable[[int], None]
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """Let each rename fail with an error, as it does over a mount point."""
+
+    def with_error(number: int) -> None:
+        def replace(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "replace", replace)
+
+    return with_error
+
+
+@pytest.fixture
+def target(folder: Path) -> Path:
+    path = folder / "config"
+    path.write_bytes(b"the old version")
+    path.chmod(0o640)
+    return path
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS])
+@pytest.mark.parametrize(("mode", "expected"), [(None, 0o640), (0o600, 0o600)])
+def test_the_file_stays_the_same_one_and_holds_the_new_version(
+    refuse: Refuse, target: Path, number: int, mode: int | None, expected: int
+) -> None:
+    refuse(number)
+    before = target.stat()
+
+    signature = replace_file(str(target), b"new", mode=mode)
+
+    after = target.stat()
+    assert target.read_bytes() == b"new"
+    assert (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino)
+    assert stat.S_IMODE(after.st_mode) == expected
+    assert signature.identity == signature_of(after).identity
+    assert names_in(target.parent) == ["config"]
+
+
+def test_any_other_error_leaves_the_old_version(refuse: Refuse, target: Path) -> None:
+    refuse(errno.EIO)
+
+    with pytest.raises(StorageError, match=f"{str(target)!r}.*Input/output error") as caught:
+        replace_file(str(target), b"new")
+
+    assert isinstance(caught.value.__cause__, OSError)
+    assert target.read_bytes() == b"the old version"
+    assert names_in(target.parent) == ["config"]
+
+
+def test_an_error_while_it_is_written_is_told_with_the_path(
+    refuse: Refuse, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    refuse(errno.EBUSY)
+    monkeypatch.setattr(storage_file, "write_in_place", full)
+
+    with pytest.raises(StorageError, match=f"{str(target)!r}.*No space left"):
+        replace_file(str(target), b"new")
+
+
+def test_a_version_that_is_not_what_was_meant_is_not_written(refuse: Refuse, target: Path) -> None:
+    def deny(content: bytes) -> None:
+        assert content == b"new"
+        raise RuntimeError
+
+    refuse(errno.EBUSY)
+
+    with pytest.raises(RuntimeError):
+        replace_file(str(target), b"new", verify=deny)
+
+    assert target.read_bytes() == b"the old version"
+
+
+def test_a_save_whose_signature_cannot_be_read_is_done_all_the_same(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(storage_file, "signature_of", fails)
+
+    assert replace_file(str(target), b"new") is NO_SIGNATURE
+    assert target.read_bytes() == b"new"

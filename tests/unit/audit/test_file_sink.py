@@ -18,7 +18,7 @@ from ksm_storage.audit import complaint
 from ksm_storage.audit.events import FILE_VARIABLE, emit
 from ksm_storage.audit.verification import Verification
 from ksm_storage.envelope.codec import decode
-from ksm_storage.errors import DecryptionError, EnvelopeError
+from ksm_storage.errors import DecryptionError, EnvelopeError, KsmStorageError
 from tests.cli.command import key_file
 
 CANARY = "canary-7f3a9c"
@@ -104,6 +104,30 @@ def test_a_second_recipient_that_opens_is_told_with_the_one_that_failed(
     assert (told["keys"], told["instead_of"]) == ([second], [first])
     header = decode(path.read_bytes()).header
     assert (told["envelope_id"], told["revision"]) == (header.envelope_id.hex(), header.revision)
+
+
+def test_an_opening_and_a_refused_one_name_the_file_and_the_envelope(
+    tmp_path: Path, trail: Path
+) -> None:
+    key = key_file(tmp_path)
+    path = tmp_path / "c.json"
+    path.write_text('{"hostname": "h"}')
+    ksm_storage.protect(path, [key])
+    header = decode(path.read_bytes()).header
+    trail.unlink()
+
+    ksm_storage.open_storage(path)
+    (tmp_path / "app.key").unlink()
+    with pytest.raises(KsmStorageError) as caught:
+        ksm_storage.open_storage(path)
+
+    opened, refused = events(trail)
+    for told in (opened, refused):
+        assert (told["path"], told["revision"]) == (str(path), header.revision)
+        assert told["envelope_id"] == header.envelope_id.hex()
+    assert (opened["event"], opened["keys"]) == ("opened", [key])
+    assert refused["event"] == "refused"
+    assert (refused["error"], refused["error_key"]) == (type(caught.value).__name__, key)
 
 
 def test_the_file_is_readable_by_its_owner_alone(trail: Path) -> None:

@@ -11,7 +11,13 @@ from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import rekey, rewrap, seal_again
-from ksm_storage.errors import DecryptionError, KsmStorageError, RollbackError, UnavailableError
+from ksm_storage.errors import (
+    DecryptionError,
+    KsmStorageError,
+    RollbackError,
+    SettingsError,
+    UnavailableError,
+)
 from ksm_storage.kek import Kek
 from ksm_storage.key_uri import KeyUri
 from ksm_storage.storage.trust import Trust
@@ -113,6 +119,11 @@ def test_another_context_under_the_same_dek_is_noticed_while_open(
         storage.set("hostname", "h") if use == "set" else storage.get("hostname")
 
     assert counted.calls == []
+
+
+def test_the_settings_of_the_caller_reach_the_plugin(counted_file: Path) -> None:
+    with pytest.raises(SettingsError, match="'colour'"):
+        ksm_storage.open_storage(counted_file, settings={"counted": {"colour": "red"}})
 
 
 def test_an_older_revision_is_told_with_its_path(counted_file: Path) -> None:

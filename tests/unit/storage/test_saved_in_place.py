@@ -12,6 +12,7 @@ import pytest
 
 from ksm_storage.errors import StorageError
 from ksm_storage.storage import file as storage_file
+from ksm_storage.storage import replacement as replacing
 from ksm_storage.storage.file import replace_file
 from ksm_storage.storage.signature import NO_SIGNATURE, signature_of
 from tests.unit.storage.fixtures import names_in
@@ -19,15 +20,18 @@ from tests.unit.storage.fixtures import names_in
 Refuse = Callable[[int], None]
 
 
-@pytest.fixture
-def refuse(monkeypatch: pytest.MonkeyPatch) -> Refuse:
-    """Let each rename fail with an error, as it does over a mount point."""
+@pytest.fixture(params=["no copy beside it", "no rename"])
+def refuse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """Let each copy beside a file, or each rename over it, fail with an error."""
 
     def with_error(number: int) -> None:
-        def replace(*_: object) -> None:
+        def refused(*_: object) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(os, "replace", replace)
+        if request.param == "no rename":
+            monkeypatch.setattr(os, "replace", refused)
+        else:
+            monkeypatch.setattr(replacing, "_created", refused)
 
     return with_error
 
@@ -105,3 +109,41 @@ def test_a_save_whose_signature_cannot_be_read_is_done_all_the_same(
 
     assert replace_file(str(target), b"new") is NO_SIGNATURE
     assert target.read_bytes() == b"new"
+
+
+def test_a_mode_that_cannot_be_set_does_not_undo_the_save(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    # The copy beside it cannot get its mode either, so the file is written where it is.
+    monkeypatch.setattr(os, "fchmod", denied)
+
+    replace_file(str(target), b"new", mode=0o600)
+
+    assert target.read_bytes() == b"new"
+    assert names_in(target.parent) == ["config"]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, 0o640), (0o600, 0o600)])
+def test_a_file_that_is_replaced_has_the_mode_that_is_asked_for(
+    target: Path, mode: int | None, expected: int
+) -> None:
+    replace_file(str(target), b"new", mode=mode)
+
+    assert stat.S_IMODE(target.stat().st_mode) == expected
+
+
+def test_what_is_verified_is_what_the_disk_holds(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaging(descriptor: int, content: bytes) -> None:
+        os.write(descriptor, content[:-1])
+
+    seen: list[bytes] = []
+    monkeypatch.setattr(replacing, "_write_all", damaging)
+
+    replace_file(str(target), b"new", verify=seen.append)
+
+    assert seen == [b"ne"]

@@ -84,8 +84,8 @@ def test_the_content_is_its_owners_alone_from_its_first_byte_on(
             pass
         # A folder lies at the usual name, so that another one is taken.
         target.with_name(".config.ksm-tmp").mkdir()
-        with prepared(target):
-            pass
+        with prepared(target) as second:
+            assert Path(second.path).parent == target.parent
     finally:
         os.umask(before)
 

@@ -11,6 +11,7 @@ from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import rekey, rewrap, seal_again
+from ksm_storage.envelope.trying import Pace
 from ksm_storage.errors import (
     DecryptionError,
     KsmStorageError,
@@ -119,6 +120,16 @@ def test_another_context_under_the_same_dek_is_noticed_while_open(
         storage.set("hostname", "h") if use == "set" else storage.get("hostname")
 
     assert counted.calls == []
+
+
+@pytest.mark.parametrize(("timeout", "hedge"), [(2.0, None), (None, 1.0), (2.0, 1.0)])
+def test_a_bound_in_time_is_the_one_that_the_caller_gave(
+    timeout: float | None, hedge: float | None
+) -> None:
+    trust = Trust(None, None, None)
+
+    assert trust.within(timeout, hedge) == trust._replace(pace=Pace(timeout, hedge))
+    assert trust.within(None, None) is trust
 
 
 def test_the_settings_of_the_caller_reach_the_plugin(counted_file: Path) -> None:

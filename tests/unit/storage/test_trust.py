@@ -137,6 +137,20 @@ def test_the_settings_of_the_caller_reach_the_plugin(counted_file: Path) -> None
         ksm_storage.open_storage(counted_file, settings={"counted": {"colour": "red"}})
 
 
+def test_the_settings_of_the_caller_reach_the_plugin_of_a_new_file(
+    folder: Path, counted: Counted
+) -> None:
+    with pytest.raises(SettingsError, match="'colour'"):
+        ksm_storage.open_storage(
+            folder / "new", keys=["counted://one"], settings={"counted": {"colour": "red"}}
+        )
+
+
+@pytest.mark.parametrize("key", ["counted://one", KeyUri("counted", "one")], ids=["text", "uri"])
+def test_one_key_needs_no_list(key: str | KeyUri) -> None:
+    assert Trust.of(key, None, None).keys == (KeyUri("counted", "one"),)  # type: ignore[arg-type]
+
+
 def test_an_older_revision_is_told_with_its_path(counted_file: Path) -> None:
     envelope = decode(counted_file.read_bytes())
 

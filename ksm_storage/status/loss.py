@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..envelope.opening import covers
-from ..errors import KeyNotFoundError, SettingsError
+from ..errors import DecryptionError, KeyNotFoundError, SettingsError
 from ..key_uri import KeyUri
 from .file_status import FileStatus, RecipientStatus
 from .key_facts import KeyFacts
@@ -50,24 +50,23 @@ class Destruction:
             SettingsError: Which version wrapped it is not known.
         """
         own = recipient.recipient.key
-        is_version = own.key_id.startswith(f"{self.key.key_id.rstrip('/')}/")
-        if own != self.key and not (is_version and covers(self.key, own)):
+        if _is_version_of(self.key, own):
+            # The recipient may be under this version or another one; its name does not say it.
+            raise _version_not_known(own)
+        if own != self.key and not _is_version_of(own, self.key):
             return False
         if self.version is None:
             return True
         if recipient.version is None:
-            raise SettingsError(
-                f"it is not known which version of {own} wrapped it",
-                hint="ask with the permission to unwrap, and without --offline",
-            )
+            raise _version_not_known(own)
         return recipient.version == self.version
 
 
 def is_lost_by(destruction: Destruction, status: FileStatus) -> bool:
     """Tell whether no other recipient is left that opens the file.
 
-    A recipient whose key is destroyed, about to be, or not found does not count as left; one
-    whose key is disabled, kept offline or was not asked does.
+    A recipient whose key is destroyed, about to be, or not found does not count as left, nor one
+    that its key does not unwrap; one whose key is disabled, kept offline or was not asked does.
 
     Raises:
         SettingsError: It cannot be told.
@@ -80,6 +79,19 @@ def is_lost_by(destruction: Destruction, status: FileStatus) -> bool:
 
 
 def _opens(recipient: RecipientStatus) -> bool:
-    if isinstance(recipient.problem, KeyNotFoundError):
+    if isinstance(recipient.problem, (DecryptionError, KeyNotFoundError)):
         return False
     return recipient.state not in DOOMED
+
+
+def _is_version_of(version: KeyUri, key: KeyUri) -> bool:
+    below = version.key_id.startswith(f"{key.key_id.rstrip('/')}/")
+    return below and covers(key, version)
+
+
+def _version_not_known(key: KeyUri) -> SettingsError:
+    return SettingsError(
+        f"it is not known which version of {key} wrapped it",
+        hint="name the whole key; or ask with --version, the permission to unwrap, and without "
+        "--offline",
+    )

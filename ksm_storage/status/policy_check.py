@@ -22,7 +22,7 @@ def broken_rules(policy: Policy, status: FileStatus, *, now: datetime) -> list[s
 def _of_file(policy: Policy, status: FileStatus, now: datetime) -> Iterator[str]:
     count, wanted = len(status.recipients), policy.minimum_recipients
     if wanted is not None and count < wanted:
-        yield f"has {count} recipients, fewer than {wanted}"
+        yield f"has {count} of the {wanted} recipients that it must have"
     ages = (
         ("its DEK", status.created, policy.maximum_dek_age_days),
         ("its sealing", status.sealed, policy.maximum_sealed_age_days),

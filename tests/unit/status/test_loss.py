@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ksm_storage.abilities import KeyDescription, KeyState
-from ksm_storage.errors import KeyNotFoundError, SettingsError, UnavailableError
+from ksm_storage.errors import DecryptionError, KeyNotFoundError, SettingsError, UnavailableError
 from ksm_storage.key_uri import KeyUri
 from ksm_storage.status.loss import Destruction, is_lost_by
 from tests.unit.status.planted_status import KEY, file_status, recipient_status
@@ -56,6 +56,19 @@ def test_a_key_that_is_not_found_saves_nothing_and_one_out_of_reach_does() -> No
 
     assert is_lost_by(destruction(KEY), file_status(recipient_status(KEY), gone))
     assert not is_lost_by(destruction(KEY), file_status(recipient_status(KEY), away))
+
+
+def test_a_recipient_that_its_key_does_not_unwrap_saves_nothing() -> None:
+    other = recipient_status(
+        OTHER, description=KeyDescription("two", "enabled"), problem=DecryptionError("altered")
+    )
+
+    assert is_lost_by(destruction(KEY), file_status(recipient_status(KEY), other))
+
+
+def test_a_recipient_without_version_is_no_answer_about_one_version() -> None:
+    with pytest.raises(SettingsError, match="not known which version"):
+        is_lost_by(destruction(FIRST), file_status(recipient_status(AZURE)))
 
 
 def test_a_version_is_destroyed_alone_and_a_key_with_all_of_them() -> None:

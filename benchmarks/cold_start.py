@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.interleaved import NOTE, measure
+from benchmarks.interleaved import NOTE, measure_first_output
 from benchmarks.services.registry import SERVICES, started
 from benchmarks.services.service import cold_starts
 from benchmarks.tables import Table, publish, words
@@ -40,7 +40,7 @@ def tables(names: Sequence[str]) -> Iterator[Table]:
             with started(name, Path(folder)) as found:
                 if found is not None:
                     service, floor = found
-                    rows = measure(cold_starts(service, floor, Path(folder)))
+                    rows = measure_first_output(cold_starts(service, floor, Path(folder)))
                     yield Table("cold-start", service.title, "ms", rows, rows[0].name, NOTE)
 
 

@@ -27,10 +27,14 @@ class Program(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Hold what one run took: seconds by the clock, and of the processor."""
+    """Hold what one run took: seconds by the clock, and of the processor, both to its end.
+
+    ``first_output`` is the time by the clock until it wrote something, or ended.
+    """
 
     seconds: float
     processor: float
+    first_output: float
 
 
 def python(name: str, kind: Kind, code: str) -> Program:
@@ -43,12 +47,7 @@ def measure(programs: Sequence[Program], *, rounds: int = ROUNDS) -> list[Row]:
 
     The first program is the one whose processor time the others' is a ratio to.
     """
-    peaks = [_peak_mb(program) for program in programs if run(program)]
-    runs: list[list[Run]] = [[] for _ in programs]
-    for _ in range(rounds):
-        for place, program in enumerate(programs):
-            runs[place].append(run(program))
-    medians = [Run(*map(statistics.median, zip(*each, strict=True))) for each in runs]
+    peaks, medians = _medians(programs, rounds)
     return [
         Row(
             program.name,
@@ -64,6 +63,36 @@ def measure(programs: Sequence[Program], *, rounds: int = ROUNDS) -> list[Row]:
     ]
 
 
+def measure_first_output(programs: Sequence[Program], *, rounds: int = ROUNDS) -> list[Row]:
+    """Do as :func:`measure`, but compare the time until each program wrote something.
+
+    The end of an interpreter, which frees all that was imported, is told beside it.
+    """
+    peaks, medians = _medians(programs, rounds)
+    return [
+        Row(
+            program.name,
+            program.kind,
+            median.first_output * 1000,
+            {
+                "ms to the end": f"{median.seconds * 1000:.0f}",
+                "x to the end": f"{median.seconds / medians[0].seconds:.2f}",
+                "MB peak": f"{peak:.0f}",
+            },
+        )
+        for program, median, peak in zip(programs, medians, peaks, strict=True)
+    ]
+
+
+def _medians(programs: Sequence[Program], rounds: int) -> tuple[list[float], list[Run]]:
+    peaks = [_peak_mb(program) for program in programs if run(program)]
+    runs: list[list[Run]] = [[] for _ in programs]
+    for _ in range(rounds):
+        for place, program in enumerate(programs):
+            runs[place].append(run(program))
+    return peaks, [Run(*map(statistics.median, zip(*each, strict=True))) for each in runs]
+
+
 def run(program: Program) -> Run:
     """Run a program once, and tell what it took."""
     if program.before is not None:
@@ -73,10 +102,13 @@ def run(program: Program) -> Run:
         program.command,
         env=child_environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    # An error fills no pipe: the programs print a traceback at most.
+    assert process.stdout is not None
+    process.stdout.read1()
+    first_output = time.perf_counter() - start
+    # Nothing fills a pipe: the programs print a few lines, or a traceback.
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -84,7 +116,7 @@ def run(program: Program) -> Run:
         if process.returncode != 0:
             assert process.stderr is not None
             raise RuntimeError(f"{program.name} failed: {process.stderr.read().decode()[-2000:]}")
-    return Run(seconds, used.ru_utime + used.ru_stime)
+    return Run(seconds, used.ru_utime + used.ru_stime, first_output)
 
 
 def _peak_mb(program: Program) -> float:

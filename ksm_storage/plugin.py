@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         PermissionProbe,
         ProbesPermissions,
     )
+    from .gc_pause import gc_pause
     from .service_url import refuse_clear_text
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "UnavailableError",
     "WrappedDek",
     "chain_of",
+    "gc_pause",
     "hookimpl",
     "quiet_logs",
     "refuse_clear_text",
@@ -77,12 +79,16 @@ _ABILITIES = frozenset(
 
 
 def __getattr__(name: str) -> object:
-    # Resolved at first use: no opening needs an ability, nor a local key an address, and each
-    # start would pay for them.
+    # Resolved at first use: no opening needs an ability, nor a local key an address or an SDK, and
+    # each start would pay for them.
     if name in _ABILITIES:
         from . import abilities
 
         return getattr(abilities, name)
+    if name == "gc_pause":
+        from .gc_pause import gc_pause
+
+        return gc_pause
     if name == "refuse_clear_text":
         from .service_url import refuse_clear_text
 

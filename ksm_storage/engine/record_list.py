@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 from ..errors import DecryptionError
-from .gc_pause import gc_pause
+from ..gc_pause import gc_pause
 from .record import Record
 
 _MOST_AT_ONCE = 1024

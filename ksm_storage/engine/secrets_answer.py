@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import DecryptionError
+from ..gc_pause import gc_pause
 from ..wire.aes import GcmKey
 from ..wire.base64_forms import from_base64
 from .answer_json import list_of_objects, parse_answer, parse_object
 from .folder import Folder
-from .gc_pause import gc_pause
 from .keeper_file import Downloader
 from .record import Record
 from .record_list import RecordList

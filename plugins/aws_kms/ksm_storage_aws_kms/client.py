@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ksm_storage.plugin import quiet_logs, refuse_clear_text
+from ksm_storage.plugin import gc_pause, quiet_logs, refuse_clear_text
 
 from .deadline import RetryLimit, deadline_of
 from .options import Connection
@@ -109,9 +109,10 @@ class KmsClient:
 
 
 def _created(connection: Connection, service: str) -> Any:
-    import botocore.session
+    with gc_pause():
+        import botocore.session
 
-    from .errors import UNREADABLE, translatable, unusable_settings
+        from .errors import UNREADABLE, translatable, unusable_settings
 
     # After the import: only loggers that exist by now are silenced.
     with quiet_logs(*SDK_LOGGERS):

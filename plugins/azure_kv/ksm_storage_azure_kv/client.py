@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ksm_storage.plugin import KsmStorageError
+from ksm_storage.plugin import KsmStorageError, gc_pause
 
 from .deadline import deadline_of
 from .key_names import KeyName
@@ -65,6 +66,7 @@ class VaultClient:
             return None if self._source is None else self._source.last_token
 
     def _called(self, operation: str, key: KeyName, request: _Request) -> Mapping[str, Any]:
+        _import_sdk()
         from .errors import REQUEST_ID, Call, translated_reply, unreadable_reply
 
         call = Call(operation, key)
@@ -119,6 +121,15 @@ class VaultClient:
                 self._client, self._session, self._source = _created(self._connection)
                 self._process = os.getpid()
             return self._client
+
+
+@cache
+def _import_sdk() -> None:
+    # All of it here, so that the imports elsewhere only give the names.
+    with gc_pause():
+        from azure.keyvault.keys import KeyClient  # noqa: F401
+
+        from . import credentials, errors, token_source, transport  # noqa: F401
 
 
 def _created(connection: Connection) -> tuple[Any, Any, TokenSource]:

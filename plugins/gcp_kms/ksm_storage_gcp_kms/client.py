@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ksm_storage.plugin import KsmStorageError, SettingsError, quiet_logs
+from ksm_storage.plugin import KsmStorageError, SettingsError, gc_pause, quiet_logs
 
 from .deadline import Deadline
 from .options import Connection
@@ -49,6 +50,7 @@ class KmsClient:
         Raises:
             KsmStorageError: Cloud KMS, the network, the credentials or a setting failed.
         """
+        _import_sdk()
         from google.api_core.exceptions import GoogleAPIError
 
         from .errors import Call, translated
@@ -116,9 +118,18 @@ class KmsClient:
             return session
 
 
+@cache
+def _import_sdk() -> None:
+    # All of it here, so that the imports elsewhere only give the names. The package imports the
+    # clients of all its services whichever module is asked for: docs/decisions/0103-gcp-client.md
+    # has the numbers.
+    with gc_pause():
+        from google.cloud import kms_v1  # noqa: F401
+
+        from . import credential_failures, credentials, errors  # noqa: F401
+
+
 def _created(connection: Connection) -> _Session:
-    # The package imports the clients of all its services whichever module is asked for:
-    # docs/decisions/0103-gcp-client.md has the numbers.
     from google.cloud.kms_v1 import KeyManagementServiceClient
     from google.cloud.kms_v1.services.key_management_service.transports import (
         KeyManagementServiceGrpcTransport,

@@ -6,9 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ksm_storage.plugin import AuthenticationError, KsmStorageError, quiet_logs
+from ksm_storage.plugin import AuthenticationError, KsmStorageError, gc_pause, quiet_logs
 
 from .key_names import KeyName
 from .options import Connection
@@ -63,8 +64,10 @@ class Sdk(Protocol):
         ...
 
 
+@cache
 def _crypto_sdk() -> Sdk:
-    from . import sdk_client
+    with gc_pause():
+        from . import sdk_client
 
     return sdk_client
 

@@ -1,0 +1,60 @@
+"""The garbage collector does not go through what the import of a key service's SDK makes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ksm_storage_emulators.pytest_plugin import EmulatorStarter
+
+import ksm_storage
+from tests.call_counts.services import SERVICES
+from tests.unit.storage.fixtures import CONFIG
+
+SDKS = {
+    "aws-kms": ("botocore",),
+    "azure-kv": ("azure", "msal"),
+    "gcp-kms": ("google", "grpc"),
+    "oracle-kv": ("oci",),
+}
+# Whoever is asked first for a module notes whether the collector is awake.
+SPY = """
+import gc, json, sys
+awake, asleep = [], []
+class Spy:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in {roots!r}:
+            (awake if gc.isenabled() else asleep).append(name)
+sys.meta_path.insert(0, Spy)
+import ksm_storage
+storage = ksm_storage.open_storage({path!r})
+assert gc.isenabled()
+print(json.dumps([storage.get("hostname"), awake, asleep]))
+"""
+
+
+@pytest.mark.parametrize("provider", sorted(SERVICES))
+def test_the_sdk_is_imported_while_the_collector_pauses(
+    provider: str,
+    start_emulator: EmulatorStarter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = SERVICES[provider]
+    pytest.importorskip(service.plugin)
+    measured = service.start(start_emulator, tmp_path, monkeypatch)
+    path = tmp_path / "config"
+    ksm_storage.open_storage(path, keys=measured.keys[:1]).save_storage(CONFIG)
+
+    code = SPY.format(roots=SDKS[provider], path=str(path))
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    hostname, awake, asleep = json.loads(done.stdout)
+
+    assert hostname == CONFIG["hostname"]
+    assert len(asleep) > 50
+    # Some of what the SDK itself puts off until a call.
+    assert len(awake) < len(asleep) / 10, awake

@@ -110,7 +110,11 @@ _CKR_FUNCTION_NOT_SUPPORTED = 0x54
 
 # After one of these a new session may find the token and the key again. CKR_DEVICE_ERROR is what
 # some libraries answer in a forked child, and after their HSM was started anew.
-LOST = frozenset({0x30, 0x32, 0x60, 0x82, 0xB0, 0xB3, 0xE0, 0xE1, 0xF0, 0x03, 0x101, 0x113, 0x190})
+# CKR_OPERATION_ACTIVE is that of a session in which an operation was begun and not ended: by an
+# exception between two calls, or by a library that ends none when it fails.
+LOST = frozenset(
+    {0x03, 0x30, 0x32, 0x60, 0x82, 0x90, 0xB0, 0xB3, 0xE0, 0xE1, 0xF0, 0x101, 0x113, 0x190}
+)
 
 # After one of these the same PIN is not sent again.
 PIN_REFUSED = frozenset({0xA0, 0xA1, 0xA2, 0xA3, 0xA4})

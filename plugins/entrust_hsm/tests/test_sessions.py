@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 from ksm_storage_entrust_hsm import cryptoki as ck
-from ksm_storage_entrust_hsm.module import LOST
+from ksm_storage_entrust_hsm.module import LOST, Module
 
 from ksm_storage.errors import (
     AuthenticationError,
     KeyNotFoundError,
     KsmStorageError,
+    ThrottledError,
     UnavailableError,
 )
 
@@ -123,6 +124,25 @@ def test_a_real_session_that_was_closed_behind_our_back_is_renewed(interposer: I
         assert kek.unwrap(wrapped, aad=AAD) == DEK
 
 
+@pytest.mark.parametrize("ended", [0x31, KeyboardInterrupt], ids=["refused", "interrupted"])
+def test_an_operation_that_was_left_half_done_is_in_nobodys_way(
+    interposer: Interposer, monkeypatch: pytest.MonkeyPatch, ended: object
+) -> None:
+    # The token has begun to decrypt and is not told the rest: it takes no other operation then.
+    with open_kek(ONE) as kek, open_kek(TWO) as other:
+        wrapped = kek.wrap(DEK, aad=AAD)
+        other.wrap(DEK, aad=AAD)
+        with monkeypatch.context() as patch, pytest.raises((ThrottledError, KeyboardInterrupt)):
+            if isinstance(ended, int):
+                patch.setitem(interposer.answers, "C_Decrypt", ended)
+            else:
+                patch.setattr(Module, "output_of", _interrupted)
+            kek.unwrap(wrapped, aad=AAD)
+
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+        other.wrap(DEK, aad=AAD)
+
+
 def test_a_key_that_was_deleted_meanwhile_is_not_found(soft_token: SoftToken) -> None:
     with open_kek("token=ksm;object=doomed") as kek:
         wrapped = kek.wrap(DEK, aad=AAD)
@@ -153,3 +173,7 @@ def test_another_pin_does_not_use_the_login_of_the_right_one(interposer: Interpo
                 intruder.unwrap(wrapped, aad=AAD)
 
     assert interposer.calls["C_Login"] == 1
+
+
+def _interrupted(*_arguments: object) -> bytes:
+    raise KeyboardInterrupt

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ctypes import byref, c_ulong
 from typing import TypeVar
 
-from ksm_storage.plugin import KsmStorageError
+from ksm_storage.plugin import KeyStateError, KsmStorageError
 
 from . import cryptoki as ck
 from .key_names import KeyName
@@ -33,6 +33,10 @@ class OpenSession:
         if name not in self._keys:
             self._keys[name] = find_key(self.module, self.handle, self.token, name)
         return self._keys[name]
+
+    def forget_keys(self) -> None:
+        """Look each key up anew when it is next asked for."""
+        self._keys.clear()
 
     def identity_of(self, key: Key) -> KeyName:
         """Return all attributes of a key and its token, for a recorded name to be held against."""
@@ -83,7 +87,12 @@ class TokenSession:
         elif self._login is not None:
             # A caller with another PIN must not profit from the login of one with the right PIN.
             self._login.check(self._open.token, pin)
-        return task(self._open)
+        try:
+            return task(self._open)
+        except (CryptokiError, KeyStateError):
+            # What a key may do is remembered with it, and an administrator may change that.
+            self._open.forget_keys()
+            raise
 
     def _opened(self, pin: PinSource) -> OpenSession:
         self._module.initialise()

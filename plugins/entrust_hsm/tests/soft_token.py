@@ -42,6 +42,7 @@ with token.open(rw=True, user_pin=pin) as session:
     aes("mixed", 9)
     aes("spare ;key", 0xAB)
     aes("doomed", 10)
+    aes("switched", 11)
     session.generate_keypair(KeyType.RSA, 2048, label="rsa-one", id=b"\\x21", store=True)
     session.generate_keypair(KeyType.RSA, 2048, label="rsa-two", id=b"\\x22", store=True)
     public, _ = session.generate_keypair(KeyType.RSA, 2048, label="half", id=b"\\x23", store=True)
@@ -67,6 +68,16 @@ token = pkcs11.lib(library).get_token(token_label="ksm")
 with token.open(rw=True, user_pin=pin) as session:
     for key in list(session.get_objects({pkcs11.Attribute.LABEL: label})):
         key.destroy()
+"""
+
+SWITCH_KEY = """
+import sys
+import pkcs11
+library, pin, label, on = sys.argv[1:]
+token = pkcs11.lib(library).get_token(token_label="ksm")
+with token.open(rw=True, user_pin=pin) as session:
+    key = session.get_key(label=label)
+    key[pkcs11.Attribute.ENCRYPT] = key[pkcs11.Attribute.DECRYPT] = on == "True"
 """
 
 DECRYPT = """
@@ -132,6 +143,10 @@ class SoftToken:
     def delete_key(self, label: str) -> None:
         """Remove a key, as another process may."""
         self._python(DELETE_KEY, label)
+
+    def switch(self, label: str, *, on: bool) -> None:
+        """Allow a key to encrypt and decrypt, or forbid it, as another process may."""
+        self._python(SWITCH_KEY, label, str(on))
 
     def decrypted(self, label: str, kind: str, ciphertext: bytes, aad: bytes) -> bytes:
         """Decrypt as python-pkcs11 does it."""

@@ -11,6 +11,7 @@ from ksm_storage_entrust_hsm.module import LOST, Module
 from ksm_storage.errors import (
     AuthenticationError,
     KeyNotFoundError,
+    KeyStateError,
     KsmStorageError,
     ThrottledError,
     UnavailableError,
@@ -124,23 +125,45 @@ def test_a_real_session_that_was_closed_behind_our_back_is_renewed(interposer: I
         assert kek.unwrap(wrapped, aad=AAD) == DEK
 
 
-@pytest.mark.parametrize("ended", [0x31, KeyboardInterrupt], ids=["refused", "interrupted"])
-def test_an_operation_that_was_left_half_done_is_in_nobodys_way(
-    interposer: Interposer, monkeypatch: pytest.MonkeyPatch, ended: object
+def test_a_token_that_ends_no_operation_when_it_fails_is_in_nobodys_way(
+    interposer: Interposer,
 ) -> None:
-    # The token has begun to decrypt and is not told the rest: it takes no other operation then.
+    # SoftHSM has begun to decrypt, and is not called to the end.
     with open_kek(ONE) as kek, open_kek(TWO) as other:
         wrapped = kek.wrap(DEK, aad=AAD)
-        other.wrap(DEK, aad=AAD)
-        with monkeypatch.context() as patch, pytest.raises((ThrottledError, KeyboardInterrupt)):
-            if isinstance(ended, int):
-                patch.setitem(interposer.answers, "C_Decrypt", ended)
-            else:
-                patch.setattr(Module, "output_of", _interrupted)
+        with interposer.answering(C_Decrypt=0x31), pytest.raises(ThrottledError):
             kek.unwrap(wrapped, aad=AAD)
 
-        assert kek.unwrap(wrapped, aad=AAD) == DEK
         other.wrap(DEK, aad=AAD)
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+
+
+def test_an_interrupted_operation_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with open_kek(ONE) as kek, open_kek(TWO) as other:
+        wrapped = kek.wrap(DEK, aad=AAD)
+        with monkeypatch.context() as patch:
+            patch.setattr(Module, "output_of", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                kek.unwrap(wrapped, aad=AAD)
+
+        other.wrap(DEK, aad=AAD)
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+
+
+def test_a_key_that_was_disabled_when_first_seen_wraps_once_it_is_enabled(
+    soft_token: SoftToken,
+) -> None:
+    with open_kek(ONE) as other, open_kek("token=ksm;object=switched") as kek:
+        other.wrap(DEK, aad=AAD)
+        soft_token.switch("switched", on=False)
+        with pytest.raises(KeyStateError):
+            kek.wrap(DEK, aad=AAD)
+        soft_token.switch("switched", on=True)
+
+        assert kek.unwrap(kek.wrap(DEK, aad=AAD), aad=AAD) == DEK
 
 
 def test_a_key_that_was_deleted_meanwhile_is_not_found(soft_token: SoftToken) -> None:
@@ -173,7 +196,3 @@ def test_another_pin_does_not_use_the_login_of_the_right_one(interposer: Interpo
                 intruder.unwrap(wrapped, aad=AAD)
 
     assert interposer.calls["C_Login"] == 1
-
-
-def _interrupted(*_arguments: object) -> bytes:
-    raise KeyboardInterrupt

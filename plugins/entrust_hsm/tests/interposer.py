@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +17,16 @@ Answer = int | Callable[..., int]
 class Interposer:
     """Hold the calls that were made, and what some functions answer instead of the library.
 
-    An answer is a return value, or a function of the real function and the arguments.
+    An answer is a return value, or a function of the real function and the arguments. Such a
+    function is called from any thread that calls the library, and must not raise: ctypes would
+    answer ``CKR_OK`` for it.
     """
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.answers: dict[str, Answer] = {}
         self._kept: list[object] = []
+        self._lock = threading.Lock()
 
     def interposed(self, real: ck.FunctionList) -> ck.FunctionList:
         """Return a table whose functions pass through here."""
@@ -46,7 +50,8 @@ class Interposer:
 
     def _passing(self, name: str, real: Any) -> Callable[..., int]:
         def passed(*arguments: Any) -> int:
-            self.calls[name] += 1
+            with self._lock:
+                self.calls[name] += 1
             answer = self.answers.get(name)
             if answer is None:
                 return int(real(*arguments))
@@ -57,8 +62,14 @@ class Interposer:
 
 def once(code: int) -> Answer:
     """Answer once with a return value, and then as the library does."""
-    left = [code]
-    return lambda real, *arguments: left.pop() if left else int(real(*arguments))
+    # What an iterator gives, it gives to one thread.
+    left = iter([code])
+
+    def answered(real: Any, *arguments: Any) -> int:
+        found = next(left, None)
+        return int(real(*arguments)) if found is None else found
+
+    return answered
 
 
 def writes_iv(iv: bytes) -> Answer:

@@ -14,9 +14,10 @@ from ksm_storage_emulators.pytest_plugin import EmulatorStarter
 
 import ksm_storage
 from tests.call_counts.services import SERVICES
+from tests.key_service_faults.leading import lead
 from tests.key_service_faults.scene import Scene
 from tests.key_service_faults.service import EmulatedService, FaultyService
-from tests.key_service_faults.soft_hsm import SoftHsm, module_of_plugin_tests
+from tests.key_service_faults.soft_hsm import SoftHsm, is_installed
 from tests.unit.storage.fixtures import CONFIG
 
 # Whether a retry fits into the deadline is reckoned with the whole pause.
@@ -34,7 +35,7 @@ class Running(NamedTuple):
 def soft_hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
     """Set up tokens; the library reads its configuration once in a process."""
     pytest.importorskip("ksm_storage_entrust_hsm")
-    if module_of_plugin_tests("soft_token").LIBRARY is None:
+    if not is_installed():
         pytest.skip("SoftHSM 2 is not installed: scripts/system-packages does it")
     return SoftHsm(tmp_path_factory.mktemp("softhsm"))
 
@@ -75,24 +76,6 @@ def scene(running: Running, service: FaultyService, tmp_path: Path) -> Scene:
     folder = tmp_path / "files"
     folder.mkdir()
     return Scene(folder, service, running.sealed.read_bytes())
-
-
-def lead(service: FaultyService, patch: pytest.MonkeyPatch) -> None:
-    """Set the environment in which the plugin finds the service."""
-    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name, value in service.variables.items():
-        patch.setenv(name, value)
-    if isinstance(service, SoftHsm):
-        stand_between(service, patch)
-
-
-def stand_between(service: SoftHsm, patch: pytest.MonkeyPatch) -> None:
-    """Put the interposer before the library, as at the start of a process."""
-    from ksm_storage_entrust_hsm import module, sharing
-
-    real = module.function_list
-    patch.setattr(module, "function_list", lambda path: service.interposer.interposed(real(path)))
-    sharing.sessions.forget()
 
 
 def require_plugins() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
+import traceback
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import ksm_storage
+from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import DecryptionError, ProviderError, StorageError
 from ksm_storage.storage.encrypted import EncryptedStorage
 from tests.unit.storage.fixtures import CONFIG
@@ -30,16 +34,20 @@ class Tally:
             self.outcomes[operation, outcome] += 1
 
     def violated(self, what: str) -> None:
-        """Keep a violation."""
+        """Keep a violation, and print it: an hour is long to wait for it."""
         with self._lock:
             self.violations.append(what)
+            print(f"violation: {what}", file=sys.stderr, flush=True)
 
 
 class Client:
     """Work on a file that other clients work on too; each owns one name in it."""
 
-    def __init__(self, name: str, path: Path, keys: tuple[str, ...], tally: Tally) -> None:
-        self.name, self.path, self._keys, self._tally = name, path, keys, tally
+    def __init__(
+        self, name: str, path: Path, choices: Sequence[Sequence[str]], tally: Tally
+    ) -> None:
+        """Take, for each service that the file is under, the keys of which it has one."""
+        self.name, self.path, self._choices, self._tally = name, path, choices, tally
         self._random = random.Random(name)
         self._storage: EncryptedStorage | None = None
         self._seen: dict[str, int] = {}
@@ -53,7 +61,18 @@ class Client:
             self._attempt(action.__name__.strip("_"), action)
             stop.wait(self._random.uniform(0, 0.05))
 
-    def check(self, config: dict[str, str]) -> None:
+    def open_through_each_key(self) -> None:
+        """Open the file through each of its keys alone."""
+        recipients = decode(self.path.read_bytes()).header.recipients
+        providers = [choice[0].partition(":")[0] for choice in self._choices]
+        if sorted(each.key.provider for each in recipients) != sorted(providers):
+            self._tally.violated(f"{self.name}: the file is not under one key of each service")
+        for recipient in recipients:
+            storage = ksm_storage.open_storage(self.path, keys=[str(recipient.key)])
+            self._check(storage.read_storage())
+            self._tally.count("open at the end", "ok")
+
+    def _check(self, config: dict[str, str]) -> None:
         """Hold a configuration against what is known of it."""
         for name, value in CONFIG.items():
             if config.get(name) != value:
@@ -72,14 +91,14 @@ class Client:
         except DOCUMENTED as exc:
             self._tally.count(operation, type(exc).__name__)
         except Exception as exc:
-            self._tally.violated(f"{self.name}: {operation}: {exc!r}")
+            self._tally.violated(f"{self.name}: {operation}: {exc!r}\n{traceback.format_exc()}")
         else:
             self._tally.count(operation, "ok")
 
     def _open(self) -> None:
         self._storage = None
         self._storage = ksm_storage.open_storage(self.path)
-        self.check(self._storage.read_storage())
+        self._check(self._storage.read_storage())
 
     def _opened(self) -> EncryptedStorage:
         if self._storage is None:
@@ -88,15 +107,18 @@ class Client:
         return self._storage
 
     def _read(self) -> None:
-        self.check(self._opened().read_storage())
+        self._check(self._opened().read_storage())
 
     def _set(self) -> None:
         self._opened().set(self.name, str(self.last + 1))
         self.last += 1
 
     def _rewrap(self) -> None:
-        key = self._random.choice(self._keys)
-        ksm_storage.rewrap(self.path, replace={key: key})
+        keys = self._random.choice(self._choices)
+        # To the newest version of the one key, or to another key where keys have no versions.
+        old, new = self._random.sample(keys, 2) if len(keys) > 1 else (keys[0], keys[0])
+        ksm_storage.rewrap(self.path, replace={old: new})
 
     def _rekey(self) -> None:
-        ksm_storage.rekey(self.path, keys=self._keys)
+        keys = [self._random.choice(choice) for choice in self._choices]
+        ksm_storage.rekey(self.path, keys=keys)

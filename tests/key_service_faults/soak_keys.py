@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ksm_storage_emulators.gcp_kms.keys import State
 
 
 class Administrator(Protocol):
-    """Hold one key of a service."""
-
-    def rotate(self) -> None:
-        """Give the key a new version, or new material."""
+    """Hold a key of a service."""
 
     def switch(self, *, on: bool) -> None:
         """Enable or disable the key with all its versions."""
+
+
+@runtime_checkable
+class Rotates(Protocol):
+    """Hold a key that has versions; those of PKCS #11 have none."""
+
+    def rotate(self) -> None:
+        """Give the key a new version, or new material."""
 
 
 class AwsAdministrator:

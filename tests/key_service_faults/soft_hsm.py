@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -36,6 +37,11 @@ def module_of_plugin_tests(name: str) -> ModuleType:
     return sys.modules[full]
 
 
+def is_installed() -> bool:
+    """Tell whether there is a library of SoftHSM 2."""
+    return module_of_plugin_tests("soft_token").LIBRARY is not None
+
+
 class SoftHsm:
     """Command what the library answers in the place of SoftHSM 2."""
 
@@ -45,38 +51,52 @@ class SoftHsm:
     def __init__(self, folder: Path) -> None:
         tokens = module_of_plugin_tests("soft_token")
         token = tokens.SoftToken.create(folder)
-        self.keys = ("pkcs11:token=ksm;object=one", "pkcs11:token=ksm;object=two")
+        self.keys: tuple[str, str] = ("pkcs11:token=ksm;object=one", "pkcs11:token=ksm;object=two")
         self.variables = {
             "SOFTHSM2_CONF": os.environ["SOFTHSM2_CONF"],
             "KSM_STORAGE_PKCS11_MODULE": token.library,
             "KSM_STORAGE_PKCS11_PIN": tokens.PIN,
         }
         self.interposer = module_of_plugin_tests("interposer").Interposer()
-        self._used_up = False
+        self._strike: _Strike | None = None
 
     def strike(self, fault: str, call: str | None, *, times: int | None = None) -> None:
         """Answer so at one kind of call or at both."""
-        self._used_up = False
-        left = [times]
-
-        def answer(real: Callable[..., int], *arguments: Any) -> int:
-            if left[0] == 0:
-                return int(real(*arguments))
-            if left[0] is not None:
-                left[0] -= 1
-            self._used_up = left[0] == 0
-            return _answered(fault, real, *arguments)
-
+        self._strike = _Strike(fault, times)
         for name in _FUNCTIONS.values() if call is None else (_FUNCTIONS[call],):
-            self.interposer.answers[name] = answer
+            self.interposer.answers[name] = self._strike
 
     def was_struck(self) -> bool:
         """Tell whether the fault was used up."""
-        return self._used_up
+        return self._strike is not None and self._strike.is_used_up()
 
     def heal(self) -> None:
         """Answer as the library does."""
         self.interposer.answers.clear()
+
+
+class _Strike:
+    """Answer falsely, until healed or so many times, whichever threads call."""
+
+    def __init__(self, fault: str, times: int | None) -> None:
+        self._fault, self._left = fault, times
+        self._lock = threading.Lock()
+
+    def is_used_up(self) -> bool:
+        return self._left == 0
+
+    def __call__(self, real: Callable[..., int], *arguments: Any) -> int:
+        if self._is_one_more():
+            return _answered(self._fault, real, *arguments)
+        return int(real(*arguments))
+
+    def _is_one_more(self) -> bool:
+        with self._lock:
+            if self._left == 0:
+                return False
+            if self._left is not None:
+                self._left -= 1
+            return True
 
 
 def _answered(fault: str, real: Callable[..., int], *arguments: Any) -> int:

@@ -17,6 +17,7 @@ from benchmarks.services.service import NotMeasuredError
 KILLS = int(os.environ.get("BENCH_KILLS", "50"))
 SERVICES = {
     "aws-kms": crash_packages.aws_kms,
+    "azure-kv": crash_packages.azure_kv,
     "gcp-kms": crash_packages.gcp_kms,
     "oracle-kv": crash_packages.oci_vault,
 }

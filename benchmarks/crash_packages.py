@@ -52,6 +52,34 @@ def aws_kms(folder: Path) -> Iterator[list[Package]]:
 
 
 @contextmanager
+def azure_kv(folder: Path) -> Iterator[list[Package]]:
+    """Give our file and the official one under a key of Azure Key Vault."""
+    require("ksm_storage_azure_kv", "ksm_storage_emulators", "keeper_secrets_manager_storage")
+    from keeper_secrets_manager_storage.storage_azure_keyvault import AzureKeyValueStorage
+    from ksm_storage_emulators.azure_key_vault.service import AzureKeyVaultService
+    from ksm_storage_emulators.certificates import PrivateAuthority
+    from ksm_storage_emulators.emulator import Emulator
+
+    from benchmarks.crash_azure_client import open_official
+    from benchmarks.services.azure_kv import environment
+
+    service, ca_file = AzureKeyVaultService(), folder / "azure-ca.pem"
+    with (
+        Emulator(service, authority=PrivateAuthority(), ca_file=ca_file) as emulator,
+        variables(environment(emulator, ca_file)),
+    ):
+        kid, port = service.create_key("bench").kid, emulator.address.port
+        yield [
+            _ours(folder / "azure", f"azure-kv://{kid}"),
+            _official(
+                folder / "azure-official",
+                AzureKeyValueStorage,
+                lambda path: open_official(path, kid=kid, port=port),
+            ),
+        ]
+
+
+@contextmanager
 def gcp_kms(folder: Path) -> Iterator[list[Package]]:
     """Give our file and the official one under a key of Google Cloud KMS."""
     require("ksm_storage_gcp_kms", "keeper_secrets_manager_storage_gcp_kms")

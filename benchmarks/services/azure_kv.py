@@ -70,7 +70,7 @@ def running(folder: Path) -> Iterator[tuple[Service, Program]]:
     service = AzureKeyVaultService()
     with (
         Emulator(service, authority=PrivateAuthority(), ca_file=ca_file) as emulator,
-        variables(_environment(emulator, ca_file)),
+        variables(environment(emulator, ca_file)),
     ):
         kid = service.create_key("bench").kid
         resolved = _RESOLVED.format(port=emulator.address.port)
@@ -86,7 +86,8 @@ def running(folder: Path) -> Iterator[tuple[Service, Program]]:
         yield found, _floor(found, emulator, folder, resolved)
 
 
-def _environment(emulator: Emulator[AzureKeyVaultService], ca_file: Path) -> Mapping[str, str]:
+def environment(emulator: Emulator[AzureKeyVaultService], ca_file: Path) -> Mapping[str, str]:
+    """Return the variables under which our plugin and Microsoft's clients sign in."""
     found = dict(emulator.environment())
     # The official class validates an authority that is not Microsoft's own, so that one is used.
     del found["AZURE_AUTHORITY_HOST"]

@@ -84,7 +84,7 @@ def function_list(path: str) -> ck.FunctionList:
     """Load a library and return its list of functions.
 
     Raises:
-        SettingsError: The file is no PKCS #11 library, or cannot be loaded.
+        SettingsError: The file is no PKCS #11 library, or cannot be loaded; or it gives no list.
         CryptokiError: It refuses to give the list.
     """
     try:
@@ -99,8 +99,13 @@ def function_list(path: str) -> ck.FunctionList:
     get.argtypes, get.restype = [POINTER(POINTER(ck.FunctionList))], c_ulong
     found = POINTER(ck.FunctionList)()
     code = int(get(byref(found)))
-    if code != ck.CKR_OK or not found:
+    if code != ck.CKR_OK:
         raise CryptokiError("C_GetFunctionList", code)
+    if not found:
+        raise SettingsError(
+            f"{path!r} gives no list of its functions",
+            hint="check the option 'module': that the file is the PKCS#11 library of your HSM",
+        )
     return found.contents
 
 

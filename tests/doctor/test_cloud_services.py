@@ -17,7 +17,7 @@ from tests.call_counts.services import SERVICES
 from tests.doctor.cloud import FORBID
 from tests.doctor.conftest import Findings
 from tests.key_service_faults.service import DEADLINES, EmulatedService
-from tests.key_service_faults.soak_keys import ADMINISTRATORS, Administrator
+from tests.key_service_faults.soak_keys import ADMINISTRATORS, Rotates
 from tests.unit.storage.fixtures import CONFIG
 
 Doctor = Callable[..., Findings]
@@ -177,11 +177,9 @@ def whole_key(service: EmulatedService) -> str:
     return key.rpartition("/")[0] if service.provider == "azure-kv" else key
 
 
-def administrator(service: EmulatedService) -> Administrator:
+def administrator(service: EmulatedService) -> Rotates:
     """Return the administrator of the first key."""
-    made: Administrator = ADMINISTRATORS[service.provider](
-        service.emulator.service, whole_key(service)
-    )
+    made: Rotates = ADMINISTRATORS[service.provider](service.emulator.service, whole_key(service))
     return made
 
 

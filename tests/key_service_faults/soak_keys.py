@@ -15,7 +15,7 @@ class Administrator(Protocol):
 
 
 @runtime_checkable
-class Rotates(Protocol):
+class Rotates(Administrator, Protocol):
     """Hold a key that has versions; those of PKCS #11 have none."""
 
     def rotate(self) -> None:

@@ -67,10 +67,13 @@ class Client:
         providers = [choice[0].partition(":")[0] for choice in self._choices]
         if sorted(each.key.provider for each in recipients) != sorted(providers):
             self._tally.violated(f"{self.name}: the file is not under one key of each service")
-        for recipient in recipients:
-            storage = ksm_storage.open_storage(self.path, keys=[str(recipient.key)])
-            self._check(storage.read_storage())
-            self._tally.count("open at the end", "ok")
+        for key in (str(each.key) for each in recipients):
+            try:
+                self._check(ksm_storage.open_storage(self.path, keys=[key]).read_storage())
+            except Exception as exc:
+                self._tally.violated(f"{self.name}: does not open at the end: {key}: {exc!r}")
+            else:
+                self._tally.count("open at the end", "ok")
 
     def _check(self, config: dict[str, str]) -> None:
         """Hold a configuration against what is known of it."""

@@ -12,8 +12,8 @@ import click
 from .. import __version__
 from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError
-from .output import report, report_usage
-from .streams import ReaderGoneError, settle_streams, written
+from .output import report, report_usage, say
+from .streams import ReaderGoneError, settle_streams
 
 TRACEBACK_VARIABLE = "KSM_STORAGE_TRACEBACK"
 
@@ -87,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with no_core_dumps():
             code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
-        with written():
-            sys.stdout.flush()
+        sys.stdout.flush()
     except KsmStorageError as exc:
         report(exc, as_json=as_json)
         return exc.exit_code
@@ -96,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report_usage(exc, as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("error: interrupted", err=True)
+        say("error: interrupted")
         return _INTERRUPTED
     except ReaderGoneError:
         return _READER_GONE
@@ -104,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as exc:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        click.echo(f"error: internal error ({type(exc).__name__})", err=True)
-        click.echo(f"hint: set {TRACEBACK_VARIABLE}=1 to see where, and report it", err=True)
+        say(f"error: internal error ({type(exc).__name__})")
+        say(f"hint: set {TRACEBACK_VARIABLE}=1 to see where, and report it")
         return _INTERNAL
     return code if isinstance(code, int) else 0

@@ -9,7 +9,7 @@ import click
 
 from ..errors import KsmStorageError
 from .printable import printable, printable_json
-from .streams import written
+from .streams import spoken, written
 
 
 def data(text: str) -> None:
@@ -35,7 +35,8 @@ def data_as_json(content: object) -> None:
 
 def say(text: str) -> None:
     """Tell the user one line that is not data, on stderr."""
-    click.echo(printable(text), err=True)
+    with spoken():
+        click.echo(printable(text), err=True)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from ..errors import StorageError
 
@@ -20,10 +21,37 @@ def settle_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-    # A file name need not be text. What prints it goes to a pipe as often as to a person, and
-    # the bytes that the system gave are what the next program needs to find the file.
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="surrogateescape")
+    # Not one that a caller put in its place, as a test does, and not twice.
+    if type(sys.stdout) is io.TextIOWrapper:
+        sys.stdout = _Stdout(sys.stdout)
+
+
+class _Stdout(io.TextIOWrapper):
+    """Write to another stdout's buffer; a failure is one of those that ``written`` names.
+
+    The help text is written by click, which knows neither of them.
+    """
+
+    def __init__(self, replaced: io.TextIOWrapper) -> None:
+        super().__init__(
+            replaced.buffer,
+            encoding=replaced.encoding,
+            # A file name need not be text. What prints it goes to a pipe as often as to a person,
+            # and the bytes that the system gave are what the next program needs to find the file.
+            errors="surrogateescape" if replaced.errors == "strict" else replaced.errors,
+            line_buffering=replaced.line_buffering,
+            write_through=replaced.write_through,
+        )
+        # Were it collected, it would close the buffer that both write to.
+        self._replaced = replaced
+
+    def write(self, text: str) -> int:
+        with written():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with written():
+            super().flush()
 
 
 @contextmanager
@@ -32,24 +60,39 @@ def written() -> Iterator[None]:
 
     Raises:
         ReaderGoneError: Nobody reads it any more.
-        StorageError: It cannot be written, as on a full disk.
+        StorageError: It cannot be written, as on a full disk, or holds what its encoding has not.
     """
     try:
         yield
     except BrokenPipeError:
-        _abandon_stdout()
+        _abandon(sys.stdout)
         # click would take a BrokenPipeError for itself, and end with 1.
         raise ReaderGoneError from None
     except OSError as exc:
-        _abandon_stdout()
+        _abandon(sys.stdout)
         raise StorageError(
             f"cannot write to standard output: {exc.strerror}",
             hint="what was printed is not whole",
         ) from exc
+    except UnicodeEncodeError as exc:
+        # Not from it: it holds the text, which may be a secret that was asked for.
+        raise StorageError(
+            f"the encoding of standard output, {exc.encoding}, lacks characters of this text",
+            hint="set PYTHONIOENCODING=utf-8, or use a locale of UTF-8",
+        ) from None
 
 
-def _abandon_stdout() -> None:
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Let a failure to write to stderr within the block pass: what was done is done."""
+    try:
+        yield
+    except OSError:
+        _abandon(sys.stderr)
+
+
+def _abandon(stream: TextIO) -> None:
     # What could not be written is written again when the interpreter ends, which would complain.
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -38,6 +39,13 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[bytes]
     )
 
 
+def open_for_no_reader() -> IO[str]:
+    """Return a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
 @pytest.mark.parametrize(
     "command", ["get c.json hostname", "inspect c.json", "check c.json c.json"]
 )
@@ -61,7 +69,10 @@ def test_a_closed_stdin_is_an_empty_one(sealed: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("command", ["get c.json hostname", "check c.json c.json"])
+@pytest.mark.parametrize(
+    "command",
+    ["get c.json hostname", "check c.json c.json", "--help", "--version", "secret get --help"],
+)
 def test_a_full_stdout_is_an_error_that_says_so(sealed: Path, command: str) -> None:
     done = shell(f'"$KSM" {command} > /dev/full')
 
@@ -75,6 +86,46 @@ def test_a_reader_that_goes_away_is_told_by_the_exit_code_alone(sealed: Path) ->
     done = shell(f'"$KSM" check {many} 2> said | read -r; echo "${{PIPESTATUS[0]}}"; cat said')
 
     assert done.stdout == b"141\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["providers"]])
+def test_a_reader_that_never_came_is_told_by_the_exit_code_alone(arguments: list[str]) -> None:
+    with open_for_no_reader() as stdout:
+        done = subprocess.run(
+            [COMMAND, *arguments], stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("stderr", ["/dev/full", "closed pipe"])
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"),
+    [(["set", "c.json", "hostname"], 0), (["check", "missing"], 7), (["nonsense"], 2)],
+)
+def test_what_cannot_be_said_changes_no_exit_code(
+    sealed: Path, arguments: list[str], exit_code: int, stderr: str
+) -> None:
+    with open_for_no_reader() if stderr == "closed pipe" else open(stderr, "w") as nobody:
+        done = subprocess.run(
+            [COMMAND, *arguments], stderr=nobody, stdout=subprocess.PIPE, input=b"x", check=False
+        )
+
+    assert (done.returncode, done.stdout) == (exit_code, b"")
+
+
+@pytest.mark.parametrize("command", ["get c.json hostname", "check →"])
+def test_what_the_encoding_has_not_is_an_error_that_says_so(sealed: Path, command: str) -> None:
+    ksm_storage.open_storage(sealed).set("hostname", "→")
+    Path("→").write_bytes(sealed.read_bytes())
+
+    done = shell(f'"$KSM" {command}', PYTHONIOENCODING="latin-1")
+
+    assert (done.returncode, done.stdout) == (7, b"")
+    assert done.stderr == (
+        b"error: the encoding of standard output, latin-1, lacks characters of this text\n"
+        b"hint: set PYTHONIOENCODING=utf-8, or use a locale of UTF-8\n"
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each name is text")

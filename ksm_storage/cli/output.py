@@ -62,6 +62,11 @@ def report(error: KsmStorageError, *, as_json: bool) -> None:
 
 def report_usage(error: click.ClickException, *, as_json: bool) -> None:
     """Write an error in the way a command was called to stderr."""
+    # By its name: before click 8.2 there is none, and click prints the help text itself.
+    if type(error).__name__ == "NoArgsIsHelpError":
+        for line in error.format_message().splitlines():
+            say(line)
+        return
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)

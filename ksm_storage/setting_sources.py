@@ -67,9 +67,13 @@ def environment_name(provider: str, option: str) -> str:
 
 
 def settings_file() -> str:
-    """Return the path of the user's settings file, which need not exist."""
-    named = os.environ.get(FILE_VARIABLE)
-    return named or os.path.join(_config_folder(), "ksm-storage", "settings.toml")
+    """Return the path of the user's settings file, which must exist only if it is named."""
+    return os.environ.get(FILE_VARIABLE) or _default_file()
+
+
+def settings_file_expected() -> bool:
+    """Tell whether there is a settings file to read; one that is named has to be there."""
+    return bool(os.environ.get(FILE_VARIABLE)) or os.path.exists(_default_file())
 
 
 def file_table(name: str) -> Mapping[str, object]:
@@ -82,6 +86,15 @@ def file_table(name: str) -> Mapping[str, object]:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{name!r} in the settings file is no table of options")
     return table
+
+
+def _default_file() -> str:
+    folder = _config_folder()
+    # Where nobody has a home, what is meant for one would be looked for in the current folder,
+    # whose content is not the user's word.
+    if not os.path.isabs(folder):
+        return os.devnull
+    return os.path.join(folder, "ksm-storage", "settings.toml")
 
 
 def _config_folder() -> str:
@@ -121,15 +134,26 @@ def _first(option: Option, sources: Sequence[tuple[str, Mapping[str, object]]]) 
 
 def _file_settings() -> Arguments:
     path = settings_file()
+    if path == os.devnull:
+        return {}
     try:
         with open(path, "rb") as file:
             _refuse_untrusted(path, os.fstat(file.fileno()))
             raw = file.read()
-    except FileNotFoundError:
-        return {}
     except OSError as exc:
-        raise SettingsError(f"cannot read the settings file {path!r}: {exc.strerror}") from exc
+        named = bool(os.environ.get(FILE_VARIABLE))
+        # A home may be no folder, as /dev/null is for some services.
+        if isinstance(exc, (FileNotFoundError, NotADirectoryError)) and not named:
+            return {}
+        raise SettingsError(
+            f"cannot read the settings file {path!r}: {exc.strerror}", hint=_other_file(named)
+        ) from exc
     return _parsed_toml(raw, path)
+
+
+def _other_file(named: bool) -> str:
+    first = f"correct ${FILE_VARIABLE}" if named else f"name your own file in ${FILE_VARIABLE}"
+    return f"{first}, or set it to {os.devnull} for no settings file"
 
 
 def _refuse_untrusted(path: str, status: os.stat_result) -> None:

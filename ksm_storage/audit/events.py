@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ..setting_sources import settings_file
+from ..setting_sources import settings_file_expected
 
 if TYPE_CHECKING:
     from ..errors import KsmStorageError
@@ -59,7 +59,7 @@ def emit(
         form: The form in which it was exported or found.
     """
     named = os.environ.get(FILE_VARIABLE) or os.environ.get(SINKS_VARIABLE)
-    if not named and not os.path.exists(settings_file()):
+    if not named and not settings_file_expected():
         return
     from .delivery import deliver
 

@@ -13,7 +13,7 @@ from ..envelope.opening import Opened, candidates, check_context, open_envelope
 from ..errors import KsmStorageError, SettingsError
 from ..kek import Kek
 from ..key_uri import KeyUri
-from ..setting_sources import Arguments, settings_file
+from ..setting_sources import Arguments, settings_file_expected
 
 if TYPE_CHECKING:
     from ..envelope.trying import Pace
@@ -146,7 +146,7 @@ def read_key(key: object) -> KeyUri:
 
 def _chosen_policy() -> RollbackPolicy | None:
     names = ("KSM_STORAGE_ROLLBACK", "KSM_STORAGE_SEEN")
-    if not any(os.environ.get(name) for name in names) and not os.path.exists(settings_file()):
+    if not any(os.environ.get(name) for name in names) and not settings_file_expected():
         return None
     from .rollback import configured_policy
 

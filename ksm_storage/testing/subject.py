@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 import pytest
@@ -129,4 +129,4 @@ class Subject:
     @pytest.fixture(autouse=True)
     def no_settings_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Keep the developer's own settings file from changing what is tested."""
-        monkeypatch.setenv(FILE_VARIABLE, str(Path(__file__).with_name("no-settings.toml")))
+        monkeypatch.setenv(FILE_VARIABLE, os.devnull)

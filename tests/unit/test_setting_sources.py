@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -15,6 +16,7 @@ from ksm_storage.setting_sources import (
     environment_name,
     gather_settings,
     settings_file,
+    settings_file_expected,
 )
 from ksm_storage.settings import Option
 
@@ -141,6 +143,58 @@ def test_a_file_that_cannot_be_read_is_an_error(
 
     with pytest.raises(SettingsError):
         gather_settings(URI, OPTIONS)
+
+
+@pytest.mark.parametrize("missing", ["gone.toml", "gone/settings.toml", "file/settings.toml"])
+def test_a_file_that_is_named_and_not_there_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    (tmp_path / "file").touch()
+    path = str(tmp_path / missing)
+    monkeypatch.setenv(FILE_VARIABLE, path)
+
+    with pytest.raises(SettingsError, match="cannot read the settings file") as caught:
+        gather_settings(URI, OPTIONS)
+
+    assert repr(path) in caught.value.message
+    assert caught.value.hint == (
+        f"correct $KSM_STORAGE_SETTINGS, or set it to {os.devnull} for no settings file"
+    )
+    assert settings_file_expected()
+
+
+def test_the_null_device_is_no_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FILE_VARIABLE, os.devnull)
+
+    assert region_of() == ("home", "default")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no variable names the home alone")
+@pytest.mark.parametrize("home", ["/dev/null", "/nonexistent"])
+def test_a_home_that_is_no_folder_has_no_settings_file(
+    monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", home)
+
+    assert region_of() == ("home", "default")
+    assert not settings_file_expected()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no variable names the home alone")
+@pytest.mark.parametrize("name", ["XDG_CONFIG_HOME", "HOME"])
+def test_a_settings_file_in_the_current_folder_is_not_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv(name, "relative")
+    monkeypatch.chdir(tmp_path)
+    for folder in ("relative", "relative/.config"):
+        planted = tmp_path / folder / "ksm-storage" / "settings.toml"
+        planted.parent.mkdir(parents=True)
+        planted.write_text('[acme]\nregion = "planted"\n')
+
+    assert region_of() == ("home", "default")
 
 
 @pytest.mark.parametrize("given", [None, "", "/elsewhere"])

@@ -18,7 +18,7 @@ from .soft_token import LIBRARY, PIN, SoftToken
 def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("KSM_", "CKNFAST_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv(FILE_VARIABLE, "/nonexistent/settings.toml")
+    monkeypatch.setenv(FILE_VARIABLE, os.devnull)
     # Each test is the start of a process, as far as PINs and sessions are concerned.
     monkeypatch.setattr(login, "_refused", login.RefusedPins())
     sharing.sessions.forget()

@@ -56,7 +56,7 @@ def run_as_nobody(work: Callable[[], object]) -> int:
             os.setgid(NOBODY)
             os.setuid(NOBODY)
         # The home of the test is closed to this user.
-        os.environ["KSM_STORAGE_SETTINGS"] = "/nonexistent/settings.toml"
+        os.environ["KSM_STORAGE_SETTINGS"] = os.devnull
         work()
 
     return run(demoted)

@@ -138,7 +138,7 @@ def test_the_effective_user_counts_for_what_is_read_only(nobodys_file: Path) -> 
     nobodys_file.chmod(0o400)
 
     def work() -> None:
-        os.environ["KSM_STORAGE_SETTINGS"] = "/nonexistent/settings.toml"
+        os.environ["KSM_STORAGE_SETTINGS"] = os.devnull
         os.setegid(forked.NOBODY)
         os.seteuid(forked.NOBODY)
         with pytest.raises(StorageError, match=r"cannot write .*: Permission denied"):

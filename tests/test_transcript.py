@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.markdown_page import NotRun, PageError, read_steps
 from tests.transcript import TranscriptError, run_page
+
+ROOT = Path(__file__).parent.parent
 
 
 def run(tmp_path: Path, text: str) -> int:
@@ -152,6 +159,59 @@ def test_a_command_sees_no_home_and_no_credentials_of_the_developer(
     )
 
     assert run(tmp_path, page) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes and groups of processes")
+def test_what_a_page_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    left = OpenedElsewhere(tmp_path / "pipe")
+
+    run(tmp_path, console(f"$ exec 3> {tmp_path}/pipe; sleep 300 > /dev/null 2>&1 &"))
+
+    left.wait_for_end()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes and groups of processes")
+def test_what_a_page_runs_ends_with_a_killed_runner(tmp_path: Path) -> None:
+    left = OpenedElsewhere(tmp_path / "pipe")
+    page = tmp_path / "page.md"
+    page.write_text(console(f"$ exec 3> {tmp_path}/pipe; echo > ready; sleep 300 & sleep 300"))
+    code = (
+        "import pathlib, sys; from tests.transcript import run_page; "
+        "run_page(*map(pathlib.Path, sys.argv[1:]))"
+    )
+    runner = subprocess.Popen([sys.executable, "-c", code, page, tmp_path / "folder"], cwd=ROOT)
+    wait_until((tmp_path / "folder/0/work/ready").exists)
+
+    runner.kill()
+    runner.wait()
+
+    left.wait_for_end()
+
+
+class OpenedElsewhere:
+    """Tell whether any process still has a named pipe open for writing."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def wait_for_end(self) -> None:
+        """Wait until the last of them has ended."""
+        wait_until(self._is_at_end)
+        os.close(self._reader)
+
+    def _is_at_end(self) -> bool:
+        try:
+            return os.read(self._reader, 1) == b""
+        except BlockingIOError:
+            return False
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it did not happen within a minute"
+        time.sleep(0.02)
 
 
 def test_fences_of_other_languages_are_left_alone(tmp_path: Path) -> None:

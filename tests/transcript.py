@@ -19,6 +19,7 @@ from types import TracebackType
 
 from tests.markdown_page import Code, Command, File, NewFolder, NotRun, Step, read_steps
 from tests.private_environment import private_environment
+from tests.process_group import ProcessGroup
 
 ANYTHING = "…"
 SECONDS = 50
@@ -56,10 +57,11 @@ def run_steps(steps: Sequence[Step], *, name: str, folder: Path) -> int:
 
 
 class Session:
-    """Keep one folder, one shell state and one Python namespace; close it to end its process."""
+    """Keep one folder, one shell state and one Python namespace; close it to end its processes."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._name = name
+        self._group = ProcessGroup()
         self._work = folder / "work"
         self._state = folder / "shell-state"
         self._environment = _environment(folder / "home")
@@ -77,9 +79,12 @@ class Session:
             self._write(step)
 
     def close(self) -> None:
-        """End the Python process, where one was started."""
-        if self._python is not None:
-            self._python.close()
+        """End what was started, servers that the page leaves behind included."""
+        try:
+            if self._python is not None:
+                self._python.close()
+        finally:
+            self._group.close()
 
     def _run_command(self, command: Command) -> None:
         state = _quoted(self._state)
@@ -96,6 +101,7 @@ class Session:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=SECONDS,
+                preexec_fn=self._group.join,
             )
         except subprocess.TimeoutExpired as exc:
             raise self._error(command, f"it still runs after {SECONDS} seconds") from exc
@@ -110,7 +116,7 @@ class Session:
 
     def _run_code(self, code: Code) -> None:
         if self._python is None:
-            self._python = PythonProcess(self._work, self._environment)
+            self._python = PythonProcess(self._work, self._environment, self._group)
         problem = self._python.run(code.text, f"{self._name}:{code.line}")
         if problem:
             raise self._error(code, problem)
@@ -131,7 +137,7 @@ class Session:
 class PythonProcess:
     """Run pieces of code one after another in one namespace of another process."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], group: ProcessGroup) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _LOOP],
             cwd=folder,
@@ -140,6 +146,7 @@ class PythonProcess:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            preexec_fn=group.join,
         )
 
     def run(self, text: str, name: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from ..errors import StorageError
 from ..scan.detection import find_secrets
 from ..scan.tree import Tree
 from .options import json_option
-from .output import data, data_as_json, say
+from .output import data, data_as_json, report, say
 from .printable import printable
 
 FOUND = 6
@@ -26,8 +27,8 @@ _UNREADABLE = 7
 def scan(paths: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int:
     """Find what should be sealed in PATHS, files or folders: path, line and kind, never a value.
 
-    Links, binary files, files above 4 MiB and the folders of version control are left out. Ends
-    with 6 if anything was found.
+    Links in folders, binary files, files above 4 MiB and the folders of version control are left
+    out. Ends with 6 if anything was found.
     """
     tree = Tree(paths, exclude)
     found: list[dict[str, object]] = []
@@ -38,18 +39,18 @@ def scan(paths: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int
                 data(f"{printable(path)}:{finding.line}: {finding.kind.value}")
     if as_json:
         data_as_json(found)
-    _tell(tree, len(found))
+    _tell(tree, len(found), as_json=as_json)
     if found:
         return FOUND
     return _UNREADABLE if tree.unreadable else 0
 
 
-def _tell(tree: Tree, count: int) -> None:
+def _tell(tree: Tree, count: int, *, as_json: bool) -> None:
     for path in tree.too_large:
         say(f"warning: {path} is too large and was not looked into")
     for path, reason in tree.unreadable:
-        say(f"error: cannot read {path}: {reason}")
-    if count:
+        report(StorageError(f"cannot read {path!r}: {reason}"), as_json=as_json)
+    if count and not as_json:
         say(f"error: {count} found in {tree.read} files")
         say(
             "hint: seal a configuration with 'ksm-storage protect PATH'; a token or a secret that "

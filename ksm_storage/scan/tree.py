@@ -55,7 +55,9 @@ class Tree:
                 for name in folders
                 if name not in _FOLDERS_LEFT_OUT and not self._excluded(os.path.join(folder, name))
             )
-            yield from (os.path.join(folder, name) for name in sorted(names))
+            found = (os.path.join(folder, name) for name in sorted(names))
+            # What a link leads to is found where it lies. A link that was named is followed.
+            yield from (path for path in found if not os.path.islink(path))
 
     def _missed(self, error: OSError) -> None:
         self.unreadable.append((str(error.filename), error.strerror or "error"))
@@ -66,7 +68,7 @@ class Tree:
 
     def _read_all(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for path in paths:
-            if self._excluded(path) or os.path.islink(path):
+            if self._excluded(path):
                 continue
             try:
                 content = self._content(path)

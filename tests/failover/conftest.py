@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,10 @@ def running() -> Iterator[Emulator[AwsKmsService]]:
     pytest.importorskip("ksm_storage_aws_kms")
     with Emulator(AwsKmsService()) as emulator:
         yield emulator
+    # A call that has only begun would find the environment of the next test, and AWS itself.
+    for thread in threading.enumerate():
+        if thread.name == "ksm-storage-unwrap":
+            thread.join()
 
 
 @pytest.fixture

@@ -45,7 +45,12 @@ class Pace(NamedTuple):
             raise SettingsError(f"the hedge is {hedge_seconds!r}, not a time in seconds")
         if timeout_seconds is None and hedge_seconds is None:
             return None
-        return cls(timeout_seconds, hedge_seconds)
+        return cls(_waited(timeout_seconds), _waited(hedge_seconds))
+
+
+def _waited(seconds: float | None) -> float | None:
+    # 292 years, above which no wait is possible, are as good as what was asked for.
+    return None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
 
 
 def try_in_time(

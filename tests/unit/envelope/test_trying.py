@@ -133,3 +133,13 @@ def test_what_is_no_error_of_ours_is_not_hidden() -> None:
 
     with pytest.raises(RuntimeError, match="a mistake"):
         try_in_time(KEYS, attempt, Pace(5, None))
+
+
+@pytest.mark.parametrize("given", [(1e300, None), (None, 1e300), (10**400, None)])
+def test_a_time_longer_than_any_wait_is_no_error(
+    waiting: list[Services], given: tuple[float | None, float | None]
+) -> None:
+    pace = Pace.of(*given)
+
+    assert pace is not None
+    assert tried(waiting, Services("a"), *pace) == ("a", [])

@@ -44,6 +44,18 @@ def settle(path: Path) -> None:
         os.sched_yield()
 
 
+def alter_staged_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the medium give back a staged copy of a file with one bit changed."""
+    read = os.read
+
+    def altered(descriptor: int, size: int) -> bytes:
+        raw = read(descriptor, size)
+        staged = os.readlink(f"/proc/self/fd/{descriptor}").endswith(".ksm-tmp")
+        return raw[:-3] + bytes([raw[-3] ^ 1]) + raw[-2:] if staged and raw else raw
+
+    monkeypatch.setattr(os, "read", altered)
+
+
 def names_in(folder: Path) -> list[str]:
     """Return what lies in a folder."""
     return sorted(os.listdir(folder))

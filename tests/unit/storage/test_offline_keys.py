@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
-from ksm_storage.errors import DecryptionError, KeyNotFoundError, SettingsError
+from ksm_storage.errors import (
+    DecryptionError,
+    KeyNotFoundError,
+    PermissionDeniedError,
+    SettingsError,
+)
 from ksm_storage.providers.recovery_key import RecoveryKey
 from ksm_storage.providers.recovery_words import words_of
 from tests.unit.storage.fixtures import CONFIG, write_plain
@@ -28,6 +33,21 @@ def test_it_is_added_without_its_secret_and_said_not_to_be_proved(sealed: Path) 
 
 def test_with_its_secret_it_is_proved(sealed: Path) -> None:
     assert ksm_storage.rewrap(sealed, add=[RECOVERY], settings=WORDS).unproven == ()
+
+
+def test_a_new_dek_is_proved_with_its_secret(sealed: Path) -> None:
+    ksm_storage.rewrap(sealed, add=[RECOVERY])
+
+    assert ksm_storage.rekey(sealed, settings=WORDS).unproven == ()
+
+
+def test_a_key_beside_it_is_proved_as_ever(sealed: Path, counted: Counted) -> None:
+    before = sealed.read_bytes()
+
+    with pytest.raises(PermissionDeniedError, match="wrap and not unwrap"):
+        ksm_storage.rewrap(sealed, add=[RECOVERY, "counted://wrap-only"])
+
+    assert sealed.read_bytes() == before
 
 
 def test_another_secret_is_found_out(sealed: Path) -> None:

@@ -25,7 +25,7 @@ from ksm_storage.errors import (
     StorageError,
 )
 from tests.unit.storage import forked
-from tests.unit.storage.fixtures import CONFIG, names_in, new_key, write_plain
+from tests.unit.storage.fixtures import CONFIG, alter_staged_copies, names_in, new_key, write_plain
 from tests.unit.storage.planted import Counted
 
 JSON = json.dumps(CONFIG, indent=4, sort_keys=True).encode()
@@ -224,14 +224,8 @@ def test_a_staged_copy_that_was_altered_on_the_medium_leaves_the_plain_file(
 ) -> None:
     path = write_plain(folder / "config")
     before = path.read_bytes()
-    read = os.read
+    alter_staged_copies(monkeypatch)
 
-    def altered(descriptor: int, size: int) -> bytes:
-        raw = read(descriptor, size)
-        staged = os.readlink(f"/proc/self/fd/{descriptor}").endswith(".ksm-tmp")
-        return raw[:-3] + bytes([raw[-3] ^ 1]) + raw[-2:] if staged and raw else raw
-
-    monkeypatch.setattr(os, "read", altered)
     with pytest.raises((DecryptionError, EnvelopeError)):
         ksm_storage.protect(path, keys=[key])
 

@@ -10,12 +10,19 @@ import pytest
 
 import ksm_storage
 from ksm_storage.envelope.codec import decode, encode
+from ksm_storage.envelope.model import Envelope
 from ksm_storage.envelope.opening import is_dek_of, open_envelope
 from ksm_storage.envelope.sealing import seal_again
-from ksm_storage.errors import DecryptionError, SettingsError, StorageError, UnavailableError
-from ksm_storage.storage import rekeying
+from ksm_storage.errors import (
+    DecryptionError,
+    EnvelopeError,
+    SettingsError,
+    StorageError,
+    UnavailableError,
+)
+from ksm_storage.storage import rekeying, rewrapping
 from ksm_storage.storage.proven_wraps import prove as prove_keys
-from tests.unit.storage.fixtures import CONFIG
+from tests.unit.storage.fixtures import CONFIG, alter_staged_copies, names_in
 from tests.unit.storage.planted import Counted
 
 ONE, TWO = "counted://one", "counted://two"
@@ -60,7 +67,8 @@ def test_the_age_of_the_dek_begins_anew(path: Path) -> None:
 def test_each_key_wraps_anew_and_proves_it(path: Path, counted: Counted) -> None:
     done = ksm_storage.rekey(path)
 
-    assert done.keys == (ONE, TWO)
+    assert (done.path, done.keys, done.removed) == (str(path), (ONE, TWO), ())
+    assert done.revision == decode(path.read_bytes()).header.revision == 2
     assert counted.calls == [
         ("unwrap", "one"),
         *(("wrap", "one"), ("wrap", "two")),
@@ -96,6 +104,45 @@ def test_a_key_that_does_not_unwrap_leaves_the_file_as_it_was(path: Path) -> Non
         ksm_storage.rekey(path, keys=[ONE, "counted://down"])
 
     assert path.read_bytes() == before
+
+
+def test_a_staged_copy_that_was_altered_on_the_medium_leaves_the_file_as_it_was(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+    alter_staged_copies(monkeypatch)
+
+    with pytest.raises((DecryptionError, EnvelopeError)):
+        ksm_storage.rekey(path)
+
+    assert path.read_bytes() == before
+    assert names_in(folder) == ["c"]
+
+
+def test_only_trusted_keys_open_the_file(path: Path, key: str, counted: Counted) -> None:
+    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+        ksm_storage.rekey(path, trusted=[key])
+
+    assert counted.calls == []
+
+
+def test_the_settings_of_the_caller_reach_the_plugin_that_wraps(
+    path: Path, counted: Counted
+) -> None:
+    with pytest.raises(SettingsError, match="'colour'"):
+        ksm_storage.rekey(path, settings={TWO: {"colour": "red"}})
+
+    # No key was asked to wrap without them before.
+    assert counted.calls == [("unwrap", "one")]
+
+
+def test_a_missing_file_is_told_as_it_was_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+
+    with pytest.raises(StorageError, match=r"^'missing' does not exist"):
+        ksm_storage.rekey("missing")
 
 
 def test_no_keys_are_refused(path: Path) -> None:
@@ -139,6 +186,61 @@ def test_a_file_that_is_removed_meanwhile_is_not_made_again(
         ksm_storage.rekey(path)
 
     assert not path.exists()
+
+
+def test_a_file_whose_keys_change_all_the_time_is_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prove(*arguments: Any) -> tuple[str, ...]:
+        unproven = prove_keys(*arguments)
+        ksm_storage.rewrap(path, replace={ONE: ONE})
+        return unproven
+
+    monkeypatch.setattr(rekeying, "prove", prove)
+
+    with pytest.raises(StorageError, match="changed by another process again") as caught:
+        ksm_storage.rekey(path)
+
+    assert repr(str(path)) in caught.value.message
+
+
+def test_a_rekey_beside_a_writer_is_never_refused(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
+    storage, read = ksm_storage.open_storage(path), rewrapping.existing_envelope
+
+    def read_before_a_save(*arguments: Any) -> Envelope:
+        found = read(*arguments)
+        if found.header.revision == 1:
+            storage.set("url", "meanwhile")
+        return found
+
+    monkeypatch.setattr(rekeying, "existing_envelope", read_before_a_save)
+
+    assert ksm_storage.rekey(path).revision == 3
+    assert ksm_storage.open_storage(path).get("url") == "meanwhile"
+
+
+def test_a_file_that_is_removed_where_an_older_revision_was_found_is_told_by_its_name(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
+    older = path.read_bytes()
+    ksm_storage.open_storage(path).set("hostname", "newer")
+    path.write_bytes(older)
+    read = rewrapping.existing_envelope
+
+    def read_after_the_removal(*arguments: Any) -> Envelope:
+        path.unlink()
+        return read(*arguments)
+
+    monkeypatch.setattr(rewrapping, "existing_envelope", read_after_the_removal)
+
+    with pytest.raises(StorageError) as caught:
+        ksm_storage.rekey(path)
+
+    assert caught.value.message == f"{str(path)!r} does not exist"
 
 
 def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:

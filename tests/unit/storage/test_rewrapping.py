@@ -26,6 +26,7 @@ from ksm_storage.key_uri import KeyUri
 from ksm_storage.storage import rewrapping
 from ksm_storage.storage.proven_wraps import prove as prove_keys
 from ksm_storage.storage.recipient_changes import names
+from ksm_storage.storage.rewrapping import Rewrapped
 from tests.unit.storage.fixtures import CONFIG, names_in, new_key
 from tests.unit.storage.planted import Counted
 
@@ -48,8 +49,9 @@ def envelope_in(path: Path) -> Envelope:
 def test_an_added_key_opens_the_file_alone(path: Path, counted: Counted) -> None:
     done = ksm_storage.rewrap(path, add=[TWO])
 
-    assert done.keys == (ONE, TWO)
+    assert (done.path, done.keys, done.unproven) == (str(path), (ONE, TWO), ())
     assert (done.added, done.removed, done.changed) == ((TWO,), (), True)
+    assert done.revision == envelope_in(path).header.revision == 2
     assert ksm_storage.open_storage(path, keys=[TWO]).read_storage() == CONFIG
 
 
@@ -86,6 +88,7 @@ def test_what_is_so_already_changes_nothing_and_calls_nobody(
     done = ksm_storage.rewrap(path, **changes)
 
     assert not done.changed
+    assert done == Rewrapped(str(path), (ONE,), (), (), (), 1)
     assert counted.calls == []
     assert path.read_bytes() == before
 
@@ -129,7 +132,9 @@ def test_an_alias_of_a_key_that_is_there_is_found_out_by_its_key_service(
     monkeypatch.setattr(module, "key_covers", _hookimpl(key_covers), raising=False)
     before = path.read_bytes()
 
-    assert not ksm_storage.rewrap(path, add=["counted://alias"]).changed
+    done = ksm_storage.rewrap(path, add=["counted://alias"])
+
+    assert done == Rewrapped(str(path), (ONE,), (), (), (), 1)
     assert path.read_bytes() == before
     # An alias may stand for any key, so that it removes none.
     assert not ksm_storage.rewrap(path, add=[TWO], remove=["counted://alias"]).removed
@@ -232,9 +237,49 @@ def test_a_name_means_a_key_or_its_versions(key: str, recorded: str, meant: bool
     assert names(KeyUri.parse(key), recipient) is meant
 
 
+@pytest.mark.parametrize(
+    ("key", "recorded", "meant"),
+    [
+        ("counted://k", "counted://k/1", True),
+        ("counted://k/", "counted://k/1", True),
+        ("counted:///k", "counted:///k/1", True),
+        ("counted://kX", "counted://kX/1", True),
+        ("counted://k", "counted://k1", False),
+        ("counted://alias", "counted://k/1", False),
+    ],
+)
+def test_a_name_that_stands_for_a_key_means_it_if_it_is_the_name_without_the_version(
+    key: str, recorded: str, meant: bool, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key_covers(trusted: str, key_id: str) -> bool:
+        return trusted == KeyUri.parse(key).key_id and key_id == KeyUri.parse(recorded).key_id
+
+    module = sys.modules["planted_counted_plugin"]
+    monkeypatch.setattr(module, "key_covers", _hookimpl(key_covers), raising=False)
+    recipient = Recipient(KeyUri.parse(recorded), "X", b"w")
+
+    assert names(KeyUri.parse(key), recipient) is meant
+
+
+@pytest.mark.parametrize("added", [TWO, KeyUri("counted", "two")], ids=["text", "uri"])
+def test_one_key_needs_no_list(path: Path, added: str | KeyUri) -> None:
+    assert ksm_storage.rewrap(path, add=added).added == (TWO,)  # type: ignore[arg-type]
+    assert ksm_storage.rewrap(path, remove=added).removed == (TWO,)  # type: ignore[arg-type]
+
+
 def test_another_context_is_refused_though_nothing_is_to_change(path: Path) -> None:
     with pytest.raises(DecryptionError, match="has the context"):
         ksm_storage.rewrap(path, add=[ONE], context={"env": "prod"})
+
+
+def test_the_settings_of_the_caller_reach_the_plugin_of_an_added_key(
+    path: Path, counted: Counted
+) -> None:
+    with pytest.raises(SettingsError, match="'colour'"):
+        ksm_storage.rewrap(path, add=[TWO], settings={TWO: {"colour": "red"}})
+
+    # It was not asked to wrap without them before.
+    assert counted.calls == [("unwrap", "one")]
 
 
 def test_only_trusted_keys_open_the_file(path: Path, counted: Counted) -> None:
@@ -249,9 +294,13 @@ def test_another_context_is_refused(path: Path, counted: Counted) -> None:
         ksm_storage.rewrap(path, add=[TWO], context={"env": "prod"})
 
 
-def test_a_missing_file_is_an_error(folder: Path) -> None:
-    with pytest.raises(StorageError, match="does not exist"):
-        ksm_storage.rewrap(folder / "missing", add=["key-file:///k"])
+def test_a_missing_file_is_told_as_it_was_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+
+    with pytest.raises(StorageError, match=r"^'missing' does not exist"):
+        ksm_storage.rewrap("missing", add=["key-file:///k"])
 
 
 def test_a_running_application_sees_other_keys_without_a_call(path: Path, counted: Counted) -> None:
@@ -340,8 +389,10 @@ def test_a_file_whose_keys_change_all_the_time_is_given_up(
 ) -> None:
     _meanwhile(monkeypatch, lambda: ksm_storage.rekey(path), times=rewrapping.ATTEMPTS)
 
-    with pytest.raises(StorageError, match="changed by another process again and again"):
+    with pytest.raises(StorageError, match="changed by another process again") as caught:
         ksm_storage.rewrap(path, add=[TWO])
+
+    assert repr(str(path)) in caught.value.message
 
 
 def test_what_was_altered_meanwhile_gets_no_new_mac(

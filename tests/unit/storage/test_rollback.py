@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -148,6 +149,7 @@ def test_an_older_revision_is_refused_where_a_process_before_saw_a_newer_one(
         OPENERS[name](sealed)
 
     assert sealed.read_bytes() == rolled_back
+    assert caught.value.message.startswith(f"{str(sealed)!r} is at revision 1, and")
     assert str(seen / decode(rolled_back).header.envelope_id.hex()) in (caught.value.hint or "")
 
 
@@ -352,8 +354,11 @@ def test_a_refused_revision_is_told_to_the_audit_sinks(
             opener(sealed)
 
     lines = (tmp_path / "audit.jsonl").read_text().splitlines()
-    assert len(lines) == len(OPENERS)
-    assert all('"refused"' in line and '"RollbackError"' in line for line in lines)
+    told = [json.loads(line) for line in lines]
+    assert [(event["event"], event["error"]) for event in told] == [
+        ("refused", "RollbackError")
+    ] * len(OPENERS)
+    assert {event["path"] for event in told} == {str(sealed)}
 
 
 def test_what_another_process_saved_is_remembered_when_it_is_read(

@@ -10,6 +10,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.plugin import hookimpl
+from ksm_storage.testing.memory_kek import ALGORITHM
 from tests.unit.storage.fixtures import CONFIG
 from tests.unit.storage.planted import Counted
 
@@ -28,7 +29,7 @@ def path(folder: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Pat
 
     @hookimpl
     def newest_version(key_id: str, algorithm: str) -> str | None:
-        return "alias" if key_id in ("one", "two") else None
+        return "alias" if key_id in ("one", "two") and algorithm == ALGORITHM else None
 
     module: Any = sys.modules["planted_counted_plugin"]
     module.service.aliases["alias"] = "two"

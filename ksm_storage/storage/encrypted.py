@@ -119,9 +119,11 @@ class EncryptedStorage(ABC):
             if turns.batch is not None:
                 yield
                 return
-            changes = turns.batch = []
+            changes: list[Change] = []
+            # Read first: if that raises, no batch is open, and the next one is not inside of it.
             turns.batch_config = dict(self._current())
             turns.batch_thread = threading.get_ident()
+            turns.batch = changes
             try:
                 yield
             finally:

@@ -251,6 +251,23 @@ def test_after_a_batch_that_raised_changes_are_saved_again(storage: Any, sealed:
     assert ksm_storage.open_storage(sealed).get("hostname") == "h"
 
 
+def test_a_batch_after_one_that_could_not_begin_is_one_save(storage: Any, sealed: Path) -> None:
+    kept = sealed.rename(sealed.with_name("kept"))
+    with pytest.raises(StorageError), storage.batch():
+        pass
+    kept.rename(sealed)
+
+    def fail() -> None:
+        with storage.batch():
+            storage.set("hostname", "never")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+
+    assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
+
+
 def test_a_batch_keeps_what_another_process_set_meanwhile(storage: Any, sealed: Path) -> None:
     other = ksm_storage.open_storage(sealed)
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ..audit.events import emit
 from ..envelope.codec import decode, looks_like_envelope
-from ..errors import DecryptionError, EnvelopeError, StorageError
+from ..errors import DecryptionError, EnvelopeError, RollbackError, StorageError
 from .lock import LOCK_TIMEOUT_SECONDS, locked
 from .reading import FileContent, read_file
 
@@ -93,8 +93,21 @@ def _used(path: str, use: Callable[[FileContent], _Result]) -> _Result:
         whole = _read_under_lock(path)
         if whole.content == seen:
             raise
-        return use(whole)
-    return use(_read_under_lock(path))
+        return _used_newest(path, whole, use)
+    return _used_newest(path, _read_under_lock(path), use)
+
+
+def _used_newest(path: str, whole: FileContent, use: Callable[[FileContent], _Result]) -> _Result:
+    while True:
+        try:
+            return use(whole)
+        except RollbackError:
+            # The lock was let go of before this, so another process may have saved a newer
+            # revision, and told it to the memory. It ends as soon as nobody does.
+            newer = _read_under_lock(path)
+            if newer.content == whole.content:
+                raise
+            whole = newer
 
 
 def _read_under_lock(path: str) -> FileContent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -21,7 +22,10 @@ from ksm_storage.errors import (
     SettingsError,
     StorageError,
 )
+from ksm_storage.storage.envelope_file import use_envelope
 from ksm_storage.storage.profiles import change_document, create_document, read_document
+from ksm_storage.storage.reading import FileContent
+from ksm_storage.storage.rollback import configured_policy
 from ksm_storage.storage.seen_revisions import SeenRevisions
 from ksm_storage.storage.trust import Trust
 from tests.cli.command import run
@@ -69,12 +73,16 @@ def test_an_older_revision_is_refused_while_a_newer_one_is_in_memory(
     newer = sealed.read_bytes()
     sealed.write_bytes(older)
 
-    with pytest.raises(RollbackError, match="is at revision 1, and revision 2 of it was seen"):
+    with pytest.raises(
+        RollbackError, match="is at revision 1, and revision 2 of it was seen"
+    ) as caught:
         storage.set("url", "u") if use == "set" else storage.get("hostname")
     left = sealed.read_bytes()
     sealed.write_bytes(newer)
 
     assert left == older
+    assert str(sealed) in caught.value.message
+    assert (caught.value.hint or "").endswith("on purpose, start this program anew")
     assert storage.get("hostname") == "newer"
 
 
@@ -132,10 +140,8 @@ def test_warn_takes_an_older_revision_and_says_so(
     sealed.write_bytes(older)
 
     assert storage.get("hostname") == CONFIG["hostname"]
-    assert [(r.levelno, r.name) for r in caplog.records] == [
-        (logging.WARNING, "ksm_storage.rollback")
-    ]
-    assert "revision 2 of it was seen before" in caplog.text
+    text = f"{str(sealed)!r} is at revision 1, and revision 2 of it was seen before"
+    assert caplog.record_tuples == [("ksm_storage.rollback", logging.WARNING, f"warning: {text}")]
 
 
 @pytest.mark.parametrize("name", OPENERS)
@@ -200,6 +206,15 @@ def test_a_forged_revision_is_not_remembered(sealed: Path, seen: Path) -> None:
     assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
 
 
+def test_an_older_revision_in_a_variable_is_refused_where_a_process_before_saw_a_newer_one(
+    sealed: Path, seen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_CONFIG", base64.b64encode(saved_twice(sealed)).decode())
+
+    with pytest.raises(RollbackError, match=r"^the envelope is at revision 1, and"):
+        ksm_storage.open_storage()
+
+
 def test_removing_the_file_that_the_hint_names_accepts_what_was_restored(
     sealed: Path, seen: Path
 ) -> None:
@@ -243,8 +258,11 @@ def test_a_memory_that_holds_no_revision_is_refused(
     (file,) = seen.iterdir()
     file.write_bytes(content)
 
-    with pytest.raises(StorageError, match="holds no revision"):
+    with pytest.raises(StorageError, match="holds no revision") as caught:
         ksm_storage.open_storage(sealed)
+
+    assert str(file) in caught.value.message
+    assert (caught.value.hint or "").startswith("remove it")
 
 
 def test_a_memory_that_cannot_be_written_is_an_error_where_a_file_is_opened(
@@ -283,6 +301,23 @@ def test_a_reader_beside_a_writer_is_never_refused(sealed: Path, seen: Path) -> 
     assert forked.status_of(writer) == 0
     assert opened
     assert revision_in(sealed) == 61
+
+
+@pytest.mark.parametrize("saves", [1, 2, 5])
+def test_a_reader_is_not_refused_however_often_another_saves_before_it_asks_the_memory(
+    saves: int, sealed: Path, seen: Path
+) -> None:
+    writer = ksm_storage.open_storage(sealed)
+    meanwhile = [partial(writer.set, "url", str(number)) for number in range(saves)]
+
+    def checked(found: FileContent) -> int:
+        while_it_was_read = meanwhile.pop() if meanwhile else writer.read_storage
+        while_it_was_read()
+        header = decode(found.content).header
+        configured_policy().check(header, newest=0, path=str(sealed))
+        return header.revision
+
+    assert use_envelope(str(sealed), checked) == 1 + saves
 
 
 def test_a_rewrap_beside_a_writer_is_never_refused(

@@ -70,6 +70,16 @@ def test_what_happens_to_a_file_is_told_in_order(tmp_path: Path, trail: Path) ->
     assert problems(trail) == []
 
 
+def test_the_first_save_of_a_new_file_is_told(tmp_path: Path, trail: Path) -> None:
+    storage = ksm_storage.open_storage(tmp_path / "new", keys=[key_file(tmp_path)])
+    storage.set("hostname", CANARY)
+
+    (told,) = events(trail)
+    header = decode((tmp_path / "new").read_bytes()).header
+    assert (told["event"], told["path"]) == ("saved", str(tmp_path / "new"))
+    assert (told["envelope_id"], told["revision"]) == (header.envelope_id.hex(), 1)
+
+
 def test_no_secret_payload_or_wrapped_key_is_in_any_event(tmp_path: Path, trail: Path) -> None:
     from ksm_storage.envelope.codec import decode
     from ksm_storage.wire.base64_forms import to_base64

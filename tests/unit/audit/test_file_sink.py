@@ -66,6 +66,7 @@ def test_what_happens_to_a_file_is_told_in_order(tmp_path: Path, trail: Path) ->
     kinds = [event["event"] for event in events(trail)]
 
     assert kinds == ["protected", "opened", "saved", "refused", "refused"]
+    assert [event["revision"] for event in events(trail)[:3]] == [1, 1, 2]
     assert {event["path"] for event in events(trail)} == {str(path)}
     assert problems(trail) == []
 

@@ -239,15 +239,30 @@ def test_the_settings_file_can_choose_both(
     assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
 
 
-@pytest.mark.parametrize("text", ["policy = 'sometimes'", "policy = 3", "seen = 3", "other = 'x'"])
+@pytest.mark.parametrize(
+    ("text", "problem", "advice"),
+    [
+        ("policy = 'sometimes'", "'sometimes' is no policy", "to off, warn or refuse"),
+        ("policy = 3", "3 is no policy", "to off, warn or refuse"),
+        ("seen = 3", r"'seen' of the table \[rollback\] is no path", ""),
+        ("other = 'x'", r"\[rollback\] .* has no option 'other'", "its options are: policy, seen"),
+    ],
+)
 def test_a_policy_that_is_none_is_a_settings_error(
-    text: str, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str,
+    problem: str,
+    advice: str,
+    sealed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "settings.toml").write_text(f"[rollback]\n{text}\n")
     monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(tmp_path / "settings.toml"))
 
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match=problem) as caught:
         ksm_storage.open_storage(sealed)
+
+    assert (caught.value.hint or "").endswith(advice)
 
 
 @pytest.mark.parametrize("content", [b"", b"0\n", b"7", b"7\nx", b"-1\n", b"9" * 40 + b"\n"])

@@ -44,11 +44,12 @@ def holder(sealed: Path) -> Iterator[int]:
             signal.pause()
 
     process = forked.start(hold)
+    # Without this a read would wait for ever for a child that failed.
+    os.close(writing)
     assert os.read(reading, 4) == b"held"
     yield process
     os.kill(process, signal.SIGKILL)
     os.close(reading)
-    os.close(writing)
 
 
 @pytest.mark.usefixtures("holder", "short_time_out")
@@ -168,6 +169,21 @@ def test_one_thread_at_a_time_holds_it(locked: Locked, folder: Path) -> None:
 
 
 @both
+def test_another_file_of_the_folder_is_another_lock(locked: Locked, folder: Path) -> None:
+    one, two = folder / "one", folder / "two"
+    one.touch()
+    two.touch()
+
+    with _held(locked, one), _held(locked, two, seconds=0.02):
+        pass
+
+
+def test_the_lock_beside_a_file_is_named_after_it_and_hidden(folder: Path) -> None:
+    with _held(lock_sidecar.locked, folder / "config"):
+        assert names_in(folder) == [".config.lock"]
+
+
+@both
 def test_an_exception_lets_it_go(locked: Locked, folder: Path) -> None:
     with pytest.raises(RuntimeError), _held(locked, folder / "config"):
         raise RuntimeError
@@ -206,6 +222,7 @@ def test_who_waited_for_a_file_that_was_replaced_locks_the_new_one(folder: Path)
 
     with lock_flock.locked(str(path), timeout_seconds=1):
         process = forked.start(wait)
+        os.close(writing)
         os.read(reading, 1)
         (folder / "staged").write_text("new")
         os.replace(folder / "staged", path)
@@ -232,6 +249,7 @@ def test_who_waited_for_a_folder_locks_the_file_that_was_made(folder: Path) -> N
 
     with lock_flock.locked(str(path), timeout_seconds=1):
         process = forked.start(wait)
+        os.close(writing)
         os.read(reading, 1)
         path.touch()
     assert os.read(reading, 1) == b"y"

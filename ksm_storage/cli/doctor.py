@@ -12,11 +12,11 @@ from ..doctor.file_examination import examine_file
 from ..doctor.finding import FileFinding, KeyFinding
 from ..doctor.key_examination import examine_key
 from ..doctor.wording import file_as_dict, key_as_dict, lines_of_file, lines_of_key
-from ..fleet.selection import selected_paths
 from ..key_uri import KeyUri
 from ..setting_sources import settings_file
 from ..storage.sources import configured_path
 from ..storage.trust import read_key
+from .given_paths import given_paths
 from .options import json_option, key_option, setting_option
 from .output import data, data_as_json, say
 from .printable import printable
@@ -52,7 +52,7 @@ def doctor(
 
 def _paths(paths: tuple[str, ...], asked: Sequence[KeyUri]) -> Sequence[str]:
     if paths:
-        return list(selected_paths(paths, ()))
+        return list(given_paths(paths))
     return [] if asked else [configured_path()]
 
 

@@ -21,7 +21,7 @@ from ..storage.profiles import (
     with_new_profile,
 )
 from ..storage.reading import read_file, resolved
-from ..storage.sources import configured_path
+from ..storage.sources import configured_path, refuse_configuration
 from ..storage.trust import Trust
 from .init_token import PROMPT, read_token
 from .options import context_option, json_option, key_option, profile_option, setting_option
@@ -67,6 +67,7 @@ def init(
     if profile is not None:
         check_profile_name(profile)
     place = path or configured_path()
+    refuse_configuration(place)
     secret = read_token(token)
     trust = Trust.of(keys or None, context, settings)
     begun = _begun(place, trust, profile)

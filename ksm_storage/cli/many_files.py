@@ -30,9 +30,10 @@ from ..envelope.codec import decode
 from ..envelope.opening import candidates
 from ..fleet.lane import Work
 from ..fleet.runner import Runner, ServiceOf
-from ..fleet.selection import is_one_file, selected_paths
+from ..fleet.selection import is_one_file
 from ..key_uri import KeyUri
 from ..storage.reading import read_file, resolved
+from .given_paths import given_paths
 from .interruption import stopping_at_signals
 from .many_results import Results
 from .options import Command
@@ -54,8 +55,8 @@ class Files(NamedTuple):
         return is_one_file(self.paths, self.lists)
 
     def selected(self) -> Iterator[str]:
-        """Yield the paths; see :func:`selected_paths`."""
-        return selected_paths(self.paths, self.lists)
+        """Yield the paths; see :func:`given_paths`."""
+        return given_paths(self.paths, self.lists)
 
     def run(
         self, work: Work, *, service_of: ServiceOf, as_json: bool, one_object: bool = False

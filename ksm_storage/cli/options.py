@@ -10,13 +10,14 @@ import click
 from ..discovery import find_plugin
 from ..errors import SettingsError
 from ..setting_sources import environment_name, refuse_unknown
+from ..storage.sources import refuse_configuration
 
 Command = Callable[..., Any]
 
 
 def path_argument(command: Command) -> Command:
     """Add the argument PATH, which every command on one file takes."""
-    return click.argument("path", type=click.Path())(command)
+    return click.argument("path", type=click.Path(), callback=_path)(command)
 
 
 def key_option(command: Command) -> Command:
@@ -78,6 +79,12 @@ def profile_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(command)
+
+
+def _path(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
+    # Here, because each command names the path in its messages.
+    refuse_configuration(path)
+    return path
 
 
 def _context(

@@ -12,7 +12,7 @@ from .encrypted import EncryptedStorage
 from .envelope_file import use_envelope
 from .reading import FileContent, read_file, resolved
 from .sealed_file import SealedFile
-from .sources import configured_path, envelope_from_environment
+from .sources import configured_path, envelope_from_environment, refuse_configuration
 from .state import State, opened_state
 from .trust import Trust
 
@@ -58,6 +58,8 @@ def open_storage(
         StorageError: The file cannot be read, or is missing and no keys are given.
     """
     trust = Trust.of(keys, context, settings).within(timeout, hedge)
+    if isinstance(path, str):
+        refuse_configuration(path)
     if path is None:
         raw = envelope_from_environment()
         if raw is not None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..errors import StorageError
 from .file_errors import cannot
 from .signature import Signature, signature_of
+from .sources import refuse_configuration
 from .sync import close_synced
 
 MAX_READ_BYTES = 8_388_608
@@ -35,11 +36,13 @@ def resolved(path: str | os.PathLike[str]) -> str:
     """Return the absolute path of the file itself, symbolic links followed.
 
     Raises:
-        StorageError: The last link leads to nothing, or the links form a circle.
+        StorageError: The last link leads to nothing, or the links form a circle; or it is no
+            path, but a configuration.
     """
     text = os.fspath(path)
     if "\0" in text or not text:
         raise StorageError("the path of the configuration is empty or holds a NUL byte")
+    refuse_configuration(text)
     real = os.path.realpath(text)
     if os.path.islink(text) and not os.path.exists(real):
         raise StorageError(

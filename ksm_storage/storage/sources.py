@@ -6,7 +6,7 @@ import os
 
 from ..config.json_form import decode_base64
 from ..envelope.codec import looks_like_envelope
-from ..errors import EnvelopeError
+from ..errors import EnvelopeError, StorageError
 
 DEFAULT_FILE = "client-config.json"
 ENVELOPE_VARIABLE = "KSM_STORAGE_CONFIG"
@@ -32,5 +32,29 @@ def envelope_from_environment() -> bytes | None:
 
 
 def configured_path() -> str:
-    """Return ``$KSM_CONFIG_FILE``, or the official SDK's default name."""
-    return os.environ.get(FILE_VARIABLE) or DEFAULT_FILE
+    """Return ``$KSM_CONFIG_FILE``, or the official SDK's default name.
+
+    Raises:
+        StorageError: It is no path, but a configuration.
+    """
+    path = os.environ.get(FILE_VARIABLE) or DEFAULT_FILE
+    refuse_configuration(path)
+    return path
+
+
+def refuse_configuration(path: str) -> None:
+    """Refuse what is given as a path and is the content of ``$KSM_CONFIG``.
+
+    Raises:
+        StorageError: It is a plain configuration, which the message does not repeat.
+    """
+    # No real one is shorter in base64, and hardly any path is longer or has a brace.
+    if len(path) < 256 and "{" not in path:
+        return
+    from ..config.recognise import is_plain
+
+    if is_plain(os.fsencode(path)):
+        raise StorageError(
+            "what is given as a path is a plain configuration itself",
+            hint="pipe it into 'ksm-storage profile import PATH' to seal it in a file",
+        )

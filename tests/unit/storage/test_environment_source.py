@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,23 @@ def variable(request: pytest.FixtureRequest, sealed: Path, monkeypatch: pytest.M
     }[request.param]
     monkeypatch.setenv("KSM_STORAGE_CONFIG", encode(sealed.read_bytes()).decode())
     sealed.unlink()
+
+
+@pytest.mark.parametrize("place", ["argument", "KSM_CONFIG_FILE"])
+@pytest.mark.parametrize("form", ["json", "base64"])
+def test_a_configuration_in_the_place_of_a_path_is_refused_and_not_shown(
+    key: str, monkeypatch: pytest.MonkeyPatch, place: str, form: str
+) -> None:
+    text = json.dumps(CONFIG | {"privateKey": "CANARY" * 40})
+    given = text if form == "json" else base64.b64encode(text.encode()).decode()
+    if place == "KSM_CONFIG_FILE":
+        monkeypatch.setenv(place, given)
+
+    with pytest.raises(StorageError, match="is a plain configuration itself") as caught:
+        ksm_storage.open_storage(given if place == "argument" else None, keys=[key])
+
+    assert given[20:40] not in str(caught.value.as_dict())
+    assert names_in(Path.cwd()) == []
 
 
 def test_the_configuration_is_read_and_no_file_is_made(

@@ -32,8 +32,10 @@ def test_no_line_is_left_that_the_parser_would_collect(text: str) -> None:
         parser.read_string(text)
     except configparser.MissingSectionHeaderError:
         return
-    except configparser.ParsingError:
-        assert first_bad_line(text) is not None
+    except configparser.ParsingError as exc:
+        # A subclass, which Python 3.13 has for a line that goes on behind a name without value,
+        # ends the parsing at once and collects nothing.
+        assert first_bad_line(text) is not None or type(exc) is not configparser.ParsingError
     except (configparser.Error, AttributeError):
         return
 

@@ -143,8 +143,10 @@ def test_a_missing_file_has_no_profile(folder: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "with\0nul"])
-def test_a_path_that_no_file_can_have_is_refused(path: str, key: str, folder: Path) -> None:
-    os.chdir(folder)
+def test_a_path_that_no_file_can_have_is_refused(
+    path: str, key: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
     if path:
         with pytest.raises(StorageError):
             ksm_storage.open_storage(path, keys=[key])

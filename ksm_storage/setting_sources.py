@@ -104,7 +104,10 @@ def _config_folder() -> str:
         return given if given.strip() else os.path.expanduser("~/.config")
     from platformdirs import user_config_dir
 
-    return user_config_dir()
+    try:
+        return user_config_dir()
+    except RuntimeError:  # Nobody has a home.
+        return ""
 
 
 def _sections(given: Arguments, uri: KeyUri, source: str) -> list[tuple[str, Mapping[str, object]]]:

@@ -27,10 +27,19 @@ def data_option(command: Command) -> Command:
         "--data",
         type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
         envvar="KSM_STORAGE_VAULT_DATA",
-        default=lambda: platformdirs.user_data_path("ksm-storage") / "vault",
+        default=_default_data,
         metavar="DIR",
         help="The server's data folder [default: the user's data folder].",
     )(command)
+
+
+def _default_data() -> Path:
+    try:
+        return platformdirs.user_data_path("ksm-storage") / "vault"
+    except RuntimeError as exc:
+        raise SettingsError(
+            "this user has no home for a data folder", hint="name the data folder with --data"
+        ) from exc
 
 
 def owner_options(command: Command) -> Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ..errors import StorageError
 from ..storage.lock import locked
@@ -18,9 +19,7 @@ def creating(name: str) -> Iterator[None]:
     Raises:
         StorageError: Another process holds it for too long, or the lock cannot be made.
     """
-    from platformdirs import user_state_path
-
-    folder = user_state_path("ksm-storage", appauthor=False)
+    folder = _state_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
@@ -30,3 +29,15 @@ def creating(name: str) -> Iterator[None]:
         ) from exc
     with locked(str(folder / f"os-keyring-{name}.lock"), timeout_seconds=WAIT_SECONDS):
         yield
+
+
+def _state_folder() -> Path:
+    from platformdirs import user_state_path
+
+    try:
+        return user_state_path("ksm-storage", appauthor=False)
+    except RuntimeError as exc:
+        raise StorageError(
+            "this user has no home for the lock under which a new key is made",
+            hint="set HOME to a folder of this user",
+        ) from exc

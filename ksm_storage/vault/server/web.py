@@ -119,10 +119,10 @@ def _telling(endpoint: Endpoint) -> Endpoint:
             response = JSONResponse(_refusal_body(request, exc), status_code=exc.status)
         except (KsmStorageError, sqlite3.Error) as exc:
             # The reason stays here: it names files of the server.
-            log.error("%s failed: %s", request.url.path, exc)
+            log.error("%r failed: %s", request.url.path, exc)
             response = JSONResponse({"error": "server_error"}, status_code=500)
-        # The path only: a query holds the seal of a download.
-        log.info("%s %s %d", request.method, request.url.path, response.status_code)
+        # The path only: a query holds the seal of a download. Escaped: it is what somebody sent.
+        log.info("%s %r %d", request.method, request.url.path, response.status_code)
         return response
 
     return answer
@@ -140,6 +140,9 @@ def _refusal_body(request: Request, exc: Refused) -> dict[str, object]:
 
 def _refuse_announced(request: Request, most_bytes: int) -> None:
     announced = request.headers.get("content-length", "")
+    # Chunks count where both are given, and may go on for ever.
+    if "transfer-encoding" in request.headers:
+        announced = ""
     if not announced.isdecimal() or len(announced) > 12:
         raise malformed("the request does not announce its length")
     if int(announced) > most_bytes:

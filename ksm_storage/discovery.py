@@ -19,7 +19,7 @@ from .errors import (
     PluginNotFoundError,
     SettingsError,
 )
-from .key_uri import KeyUri
+from .key_uri import KeyUri, refuse_pin
 from .key_wrapper import KeyWrapper
 from .known_providers import distribution_for, provider_for_native_name
 from .settings import Option, Settings
@@ -132,9 +132,10 @@ def resolve_key(text: str) -> KeyUri:
     """Read a key URI, or a provider's own name of a key as an installed plugin recognises it.
 
     Raises:
-        SettingsError: No plugin recognises the text.
+        SettingsError: No plugin recognises the text, or it holds a PIN.
         PluginNotFoundError: The text is the form of a known provider that is not installed.
     """
+    refuse_pin(text)
     provider, separator, _ = text.partition("://")
     entries = find_entry_points()
     if separator and any(entry.name == provider for entry in entries):

@@ -24,6 +24,20 @@ def is_visible_ascii(text: object, *, longest: int) -> bool:
     )
 
 
+def refuse_pin(text: str) -> None:
+    """Refuse the name of a key that holds a PIN, as RFC 7512 allows and other programs want it.
+
+    Raises:
+        SettingsError: It holds one; the text is not repeated, as messages do with names of keys.
+    """
+    if "pin-value" in text.lower():
+        raise SettingsError(
+            "a key is named without its PIN",
+            hint="leave 'pin-value' out, change that PIN if others could see it, and give it as a "
+            "setting of the plugin, such as 'pin_file'",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class KeyUri:
     """Name one KEK of one provider.

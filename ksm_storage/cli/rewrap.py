@@ -8,6 +8,7 @@ import click
 
 from ..fleet.outcome import Done
 from ..kek import SharedKeks
+from ..key_uri import refuse_pin
 from ..storage.reading import resolved
 from ..storage.recipient_changes import RecipientChanges
 from ..storage.rewrapping import Rewrapped, existing_envelope, rewrap_file
@@ -79,6 +80,7 @@ def unproven_notes(keys: Sequence[str], path: str) -> list[str]:
 
 
 def _pair(text: str) -> tuple[str, str]:
+    refuse_pin(text)
     # A key id may hold "=", as pkcs11 URIs do: the "=" that is meant stands before a new URI.
     for at, character in enumerate(text):
         old, new = text[:at], text[at + 1 :]

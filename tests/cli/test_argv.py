@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
+from ksm_storage.cli.main import main
 from tests.cli.command import COMMAND, key_file, run
 
 SECRET_OPTION_PLUGIN = """
@@ -71,3 +72,41 @@ def test_an_unforeseen_error_shows_its_class_and_nothing_else(tmp_path: Path) ->
     assert done.stdout == ""
     assert "error: internal error (RuntimeError)" in done.stderr
     assert "CANARY" not in done.stderr
+
+
+@pytest.mark.parametrize("key", ["pkcs11:object=k?pin-value=CANARY", "PKCS11://k;PIN-VALUE=CANARY"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["protect", "plain.json", "--key", "KEY"],
+        ["protect", "plain.json", "--dry-run", "--key", "KEY"],
+        ["protect", "plain.json", "--from-key", "KEY", "--key", "key-file:///k"],
+        ["protect", "sealed.json", "--key", "KEY"],
+        ["check", "sealed.json", "--key", "KEY"],
+        ["rewrap", "sealed.json", "--add-key", "KEY", "--dry-run"],
+        ["rewrap", "sealed.json", "--remove-key", "KEY"],
+        ["rewrap", "sealed.json", "--replace-key", "KEY=key-file:///k"],
+        ["rewrap", "sealed.json", "--replace-key", "key-file:///k=KEY"],
+        ["status", "sealed.json", "--would-lose", "KEY"],
+        ["doctor", "--key", "KEY"],
+    ],
+    ids=" ".join,
+)
+def test_a_pin_in_the_name_of_a_key_is_refused_and_not_shown(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: list[str],
+    key: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("plain.json", "sealed.json"):
+        Path(name).write_text('{"clientId": "CID"}')
+    ksm_storage.protect("sealed.json", [key_file(tmp_path)])
+
+    code = main([word.replace("KEY", key) for word in command])
+
+    said = capfd.readouterr()
+    assert code == 2
+    assert "CANARY" not in said.out + said.err
+    assert "a key is named without its PIN" in said.err

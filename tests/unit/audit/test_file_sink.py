@@ -141,6 +141,20 @@ def test_an_opening_and_a_refused_one_name_the_file_and_the_envelope(
     assert (refused["error"], refused["error_key"]) == (type(caught.value).__name__, key)
 
 
+def test_a_file_that_another_process_made_is_told_where_it_is_opened(
+    tmp_path: Path, trail: Path
+) -> None:
+    key, path = key_file(tmp_path), tmp_path / "c.json"
+    storage = ksm_storage.open_storage(path, keys=[key])
+    ksm_storage.open_storage(path, keys=[key]).set("hostname", "h")
+    trail.unlink()
+
+    storage.get("hostname")
+
+    (told,) = events(trail)
+    assert (told["event"], told["path"], told["keys"]) == ("opened", str(path), [key])
+
+
 def test_the_file_is_readable_by_its_owner_alone(trail: Path) -> None:
     emit("opened", path="x")
 

@@ -83,6 +83,21 @@ def test_a_get_costs_one_stat_after_a_save_of_its_own(
     assert calls_of_os == {"stat": 1}
 
 
+def test_a_get_costs_one_stat_in_a_file_that_another_process_made(
+    folder: Path, key: str, calls_of_os: Counter[str]
+) -> None:
+    path = folder / "config"
+    storage = ksm_storage.open_storage(path, keys=[key])
+    ksm_storage.open_storage(path, keys=[key]).save_storage(CONFIG)
+    settle(path)
+    storage.get("hostname")
+    calls_of_os.clear()
+
+    storage.get("hostname")
+
+    assert calls_of_os == {"stat": 1}
+
+
 def test_a_file_that_was_written_a_moment_ago_is_looked_into(
     sealed: Path, calls_of_os: Counter[str]
 ) -> None:
@@ -276,9 +291,10 @@ def test_a_file_that_was_deleted_is_not_made_again(use: str, sealed: Path, folde
     before = sealed.read_bytes()
     sealed.unlink()
 
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(StorageError) as caught:
         _used(storage, use)
 
+    assert caught.value.message == f"cannot read {str(sealed)!r}: No such file or directory"
     assert names_in(folder) == []
     sealed.write_bytes(before)
     assert storage.read_storage() == CONFIG

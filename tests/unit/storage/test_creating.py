@@ -54,6 +54,16 @@ def test_a_storage_that_was_not_written_yet_is_empty(folder: Path, key: str) -> 
     assert "not yet written" in repr(storage)
 
 
+def test_a_storage_is_shown_with_its_revision_and_its_keys(folder: Path, counted: Counted) -> None:
+    path = folder / "config"
+    storage = ksm_storage.open_storage(path, keys=["counted://one", "counted://two"])
+    storage.save_storage(CONFIG)
+
+    shown = repr(storage)
+
+    assert shown == f"<SealedFile {str(path)!r}, revision 1, under counted://one, counted://two>"
+
+
 def test_a_key_service_that_fails_leaves_nothing_behind(folder: Path, counted: Counted) -> None:
     counted.fail_with("Unavailable")
 

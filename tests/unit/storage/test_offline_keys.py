@@ -22,6 +22,7 @@ from tests.unit.storage.planted import Counted
 SECRET = os.urandom(32)
 RECOVERY = f"recovery://{RecoveryKey.of('office', SECRET).key_id}"
 WORDS = {"recovery": {"words": " ".join(words_of(SECRET))}}
+OTHER_WORDS = {"recovery": {"words": " ".join(words_of(bytes(32)))}}
 
 
 def test_it_is_added_without_its_secret_and_said_not_to_be_proved(sealed: Path) -> None:
@@ -54,9 +55,7 @@ def test_another_secret_is_found_out(sealed: Path) -> None:
     before = sealed.read_bytes()
 
     with pytest.raises(DecryptionError, match="is not the one of 'office'"):
-        ksm_storage.rewrap(
-            sealed, add=[RECOVERY], settings={"recovery": {"words": " ".join(words_of(bytes(32)))}}
-        )
+        ksm_storage.rewrap(sealed, add=[RECOVERY], settings=OTHER_WORDS)
 
     assert sealed.read_bytes() == before
 
@@ -76,6 +75,16 @@ def test_a_plain_file_is_protected_under_it_and_another(folder: Path, key: str) 
     ksm_storage.protect(path, [RECOVERY, key])
 
     assert ksm_storage.open_storage(path).read_storage() == CONFIG
+
+
+def test_a_plain_file_is_not_protected_under_it_with_another_secret(folder: Path, key: str) -> None:
+    plain = write_plain(folder / "c")
+    before = plain.read_bytes()
+
+    with pytest.raises(DecryptionError, match="is not the one of 'office'"):
+        ksm_storage.protect(plain, [key, RECOVERY], settings=OTHER_WORDS)
+
+    assert plain.read_bytes() == before
 
 
 def test_it_is_asked_after_every_other_key(folder: Path, counted: Counted) -> None:

@@ -24,6 +24,7 @@ from ksm_storage.errors import (
     SettingsError,
     StorageError,
 )
+from ksm_storage.storage.reading import read_file
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, alter_staged_copies, names_in, new_key, write_plain
 from tests.unit.storage.planted import Counted
@@ -120,8 +121,37 @@ def test_protect_tells_what_it_did(folder: Path, key: str) -> None:
     done = ksm_storage.protect(path, keys=[key])
 
     assert (done.path, done.form, done.keys) == (str(path), Form.JSON, (key,))
+    assert done.signature.identity == read_file(str(path)).signature.identity
     assert CONFIG["privateKey"] not in repr(done)
     assert done.dek.hex() not in repr(done)
+
+
+def test_the_context_is_sealed_with_it(folder: Path, key: str) -> None:
+    path = write_plain(folder / "config")
+
+    done = ksm_storage.protect(path, keys=[key], context={"env": "prod"})
+
+    assert done.envelope.header.context == {"env": "prod"}
+    assert ksm_storage.open_storage(path, context={"env": "prod"}).read_storage() == CONFIG
+
+
+def test_the_settings_of_the_caller_reach_the_plugin(folder: Path, counted: Counted) -> None:
+    path = write_plain(folder / "config")
+
+    with pytest.raises(SettingsError, match="'colour'"):
+        ksm_storage.protect(path, ["counted://one"], settings={"counted": {"colour": "red"}})
+
+    assert counted.calls == []
+
+
+def test_a_file_that_is_no_configuration_is_named(folder: Path, key: str) -> None:
+    path = folder / "package.json"
+    path.write_text('{"name": "left-pad"}')
+
+    with pytest.raises(StorageError) as caught:
+        ksm_storage.protect(path, keys=[key])
+
+    assert caught.value.message.startswith(f"{str(path)!r} has none of the fields")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,11 @@ from tests.transcript import run_steps
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern))
-LINKING = sorted({*PAGES, *ROOT.glob("*/README.md"), *ROOT.glob("[!.]*/*/README.md")})
+# Where 'make mutants' worked there is a copy of the README without what it links to.
+COPIES = ROOT.glob("mutants/**/README.md")
+LINKING = sorted(
+    {*PAGES, *ROOT.glob("*/README.md"), *ROOT.glob("[!.]*/*/README.md")}.difference(COPIES)
+)
 
 _LINK = re.compile(r"\]\(\s*<?([^)<>\s]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 _HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*$")

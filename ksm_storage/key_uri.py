@@ -30,7 +30,7 @@ def refuse_pin(text: str) -> None:
     Raises:
         SettingsError: It holds one; the text is not repeated, as messages do with names of keys.
     """
-    if "pin-value" in text.lower():
+    if "pin-value=" in text.lower():
         raise SettingsError(
             "a key is named without its PIN",
             hint="leave 'pin-value' out, change that PIN if others could see it, and give it as a "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ksm_storage.envelope.trying import Pace, try_in_time
-from ksm_storage.errors import DecryptionError, KsmStorageError, UnavailableError
+from ksm_storage.errors import DecryptionError, KsmStorageError, SettingsError, UnavailableError
 from ksm_storage.key_uri import KeyUri
 
 KEYS = [KeyUri("cloud", name) for name in ("a", "b", "c")]
@@ -48,6 +49,27 @@ def tried(
 ) -> tuple[str | None, list[KsmStorageError]]:
     waiting.append(services)
     return try_in_time(KEYS, services.attempt, Pace(timeout, hedge))
+
+
+@pytest.mark.parametrize(("timeout", "hedge"), [(0.5, None), (None, 0), (None, 0.5), (0.5, 0.1)])
+def test_a_pace_is_what_was_asked_for(timeout: float | None, hedge: float | None) -> None:
+    assert Pace.of(timeout, hedge) == Pace(timeout, hedge)
+
+
+def test_no_time_is_no_pace() -> None:
+    assert Pace.of(None, None) is None
+
+
+@pytest.mark.parametrize("number", [0, -1, math.nan, math.inf])
+def test_a_timeout_is_a_time(number: float) -> None:
+    with pytest.raises(SettingsError, match=f"^the timeout is {number!r}, not a time"):
+        Pace.of(number, None)
+
+
+@pytest.mark.parametrize("number", [-1, math.nan, math.inf])
+def test_a_hedge_is_a_time(number: float) -> None:
+    with pytest.raises(SettingsError, match=f"^the hedge is {number!r}, not a time"):
+        Pace.of(None, number)
 
 
 def test_one_that_refuses_leaves_its_time_to_the_others(waiting: list[Services]) -> None:
@@ -117,6 +139,38 @@ def test_with_a_hedge_the_first_may_still_win(waiting: list[Services]) -> None:
     result, causes = try_in_time(KEYS, attempt, Pace(None, 0.05))
 
     assert (result, causes) == ("late", [])
+
+
+def test_before_the_hedge_is_over_the_next_is_not_asked() -> None:
+    next_asked = threading.Event()
+    asked: list[int] = []
+
+    def attempt(place: int) -> str:
+        asked.append(place)
+        if place:
+            next_asked.set()
+        next_asked.wait(0.2)
+        return "a"
+
+    assert try_in_time(KEYS, attempt, Pace(None, 30)) == ("a", [])
+    assert asked == [0]
+
+
+def test_a_thread_is_named_and_keeps_no_process_from_ending() -> None:
+    asking: list[threading.Thread] = []
+
+    def attempt(place: int) -> str:
+        asking.append(threading.current_thread())
+        return "a"
+
+    # A thread is what the one is that starts it, unless it is told otherwise.
+    caller = threading.Thread(
+        target=try_in_time, args=(KEYS, attempt, Pace(None, 30)), daemon=False
+    )
+    caller.start()
+    caller.join()
+
+    assert [(thread.name, thread.daemon) for thread in asking] == [("ksm-storage-unwrap", True)]
 
 
 def test_a_hedge_longer_than_the_time_leaves_none_unasked(waiting: list[Services]) -> None:

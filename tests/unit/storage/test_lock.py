@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +61,7 @@ def test_a_lock_that_is_held_for_too_long_is_an_error(sealed: Path) -> None:
     with pytest.raises(StorageError, match="another process holds the lock") as caught:
         storage.set("hostname", "h")
 
+    assert str(sealed) in caught.value.message
     assert caught.value.hint
     assert storage.read_storage() == ksm_storage.open_storage(sealed).read_storage() == CONFIG
     os.waitpid(-1, os.WNOHANG)
@@ -211,53 +214,87 @@ def test_the_lock_of_a_file_leaves_nothing_behind(folder: Path) -> None:
 def test_who_waited_for_a_file_that_was_replaced_locks_the_new_one(folder: Path) -> None:
     path = folder / "config"
     path.write_text("old")
-    reading, writing = os.pipe()
 
-    def wait() -> None:
-        os.write(writing, b"x")
-        with lock_flock.locked(str(path), timeout_seconds=20):
-            assert path.read_text() == "new"
-            os.write(writing, b"y")
-            signal.pause()
+    with contextlib.ExitStack() as stack:
+        with lock_flock.locked(str(path), timeout_seconds=1):
+            said = stack.enter_context(_waiter(path, opens=path))
+            (folder / "staged").write_text("new")
+            os.replace(folder / "staged", path)
 
-    with lock_flock.locked(str(path), timeout_seconds=1):
-        process = forked.start(wait)
-        os.close(writing)
-        os.read(reading, 1)
-        (folder / "staged").write_text("new")
-        os.replace(folder / "staged", path)
-    assert os.read(reading, 1) == b"y"
-
-    with (
-        pytest.raises(StorageError, match="holds the lock"),
-        lock_flock.locked(str(path), timeout_seconds=0.02),
-    ):
-        pass
-    os.kill(process, signal.SIGKILL)
-    assert forked.status_of(process) == -signal.SIGKILL
+        assert os.read(said, 20) == b"held: new"
+        with (
+            pytest.raises(StorageError, match="holds the lock"),
+            lock_flock.locked(str(path), timeout_seconds=0.02),
+        ):
+            pass
 
 
 def test_who_waited_for_a_folder_locks_the_file_that_was_made(folder: Path) -> None:
     path = folder / "config"
-    reading, writing = os.pipe()
 
-    def wait() -> None:
-        os.write(writing, b"x")
-        with lock_flock.locked(str(path), timeout_seconds=20):
-            os.write(writing, b"y")
-            signal.pause()
+    with contextlib.ExitStack() as stack:
+        with lock_flock.locked(str(path), timeout_seconds=1):
+            said = stack.enter_context(_waiter(path, opens=folder))
+            path.write_text("new")
 
-    with lock_flock.locked(str(path), timeout_seconds=1):
-        process = forked.start(wait)
-        os.close(writing)
-        os.read(reading, 1)
-        path.touch()
-    assert os.read(reading, 1) == b"y"
+        assert os.read(said, 20) == b"held: new"
+        with lock_flock.locked(str(folder / "other"), timeout_seconds=1):
+            pass
 
-    with lock_flock.locked(str(folder / "other"), timeout_seconds=1):
+
+def test_who_waited_for_a_file_that_was_removed_locks_the_folder(folder: Path) -> None:
+    path = folder / "config"
+    path.touch()
+
+    with contextlib.ExitStack() as stack:
+        with lock_flock.locked(str(path), timeout_seconds=1):
+            said = stack.enter_context(_waiter(path, opens=path))
+            path.unlink()
+
+        assert os.read(said, 20) == b"held: nothing"
+        with (
+            pytest.raises(StorageError, match="holds the lock"),
+            lock_flock.locked(str(path), timeout_seconds=0.02),
+        ):
+            pass
+
+
+def test_the_descriptor_of_a_lock_may_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "config").touch()
+    real, modes = fcntl.flock, []
+
+    def noting(descriptor: int, operation: int) -> None:
+        modes.append(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", noting)
+    with _held(lock_flock.locked, folder / "config"):
         pass
-    os.kill(process, signal.SIGKILL)
-    assert forked.status_of(process) == -signal.SIGKILL
+
+    # NFS turns it into a lock of bytes, which it grants to no other.
+    assert modes == [os.O_RDWR] * 2
+
+
+@forked.root_only
+def test_a_pipe_that_may_only_be_read_is_not_waited_for(shared_folder: Path) -> None:
+    os.mkfifo(shared_folder / "config")
+    os.chmod(shared_folder / "config", 0o444)
+
+    def work() -> None:
+        signal.alarm(20)
+        with _held(lock_flock.locked, shared_folder / "config"):
+            pass
+
+    assert forked.run_as_nobody(work) == 0
+
+
+def test_on_windows_the_file_beside_is_locked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+
+    with lock.locked(str(folder / "config")):
+        assert names_in(folder) == [".config.lock"]
 
 
 def test_half_a_save_that_fails_its_mac_is_read_again_under_the_lock(
@@ -315,6 +352,45 @@ def test_what_is_altered_in_truth_is_refused(sealed: Path) -> None:
 
 def _held(locked: Locked, path: Path, seconds: float = 5.0) -> AbstractContextManager[None]:
     return locked(str(path), timeout_seconds=seconds)
+
+
+@contextlib.contextmanager
+def _waiter(path: Path, *, opens: Path) -> Iterator[int]:
+    """Run a child that waits for a lock which this process holds; give where it says it has it."""
+    reading, writing = os.pipe()
+
+    def wait() -> None:
+        with lock_flock.locked(str(path), timeout_seconds=20):
+            os.write(writing, b"held: " + (path.read_bytes() if path.exists() else b"nothing"))
+            signal.pause()
+
+    process = forked.start(wait)
+    # Without this a read would wait for ever for a child that failed.
+    os.close(writing)
+    try:
+        _wait_until_open(opens, process)
+        yield reading
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(reading)
+
+
+def _wait_until_open(path: Path, process: int) -> None:
+    """Wait until a child has opened what this process holds, and so waits for its lock."""
+    deadline = time.monotonic() + 60
+    # One of them is what it took over from this process.
+    while _opened_by(process).count(str(path)) < 2:
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def _opened_by(process: int) -> list[str]:
+    opened: list[str] = []
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            opened.append(os.readlink(link))
+    return opened
 
 
 def _altered(raw: bytes) -> bytes:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import ksm_storage
 from ksm_storage.config.document import Document
+from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import SettingsError, StorageError
 from ksm_storage.storage import profiles
 from ksm_storage.storage.lock import locked as lock_file
@@ -55,6 +57,20 @@ def test_a_change_calls_the_key_service_once(path: Path, counted: Counted) -> No
 
     assert counted.calls == [("unwrap", "one")]
     assert list(read_document(path, ANY).profiles) == ["one", "three", "two"]
+
+
+def test_a_new_file_is_of_the_context_that_was_given(tmp_path: Path, counted: Counted) -> None:
+    trust = Trust.of(["counted://one"], {"env": "prod"}, None)
+
+    create_document(tmp_path / "new", trust, Document({}))
+
+    assert decode((tmp_path / "new").read_bytes()).header.context == {"env": "prod"}
+
+
+@pytest.mark.parametrize("use", [read_document, partial(change_document, change=lambda it: it)])
+def test_a_file_that_is_missing_is_named(use: Callable[..., object], tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="missing' does not exist"):
+        use(tmp_path / "missing", ANY)
 
 
 def test_a_change_that_raises_leaves_the_file(path: Path) -> None:
@@ -135,6 +151,33 @@ def test_the_active_profile_that_is_removed_leaves_none_active() -> None:
     assert without_profile(document, "one").settings == {}
 
 
+def test_the_settings_stay_when_a_profile_comes_or_goes() -> None:
+    settings = {"active_profile": "one", "color": "True"}
+    document = Document({"one": {}, "two": {}}, settings)
+
+    assert with_new_profile(document, "three", {}).settings == settings
+    assert without_profile(document, "two").settings == settings
+
+
+def test_the_first_profile_of_an_empty_configuration_is_the_only_one() -> None:
+    document = with_new_profile(Document.single({}), "new", {"hostname": "h"})
+
+    assert document.profiles == {"new": {"hostname": "h"}}
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [(Document({"one": {}, "two": {}}), "one, two"), (Document.single({}), "none")],
+)
+def test_a_name_of_no_profile_is_refused_with_those_that_are_there(
+    document: Document, names: str
+) -> None:
+    with pytest.raises(SettingsError, match="no profile 'three'") as caught:
+        with_active_profile(document, "three")
+
+    assert caught.value.hint == f"the profiles are: {names}"
+
+
 @pytest.mark.parametrize("change", [without_profile, with_active_profile])
 def test_a_configuration_without_profiles_has_none_without_a_name(change: Change) -> None:
     with pytest.raises(SettingsError, match="there is no profile ''"):
@@ -176,7 +219,7 @@ def test_a_file_that_is_rekeyed_again_and_again_is_an_error(
 ) -> None:
     _before_the_lock(monkeypatch, lambda: ksm_storage.rekey(path))
 
-    with pytest.raises(StorageError, match="again and again"):
+    with pytest.raises(StorageError, match=r"profiles' were changed .* again and again"):
         change_document(path, ANY, lambda document: with_active_profile(document, "two"))
 
 

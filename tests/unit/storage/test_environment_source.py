@@ -100,3 +100,15 @@ def test_anything_else_in_it_is_refused(
         ksm_storage.open_storage()
 
     assert names_in(working_folder) == []
+
+
+def test_the_profile_that_is_asked_for_is_shown(
+    folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "keeper.ini"
+    path.write_text("[_config]\nactive_profile = one\n\n[one]\nurl = 1\n\n[two]\nurl = 2\n")
+    ksm_storage.protect(path, keys=[key])
+    monkeypatch.setenv("KSM_STORAGE_CONFIG", base64.b64encode(path.read_bytes()).decode())
+
+    assert ksm_storage.open_storage().get("url") == "1"
+    assert ksm_storage.open_storage(profile="two").get("url") == "2"

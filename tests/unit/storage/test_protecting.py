@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,8 @@ from ksm_storage.errors import (
     SettingsError,
     StorageError,
 )
+from ksm_storage.storage import beginning
+from ksm_storage.storage.protecting import protect_file
 from ksm_storage.storage.reading import read_file
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, alter_staged_copies, names_in, new_key, write_plain
@@ -389,6 +393,67 @@ def test_several_profiles_of_which_none_is_active_must_be_told_apart(
         ksm_storage.open_storage(path, keys=[key])
 
     assert ksm_storage.open_storage(path, keys=[key], profile="production").contains("appKey")
+
+
+def test_the_profile_that_was_asked_for_stays_when_another_process_saves(
+    folder: Path, counted: Counted
+) -> None:
+    path = folder / "keeper.ini"
+    path.write_bytes(INI)
+    storage = ksm_storage.open_storage(path, keys=["counted://one"], profile="test")
+    calls = list(counted.calls)
+
+    ksm_storage.open_storage(path).set("hostname", "of the other profile")
+    counted.calls.clear()
+
+    assert calls == [("wrap", "one"), ("unwrap", "one")]
+    assert storage.get("hostname") == "keepersecurity.eu"
+    assert counted.calls == []
+
+
+@pytest.mark.parametrize("by", ["one", "two"])
+def test_a_file_that_another_process_seals_meanwhile_is_opened_at_once(
+    by: str, folder: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "keeper.ini"
+    path.write_bytes(INI)
+
+    def late(*arguments: Any, **named: Any) -> object:
+        ksm_storage.protect(path, keys=[f"counted://{by}"])
+        counted.calls.clear()
+        return protect_file(*arguments, **named)
+
+    monkeypatch.setattr(beginning, "protect_file", late)
+    if by == "two":
+        with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+            ksm_storage.open_storage(path, keys=["counted://one"], profile="test")
+        return
+    storage = ksm_storage.open_storage(path, keys=["counted://one"], profile="test")
+
+    assert counted.calls == [("unwrap", "one")]
+    assert storage.get("hostname") == "keepersecurity.eu"
+    assert counted.calls == [("unwrap", "one")]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "advice"),
+    [
+        (JSON, "is a plain configuration", "protect '{path}', or pass keys="),
+        (b"\xff\xff\x01\x00" + bytes(500), "by one of Keeper's own", "protect '{path}' --from-key"),
+        (b"rubbish", "is no envelope", "name the file that holds"),
+    ],
+    ids=["plain", "official", "rubbish"],
+)
+def test_what_is_no_envelope_is_named_with_what_to_do(
+    content: bytes, problem: str, advice: str, folder: Path
+) -> None:
+    path = folder / "of a program"
+    path.write_bytes(content)
+
+    with pytest.raises(EnvelopeError, match=f"^{re.escape(repr(str(path)))} .*{problem}") as caught:
+        ksm_storage.open_storage(path)
+
+    assert advice.format(path=path) in (caught.value.hint or "")
 
 
 def test_two_processes_that_protect_at_once_seal_once(folder: Path, key: str) -> None:

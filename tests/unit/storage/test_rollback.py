@@ -23,7 +23,12 @@ from ksm_storage.errors import (
     StorageError,
 )
 from ksm_storage.storage.envelope_file import use_envelope
-from ksm_storage.storage.profiles import change_document, create_document, read_document
+from ksm_storage.storage.profiles import (
+    change_document,
+    create_document,
+    read_document,
+    with_new_profile,
+)
 from ksm_storage.storage.reading import FileContent
 from ksm_storage.storage.rollback import configured_policy
 from ksm_storage.storage.seen_revisions import SeenRevisions
@@ -353,6 +358,25 @@ def test_a_rewrap_beside_a_writer_is_never_refused(
 
     assert ksm_storage.rewrap(sealed, add=[other]).added == (other,)
     assert ksm_storage.open_storage(sealed).get("url") == "meanwhile"
+
+
+def test_a_change_of_profiles_beside_a_writer_is_never_refused(
+    sealed: Path, seen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ksm_storage.storage.rewrapping import existing_envelope
+
+    once = [partial(ksm_storage.open_storage(sealed).set, "url", "meanwhile")]
+
+    def reading(*arguments: object) -> object:
+        found = existing_envelope(*arguments)  # type: ignore[arg-type]
+        while once:
+            once.pop()()
+        return found
+
+    monkeypatch.setattr("ksm_storage.storage.profiles.existing_envelope", reading)
+    change_document(sealed, Trust.of(None, None, None), lambda it: with_new_profile(it, "new", {}))
+
+    assert ksm_storage.open_storage(sealed, profile="_default").get("url") == "meanwhile"
 
 
 def test_a_get_costs_one_stat_with_a_memory(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -62,7 +62,7 @@ def rewrap(
         def work(path: str) -> Done:
             if files.dry_run:
                 return would_rewrap(path, changes, trust)
-            return _rewrapped(rewrap_file(path, changes, trust), path)
+            return _rewrapped(rewrap_file(path, changes, trust), path, changes)
 
         service_of = services_in_header(trust.keys)
         return files.run(work, service_of=service_of, as_json=as_json, one_object=True)
@@ -112,16 +112,28 @@ def would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> Done:
     before = envelope.header.recipients
     wanted = [str(key) for key in changes.to_wrap(before)]
     if not wanted and changes.applied(before, {}) == before:
-        return Done("skipped", said=(f"{path} has these keys already; nothing changed",))
+        return Done("skipped", said=_unchanged(path, changes))
     under = f"; wrapped anew under {', '.join(wanted)}" if wanted else ""
     content = {"path": path, "wanted": wanted}
     return Done("would rewrap", said=(f"would rewrap {path}{under}",), content=content)
 
 
-def _rewrapped(done: Rewrapped, path: str) -> Done:
+def _unchanged(path: str, changes: RecipientChanges) -> tuple[str, ...]:
+    unchanged = f"{path} has these keys already; nothing changed"
+    return (unchanged, *_not_removed(path, changes, ()))
+
+
+def _not_removed(path: str, changes: RecipientChanges, removed: Sequence[str]) -> Iterator[str]:
+    # One that was removed before is none of its keys either; whoever mistyped a key, or named it
+    # by an alias, must not take it for removed.
+    for key in changes.remove:
+        if not any(f"{name}/".startswith(f"{key}/") for name in removed):
+            yield f"note: {path} names no key {key}: none was removed"
+
+
+def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> Done:
     if not done.changed:
-        said = [f"{path} has these keys already; nothing changed"]
-        return Done("skipped", said=tuple(said), content=_content(done))
+        return Done("skipped", said=_unchanged(path, changes), content=_content(done))
     said = [f"wrapped {path} under {key}" for key in done.added]
     said += [f"removed {key} from {path}" for key in done.removed]
     if done.removed:
@@ -129,5 +141,5 @@ def _rewrapped(done: Rewrapped, path: str) -> Done:
             "note: who unwrapped the DEK through a removed key may still know it",
             f"note: to take that knowledge away: ksm-storage rekey {path}",
         ]
-    said += unproven_notes(done.unproven, path)
+    said += [*_not_removed(path, changes, done.removed), *unproven_notes(done.unproven, path)]
     return Done("rewrapped", said=tuple(said), content=_content(done))

@@ -10,7 +10,7 @@ import click
 
 from ..config.document import ACTIVE_PROFILE, Document
 from ..config.recognise import recognise
-from ..errors import SettingsError
+from ..errors import SettingsError, StorageError
 from ..storage.profiles import (
     DEFAULT_PROFILE,
     change_document,
@@ -101,7 +101,12 @@ def delete(path: str, name: str, keys: tuple[str, ...], settings: _Settings) -> 
 
 def _read_plain(source: str) -> Document:
     if source == _STDIN:
-        return recognise(sys.stdin.buffer.read(MAX_READ_BYTES), name="standard input").document
+        raw = sys.stdin.buffer.read(MAX_READ_BYTES)
+        if not raw.strip():
+            raise StorageError(
+                "standard input holds no configuration", hint="pipe one in, or name its FILE"
+            )
+        return recognise(raw, name="standard input").document
     try:
         return recognise(read_file(resolved(source)).content, name=repr(source)).document
     except FileNotFoundError as exc:

@@ -75,6 +75,19 @@ def test_the_old_key_need_not_be_the_new_one(
     assert ksm_storage.open_storage(path, keys=[other]).read_storage() == CONFIG
 
 
+def test_the_callers_settings_are_those_of_the_old_key_too(
+    arn: str, tmp_path: Path, emulator: EmulatedKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sealed_by_the_python_package(tmp_path / "c.json", arn)
+    settings = {"aws-kms": {"endpoint": emulator.url}}
+    monkeypatch.delenv("AWS_ENDPOINT_URL_KMS")
+    monkeypatch.delenv("KSM_STORAGE_AWS_KMS_ENDPOINT")
+
+    ksm_storage.protect(path, [arn], settings=settings)
+
+    assert ksm_storage.open_storage(path, settings=settings).read_storage() == CONFIG
+
+
 def test_another_key_leaves_the_file_as_it_was(
     arn: str, tmp_path: Path, emulator: EmulatedKms
 ) -> None:

@@ -48,3 +48,7 @@ def test_elsewhere_a_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         sync.sync_file(file.fileno())
 
         assert synced == [file.fileno()]
+
+
+def test_a_file_that_cannot_be_closed_when_all_is_written_is_no_error() -> None:
+    sync.close_synced(-1)

@@ -198,10 +198,38 @@ def test_an_exception_lets_it_go(locked: Locked, folder: Path) -> None:
 @both
 def test_a_missing_folder_is_an_error(locked: Locked, folder: Path) -> None:
     with (
-        pytest.raises(StorageError, match="No such file"),
+        pytest.raises(StorageError, match="No such file") as caught,
         _held(locked, folder / "missing/config"),
     ):
         pass
+
+    assert caught.value.hint == "make the folder first"
+
+
+def test_the_name_of_a_folder_for_one_that_is_none_is_an_error(folder: Path) -> None:
+    (folder / "file").touch()
+
+    with (
+        pytest.raises(StorageError, match="Not a directory") as caught,
+        _held(lock_flock.locked, folder / "file/config"),
+    ):
+        pass
+
+    assert caught.value.hint is None
+
+
+@forked.root_only
+def test_a_file_that_may_only_be_read_can_be_locked(shared_folder: Path) -> None:
+    path = shared_folder / "config"
+    path.touch()
+    os.chmod(path, 0o444)
+
+    def work() -> None:
+        with pytest.raises(StorageError, match="holds the lock"), _held(lock_flock.locked, path, 0):
+            pass
+
+    with _held(lock_flock.locked, path):
+        assert forked.run_as_nobody(work) == 0
 
 
 def test_the_lock_of_a_file_leaves_nothing_behind(folder: Path) -> None:

@@ -106,7 +106,7 @@ def run(program: Program) -> Run:
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    process.stdout.read1()
+    os.read(process.stdout.fileno(), 1)
     first_output = time.perf_counter() - start
     # Nothing fills a pipe: the programs print a few lines, or a traceback.
     _, status, used = os.wait4(process.pid, 0)

@@ -18,6 +18,9 @@ from .unreachable import unreachable, untrusted
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 3
+# Far above the answer of an application with 100,000 records.
+MOST_ANSWER_BYTES = 1 << 29
+_PIECE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ class HttpsTransport:
 
         Raises:
             ServerUnreachableError: No connection, no trusted certificate, or no answer in time.
+            ServerAnswerError: More than ``MOST_ANSWER_BYTES``.
         """
-        return self._exchange("POST", url, headers=headers, body=body, limit=None)
+        return self._exchange("POST", url, headers=headers, body=body, limit=MOST_ANSWER_BYTES)
 
     def get(self, url: str, *, limit: int) -> HttpAnswer:
         """Get at most ``limit`` bytes, following a few redirects to https addresses.
@@ -76,7 +80,7 @@ class HttpsTransport:
         *,
         headers: Mapping[str, str],
         body: bytes | None,
-        limit: int | None,
+        limit: int,
     ) -> HttpAnswer:
         host, port, target = _taken_apart(url)
         connection = _Connection(host, port, context=self._context, timeout=self._connect_timeout)
@@ -133,13 +137,21 @@ def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:
     return {"User-Agent": f"ksm-storage/{__version__}", "Connection": "close", **headers}
 
 
-def _read(response: http.client.HTTPResponse, *, limit: int | None) -> HttpAnswer:
-    body = response.read() if limit is None else response.read(limit + 1)
-    if limit is not None and len(body) > limit:
-        raise ServerAnswerError(f"the answer is longer than {limit} bytes", operation="download")
+def _read(response: http.client.HTTPResponse, *, limit: int) -> HttpAnswer:
+    body = bytearray()
+    # In pieces: Python 3.10 makes room for as many bytes as may come, before one has.
+    while piece := response.read(_PIECE_BYTES):
+        body += piece
+        if len(body) > limit:
+            raise ServerAnswerError(
+                f"the answer is longer than {limit} bytes", operation="download"
+            )
+    # A bounded read does not mind an answer that is shorter than was announced.
+    if response.length:
+        raise http.client.IncompleteRead(bytes(body), response.length)
     return HttpAnswer(
         response.status,
-        body,
+        bytes(body),
         retry_after=response.getheader("Retry-After"),
         location=response.getheader("Location"),
     )

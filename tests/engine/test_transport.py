@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.engine import ServerAnswerError, ServerUnreachableError
+from ksm_storage.engine import ServerAnswerError, ServerUnreachableError, transport
 from ksm_storage.engine.proxy import proxy_for
 from ksm_storage.engine.transport import HttpsTransport
 from ksm_storage.errors import SettingsError
@@ -143,6 +143,34 @@ def test_a_download_longer_than_its_limit_is_refused(server: Any, ca_file: Path)
 
     with pytest.raises(ServerAnswerError, match="longer than 9 bytes"):
         HttpsTransport(ca_file=ca_file).get(server.file_url("x"), limit=9)
+
+
+def test_an_answer_longer_than_any_is_refused(
+    server: Any, bound: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 9)
+    server.reply(200, b"0123456789")
+
+    with pytest.raises(ServerAnswerError, match="longer than 9 bytes"):
+        bound.get_secrets()
+
+
+def test_a_download_that_is_cut_off_may_be_tried_again(server: Any, ca_file: Path) -> None:
+    server.reply(200, b"0123456789", {"Content-Length": "20", "Connection": "close"})
+
+    with pytest.raises(ServerUnreachableError) as caught:
+        HttpsTransport(ca_file=ca_file).get(server.file_url("x"), limit=100)
+
+    assert caught.value.retryable
+
+
+def test_an_answer_that_is_cut_off_may_be_asked_for_again(server: Any, bound: Any) -> None:
+    server.reply(200, b"0123456789", {"Content-Length": "20", "Connection": "close"})
+
+    with pytest.raises(ServerUnreachableError) as caught:
+        bound.get_secrets()
+
+    assert caught.value.retryable
 
 
 def test_a_redirect_to_another_https_address_is_followed(server: Any, ca_file: Path) -> None:

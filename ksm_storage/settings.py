@@ -17,7 +17,7 @@ class Option(NamedTuple):
 
     Attributes:
         name: Lower-case words joined by underscores, unique in the plugin.
-        help: What it does, one sentence for the documentation and ``providers --json``.
+        help: What it does, one sentence for the documentation.
         kind: The type of its value: ``str``, ``int``, ``float`` or ``bool``.
         default: The value where none is given; None means "none".
         secret: Never shown, and refused on a command line. A callable that returns the secret

@@ -16,7 +16,7 @@ from .many_files import Files, many_files_options
 from .options import key_option, setting_option
 from .recovery_drill import recovery_keys, recovery_service
 from .recovery_input import Settings, refuse_list_on_stdin, secret_options, with_secret
-from .rewrap import would_rewrap
+from .rewrap import not_removed_notes, said_of_no_change, would_rewrap
 
 
 @click.command(short_help="Give files another key by the recovery secret.")
@@ -66,9 +66,10 @@ def _recovered(path: str, changes: RecipientChanges, trust: Trust) -> Done:
     before = _said(_envelope(path))
     done = rewrap_file(path, changes, trust)
     if not done.changed:
-        return Done("skipped", said=(f"{path} has these keys already; nothing changed",))
+        return Done("skipped", said=said_of_no_change(path, changes))
     said = [f"wrapped {path} under {key}" for key in done.added]
     said += [f"removed {key} from {path}" for key in done.removed]
+    said += not_removed_notes(path, changes, done.removed)
     said += [
         f"note: {path} says of itself: {before}",
         "note: who has the URI of the recovery key can make such a file; compare with a backup",

@@ -112,18 +112,22 @@ def would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> Done:
     before = envelope.header.recipients
     wanted = [str(key) for key in changes.to_wrap(before)]
     if not wanted and changes.applied(before, {}) == before:
-        return Done("skipped", said=_unchanged(path, changes))
+        return Done("skipped", said=said_of_no_change(path, changes))
     under = f"; wrapped anew under {', '.join(wanted)}" if wanted else ""
     content = {"path": path, "wanted": wanted}
     return Done("would rewrap", said=(f"would rewrap {path}{under}",), content=content)
 
 
-def _unchanged(path: str, changes: RecipientChanges) -> tuple[str, ...]:
+def said_of_no_change(path: str, changes: RecipientChanges) -> tuple[str, ...]:
+    """Say that a file has the keys that it was to have."""
     unchanged = f"{path} has these keys already; nothing changed"
-    return (unchanged, *_not_removed(path, changes, ()))
+    return (unchanged, *not_removed_notes(path, changes, ()))
 
 
-def _not_removed(path: str, changes: RecipientChanges, removed: Sequence[str]) -> Iterator[str]:
+def not_removed_notes(
+    path: str, changes: RecipientChanges, removed: Sequence[str]
+) -> Iterator[str]:
+    """Say which keys that were to be removed the file does not name."""
     # One that was removed before is none of its keys either; whoever mistyped a key, or named it
     # by an alias, must not take it for removed.
     for key in changes.remove:
@@ -133,7 +137,7 @@ def _not_removed(path: str, changes: RecipientChanges, removed: Sequence[str]) -
 
 def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> Done:
     if not done.changed:
-        return Done("skipped", said=_unchanged(path, changes), content=_content(done))
+        return Done("skipped", said=said_of_no_change(path, changes), content=_content(done))
     said = [f"wrapped {path} under {key}" for key in done.added]
     said += [f"removed {key} from {path}" for key in done.removed]
     if done.removed:
@@ -141,5 +145,5 @@ def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> Done:
             "note: who unwrapped the DEK through a removed key may still know it",
             f"note: to take that knowledge away: ksm-storage rekey {path}",
         ]
-    said += [*_not_removed(path, changes, done.removed), *unproven_notes(done.unproven, path)]
+    said += [*not_removed_notes(path, changes, done.removed), *unproven_notes(done.unproven, path)]
     return Done("rewrapped", said=tuple(said), content=_content(done))

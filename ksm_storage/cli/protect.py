@@ -9,6 +9,7 @@ import click
 from ..config.recognise import Form, recognise
 from ..discovery import resolve_key
 from ..envelope.codec import decode
+from ..envelope.model import Recipient
 from ..envelope.opening import candidates
 from ..errors import DecryptionError, SettingsError
 from ..fleet.outcome import Done
@@ -55,7 +56,7 @@ def protect(
 
     def work(path: str) -> Done:
         if files.dry_run:
-            return _would_protect(path, chosen, keys, from_key)
+            return _would_protect(path, chosen, keys, context, from_key)
         try:
             done = protect_path(
                 path,
@@ -66,7 +67,7 @@ def protect(
                 from_key=from_key,
             )
         except AlreadySealedError:
-            return _skipped(path, keys)
+            return _skipped(path, keys, context)
         content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}
         said = tuple(f"sealed {path} under {key}" for key in done.keys)
         return Done("sealed", said=said, content=content)
@@ -77,12 +78,16 @@ def protect(
 
 
 def _would_protect(
-    path: str, keys: Sequence[str], given: Sequence[str], from_key: str | None
+    path: str,
+    keys: Sequence[str],
+    given: Sequence[str],
+    context: Mapping[str, str] | None,
+    from_key: str | None,
 ) -> Done:
     try:
         content = unsealed_file(resolved(path)).content
     except AlreadySealedError:
-        return _skipped(path, given)
+        return _skipped(path, given, context)
     source = None if from_key is None else resolve_key(from_key)
     if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
         form = Form.OFFICIAL
@@ -92,8 +97,15 @@ def _would_protect(
     return Done("would seal", said=said, content={"path": path, "form": form.value})
 
 
-def _skipped(path: str, keys: Sequence[str]) -> Done:
-    _check_same_keys(path, keys)
+def _skipped(path: str, keys: Sequence[str], context: Mapping[str, str] | None) -> Done:
+    header = decode(read_file(resolved(path)).content).header
+    _check_same_keys(path, header.recipients, keys)
+    if context is not None and dict(context) != dict(header.context):
+        raise SettingsError(
+            f"{path!r} is sealed already, and not with this context",
+            hint="'ksm-storage inspect' shows its context, which stays as it was sealed; to have "
+            "another, export it and protect it anew",
+        )
     return Done("skipped", said=(f"{path} is sealed already; nothing changed",))
 
 
@@ -125,8 +137,7 @@ def _mode(text: str) -> int:
     return mode
 
 
-def _check_same_keys(path: str, keys: Sequence[str]) -> None:
-    recipients = decode(read_file(resolved(path)).content).header.recipients
+def _check_same_keys(path: str, recipients: Sequence[Recipient], keys: Sequence[str]) -> None:
     for key in keys:
         try:
             candidates(recipients, [resolve_key(key)])

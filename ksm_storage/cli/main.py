@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report(exc, as_json=as_json)
         return exc.exit_code
     except click.ClickException as exc:
-        report_usage(exc, as_json=as_json)
+        report_usage(exc, command=_called(given), as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         say("error: interrupted")
@@ -107,3 +107,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"hint: set {TRACEBACK_VARIABLE}=1 to see where, and report it")
         return _INTERNAL
     return code if isinstance(code, int) else 0
+
+
+def _called(given: Sequence[str]) -> str:
+    """Return the command that the first words name, as far as they name one."""
+    # click does not say it of an option without its value.
+    path = ["ksm-storage"]
+    command: click.Command | None = cli
+    context = click.Context(cli)
+    for word in given:
+        command = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if command is None:
+            break
+        path.append(word)
+    return " ".join(path)

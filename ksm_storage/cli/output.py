@@ -60,7 +60,7 @@ def report(error: KsmStorageError, *, as_json: bool) -> None:
     _hint(error.hint)
 
 
-def report_usage(error: click.ClickException, *, as_json: bool) -> None:
+def report_usage(error: click.ClickException, *, command: str, as_json: bool) -> None:
     """Write an error in the way a command was called to stderr."""
     # By its name: before click 8.2 there is none, and click prints the help text itself.
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -69,8 +69,6 @@ def report_usage(error: click.ClickException, *, as_json: bool) -> None:
         return
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "ksm-storage"
     hint = f"see '{command} --help'"
     if as_json:
         content = {"error": "UsageError", "message": message, "hint": hint, "exit_code": 2}

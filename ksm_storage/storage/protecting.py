@@ -144,7 +144,7 @@ def unsealed_file(path: str) -> FileContent:
     except FileNotFoundError as exc:
         raise StorageError(
             f"{path!r} does not exist",
-            hint="to bind into a new sealed file, pass keys= to open_storage",
+            hint="to bind into a new sealed file: ksm-storage init, or open_storage with keys=",
         ) from exc
     if looks_like_envelope(found.content):
         raise AlreadySealedError(

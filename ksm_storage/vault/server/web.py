@@ -119,13 +119,18 @@ def _telling(endpoint: Endpoint) -> Endpoint:
             response = JSONResponse(_refusal_body(request, exc), status_code=exc.status)
         except (KsmStorageError, sqlite3.Error) as exc:
             # The reason stays here: it names files of the server.
-            log.error("%r failed: %s", request.url.path, exc)
+            log.error("%s failed: %s", _sent_path(request), exc)
             response = JSONResponse({"error": "server_error"}, status_code=500)
-        # The path only: a query holds the seal of a download. Escaped: it is what somebody sent.
-        log.info("%s %r %d", request.method, request.url.path, response.status_code)
+        log.info("%s %s %d", request.method, _sent_path(request), response.status_code)
         return response
 
     return answer
+
+
+def _sent_path(request: Request) -> str:
+    # The path only: a query holds the seal of a download. As it was sent: what "%0A" stands for
+    # would begin a line of the log.
+    return bytes(request.scope["raw_path"]).decode("ascii", errors="backslashreplace")
 
 
 def _refusal_body(request: Request, exc: Refused) -> dict[str, object]:

@@ -88,6 +88,15 @@ def file_table(name: str) -> Mapping[str, object]:
     return table
 
 
+def table_names() -> Sequence[str]:
+    """Return the names of all tables of the user's settings file.
+
+    Raises:
+        SettingsError: The file cannot be read or trusted.
+    """
+    return list(_file_settings())
+
+
 def _default_file() -> str:
     folder = _config_folder()
     # Where nobody has a home, what is meant for one would be looked for in the current folder,

@@ -11,6 +11,7 @@ import click
 from ..doctor.file_examination import examine_file
 from ..doctor.finding import FileFinding, KeyFinding
 from ..doctor.key_examination import examine_key
+from ..doctor.unread_tables import unread_tables
 from ..doctor.unread_variables import unread_variables
 from ..doctor.wording import file_as_dict, key_as_dict, lines_of_file, lines_of_key
 from ..key_uri import KeyUri
@@ -60,20 +61,24 @@ def _paths(paths: tuple[str, ...], asked: Sequence[KeyUri]) -> Sequence[str]:
 def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: bool) -> None:
     source = settings_file()
     there = os.path.exists(source)
-    unread = unread_variables(os.environ, {KeyUri.parse(key.uri).provider for key in keys})
+    variables = unread_variables(os.environ, {KeyUri.parse(key.uri).provider for key in keys})
+    tables = unread_tables()
     if as_json:
         content: dict[str, object] = {
             "settings_file": source,
             "settings_file_exists": there,
-            "unread_variables": unread,
+            "unread_variables": variables,
+            "unread_tables": tables,
             "files": [file_as_dict(file) for file in files],
             "keys": [key_as_dict(key) for key in keys],
         }
         data_as_json(content)
         return
     say(f"settings file: {source}{'' if there else ' (there is none)'}")
-    for name in unread:
+    for name in variables:
         say(f"note: nothing reads the variable {name}; is it mistyped?")
+    for name in tables:
+        say(f"note: nothing reads [{name}] of the settings file; is it mistyped?")
     for number, lines in enumerate([*map(lines_of_file, files), *map(lines_of_key, keys)]):
         if number:
             data("")

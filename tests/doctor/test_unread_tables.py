@@ -1,0 +1,62 @@
+"""A table of the settings file that nothing reads is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.cli.main import main
+from tests.doctor.conftest import Patient
+
+
+@pytest.mark.parametrize(
+    ("table", "unread"),
+    [
+        ("keyfile", ["keyfile"]),
+        ('"unheard://of"', ["unheard://of"]),
+        ("key-file", []),
+        ('"key-file:///a.key"', []),
+        ("rollback", []),
+    ],
+    ids=["mistyped", "key of no plugin", "provider", "key", "core"],
+)
+def test_a_table_that_nothing_reads_is_named(
+    patient: Patient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+    unread: list[str],
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f"[{table}]\n")
+    settings.chmod(0o600)
+    monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(settings))
+
+    main(["doctor", str(patient.path)])
+    said = capsys.readouterr().err
+    main(["doctor", str(patient.path), "--json"])
+
+    assert json.loads(capsys.readouterr().out)["unread_tables"] == unread
+    notes = [
+        f"note: nothing reads [{name}] of the settings file; is it mistyped?" for name in unread
+    ]
+    assert [line for line in said.splitlines() if "of the settings file" in line] == notes
+
+
+def test_a_settings_file_that_is_not_trusted_is_told_by_its_own_error(
+    patient: Patient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[keyfile]\n")
+    settings.chmod(0o666)
+    monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(settings))
+
+    assert main(["doctor", str(patient.path), "--json"]) == 2
+
+    assert json.loads(capsys.readouterr().out)["unread_tables"] == []

@@ -11,6 +11,8 @@ from .errors import SettingsError
 
 SettingValue = str | int | float | bool | Callable[[], str]
 
+LONGEST_SECONDS = 2_000_000.0
+
 
 class Option(NamedTuple):
     """Declare one option of a plugin.
@@ -86,7 +88,7 @@ class Settings:
         raise SettingsError(f"the setting {name!r} is not a number")
 
     def seconds(self, name: str) -> float:
-        """Return a setting that is a time in seconds; its option must have a default.
+        """Return a setting that is a time in seconds, 23 days at most; it must have a default.
 
         Raises:
             SettingsError: It is not above 0.
@@ -95,7 +97,8 @@ class Settings:
         # That it is finite was seen when it was given.
         if value <= 0:
             raise SettingsError(f"the setting {name!r} must be a number of seconds above 0")
-        return value
+        # A socket waits for 2**31 milliseconds and refuses to wait longer. Nobody notices.
+        return min(value, LONGEST_SECONDS)
 
     def file(self, name: str) -> str | None:
         """Return a setting that is the path of a file, or None where there is none.
@@ -160,19 +163,26 @@ def checked(option: Option, value: object, *, source: str) -> Setting:
 
 def _converted(option: Option, value: object, *, source: str) -> SettingValue:
     converted = _typed(option, value)
-    # Nobody means "nan" seconds, and a time-out that is no number never comes.
-    if converted is None or (isinstance(converted, float) and not math.isfinite(converted)):
+    if converted is None or not _is_countable(converted):
         raise SettingsError(
             f"the setting {option.name!r} from {source} must be of type {option.kind.__name__}"
         )
     return converted
 
 
+def _is_countable(value: SettingValue) -> bool:
+    # Nobody means "nan" seconds, and a time-out that is no number never comes.
+    try:
+        return not isinstance(value, (int, float)) or math.isfinite(value)
+    except OverflowError:  # A whole number with more than 308 digits.
+        return False
+
+
 def _typed(option: Option, value: object) -> SettingValue | None:
     if isinstance(value, option.kind) and not (option.kind is int and isinstance(value, bool)):
         return value
     if option.kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if _is_countable(value) else None
     if isinstance(value, str):
         if option.kind is bool and value.lower() in _BOOLEANS:
             return _BOOLEANS[value.lower()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,9 @@ def test_a_value_is_converted_to_the_kind_of_its_option(
         (float, "nan"),
         (float, "inf"),
         (float, float("nan")),
+        pytest.param(float, 10**400, id="a float beyond all"),
+        pytest.param(int, 10**400, id="an int beyond all"),
+        pytest.param(int, "9" * 400, id="a text beyond all"),
         (bool, "maybe"),
         (bool, 1),
         (bool, ""),
@@ -186,6 +190,17 @@ def test_a_time_is_given_as_a_number() -> None:
     assert settings_of(Option("deadline", "Help.", float, default=1.0), "0.5").seconds(
         "deadline"
     ) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("given", [1e12, 1e308, "1e30"])
+def test_a_time_longer_than_a_socket_can_wait_is_one_that_it_can(given: object) -> None:
+    seconds = settings_of(Option("deadline", "Help.", float, default=1.0), given).seconds(
+        "deadline"
+    )
+
+    with socket.socket() as waiting:
+        waiting.settimeout(seconds)
+    assert seconds > 20 * 24 * 3600
 
 
 def test_a_file_must_exist(tmp_path: Path) -> None:

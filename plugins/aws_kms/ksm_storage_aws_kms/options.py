@@ -79,7 +79,7 @@ def connection_from(settings: Settings, *, region: str | None) -> Connection:
         connect_timeout=connect * shortened,
         read_timeout=read * shortened,
         deadline=deadline,
-        metadata_timeout=_count(settings, "metadata_timeout"),
+        metadata_timeout=_whole_seconds(settings, "metadata_timeout"),
         metadata_attempts=_count(settings, "metadata_attempts"),
     )
 
@@ -92,6 +92,10 @@ def _role(settings: Settings) -> Role | None:
                 raise SettingsError(f"the setting {name!r} is given without 'role_arn'")
         return None
     return Role(arn, settings.required_text("role_session_name"), settings.text("external_id"))
+
+
+def _whole_seconds(settings: Settings, name: str) -> int | None:
+    return int(settings.seconds(name)) if _count(settings, name) else None
 
 
 def _count(settings: Settings, name: str) -> int | None:

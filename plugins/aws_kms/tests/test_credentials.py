@@ -204,15 +204,19 @@ def test_the_container_of_a_task_or_pod_asks(
     assert len(scripted.asked) == 1
 
 
+@pytest.mark.parametrize("metadata_timeout", [None, 10**12])
 def test_the_role_of_an_instance_asks(
-    scripted: ScriptedKms, credential_server: str, monkeypatch: pytest.MonkeyPatch
+    scripted: ScriptedKms,
+    credential_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    metadata_timeout: int | None,
 ) -> None:
     without_variables(monkeypatch)
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", credential_server)
     scripted.answer = wrapped()
 
-    with open_kek(ARN, scripted.url) as kek:
+    with open_kek(ARN, scripted.url, metadata_timeout=metadata_timeout) as kek:
         kek.wrap(DEK, aad=AAD)
 
     assert len(scripted.asked) == 1

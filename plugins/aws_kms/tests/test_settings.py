@@ -69,6 +69,16 @@ def test_the_endpoint_of_the_aws_configuration_is_used(
     assert len(scripted.asked) == 1
 
 
+def test_times_longer_than_a_socket_can_wait_end_no_call(scripted: ScriptedKms) -> None:
+    scripted.answer = wrapped()
+    long = {"deadline": 1e300, "connect_timeout": 1e300, "read_timeout": 1e300}
+
+    with open_kek(ARN, scripted.url, **long) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert len(scripted.asked) == 1
+
+
 def test_an_argument_goes_before_the_environment(
     scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch
 ) -> None:

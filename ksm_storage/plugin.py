@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from .gc_pause import gc_pause
     from .service_url import refuse_clear_text
+    from .shown_setting import shown_path
 
 __all__ = [
     "DEK_BYTES",
@@ -64,6 +65,7 @@ __all__ = [
     "hookimpl",
     "quiet_logs",
     "refuse_clear_text",
+    "shown_path",
 ]
 
 _ABILITIES = frozenset(
@@ -93,4 +95,8 @@ def __getattr__(name: str) -> object:
         from .service_url import refuse_clear_text
 
         return refuse_clear_text
+    if name == "shown_path":
+        from .shown_setting import shown_path
+
+        return shown_path
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -108,7 +108,11 @@ class Settings:
         """
         path = self.text(name)
         if path is not None and not os.path.isfile(path):
-            raise SettingsError(f"the file {path!r} of the setting {name!r} does not exist")
+            from .shown_setting import shown_path
+
+            raise SettingsError(
+                f"the file {shown_path(path)} of the setting {name!r} does not exist"
+            )
         return path
 
     def flag(self, name: str) -> bool:
@@ -116,9 +120,13 @@ class Settings:
         return self._entries[name].value is True
 
     def shown(self, name: str) -> str:
-        """Return a setting as a person may see it: of a secret only that there is one."""
+        """Return a setting as a person may see it: of what may be a secret, that there is one."""
+        from .shown_setting import shown_value
+
         # A function that asks for a PIN must not be called for this.
-        return "(hidden)" if self._options[name].secret else str(self._entries[name].value)
+        if self._options[name].secret:
+            return "(hidden)"
+        return shown_value(name, self._entries[name].value)
 
     def source(self, name: str) -> str:
         """Return where the setting came from: argument, environment, settings file or default."""
@@ -153,7 +161,9 @@ def checked(option: Option, value: object, *, source: str) -> Setting:
         return Setting(value, source)
     converted = _converted(option, value, source=source)
     if option.choices and converted not in option.choices:
-        shown = "" if option.secret else f", not {converted!r}"
+        from .shown_setting import shown_choice
+
+        shown = "" if option.secret else shown_choice(converted)
         raise SettingsError(
             f"the setting {option.name!r} from {source} must be one of "
             f"{', '.join(option.choices)}{shown}"

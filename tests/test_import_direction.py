@@ -14,7 +14,9 @@ PACKAGE = "ksm_storage"
 # What each part may import of ours, besides itself. A part is a module or folder right below
 # ksm_storage; one that is not listed here may import only the plugin author's side of the seam.
 SEAM = frozenset({"errors", "aad", "key_wrapper", "key_uri", "settings"})
-PLUGIN_SIDE = SEAM | {"exception_chain", "hookspecs", "quiet_logs", "service_url", "plugin"}
+PLUGIN_SIDE = SEAM | {
+    *("exception_chain", "hookspecs", "quiet_logs", "service_url", "shown_setting", "plugin"),
+}
 CORE_SIDE = PLUGIN_SIDE | {
     "core_dumps",
     "known_providers",
@@ -31,7 +33,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "aad": frozenset({"errors"}),
     "key_uri": frozenset({"errors"}),
-    "settings": frozenset({"errors"}),
+    "shown_setting": frozenset(),
+    "settings": frozenset({"errors", "shown_setting"}),
     "key_wrapper": frozenset({"errors", "aad"}),
     "abilities": frozenset({"aad", "key_wrapper"}),
     "quiet_logs": frozenset(),
@@ -40,7 +43,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "service_url": frozenset({"errors"}),
     "hookspecs": SEAM,
     "plugin": SEAM
-    | {"abilities", "exception_chain", "gc_pause", "hookspecs", "quiet_logs", "service_url"},
+    | {
+        *("abilities", "exception_chain", "gc_pause", "hookspecs", "quiet_logs"),
+        *("service_url", "shown_setting"),
+    },
     "entry_points": frozenset({"errors"}),
     "known_providers": frozenset(),
     "setting_sources": SEAM,

@@ -12,6 +12,7 @@ from ..errors import SettingsError
 from ..providers.recovery_file import open_recovery_file, read_recovery_file
 from ..providers.recovery_key import SCHEME
 from ..providers.recovery_words import secret_of, words_of
+from ..shown_setting import shown_path
 
 Command = Callable[..., Any]
 Settings = Mapping[str, Mapping[str, object]]
@@ -85,7 +86,10 @@ def _read(path: str, what: str) -> str:
         with open(path, "rb") as file:
             return _decoded(file.read(_LONGEST + 1), what)
     except OSError as exc:
-        raise SettingsError(f"cannot read {path!r}: {exc.strerror}") from exc
+        # What is no path may be the words themselves.
+        raise SettingsError(
+            f"cannot read the file {shown_path(path)} for the {what}: {exc.strerror}"
+        ) from exc
 
 
 def _decoded(raw: bytes, what: str) -> str:

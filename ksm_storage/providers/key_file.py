@@ -31,9 +31,16 @@ def key_wrapper_options() -> Sequence[Option]:
 @hookimpl
 def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one key file; the file is read when it is used."""
-    path = settings.text("path") or _path_named_by(key_id)
-    if "\0" in path:
-        raise SettingsError(f"the key file {path!r} has a name that no file can have")
+    moved = settings.text("path")
+    path = moved or _path_named_by(key_id)
+    if "\0" in path or not _is_encodable(path):
+        raise SettingsError("the key file has a name that no file can have")
+    if moved and not os.path.isabs(moved):
+        # Not repeated: it may be the key itself.
+        raise SettingsError(
+            "the setting 'path' of key-file is not an absolute path",
+            hint="give the path of the key file from the root on",
+        )
     if not os.path.isabs(path):
         from .key_file_name import key_uri_of
 
@@ -97,6 +104,14 @@ def _path_named_by(key_id: str) -> str:
             hint="if it is meant, give its path with the setting 'path' of key-file",
         )
     return path
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _refuse_unsafe(path: str, status: os.stat_result) -> None:

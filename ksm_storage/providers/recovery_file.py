@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from ..plugin import DecryptionError, SettingsError
+from ..plugin import DecryptionError, SettingsError, shown_path
 from .recovery_key import SCHEME, SECRET_BYTES, RecoveryKey
 
 MIN_PASSPHRASE = 12
@@ -53,8 +53,9 @@ def read_recovery_file(path: str) -> str:
     try:
         with open(path, "rb") as file:
             raw = file.read(_MAX_BYTES)
-    except OSError as exc:
-        raise SettingsError(f"cannot read the recovery file {path!r}: {exc.strerror}") from exc
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "no file can have that name"
+        raise SettingsError(f"cannot read the recovery file {shown_path(path)}: {why}") from exc
     return raw.decode("ascii", errors="replace")
 
 

@@ -64,3 +64,12 @@ def test_no_option_takes_a_secret(command: str) -> None:
     options = {word for word in text.split() if word.startswith("--")}
     assert options
     assert not options & {"--words", "--passphrase", "--secret"}
+
+
+@pytest.mark.parametrize("option", ["--words-file", "--passphrase-file", "--recovery-file"])
+def test_a_secret_in_the_place_of_its_file_is_not_repeated(sealed: Path, option: str) -> None:
+    given = ("--recovery-file", str(sealed)) if option == "--passphrase-file" else ()
+    result = run("recovery", "test", str(sealed), *given, option, "legal winner thank year")
+
+    assert result.returncode == 2
+    assert "winner" not in result.stdout + result.stderr

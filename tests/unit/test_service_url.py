@@ -45,8 +45,36 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "kms.example", "ftp://127.0.0.1", "https://", "http:///path", "http://[::1", "file:///x"],
+    [
+        *("", "kms.example", "ftp://127.0.0.1", "https://", "http:///path", "http://[::1"),
+        *("file:///x", "https://kms.example:99999", "https://kms.example:port"),
+        *("https://kms.example\n", " https://kms.example", "https://kms.example/\r\nX: y"),
+        "https://kms\u2024example",
+    ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="is no http or https URL with a host"):
         refuse_clear_text(url, named="the endpoint")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@kms.example",
+        "https://hunter2@kms.example",
+        "https://kms.example?key=hunter2",
+        "https://kms.example#hunter2",
+        "http://user:hunter2@127.0.0.1:4599",
+        "http://user:hunter2@kms.example",
+        "https://user:hunter2@kms.example:port",
+        "https://kms.example:hunter2",
+        "ftp://user:hunter2@kms.example",
+        "hunter2",
+    ],
+)
+def test_what_may_hold_a_password_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        refuse_clear_text(url, named="the endpoint")
+
+    shown = "".join(map(str, (caught.value, caught.value.hint, caught.value.__context__)))
+    assert "hunter2" not in shown

@@ -145,7 +145,8 @@ def _authority(given: str | None) -> str | None:
     match = _HOST.fullmatch(given)
     if match is None:
         raise SettingsError(
-            f"the setting 'authority_host' is no host reached by https: {given!r}",
+            # Not repeated, like the next one: it may be a URL with a password.
+            "the setting 'authority_host' is no host reached by https",
             hint="for instance login.microsoftonline.us",
         )
     return f"https://{match[1]}"
@@ -157,7 +158,7 @@ def _address(given: str | None) -> tuple[str, int] | None:
     match = _ADDRESS.fullmatch(given)
     if match is None or not 1 <= int(match[3]) <= 65_535:
         raise SettingsError(
-            f"the setting 'connect_to' is not HOST:PORT: {given!r}",
+            "the setting 'connect_to' is not HOST:PORT",
             hint="for instance 10.0.0.5:443, or [fd00::5]:443",
         )
     return match[1] or match[2], int(match[3])

@@ -64,6 +64,14 @@ def test_a_setting_that_cannot_be_used_is_refused_when_the_key_is_opened(
         open_kek(KEY, settings)
 
 
+@pytest.mark.parametrize("name", ["authority_host", "connect_to"])
+def test_a_password_in_an_address_is_not_repeated(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        open_kek(KEY, {name: "http://user:hunter2@proxy.example:3128"})
+
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
 @pytest.mark.parametrize(
     "settings",
     [

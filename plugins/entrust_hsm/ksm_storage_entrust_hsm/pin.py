@@ -13,6 +13,7 @@ from ksm_storage.plugin import (
     PermissionDeniedError,
     Settings,
     SettingsError,
+    shown_path,
 )
 
 NEVER = "never"
@@ -99,27 +100,27 @@ def read_pin_file(path: str) -> str:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, NotADirectoryError) as exc:
-        raise SettingsError(f"the PIN file {path!r} does not exist") from exc
+        raise SettingsError(f"the PIN file {shown_path(path)} does not exist") from exc
     except (OSError, ValueError) as exc:
-        raise PermissionDeniedError(f"cannot read the PIN file {path!r}") from exc
+        raise PermissionDeniedError(f"cannot read the PIN file {shown_path(path)}") from exc
     try:
         _refuse_unsafe(path, os.fstat(descriptor))
         raw = os.read(descriptor, MAX_PIN_BYTES + 2)
     finally:
         os.close(descriptor)
-    return _decoded(raw, f"the PIN file {path!r}")
+    return _decoded(raw, f"the PIN file {shown_path(path)}")
 
 
 def _refuse_unsafe(path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise SettingsError(f"the PIN file {path!r} is not a regular file")
+        raise SettingsError(f"the PIN file {shown_path(path)} is not a regular file")
     if os.name != "posix":
         return
     if status.st_uid not in (0, os.geteuid()):
-        raise PermissionDeniedError(f"the PIN file {path!r} belongs to another user")
+        raise PermissionDeniedError(f"the PIN file {shown_path(path)} belongs to another user")
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise PermissionDeniedError(
-            f"the PIN file {path!r} can be read by others",
+            f"the PIN file {shown_path(path)} can be read by others",
             hint="chmod 600 it, and change the PIN if somebody may have read it",
         )
 
@@ -130,13 +131,13 @@ def _read_descriptor(descriptor: int) -> str:
         while len(raw) <= MAX_PIN_BYTES and (more := os.read(descriptor, MAX_PIN_BYTES)):
             raw += more
     except (OSError, OverflowError) as exc:
-        raise SettingsError(f"the descriptor {descriptor} of 'pin_fd' cannot be read") from exc
+        raise SettingsError("the descriptor that 'pin_fd' names cannot be read") from exc
     if not raw:
         raise AuthenticationError(
-            f"the descriptor {descriptor} of 'pin_fd' holds no PIN, or no longer",
+            "the descriptor that 'pin_fd' names holds no PIN, or no longer",
             hint="a pipe gives the PIN once; to log in again without a new start use 'pin_file'",
         )
-    return _decoded(raw, f"what the descriptor {descriptor} of 'pin_fd' gives")
+    return _decoded(raw, "what the descriptor gives that 'pin_fd' names")
 
 
 def _decoded(raw: bytes, what: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from ksm_storage.errors import (
     AuthenticationError,
+    KsmStorageError,
     PermissionDeniedError,
     SettingsError,
 )
@@ -98,6 +99,21 @@ def test_what_is_no_file_of_a_pin_is_refused_at_once(
 
     with kek, pytest.raises(SettingsError, match=message):
         kek.wrap(DEK, aad=AAD)
+
+
+@pytest.mark.parametrize("given", [PIN, f"user:{PIN}", "p" * 5000])
+def test_a_pin_in_the_place_of_its_file_is_not_repeated(given: str) -> None:
+    with open_kek(ONE, pin_file=given) as kek, pytest.raises(KsmStorageError) as caught:
+        kek.wrap(DEK, aad=AAD)
+
+    assert given not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_pin_in_the_place_of_its_descriptor_is_not_repeated() -> None:
+    with open_kek(ONE, pin_fd="47110815") as kek, pytest.raises(SettingsError) as caught:
+        kek.wrap(DEK, aad=AAD)
+
+    assert "47110815" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_a_descriptor_gives_the_pin_once() -> None:

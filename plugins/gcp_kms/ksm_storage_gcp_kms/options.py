@@ -117,5 +117,5 @@ def _endpoint(settings: Settings, name: str) -> str:
     url = settings.required_text(name)
     refuse_clear_text(url, named=f"the setting {name!r}")
     if urlsplit(url).path not in ("", "/"):
-        raise SettingsError(f"the setting {name!r} is no http or https URL of a host: {url!r}")
+        raise SettingsError(f"the setting {name!r} is no http or https URL of a host alone")
     return url.rstrip("/")

@@ -283,9 +283,17 @@ def test_a_moved_file_is_found_through_the_setting(tmp_path: Path, key_path: Pat
     assert opened(key_path, path=str(moved)).unwrap(wrapped, aad=AAD) == DEK
 
 
-def test_a_relative_path_in_the_setting_is_refused(key_path: Path) -> None:
-    with pytest.raises(SettingsError, match="not an absolute path"):
-        opened(key_path, path="moved.key")
+def test_a_relative_path_in_the_setting_is_refused_and_not_repeated(key_path: Path) -> None:
+    with pytest.raises(SettingsError, match="not an absolute path") as failure:
+        opened(key_path, path="perhaps-the-key-itself")
+
+    assert "itself" not in f"{failure.value} {failure.value.hint}"
+
+
+@pytest.mark.parametrize("path", ["/moved\0.key", "/moved\ud800.key"])
+def test_a_name_that_no_file_can_have_is_refused_in_the_setting(key_path: Path, path: str) -> None:
+    with pytest.raises(SettingsError, match="no file can have"):
+        opened(key_path, path=path)
 
 
 def test_nothing_of_the_key_is_in_an_error(tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def function_list(path: str) -> ck.FunctionList:
     try:
         library = ctypes.CDLL(path)
         get = library.C_GetFunctionList
-    except (OSError, AttributeError) as exc:
+    # A ValueError is about a path that no file can have.
+    except (OSError, AttributeError, ValueError) as exc:
         raise SettingsError(
             f"{path!r} cannot be loaded as a PKCS#11 library",
             hint="check the option 'module': that the file exists, is for this kind of processor, "

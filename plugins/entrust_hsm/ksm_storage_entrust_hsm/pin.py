@@ -77,6 +77,9 @@ class PinSource(NamedTuple):
             pin = self.reader()
         if not pin or len(pin.encode("utf-8", "surrogatepass")) > MAX_PIN_BYTES or "\0" in pin:
             raise SettingsError("the PIN is empty or no PIN that a token can have", hint=_GIVE_IT)
+        if "\n" in pin or "\r" in pin:
+            # The token would count it as a wrong one, of which it forgives few.
+            raise SettingsError("the PIN has more than one line", hint="give the PIN alone")
         return pin
 
 
@@ -142,7 +145,8 @@ def _read_descriptor(descriptor: int) -> str:
 
 def _decoded(raw: bytes, what: str) -> str:
     try:
-        return raw.decode("utf-8").rstrip("\r\n")
+        # Some editors begin a file with a mark of its encoding, which is no part of a PIN.
+        return raw.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         pass
     # Outside the except block on purpose: the exception holds the PIN.

@@ -35,7 +35,9 @@ def test_a_private_key_does_not_show_without_a_login() -> None:
     assert "login" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("module", ["libsofthsm2.so", "/nonexistent.so", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "module", ["libsofthsm2.so", "/nonexistent.so", "/etc/passwd", "/x\0", "/\ud800"]
+)
 def test_a_library_that_cannot_be_loaded_is_a_wrong_setting(module: str) -> None:
     with pytest.raises(SettingsError), open_kek(ONE, module=module) as kek:
         kek.wrap(DEK, aad=AAD)

@@ -17,6 +17,7 @@ from ksm_storage.errors import (
     SettingsError,
 )
 
+from .interposer import Interposer
 from .opening import AAD, DEK, ONE, open_kek
 from .soft_token import PIN
 
@@ -45,9 +46,10 @@ def test_the_environment_gives_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
         kek.wrap(DEK, aad=AAD)
 
 
+@pytest.mark.parametrize("start", ["", "\ufeff"])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_a_file_gives_the_pin(tmp_path: Path, end: str) -> None:
-    with open_kek(ONE, pin_file=_pin_file(tmp_path, f"{PIN}{end}")) as kek:
+def test_a_file_gives_the_pin(tmp_path: Path, start: str, end: str) -> None:
+    with open_kek(ONE, pin_file=_pin_file(tmp_path, f"{start}{PIN}{end}")) as kek:
         kek.wrap(DEK, aad=AAD)
 
 
@@ -99,6 +101,20 @@ def test_what_is_no_file_of_a_pin_is_refused_at_once(
 
     with kek, pytest.raises(SettingsError, match=message):
         kek.wrap(DEK, aad=AAD)
+
+
+@pytest.mark.parametrize("text", [f"{PIN}\n\n# of the first card", f"user\r{PIN}"])
+def test_a_pin_of_several_lines_is_not_sent_to_the_token(
+    tmp_path: Path, text: str, interposer: Interposer
+) -> None:
+    path = _pin_file(tmp_path, text)
+
+    with (
+        open_kek(ONE, pin_file=path) as kek,
+        pytest.raises(SettingsError, match="more than one line"),
+    ):
+        kek.wrap(DEK, aad=AAD)
+    assert interposer.calls["C_Login"] == 0
 
 
 @pytest.mark.parametrize("given", [PIN, f"user:{PIN}", "p" * 5000])

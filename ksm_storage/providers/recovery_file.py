@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import os
 
 from cryptography.exceptions import InvalidTag
@@ -52,7 +53,7 @@ def read_recovery_file(path: str) -> str:
     """
     try:
         with open(path, "rb") as file:
-            raw = file.read(_MAX_BYTES)
+            raw = file.read(_MAX_BYTES).removeprefix(codecs.BOM_UTF8)
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "no file can have that name"
         raise SettingsError(f"cannot read the recovery file {shown_path(path)}: {why}") from exc
@@ -66,8 +67,9 @@ def open_recovery_file(text: str, passphrase: str) -> bytes:
         SettingsError: The text is no recovery file.
         DecryptionError: The passphrase is another one, or the file was altered.
     """
-    lines = text.split("\n")
-    if len(lines) != _LINES + 1 or lines[0] != _FIRST_LINE or lines[_LINES]:
+    # A mail or an editor may have changed the ends of its lines. What was sealed is checked below.
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    if len(lines) != _LINES or lines[0] != _FIRST_LINE:
         raise _no_recovery_file()
     head = "\n".join(lines[:3]) + "\n"
     salt, sealed = _bytes(lines[2], "salt: "), _bytes(lines[3], "sealed: ")

@@ -37,7 +37,9 @@ def secret_of(text: str) -> bytes:
         SettingsError: They are not 24 words of the list, or their checksum does not fit. Which
             word is wrong is told by its place alone.
     """
-    words = [word for word in text.lower().split() if not _NO_WORD.fullmatch(word)]
+    # Some editors begin a file with a mark of its encoding.
+    typed = text.removeprefix("\ufeff").lower().split()
+    words = [word for word in typed if not _NO_WORD.fullmatch(word)]
     if len(words) != WORDS:
         raise SettingsError(
             f"the recovery words are {len(words)}, not {WORDS}",

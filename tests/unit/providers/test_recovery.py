@@ -21,7 +21,11 @@ from ksm_storage.kek import Kek
 from ksm_storage.key_uri import KeyUri
 from ksm_storage.plugin import Aad
 from ksm_storage.providers import recovery_file
-from ksm_storage.providers.recovery_file import format_recovery_file, open_recovery_file
+from ksm_storage.providers.recovery_file import (
+    format_recovery_file,
+    open_recovery_file,
+    read_recovery_file,
+)
 from ksm_storage.providers.recovery_key import RecoveryKey
 from ksm_storage.providers.recovery_words import secret_of, sheet, words_of
 
@@ -139,8 +143,9 @@ def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
         "\n".join,
         lambda words: " ".join(words).upper(),
         lambda words: f"recovery://office/abc\n{sheet(words)}\n",
+        lambda words: "\ufeff" + "\r\n".join(words),
     ],
-    ids=["sheet", "spaces", "lines", "capitals", "with its URI"],
+    ids=["sheet", "spaces", "lines", "capitals", "with its URI", "from an editor"],
 )
 def test_words_are_read_as_people_write_them(write: Callable[[list[str]], str]) -> None:
     secret = os.urandom(32)
@@ -188,6 +193,30 @@ def test_an_altered_recovery_file_does_not_open(place: int) -> None:
 
     with pytest.raises((SettingsError, DecryptionError)):
         open_recovery_file(content.decode("ascii", errors="replace"), PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: content.removesuffix(b"\n"),
+        lambda content: b"\xef\xbb\xbf" + content,
+    ],
+    ids=["line ends", "no last line end", "a mark of its encoding"],
+)
+def test_a_recovery_file_opens_after_a_mail_or_an_editor(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "office.recovery"
+    path.write_bytes(change(format_recovery_file(KEY, SECRET, PASSPHRASE)))
+
+    assert open_recovery_file(read_recovery_file(str(path)), PASSPHRASE) == SECRET
+
+
+@pytest.mark.parametrize("path", ["/x\0", "/\ud800", "/no/such/file", "/dev"])
+def test_a_recovery_file_that_cannot_be_read_is_a_settings_error(path: str) -> None:
+    with pytest.raises(SettingsError, match="cannot read the recovery file"):
+        read_recovery_file(path)
 
 
 @pytest.mark.parametrize("text", ["", "x", "ksm-storage recovery file v1\n\n\n\n", "a\nb\nc\nd\n"])

@@ -45,21 +45,44 @@ def prepare(device: Device, token: OneTimeToken) -> None:
         SettingsError: The configuration is bound by another token.
         StorageError: The storage does not keep what it is given.
     """
-    client_id = device.get(ConfigKey.CLIENT_ID)
-    if device.is_bound:
-        if client_id != token.client_id:
-            raise SettingsError(
-                "the configuration is bound already, with another one-time token",
-                hint="give the new client device a configuration of its own",
-            )
+    if _is_bound_by(device, token):
         _log.warning("the configuration is bound already with this one-time token")
         device.delete(ConfigKey.CLIENT_KEY)
         return
+    if not device.apply(lambda config: _claim(config, token)):
+        _store_one_by_one(device, token)
+    _read_back(device, token)
+
+
+def _is_bound_by(device: Device, token: OneTimeToken) -> bool:
+    if not device.is_bound:
+        return False
+    if device.get(ConfigKey.CLIENT_ID) != token.client_id:
+        raise SettingsError(
+            "the configuration is bound already, with another one-time token",
+            hint="give the new client device a configuration of its own",
+        )
+    return True
+
+
+def _claim(config: dict[str, str], token: OneTimeToken) -> None:
+    # What another process has stored for this token since stays: it may have been registered.
+    if config.get(ConfigKey.APP_KEY.value):
+        return
+    is_ours = config.get(ConfigKey.CLIENT_ID.value) == token.client_id
+    if not is_ours or not config.get(ConfigKey.PRIVATE_KEY.value):
+        config[ConfigKey.PRIVATE_KEY.value] = private_key_to_text(new_private_key())
+    config[ConfigKey.CLIENT_ID.value] = token.client_id
+    config[ConfigKey.HOSTNAME.value] = token.host
+    config[ConfigKey.CLIENT_KEY.value] = token.client_key
+
+
+def _store_one_by_one(device: Device, token: OneTimeToken) -> None:
+    client_id = device.get(ConfigKey.CLIENT_ID)
     if client_id != token.client_id or device.get(ConfigKey.PRIVATE_KEY) is None:
         _store_key_pair(device, token.client_id)
     device.set(ConfigKey.HOSTNAME, token.host)
     device.set(ConfigKey.CLIENT_KEY, token.client_key)
-    _read_back(device, token)
 
 
 def _store_key_pair(device: Device, client_id: str) -> None:
@@ -73,6 +96,9 @@ def _store_key_pair(device: Device, client_id: str) -> None:
 def _read_back(device: Device, token: OneTimeToken) -> None:
     kept = (device.get(ConfigKey.CLIENT_ID), device.get(ConfigKey.CLIENT_KEY))
     if kept != (token.client_id, token.client_key) or device.get(ConfigKey.PRIVATE_KEY) is None:
+        # Asked last: another process that binds removes the token when it has done so.
+        if _is_bound_by(device, token):
+            return
         raise StorageError(
             "the storage does not keep what it is given",
             hint="the one-time token is not spent; use it with a storage that can be written",
@@ -80,8 +106,10 @@ def _read_back(device: Device, token: OneTimeToken) -> None:
     device.private_key()
 
 
-def bind(device: Device, requester: Requester) -> None:
+def bind(device: Device, requester: Requester) -> bool:
     """Redeem the stored token: register the public key, receive and store the application key.
+
+    Return False where another process with the same configuration has done it first.
 
     Raises:
         VaultError: The server refused or did not answer; whether the bind can be resumed is
@@ -89,6 +117,8 @@ def bind(device: Device, requester: Requester) -> None:
         KsmStorageError: The application key could not be stored; the bind can be resumed.
     """
     token = _stored_token(device)
+    if token is None:
+        return False
     request: GetRequest = {
         "clientVersion": endpoints.CLIENT_VERSION,
         "clientId": device.client_id,
@@ -97,17 +127,26 @@ def bind(device: Device, requester: Requester) -> None:
     try:
         answer = parse_answer(requester.ask(endpoints.GET_SECRET, request))
     except _FINAL as exc:
+        # The server hands the application key out until the device has it: another process does.
+        if device.is_bound:
+            return False
         _forget_token(device)
         raise exc
     except KsmStorageError as exc:
         _say_how_to_resume(exc)
         raise
+    if not answer.get("encryptedAppKey") and device.is_bound:
+        return False
     _store_app_key(device, answer, token)
+    return True
 
 
-def _stored_token(device: Device) -> bytes:
+def _stored_token(device: Device) -> bytes | None:
     text = device.get(ConfigKey.CLIENT_KEY)
     if text is None:
+        # The application key is stored before the token is removed.
+        if device.is_bound:
+            return None
         raise SettingsError(
             "the configuration is not bound and there is no one-time token",
             hint="give a one-time token, or the configuration of a bound client device",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -30,6 +31,14 @@ class KeyValueStorage(Protocol):
         """Remove the value if it is there, or raise."""
 
 
+@runtime_checkable
+class AppliesChanges(Protocol):
+    """What a storage may offer beyond that: a change of all it holds that nobody comes between."""
+
+    def apply(self, change: Callable[[dict[str, str]], None], /) -> object:
+        """Let the function change the configuration as it is, by its JSON names, and save it."""
+
+
 class Device:
     """Give the values of one client device their types; nothing is kept but in the storage."""
 
@@ -50,6 +59,13 @@ class Device:
         """Remove a value if it is there."""
         if self.get(key) is not None:
             self._storage.delete(key_for(self._storage, key))
+
+    def apply(self, change: Callable[[dict[str, str]], None]) -> bool:
+        """Let the function change all values at once; False if the storage does not offer that."""
+        if not isinstance(self._storage, AppliesChanges):
+            return False
+        self._storage.apply(change)
+        return True
 
     @property
     def is_bound(self) -> bool:

@@ -77,11 +77,13 @@ def _check_server_key(device: Device, key: str | None, key_id: str | None) -> No
 
 
 def _check_usable(device: Device) -> None:
+    # Read first: another process that binds stores the application key and then removes it.
+    client_key = device.get(ConfigKey.CLIENT_KEY)
     if device.is_bound:
         # Left behind by a crash after the application key was stored.
         device.delete(ConfigKey.CLIENT_KEY)
         device.app_key()
-    elif device.get(ConfigKey.CLIENT_KEY) is None:
+    elif client_key is None:
         raise SettingsError(
             "the configuration is not bound and there is no one-time token",
             hint="give a one-time token, or the configuration of a bound client device",

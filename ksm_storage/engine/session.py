@@ -57,9 +57,8 @@ class Session:
         """Redeem the one-time token if that has not happened; return whether it did now."""
         if self.device.is_bound:
             return False
-        binding.bind(self.device, self._requester)
-        self.just_bound = True
-        return True
+        self.just_bound = binding.bind(self.device, self._requester)
+        return self.just_bound
 
     def client_part(self) -> ClientPart:
         """Return what every request carries."""

@@ -98,6 +98,20 @@ class EncryptedStorage(ABC):
         """Remove every value, save, and return the empty configuration."""
         return self._change(lambda config: config.clear())
 
+    def apply(self, change: Change) -> Config:
+        """Let a function change the configuration as it is, save, and return the whole of it.
+
+        Between what the function reads and what it writes no other process saves. Inside a batch
+        it is called once more when the batch ends, with what other processes have saved since.
+        """
+
+        def checked(config: Config) -> None:
+            change(config)
+            for key, value in config.items():
+                _name(key), _value(value)
+
+        return self._change(checked)
+
     def contains(self, key: object) -> bool:
         """Tell whether there is a value."""
         return _name(key) in self._visible()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,12 @@ from ksm_storage.engine import (
     TokenExpiredError,
     TokenRedeemedError,
 )
+from ksm_storage.engine.binding import bind
+from ksm_storage.engine.device import Device
 from ksm_storage.errors import SettingsError, StorageError
 from ksm_storage.wire import refusals
 from ksm_storage.wire.base64_forms import from_base64, to_url_safe
+from ksm_storage.wire.ecies import public_point_of
 from ksm_storage.wire.identity import client_id_from_token
 
 
@@ -30,6 +35,10 @@ def other_token(server: Any) -> str:
     server.clients[client_id_from_token(secret)] = None
     server.token = secret
     return str(server.token_text)
+
+
+def public_point(config: MemoryConfig) -> bytes:
+    return public_point_of(Device(config).private_key())
 
 
 class BrokenConfig(MemoryConfig):
@@ -161,6 +170,103 @@ def test_after_a_final_refusal_the_storage_takes_another_token(
 
     assert not {"clientId", "clientKey", "privateKey"} & set(config.read_storage())
     assert connect(config, token=other_token(server)).bind() is True
+
+
+def bound_meanwhile(server: Any, config: MemoryConfig, answer: Any) -> None:
+    """Let the next request be answered after somebody else has stored the application key."""
+    original = server.handle_post
+
+    def handle(*request: Any) -> Any:
+        server.handle_post = original
+        config.set("appKey", to_url_safe(server.app_key))
+        config.delete("clientKey")
+        return answer
+
+    server.handle_post = handle
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, json.dumps(refusals.TOKEN_REDEEMED.answer()).encode(), {}),
+        (200, b"", {}),
+    ],
+    ids=["refused", "without the application key"],
+)
+def test_a_token_that_another_process_redeems_meanwhile_leaves_its_configuration(
+    server: Any, connect: Any, answer: Any
+) -> None:
+    config = MemoryConfig()
+    manager = connect(config)
+    server.clients[client_id_from_token(server.token)] = public_point(config)
+    bound_meanwhile(server, config, answer)
+
+    assert manager.bind() is False
+
+    assert {"clientId", "privateKey", "appKey"} <= set(config.read_storage())
+    assert list(manager.get_secrets()) == []
+
+
+def test_a_bind_that_another_process_finished_before_it_began_is_none(
+    server: Any, connect: Any
+) -> None:
+    config = MemoryConfig()
+    device = Device(config)
+    connect(config)
+    config.set("appKey", to_url_safe(server.app_key))
+    config.delete("clientKey")
+
+    assert bind(device, None) is False  # type: ignore[arg-type]  # it asks nobody
+
+
+class ContestedConfig(MemoryConfig):
+    """Offer ``apply``, and let another process be first each time."""
+
+    def __init__(self, rival: dict[str, str]) -> None:
+        super().__init__()
+        self._rival = rival
+
+    def apply(self, change: Callable[[dict[str, str]], None]) -> None:
+        values = {**self.read_storage(), **self._rival}
+        change(values)
+        self.save_storage(values)
+
+
+def test_a_key_pair_that_another_process_stored_meanwhile_is_shared(
+    server: Any, connect: Any
+) -> None:
+    first = MemoryConfig()
+    connect(first)
+    config = ContestedConfig(first.read_storage())
+
+    assert connect(config).bind() is True
+
+    assert config.get("privateKey") == first.get("privateKey")
+
+
+def test_a_configuration_that_another_process_bound_meanwhile_stays_as_it_is(
+    server: Any, connect: Any
+) -> None:
+    rival = MemoryConfig()
+    connect(rival).bind()
+    config = ContestedConfig(rival.read_storage())
+
+    assert connect(config).bind() is False
+
+    assert config.read_storage() == rival.read_storage()
+
+
+def test_a_configuration_that_another_token_bound_meanwhile_is_refused(
+    server: Any, connect: Any
+) -> None:
+    rival = MemoryConfig()
+    connect(rival).bind()
+    config = ContestedConfig(rival.read_storage())
+
+    with pytest.raises(SettingsError, match="another one-time token"):
+        connect(config, token=other_token(server))
+
+    assert config.read_storage() == rival.read_storage()
 
 
 def test_a_refusal_that_may_pass_keeps_the_key_pair(server: Any, connect: Any) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage import open_storage
+from ksm_storage.providers.key_file_writer import write_key_file
 from ksm_storage.vault.testing import LocalVault
 from tests.vault.conftest import Filled
 
@@ -65,3 +67,45 @@ def test_exactly_one_of_them_wins(
     said = Counter(rival.communicate(timeout=30)[0].strip() for rival in rivals)
 
     assert said == {"200": 1, "403 One-time token is already redeemed": RIVALS - 1}
+
+
+SHARER = """
+import sys, ksm_storage
+from ksm_storage.engine import SecretsManager
+
+path, key, address, ca_file, token, server_key, key_id = sys.argv[1:]
+storage = ksm_storage.open_storage(path, keys=[key])
+print("ready", flush=True)
+sys.stdin.readline()
+manager = SecretsManager(token, address, storage, server_public_key=server_key,
+                         server_public_key_id=key_id, ca_file=ca_file)
+print(len(manager.get_secrets()) > 0, flush=True)
+"""
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_processes_that_share_a_configuration_share_the_bind(
+    vault: LocalVault, filled: Filled, tmp_path: Path, attempt: int
+) -> None:
+    script, key_file = tmp_path / "sharer.py", tmp_path / "k.key"
+    script.write_text(SHARER)
+    write_key_file(str(key_file))
+    path, key = str(tmp_path / "c.json"), f"key-file://{key_file}"
+    command = [sys.executable, str(script), path, key, vault.address, vault.ca_file]
+    command += [vault.new_client().token, vault.server_public_key, vault.server_public_key_id]
+    sharers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+
+    for sharer in sharers:
+        assert sharer.stdout is not None
+        assert sharer.stdout.readline() == "ready\n"
+    for sharer in sharers:
+        assert sharer.stdin is not None
+        sharer.stdin.write("go\n")
+        sharer.stdin.flush()
+    said = [sharer.communicate(timeout=60)[0].strip() for sharer in sharers]
+
+    assert said == ["True"] * 3
+    assert {"clientId", "privateKey", "appKey"} <= set(open_storage(path).read_storage())

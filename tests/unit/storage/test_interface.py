@@ -137,6 +137,30 @@ def test_what_is_handed_out_inside_a_batch_is_a_copy(storage: Any) -> None:
         assert storage.get("hostname") == CONFIG["hostname"]
 
 
+def test_a_function_is_applied_to_what_another_process_has_saved(
+    storage: Any, sealed: Path
+) -> None:
+    def first_come(config: dict[str, str]) -> None:
+        config.setdefault("url", "mine")
+
+    with storage.batch():
+        storage.apply(first_come)
+        assert storage.get("url") == "mine"
+        ksm_storage.open_storage(sealed).set("url", "theirs")
+
+    assert storage.get("url") == "theirs"
+
+
+@pytest.mark.parametrize("change", [{"": "v"}, {"url": 1}])
+def test_a_function_that_makes_no_configuration_saves_nothing(
+    storage: Any, change: dict[str, Any]
+) -> None:
+    with pytest.raises(StorageError):
+        storage.apply(lambda config: config.update(change))
+
+    assert storage.read_storage() == CONFIG
+
+
 def test_what_was_handed_in_is_a_copy(storage: Any) -> None:
     mine = {"hostname": "h"}
     storage.save_storage(mine)

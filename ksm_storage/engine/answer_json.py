@@ -19,7 +19,7 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
         return {}
     try:
         parsed = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ServerAnswerError("the answer is not JSON in UTF-8") from exc
     if not isinstance(parsed, dict):
         raise ServerAnswerError("the answer is not a JSON object")
@@ -37,3 +37,9 @@ def list_of_objects(value: object) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         return []
     return [entry for entry in value if isinstance(entry, dict)]
+
+
+def as_text(value: object) -> str:
+    """Return a member that is meant to be text as text, an empty one for none."""
+    # Another client may have written anything in its place.
+    return value if isinstance(value, str) else str(value or "")

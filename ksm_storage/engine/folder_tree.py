@@ -28,7 +28,7 @@ def open_folders(entries: list[dict[str, Any]], app_key: bytes) -> list[KeeperFo
     for entry in entries:
         try:
             folders.append(_open_folder(entry, by_uid, app_key, root_keys))
-        except (DecryptionError, KeyError, ValueError, AttributeError, TypeError):
+        except (DecryptionError, KeyError, ValueError, AttributeError, TypeError, RecursionError):
             _log.warning("the folder %.64r does not open and is left out", entry.get("folderUid"))
     return folders
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import DecryptionError, StorageError
 from ..wire.aes import GCM_OVERHEAD_BYTES, GcmKey
 from ..wire.base64_forms import from_base64
+from .answer_json import as_text
 from .errors import ServerAnswerError
 
 # Fetches an address; the second argument is the most bytes that may come.
@@ -57,7 +58,7 @@ class KeeperFile:
         if self._meta is None:
             try:
                 meta = json.loads(self._file_key().open(from_base64(self.f["data"])))
-            except (KeyError, ValueError) as exc:
+            except (KeyError, ValueError, RecursionError) as exc:
                 raise self._unusable() from exc
             if not isinstance(meta, dict):
                 raise self._unusable()
@@ -67,17 +68,17 @@ class KeeperFile:
     @property
     def name(self) -> str:
         """Return the file name."""
-        return self.meta_dict.get("name") or ""
+        return as_text(self.meta_dict.get("name"))
 
     @property
     def title(self) -> str:
         """Return the title."""
-        return self.meta_dict.get("title") or ""
+        return as_text(self.meta_dict.get("title"))
 
     @property
     def type(self) -> str:
         """Return the media type."""
-        return self.meta_dict.get("type") or ""
+        return as_text(self.meta_dict.get("type"))
 
     @property
     def size(self) -> int:
@@ -144,7 +145,8 @@ class KeeperFile:
 
     def _most_bytes(self) -> int:
         size = self.meta_dict.get("size")
-        return (size if isinstance(size, int) else _MOST_BYTES) + GCM_OVERHEAD_BYTES
+        known = size if isinstance(size, int) and size >= 0 else _MOST_BYTES
+        return known + GCM_OVERHEAD_BYTES
 
     def _unusable(self) -> DecryptionError:
         return DecryptionError(f"the file {self.uid!r} is not of the protocol")

@@ -64,7 +64,7 @@ def config_from_text(text: str) -> MemoryConfig:
     try:
         plain = text if text.lstrip().startswith("{") else from_base64(text.strip()).decode()
         values = json.loads(plain)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise SettingsError("KSM_CONFIG holds neither JSON nor JSON in base64") from exc
     if not isinstance(values, dict):
         raise SettingsError("KSM_CONFIG does not hold a JSON object")

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import DecryptionError
 from ..wire.aes import GcmKey
 from . import record_fields
-from .answer_json import list_of_objects
+from .answer_json import as_text, list_of_objects
 from .errors import SecretNotFoundError
 from .keeper_file import Downloader, KeeperFile
 from .record_fields import Field
@@ -132,7 +132,7 @@ class Record:
     @property
     def title(self) -> str:
         """Return the title."""
-        return self.dict.get("title") or ""
+        return as_text(self.dict.get("title"))
 
     @title.setter
     def title(self, title: str) -> None:
@@ -141,7 +141,7 @@ class Record:
     @property
     def type(self) -> str:
         """Return the record type, such as ``login``."""
-        return self.dict.get("type") or ""
+        return as_text(self.dict.get("type"))
 
     @type.setter  # noqa: A003 - the official name
     def type(self, record_type: str) -> None:
@@ -150,7 +150,8 @@ class Record:
     @property
     def notes(self) -> str | None:
         """Return the notes, or None."""
-        return self.dict.get("notes")
+        notes = self.dict.get("notes")
+        return None if notes is None else as_text(notes)
 
     @notes.setter
     def notes(self, notes: str) -> None:

@@ -27,6 +27,8 @@ def value_of(field: Field, *, single: bool) -> Any:
     values = field.get("value", [])
     if not single:
         return values
+    if not isinstance(values, list):
+        return values
     return values[0] if values else None
 
 

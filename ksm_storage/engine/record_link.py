@@ -111,6 +111,6 @@ class KeeperRecordLink:
 def _object_of(data: bytes) -> dict[str, Any] | None:
     try:
         parsed = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None

@@ -101,8 +101,7 @@ class RecordList(Sequence[Record]):
         return position < len(self._good)
 
     def _open(self, count: int) -> None:
-        start, self._next = self._next, min(self._next + count, len(self._all))
-        for record in self._all[start : self._next]:
+        for record in self._all[self._next : self._next + count]:
             try:
                 record.open()
             except DecryptionError as exc:
@@ -110,6 +109,8 @@ class RecordList(Sequence[Record]):
                 self._bad.append({"r": {"recordUid": record.uid}, "err": exc.message})
             else:
                 self._good.append(record)
+            # One by one: what an interrupt leaves unopened is not lost to the next reader.
+            self._next += 1
 
 
 def _spellings(title: str) -> tuple[bytes, ...]:

@@ -11,6 +11,7 @@ from ..wire.aes import GcmKey, gcm_open
 from ..wire.base64_forms import from_base64
 
 _decoder = json.JSONDecoder()
+_OBJECT = {dict}
 
 
 def open_entry(entry: Mapping[str, Any], parent: GcmKey, app_key: bytes) -> tuple[bytes, bytes]:
@@ -29,7 +30,7 @@ def open_entry(entry: Mapping[str, Any], parent: GcmKey, app_key: bytes) -> tupl
 
 
 def parse_content(plaintext: bytes | str, *, uid: str) -> dict[str, Any]:
-    """Return the content; ``fields`` is always a list in it.
+    """Return the content; ``fields`` is always a list of objects in it, as ``custom`` is if any.
 
     Raises:
         DecryptionError: What came out is no record.
@@ -37,13 +38,20 @@ def parse_content(plaintext: bytes | str, *, uid: str) -> dict[str, Any]:
     try:
         text = plaintext.decode() if isinstance(plaintext, bytes) else plaintext
         content = _parse(text)
-    except ValueError as exc:
+    # RecursionError: whoever may edit one record must not keep the others from being read.
+    except (ValueError, RecursionError) as exc:
         raise DecryptionError(f"the content of record {uid!r} is not JSON") from exc
     if not isinstance(content, dict):
         raise DecryptionError(f"the content of record {uid!r} is not a JSON object")
     if content.get("fields") is None:
         content["fields"] = []
+    if not _are_objects(content["fields"]) or not _are_objects(content.get("custom") or []):
+        raise DecryptionError(f"the fields of record {uid!r} are no list of objects")
     return content
+
+
+def _are_objects(fields: object) -> bool:
+    return type(fields) is list and set(map(type, fields)) <= _OBJECT
 
 
 def _parse(text: str) -> Any:

@@ -72,7 +72,7 @@ def read_body(body: bytes) -> dict[str, Any]:
     """Return the JSON object of an error answer, an empty one if it is none."""
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 

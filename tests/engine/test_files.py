@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.engine import KeeperFileUpload, ServerAnswerError
+from ksm_storage.engine import KeeperFileUpload, ServerAnswerError, keeper_file
 from ksm_storage.errors import DecryptionError, SettingsError, StorageError
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64
@@ -52,6 +52,17 @@ def test_a_file_without_a_described_size_is_downloaded(server: Any, describe: An
     server.files["a"] = gcm_seal(FILE_KEY, CONTENT)
 
     assert describe(size=None).get_file_data() == CONTENT
+
+
+@pytest.mark.parametrize("size", [-100, -(1 << 40)])
+def test_a_size_below_zero_bounds_the_download_like_none(
+    server: Any, bound: Any, describe: Any, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(keeper_file, "_MOST_BYTES", SIZE - 1)
+    server.files["a"] = gcm_seal(FILE_KEY, CONTENT)
+
+    with pytest.raises(ServerAnswerError, match="longer than"):
+        describe(size=size).get_file_data()
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "other key", "other size"])

@@ -113,7 +113,12 @@ def damaged(app_key: bytes) -> list[dict[str, Any]]:
     good = record(login("x"), app_key)
     key = os.urandom(32)
     sealed_key = to_base64(gcm_seal(app_key, key))
+    nested = to_base64(gcm_seal(key, b'{"title": ' + b"[" * 100_000))
     return [
+        {"recordUid": "nested", "recordKey": sealed_key, "data": nested},
+        {**record({"title": "x", "fields": "text"}, app_key), "recordUid": "fields of text"},
+        {**record({"title": "x", "fields": [1]}, app_key), "recordUid": "fields of numbers"},
+        {**record({"title": "x", "custom": {"a": 1}}, app_key), "recordUid": "custom object"},
         {
             **good,
             "recordUid": "other key",
@@ -145,6 +150,45 @@ def test_records_that_do_not_open_are_reported_and_no_error(server: Any, bound: 
     assert response.had_bad_records
     assert bound.get_secret_by_title("good").uid == good["recordUid"]
     assert not bound.get_secrets(["short"])
+
+
+@pytest.mark.parametrize(("value", "shown"), [(5, "5"), (["x"], "['x']"), (None, ""), (0, "")])
+def test_what_is_no_text_is_shown_as_text(
+    server: Any, bound: Any, value: object, shown: str
+) -> None:
+    content = {**login("x"), "title": value, "type": value, "notes": value}
+    server.answers["get_secret"] = {"records": [record(content, server.app_key)]}
+
+    (found,) = bound.get_secrets()
+
+    assert (found.title, found.type, found.notes or "") == (shown, shown, shown)
+
+
+def test_a_value_that_is_no_list_is_the_value(server: Any, bound: Any) -> None:
+    content = {"title": "x", "fields": [{"type": "url", "value": "https://example.com"}]}
+    server.answers["get_secret"] = {"records": [record(content, server.app_key)]}
+
+    (found,) = bound.get_secrets()
+
+    assert found.field("url", single=True) == "https://example.com"
+
+
+def test_an_interrupt_while_records_are_opened_loses_none(
+    server: Any, bound: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [record(login(str(n)), server.app_key) for n in range(5)]
+    server.answers["get_secret"] = {"records": entries}
+    records = bound.get_secrets()
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record_module, "open_entry", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            len(records)
+
+    assert [r.title for r in records] == ["0", "1", "2", "3", "4"]
 
 
 def test_a_record_that_does_not_open_says_so_when_it_is_asked_itself(

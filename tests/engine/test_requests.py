@@ -230,6 +230,16 @@ def test_an_answer_under_another_key_is_an_error(server: Any, bound: Any) -> Non
         bound.get_secrets()
 
 
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_refusal_that_no_parser_follows_is_a_refusal(
+    server: Any, bound: Any, status: int
+) -> None:
+    server.reply(status, b"[" * 100_000)
+
+    with pytest.raises(engine.ServerRefusedError, match=f"status {status}"):
+        bound.get_secrets()
+
+
 @pytest.mark.parametrize("answer", ["text", 3, ["a"]])
 def test_an_answer_that_is_no_object_is_an_error(server: Any, bound: Any, answer: Any) -> None:
     server.answers["get_secret"] = answer

@@ -113,6 +113,8 @@ class Device:
         key_id = requested_id or self.get(ConfigKey.SERVER_PUBLIC_KEY_ID) or server_keys.DEFAULT_ID
         configured = self.get(ConfigKey.SERVER_PUBLIC_KEY)
         if configured is not None:
+            if not server_keys.is_key_id(key_id):
+                raise _unusable(ConfigKey.SERVER_PUBLIC_KEY_ID)
             return key_id, check_public_key(configured)
         known = server_keys.known_key(key_id)
         if known is not None:

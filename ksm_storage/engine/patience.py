@@ -11,6 +11,8 @@ from typing import Any
 # The service counts over 10 seconds and forgets after 10 seconds of silence.
 _FIRST_WAIT_SECONDS = 11.0
 _JITTER = 0.25
+# Some decades, with the jitter still within what every system can sleep.
+_LONGEST_SLEEP_SECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Patience:
         wait = asked if asked > 0 else _FIRST_WAIT_SECONDS * 2**attempt
         # Never earlier than asked: that would count as one more request too many.
         jittered = wait * (1 + self.uniform(0 if asked > 0 else -_JITTER, _JITTER))
-        return None if wait > self.longest_wait_seconds else jittered
+        return None if wait > min(self.longest_wait_seconds, _LONGEST_SLEEP_SECONDS) else jittered
 
 
 def asked_seconds(answer: Mapping[str, Any], header: str | None) -> float:
@@ -54,6 +56,7 @@ def _seconds(value: object) -> float:
         return 0.0
     try:
         seconds = float(value)
-    except ValueError:
+    # OverflowError: JSON has integers beyond what a float holds.
+    except (ValueError, OverflowError):
         return 0.0
     return seconds if 0 < seconds < float("inf") else 0.0

@@ -11,6 +11,7 @@ from ..errors import DecryptionError, KsmStorageError
 from ..wire import endpoints, refusals
 from ..wire.aes import gcm_open
 from ..wire.signed_request import SignedRequest, make_request
+from . import server_keys
 from .config_keys import ConfigKey
 from .device import Device
 from .errors import ServerAnswerError, ServerRefusedError, ServerThrottledError
@@ -123,7 +124,8 @@ def _post_custom(
 
 def _next_key(said: Mapping[str, Any], *, key_changes: int) -> str:
     key_id = said.get("key_id")
-    if key_id is None or isinstance(key_id, (dict, list, bool)) or not str(key_id):
+    # It goes into a header and into messages.
+    if key_id is None or isinstance(key_id, bool) or not server_keys.is_key_id(str(key_id)):
         raise ServerAnswerError("the server asks for another public key and does not name it")
     if key_changes > _MOST_KEY_CHANGES:
         raise ServerRefusedError(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from ..wire.base64_forms import from_base64
 
 DEFAULT_ID = "10"
+
+_KEY_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 _FIRST = "BK9w6TZFxE6nFNbMfIpULCup2a8xc6w2tUTABjxny7yFmxW0dAEojwC6j6zb5nTlmb1dAx8nwo3qF7RPYGmloRM"
 _KEYS = {
@@ -22,6 +26,11 @@ _KEYS = {
     "17": "BFX68cb97m9_sweGdOVavFM3j5ot6gveg6xT4BtGahfGhKib-zdZyO9pwvv1cBda9ahkSzo1BQ4NVXp9qRyqVGU",
     "18": "BNhngQqTT1bPKxGuB6FhbPTAeNVFl8PKGGSGo5W06xWIReutm6ix6JPivqnbvkydY-1uDQTr-5e6t70G01Bb5JA",
 }
+
+
+def is_key_id(text: str) -> bool:
+    """Tell whether the text has the form of a key id, which goes into a header."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def known_key(key_id: str) -> bytes | None:

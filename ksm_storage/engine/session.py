@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,6 +11,7 @@ from ..errors import KsmStorageError, StorageError
 from ..wire import endpoints
 from ..wire.requests import ClientPart, GetRequest
 from . import binding
+from .answer_json import parse_answer
 from .device import Device
 from .errors import (
     AccessExpiredError,
@@ -89,8 +89,9 @@ class Session:
             if self._offline is not None:
                 self._offline.remove()
             raise
-        # A part of the records must not replace the copy of all.
-        if self._offline is not None and not (request.keys() & _FILTERS):
+        # Neither a part of the records nor an answer of none may replace the copy of all.
+        is_whole = not request.keys() & _FILTERS and answer.lstrip().startswith(b"{")
+        if self._offline is not None and is_whole:
             self._offline.save(answer, self.device.app_key())
         return answer, None
 
@@ -129,6 +130,6 @@ _FILTERS = frozenset({"requestedRecords", "requestedFolders"})
 
 
 def _check_access(answer: bytes) -> None:
-    expires = json.loads(answer).get("expiresOn")
+    expires = parse_answer(answer).get("expiresOn")
     if isinstance(expires, int) and 0 < expires < time.time() * 1000:
         raise StorageError("the access has expired since the offline copy was made")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import time
 from dataclasses import dataclass, field
@@ -30,7 +29,11 @@ def get_totp_code(url: str, *, now: float | None = None) -> TotpCode:
         SettingsError: Not an address of this kind; the message does not repeat it, as it
             holds the shared secret.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Not from it: the parser's text repeats a part of the address.
+        raise SettingsError("the one-time code is not an otpauth://totp/ address") from None
     if parts.scheme != "otpauth" or parts.netloc.lower() != "totp":
         raise SettingsError("the one-time code is not an otpauth://totp/ address")
     given = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -70,7 +73,8 @@ def _secret(text: str) -> bytes:
     compact = text.replace(" ", "").rstrip("=").upper()
     try:
         secret = base64.b32decode(compact + "=" * (-len(compact) % 8))
-    except binascii.Error as exc:
+    # Not binascii.Error alone: letters beyond ASCII are a plain ValueError.
+    except ValueError as exc:
         raise SettingsError("the one-time code's secret is not base32") from exc
     if not secret:
         raise SettingsError("the one-time code has no secret")

@@ -340,6 +340,18 @@ def test_an_application_key_under_another_token_is_refused(server: Any, connect:
         manager.bind()
 
 
+@pytest.mark.parametrize("key_id", ["42\n", "42 43", "\u0661"])
+def test_an_unusable_id_of_a_server_key_spends_no_token_and_stores_nothing(
+    server: Any, connect: Any, key_id: str
+) -> None:
+    config = MemoryConfig()
+
+    with pytest.raises(SettingsError, match="is no id"):
+        connect(config, server_public_key_id=key_id)
+
+    assert config.is_empty()
+
+
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_the_official_storages_serve_the_engine_and_then_the_official_package(
     server: Any, connect: Any, tmp_path: Path, kind: str

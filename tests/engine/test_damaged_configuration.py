@@ -31,6 +31,7 @@ def _key_of_another_curve() -> str:
         ("privateKey", base64.b64encode(b"canary-not-a-key").decode()),
         ("privateKey", _key_of_another_curve()),
         ("serverPublicKey", base64.b64encode(b"canary-not-a-point").decode()),
+        ("serverPublicKeyId", "42\r\nX-Canary: y"),
     ],
 )
 def test_a_damaged_value_is_reported_and_not_shown(

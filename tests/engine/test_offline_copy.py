@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ import pytest
 from ksm_storage.engine import (
     ClientRevokedError,
     MemoryConfig,
+    ServerAnswerError,
     ServerThrottledError,
     ServerUnreachableError,
 )
@@ -71,6 +73,20 @@ def test_without_being_asked_for_there_is_no_copy(server: Any, bound: Any, tmp_p
 
 def test_a_part_of_the_records_does_not_replace_the_copy(server: Any, manager: Any) -> None:
     manager.get_secrets([server.answers["get_secret"]["records"][0]["recordUid"]])
+    server.reply(*DOWN)
+
+    assert len(manager.get_secrets()) == 2
+
+
+@pytest.mark.parametrize("answer", [None, ["no object"]])
+def test_an_answer_that_holds_nothing_does_not_replace_the_copy(
+    server: Any, manager: Any, answer: Any
+) -> None:
+    kept = server.answers["get_secret"]
+    server.answers["get_secret"] = answer
+    with contextlib.suppress(ServerAnswerError):
+        manager.get_secrets()
+    server.answers["get_secret"] = kept
     server.reply(*DOWN)
 
     assert len(manager.get_secrets()) == 2

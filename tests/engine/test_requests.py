@@ -116,7 +116,7 @@ def test_a_server_that_never_stops_asking_for_another_key_is_left(server: Any, b
     assert len(server.replies) == 6
 
 
-@pytest.mark.parametrize("key_id", [None, "", [], True])
+@pytest.mark.parametrize("key_id", [None, "", [], {}, True, "1\r\nX: y", "\u0661", "9" * 65])
 def test_a_key_change_that_names_no_key_is_an_error(server: Any, bound: Any, key_id: Any) -> None:
     server.reply(403, {"error": "key", "key_id": key_id})
 
@@ -178,6 +178,7 @@ def test_throttling_without_end_is_an_error_that_may_be_retried(
         (throttle(), {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 11),
         ({**throttle(), "retry_after": "soon"}, {}, 11),
         ({**throttle(), "retry_after": -3}, {"Retry-After": "nan"}, 11),
+        ({**throttle(), "retry_after": 10**400}, {}, 11),
     ],
 )
 def test_the_wait_is_the_one_that_the_server_asks_for(
@@ -199,6 +200,12 @@ def test_a_wait_beyond_the_longest_is_not_begun(
         bound.get_secrets()
 
     assert waits == []
+
+
+def test_a_wait_beyond_what_can_be_slept_is_not_begun() -> None:
+    patience = engine.Patience(longest_wait_seconds=float("inf"))
+
+    assert patience.wait_seconds(0, asked=1e300) is None
 
 
 def test_the_jitter_never_comes_back_earlier_than_asked() -> None:

@@ -65,6 +65,8 @@ def test_a_secret_may_have_spaces_and_small_letters() -> None:
         "otpauth://hotp/x?secret=JBSWY3DPEHPK3PXP",
         url(""),
         url("1"),
+        url("JBSWY\u00e9"),
+        "otpauth://[JBSWY3DPEHPK3PXP",
         url("JBSWY3DPEHPK3PXP", algorithm="MD5"),
         url("JBSWY3DPEHPK3PXP", digits=5),
         url("JBSWY3DPEHPK3PXP", digits="x"),

@@ -42,11 +42,12 @@ def _is_excepted(host: str, port: int) -> bool:
 
 
 def _parsed(url: str) -> Proxy:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port or 80
-    except ValueError as exc:
-        raise SettingsError("the proxy's port is not a number") from exc
+    except ValueError:
+        # Not from it: the parser's text repeats a part of the address.
+        raise SettingsError("the proxy is no address with a number as its port") from None
     if parts.scheme != "http" or not parts.hostname:
         raise SettingsError(
             "the proxy is not an http address",
@@ -59,4 +60,6 @@ def _authorization(parts: SplitResult) -> dict[str, str]:
     if parts.username is None:
         return {}
     credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {b64encode(credentials.encode()).decode('ascii')}"}
+    # An environment variable may hold bytes that are no text.
+    raw = credentials.encode("utf-8", "surrogateescape")
+    return {"Proxy-Authorization": f"Basic {b64encode(raw).decode('ascii')}"}

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from .. import __version__
 from ..errors import SettingsError
@@ -21,6 +21,10 @@ _MOST_REDIRECTS = 3
 # Far above the answer of an application with 100,000 records.
 MOST_ANSWER_BYTES = 1 << 29
 _PIECE_BYTES = 1 << 18
+# What an address is made of; anything beyond that is percent-encoded, as browsers do.
+_WRITTEN_AS_THEY_ARE = "/?:@!$&'()*+,;=%~[]"
+# 24 days: poll() counts milliseconds in 32 bits.
+_LONGEST_TIMEOUT_SECONDS = 2_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,8 @@ class HttpsTransport:
         """Read the CA now, so that a wrong path is known before a token is spent."""
         self._context = _tls_context(ca_file)
         self._proxy_url = proxy_url
-        self._connect_timeout = connect_timeout_seconds
-        self._read_timeout = read_timeout_seconds
+        self._connect_timeout = _bounded(connect_timeout_seconds)
+        self._read_timeout = _bounded(read_timeout_seconds)
 
     def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """Post the body and return the answer, whatever its status.
@@ -70,7 +74,7 @@ class HttpsTransport:
             answer = self._exchange("GET", url, headers={}, body=None, limit=limit)
             if answer.status not in _REDIRECTS or not answer.location:
                 return answer
-            url = answer.location
+            url = _joined(url, answer.location)
         raise ServerAnswerError("the download was redirected too often", operation="download")
 
     def _exchange(
@@ -95,7 +99,8 @@ class HttpsTransport:
             return _read(connection.getresponse(), limit=limit)
         except ssl.SSLCertVerificationError as exc:
             raise untrusted(exc, host) from exc
-        except (OSError, http.client.HTTPException) as exc:
+        # UnicodeError: a name that cannot be one in DNS, such as a..b.
+        except (OSError, http.client.HTTPException, UnicodeError) as exc:
             raise unreachable(exc, host=host, port=port, proxy=proxy) from exc
         finally:
             connection.close()
@@ -112,12 +117,20 @@ class _Connection(http.client.HTTPSConnection):
         self.set_tunnel(target, port, headers=proxy.headers)
 
 
+def _bounded(seconds: float) -> float:
+    # Not None either: a wait without an end is what the constructor rules out.
+    if not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise SettingsError("a time-out of the server is a number of seconds above 0")
+    return min(seconds, _LONGEST_TIMEOUT_SECONDS)
+
+
 def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
     # REQUESTS_CA_BUNDLE is what users of the official package have set for a private CA.
     chosen = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or None
     try:
         context = ssl.create_default_context(cafile=chosen)
-    except (OSError, ssl.SSLError) as exc:
+    # ValueError: a path with a zero byte.
+    except (OSError, ValueError) as exc:
         raise SettingsError(
             f"the CA file {os.fspath(chosen or '')!r} cannot be read as PEM certificates"
         ) from exc
@@ -125,12 +138,28 @@ def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
     return context
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _no_address() from None
+
+
 def _taken_apart(url: str) -> tuple[str, int, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 443
+    except ValueError:
+        raise _no_address() from None
     if parts.scheme != "https" or not parts.hostname:
         raise ServerAnswerError("an address of the server is not https", operation="connect")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.hostname, parts.port or 443, target
+    return parts.hostname, port, quote(target, safe=_WRITTEN_AS_THEY_ARE, errors="replace")
+
+
+def _no_address() -> ServerAnswerError:
+    # Without the parser's text, which repeats a part of what may hold a ticket.
+    return ServerAnswerError("an address of the server is none", operation="connect")
 
 
 def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:

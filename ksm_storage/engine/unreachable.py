@@ -38,7 +38,7 @@ def unreachable(
     server = repr(f"{host}:{port}")
     peer = server if proxy is None else f"the proxy '{proxy.host}:{proxy.port}'"
     hint = "check the network, the proxy and the hostname"
-    if isinstance(exc, socket.gaierror):
+    if isinstance(exc, (socket.gaierror, UnicodeError)):
         name = host if proxy is None else proxy.host
         message, hint = f"the name {name!r} is not known to this machine", _names_hint(name)
     elif str(exc).startswith(_TUNNEL_REFUSED):

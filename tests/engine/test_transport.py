@@ -94,6 +94,11 @@ def test_a_ca_file_that_cannot_be_read_is_found_before_any_request(
     assert server.asked == []
 
 
+def test_a_ca_file_whose_name_can_be_none_is_one_that_cannot_be_read() -> None:
+    with pytest.raises(SettingsError, match="CA file"):
+        HttpsTransport(ca_file="a\0b")
+
+
 @pytest.mark.parametrize("way", ["argument", "environment"])
 def test_verification_cannot_be_switched_off(
     connect: Any, monkeypatch: pytest.MonkeyPatch, way: str
@@ -188,6 +193,53 @@ def test_a_redirect_to_anything_else_is_refused(server: Any, ca_file: Path, plac
         HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)
 
 
+def test_a_redirect_within_the_host_is_followed(server: Any, ca_file: Path) -> None:
+    server.files["x%C3%A9%20y?q=1"] = b"content"
+    server.reply(302, b"", {"Location": "x\u00e9 y?q=1"})
+
+    assert HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10).body == b"content"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[canary/", "https://localhost:99999/canary", "https://localhost:x/canary"]
+)
+def test_an_address_that_is_none_is_refused_without_repeating_it(
+    server: Any, ca_file: Path, url: str
+) -> None:
+    transport = HttpsTransport(ca_file=ca_file)
+    server.reply(302, b"", {"Location": url})
+
+    for first in (url, server.file_url("y")):
+        with pytest.raises(ServerAnswerError, match="none") as caught:
+            transport.get(first, limit=10)
+        assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_name_that_can_be_none_is_an_unknown_one(host: str) -> None:
+    with pytest.raises(ServerUnreachableError, match="not known"):
+        HttpsTransport().get(f"https://{host}/", limit=10)
+
+    with pytest.raises(ServerUnreachableError, match="not known"):
+        HttpsTransport(proxy_url=f"http://{host}:1").get("https://localhost/", limit=10)
+
+
+@pytest.mark.parametrize("which", ["connect_timeout_seconds", "read_timeout_seconds"])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), None, "10"])
+def test_a_time_out_that_bounds_nothing_is_refused(which: str, seconds: Any) -> None:
+    with pytest.raises(SettingsError, match="time-out"):
+        HttpsTransport(**{which: seconds})
+
+
+def test_a_time_out_of_centuries_is_a_long_one(server: Any, ca_file: Path) -> None:
+    transport = HttpsTransport(
+        ca_file=ca_file, connect_timeout_seconds=1e300, read_timeout_seconds=float("inf")
+    )
+    server.files["x"] = b"content"
+
+    assert transport.get(server.file_url("x"), limit=10).body == b"content"
+
+
 def test_redirects_without_end_are_refused(server: Any, ca_file: Path) -> None:
     for _ in range(5):
         server.reply(302, b"", {"Location": server.file_url("x")})
@@ -221,12 +273,21 @@ def test_the_environment_s_proxy_is_used_unless_the_host_is_excepted(
     assert proxy_for("ksm.example", 443, given=None) is not None
 
 
-@pytest.mark.parametrize("url", ["socks5://p:1", "https://p:1", "http://:1", "http://p:port"])
+@pytest.mark.parametrize(
+    "url", ["socks5://p:1", "https://p:1", "http://:1", "http://p:port", "http://[p:1"]
+)
 def test_a_proxy_of_another_kind_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         proxy_for("localhost", 443, given=url)
 
     assert url not in str(caught.value)
+
+
+def test_a_password_of_a_proxy_may_be_no_text() -> None:
+    proxy = proxy_for("h", 443, given="http://user:\udcff@p:1")
+
+    assert proxy is not None
+    assert proxy.headers == {"Proxy-Authorization": "Basic dXNlcjr/"}
 
 
 def test_the_password_of_a_proxy_is_not_in_its_repr() -> None:

@@ -30,7 +30,7 @@ def download(source: Source, name: str, filename: str, output: str | None) -> No
     The file is readable by you alone. Its size and integrity are checked before it is written.
     """
     file = _find_file(find_record(source.connect(), name), filename)
-    target = output or _safe_name(file)
+    target = _safe_name(file, asked=filename) if output is None else output
     if target != _STDOUT and os.path.lexists(target):
         raise StorageError(f"{target!r} exists already", hint="name another with --output")
     content = file.get_file_data()
@@ -52,16 +52,33 @@ def _find_file(record: Record, name: str) -> KeeperFile:
     return found[0]
 
 
-def _safe_name(file: KeeperFile) -> str:
+def _safe_name(file: KeeperFile, *, asked: str) -> str:
     # Whoever may edit the record chooses the name, which must not lead out of this folder.
     name = file.name.replace("\\", "/").rpartition("/")[2]
-    return file.uid if name in ("", ".", "..", _STDOUT) or "\0" in name else name
+    if name in ("", ".", "..", _STDOUT) or "\0" in name or not _is_text(name):
+        return file.uid
+    # Nor be one that a program reads unasked, such as .bashrc, unless it was asked for.
+    return file.uid if name.startswith(".") and name != asked else name
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _write_new(target: str, content: bytes) -> None:
     try:
         with open(target, "xb", opener=_private) as file:
-            file.write(content)
+            try:
+                file.write(content)
+                file.flush()
+            except BaseException:
+                # A part would look like the file, and keep a second try from writing it.
+                os.unlink(target)
+                raise
     except OSError as exc:
         raise StorageError(f"cannot write {target!r}: {exc.strerror}") from exc
 

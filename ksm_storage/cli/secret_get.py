@@ -12,7 +12,7 @@ from .options import json_option
 from .output import data, data_as_json, table
 from .secret_lookup import NOTATION_PREFIX, Source, find_record, reveal_option, source_options
 from .secret_notation import print_notation
-from .secret_value import as_text
+from .secret_value import as_text, values_of
 
 _HIDDEN = "(hidden; see --reveal)"
 
@@ -55,7 +55,7 @@ def _print_field(record: Record, name: str, *, as_json: bool) -> None:
         raise SecretNotFoundError(
             f"the record has no field {name!r}", hint=f"its fields are: {names or 'none'}"
         )
-    values = field.get("value") or []
+    values = values_of(field)
     if as_json:
         data_as_json(values)
         return
@@ -66,7 +66,7 @@ def _print_field(record: Record, name: str, *, as_json: bool) -> None:
 def _print_record(record: Record, *, reveal: bool) -> None:
     rows = [["uid", record.uid], ["title", record.title], ["type", record.type]]
     for field in _fields(record):
-        values = ", ".join(as_text(value) for value in field.get("value") or [])
+        values = ", ".join(as_text(value) for value in values_of(field))
         rows.append([_name(field), (values if reveal else _HIDDEN) if values else ""])
     if record.notes:
         rows.append(["notes", record.notes if reveal else _HIDDEN])

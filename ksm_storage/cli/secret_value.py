@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from .output import data, data_as_is
 
@@ -10,6 +12,14 @@ from .output import data, data_as_is
 def as_text(value: object) -> str:
     """Return a text as it is, anything else as JSON on one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def values_of(field: Mapping[str, Any]) -> list[Any]:
+    """Return the values of a field; what another client stored in place of a list is one value."""
+    value = field.get("value")
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def print_value(value: object) -> None:

@@ -28,7 +28,8 @@ _SELECTOR = re.compile(r"([^/]+)(?:/|$)")
 _NAME = re.compile(r"((?:\\[/\[\]\\]|[^\\\[])+)")
 _BRACKETS = re.compile(r"\[((?:\\[/\[\]\\]|[^\\\[\]])*)\]")
 _ESCAPE = re.compile(r"\\(.)")
-_INDEX = re.compile(r"[0-9]*")
+# Python refuses to read a number of thousands of digits.
+_INDEX = re.compile(r"[0-9]{0,18}")
 
 
 @dataclass(frozen=True, slots=True)

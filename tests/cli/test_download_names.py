@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from ksm_storage.vault.owner.applications import create_application
 from ksm_storage.vault.owner.files import add_file
 from ksm_storage.vault.owner.records import add_records
 from ksm_storage.vault.testing import APP_NAME, LocalVault, running_vault
-from tests.cli.command import key_file, run
+from tests.cli.command import COMMAND, run
+from tests.cli.sealed_device import bind_device
 
 NAMES = {
     "../up": "up",
@@ -21,7 +24,11 @@ NAMES = {
     "..": None,
     "-": None,
     "a/": None,
+    ".bashrc": ".bashrc",
+    "half a pair \ud800": None,
 }
+
+LARGE = "large.bin"
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +39,19 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalVault]:
             uid = add_records(owner, [{"title": "r", "type": "login", "fields": []}], app=APP_NAME)
             for name in NAMES:
                 add_file(owner, b"content", app=APP_NAME, record_uid=uid[0], name=name)
+            add_file(owner, bytes(1 << 16), app=APP_NAME, record_uid=uid[0], name=LARGE)
         yield running
 
 
 @pytest.fixture(scope="module")
 def sealed(vault: LocalVault, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sealed")
-    key = vault.server_public_key, vault.server_public_key_id
-    done = run(
-        *("init", "-", str(folder / "c.json"), "--key", key_file(folder)),
-        *("--hostname", vault.address, "--ca-file", vault.ca_file),
-        *("--server-key", key[0], "--server-key-id", key[1]),
-        stdin=vault.new_client().token,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder / "c.json"
+    return bind_device(vault, tmp_path_factory.mktemp("sealed"))
+
+
+def file_uid(vault: LocalVault, sealed: Path, name: str) -> str:
+    shown = run("secret", "get", str(sealed), "r", "--json", "--ca-file", vault.ca_file)
+    uids = {file["name"]: file["uid"] for file in json.loads(shown.stdout)["files"]}
+    return str(uids[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +62,9 @@ def test_a_file_stays_in_the_folder(
     work.mkdir(parents=True)
     monkeypatch.chdir(work)
 
-    done = run("secret", "download", str(sealed), "r", name, "--ca-file", vault.ca_file)
+    # Half of a surrogate pair cannot be written on a command line.
+    asked = name if name.isprintable() else file_uid(vault, sealed, name)
+    done = run("secret", "download", str(sealed), "r", asked, "--ca-file", vault.ca_file)
 
     assert done.returncode == 0, done.stderr
     written = [
@@ -66,3 +73,47 @@ def test_a_file_stays_in_the_folder(
     assert [os.path.dirname(file) for file in written] == [str(work)]
     expected = NAMES[name]
     assert expected is None or os.path.basename(written[0]) == expected
+
+
+def test_a_hidden_name_that_was_not_asked_for_is_not_used(
+    vault: LocalVault, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uid = file_uid(vault, sealed, ".bashrc")
+
+    done = run("secret", "download", str(sealed), "r", uid, "--ca-file", vault.ca_file)
+
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path) == [uid]
+
+
+def test_an_empty_output_is_no_default(
+    vault: LocalVault, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    done = run(
+        *("secret", "download", str(sealed), "r", "a/", "--output", ""),
+        *("--ca-file", vault.ca_file),
+    )
+
+    assert done.returncode == 7
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX bounds the size of files")
+def test_a_file_that_cannot_be_written_whole_is_not_left_behind(
+    vault: LocalVault, sealed: Path, tmp_path: Path
+) -> None:
+    command = [COMMAND, "secret", "download", str(sealed), "r", LARGE, "--ca-file", vault.ca_file]
+
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -f 8 && exec "$0" "$@"', *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (7, f"error: cannot write '{LARGE}': File too large\n")
+    assert os.listdir(tmp_path) == []

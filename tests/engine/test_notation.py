@@ -199,6 +199,13 @@ def test_a_label_that_ends_in_a_backslash_may_have_an_index() -> None:
     assert OURS.get_notation(rf"{UID}/custom_field/odd\/\[name\]\\[0]") == "odd"
 
 
+@pytest.mark.parametrize("digits", [19, 5000])
+def test_an_index_of_too_many_digits_is_none(digits: int) -> None:
+    for resolve in (OURS.get_notation, OURS.get_notation_results):
+        with pytest.raises(NotationError):
+            resolve(f"{UID}/field/password[{'9' * digits}]")
+
+
 def test_the_errors_say_whether_the_text_or_the_record_is_wrong() -> None:
     with pytest.raises(NotationError):
         OURS.get_notation(f"{UID}/bad")

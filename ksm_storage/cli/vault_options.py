@@ -18,6 +18,7 @@ from ..vault.owner.session import OwnerSession, owner_session
 
 Command = Callable[..., Any]
 
+_CENTURY_SECONDS = 36525 * 86400.0
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -78,7 +79,7 @@ def read_json(content: bytes) -> object:
     """Return the parsed content; raise SettingsError, which quotes none of it."""
     try:
         return json.loads(content)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise SettingsError("the input is not JSON") from exc
 
 
@@ -89,7 +90,19 @@ def duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float |
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text)
     if found is None or float(found.group(1)) == 0:
         raise click.BadParameter(f"{text!r} is not a duration like 90s, 10m, 2h or 7d")
-    return float(found.group(1)) * _SECONDS[found.group(2)]
+    # A date has years of four digits, and a list of devices shows each one's dates.
+    if (seconds := float(found.group(1)) * _SECONDS[found.group(2)]) > _CENTURY_SECONDS:
+        raise click.BadParameter(f"{text!r} is more than a hundred years")
+    return seconds
+
+
+def some_seconds(
+    _ctx: click.Context, _param: click.Parameter, seconds: float | None
+) -> float | None:
+    """Return a number of seconds that clients can be told; refuse infinity and what is none."""
+    if seconds is not None and not 0 <= seconds <= _CENTURY_SECONDS:
+        raise click.BadParameter("not a number of seconds within a hundred years")
+    return seconds
 
 
 def shown_time(milliseconds: int | None) -> str:

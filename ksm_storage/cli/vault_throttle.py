@@ -12,20 +12,29 @@ from ..vault.throttle_rule import SERVICE_WINDOW_SECONDS, ThrottleRule
 from .options import json_option
 from .output import data as print_data
 from .output import data_as_json
-from .vault_options import open_owner, owner_options
+from .vault_options import open_owner, owner_options, some_seconds
+
+# More than anyone counts, and within what the database holds.
+_COUNT = click.IntRange(1, 10**9)
 
 
 @click.command()
-@click.option("--next", "refuse_next", type=click.IntRange(1), help="Refuse so many requests.")
-@click.option("--limit", type=click.IntRange(1), help="Requests per client and path.")
+@click.option("--next", "refuse_next", type=_COUNT, help="Refuse so many requests.")
+@click.option("--limit", type=_COUNT, help="Requests per client and path.")
 @click.option(
     "--per",
     type=click.FloatRange(0, min_open=True),
+    callback=some_seconds,
     default=SERVICE_WINDOW_SECONDS,
     show_default=True,
     help="Seconds of silence after which the count starts anew.",
 )
-@click.option("--retry-after", type=click.FloatRange(0), help="Seconds that the refusal names.")
+@click.option(
+    "--retry-after",
+    type=click.FloatRange(0),
+    callback=some_seconds,
+    help="Seconds that the refusal names.",
+)
 @click.option("--off", is_flag=True, help="Refuse nothing.")
 @owner_options
 @json_option

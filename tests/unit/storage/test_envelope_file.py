@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
+from ksm_storage.errors import (
+    DecryptionError,
+    EnvelopeError,
+    KsmStorageError,
+    RollbackError,
+    StorageError,
+)
 from ksm_storage.storage.envelope_file import read_envelope, use_envelope
 from ksm_storage.storage.reading import FileContent
 from tests.unit.storage.fixtures import write_plain
@@ -49,6 +55,24 @@ def test_of_a_save_in_place_that_was_interrupted_the_version_before_is_used(seal
     sealed.write_bytes(before + bytes(10) + b"half of the next version")
 
     assert use_envelope(str(sealed), lambda found: found.content) == before
+
+
+def test_behind_an_interrupted_save_in_place_a_newer_version_is_looked_for(sealed: Path) -> None:
+    before = sealed.read_bytes()
+    newer = before.replace(b"\nrevision: 1\n", b"\nrevision: 2\n")
+    sealed.write_bytes(before + bytes(10) + b"half of the next version")
+    seen: list[bytes] = []
+
+    def use(found: FileContent) -> str:
+        seen.append(found.content)
+        if found.content == newer:
+            return "opened"
+        # Another process saves, and remembers the revision, before this one has looked.
+        sealed.write_bytes(newer)
+        raise RollbackError("older than one that was seen")
+
+    assert use_envelope(str(sealed), use) == "opened"
+    assert seen == [before, newer]
 
 
 ERRORS = [EnvelopeError("half"), DecryptionError("half"), StorageError("half")]

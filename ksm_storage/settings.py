@@ -115,6 +115,19 @@ class Settings:
             )
         return path
 
+    def authorities(self, name: str) -> str | None:
+        """Return a setting that is a PEM file of authorities for TLS, or None.
+
+        Raises:
+            SettingsError: There is no such file, or no certificate in it that can be used.
+        """
+        path = self.file(name)
+        if path is not None:
+            from .authorities import refuse_unusable
+
+            refuse_unusable(path, setting=name)
+        return path
+
     def flag(self, name: str) -> bool:
         """Return a setting of kind ``bool``; absent means False."""
         return self._entries[name].value is True

@@ -104,7 +104,8 @@ def _refusal_of(exc: Exception) -> Refusal:
 
 def _is_about_a_file(exc: BaseException) -> bool:
     if isinstance(exc, ssl.SSLError):
-        return exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND"
+        # A file without any certificate, or with a damaged one, which has no reason.
+        return exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND" or exc.library == "X509"
     return isinstance(exc, (FileNotFoundError, PermissionError, IsADirectoryError))
 
 

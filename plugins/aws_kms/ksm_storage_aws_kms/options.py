@@ -75,7 +75,7 @@ def connection_from(settings: Settings, *, region: str | None) -> Connection:
         profile=settings.text("profile"),
         role=_role(settings),
         endpoint=endpoint,
-        ca_file=settings.file("ca_file"),
+        ca_file=settings.authorities("ca_file"),
         connect_timeout=connect * shortened,
         read_timeout=read * shortened,
         deadline=deadline,

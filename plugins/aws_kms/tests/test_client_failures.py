@@ -137,7 +137,11 @@ def test_the_authority_of_the_aws_configuration_is_trusted(
     assert type(refused(tls[0])) is errors.AuthenticationError
 
 
-@pytest.mark.parametrize("content", [None, b"no certificate"], ids=["missing", "junk"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"no certificate", b"-----BEGIN CERTIFICATE-----\nAA"],
+    ids=["missing", "junk", "cut off"],
+)
 def test_a_ca_bundle_that_cannot_be_used_is_a_settings_error(
     any_credentials: None,
     tls: tuple[str, str],

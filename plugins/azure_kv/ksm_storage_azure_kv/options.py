@@ -103,7 +103,7 @@ def connection_from(settings: Settings, *, host: str) -> Connection:
         host=host,
         credential=_credential(settings),
         address=_address(settings.text("connect_to")),
-        ca_file=settings.file("ca_file"),
+        ca_file=settings.authorities("ca_file"),
         connect_timeout=settings.seconds("connect_timeout"),
         read_timeout=settings.seconds("read_timeout"),
         deadline=settings.seconds("deadline"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -157,7 +158,8 @@ def _authorities(path: str | None) -> bytes | None:
     if path is None:
         return None
     try:
-        return Path(path).read_bytes()
+        # gRPC, unlike others, finds no certificate behind the mark that some editors put first.
+        return Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as exc:
         raise unreadable_authorities(path, exc) from exc
 

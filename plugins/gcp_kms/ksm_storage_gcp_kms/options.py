@@ -86,7 +86,7 @@ def connection_from(settings: Settings) -> Connection:
         quota_project=settings.text("quota_project"),
         endpoint=_endpoint(settings, "endpoint"),
         iam_endpoint=_endpoint(settings, "iam_endpoint"),
-        ca_file=settings.file("ca_file"),
+        ca_file=settings.authorities("ca_file"),
         **seconds,
     )
 

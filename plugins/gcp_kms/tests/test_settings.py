@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -90,16 +91,44 @@ def test_the_authorities_of_the_environment_do_not_replace_the_chosen_ones(
 
 
 def test_a_file_of_authorities_that_vanished_is_a_settings_error(
-    kms: EmulatedKms, tmp_path: Path
+    kms_tls: EmulatedKms, tmp_path: Path
 ) -> None:
-    path = tmp_path / "ca.pem"
-    path.write_text("x")
-    settings = {**kms.settings, "endpoint": "https://127.0.0.1:9", "ca_file": str(path)}
+    path = copied_authorities(kms_tls, tmp_path)
+    settings = {**kms_tls.settings, "endpoint": "https://127.0.0.1:9", "ca_file": str(path)}
 
     with open_kek(KEY, settings) as kek:
         path.unlink()
         with pytest.raises(SettingsError, match="cannot read"):
             kek.wrap(DEK, aad=AAD)
+
+
+def test_a_file_of_authorities_with_a_byte_order_mark_is_used(
+    kms_tls: EmulatedKms, tmp_path: Path
+) -> None:
+    path = copied_authorities(kms_tls, tmp_path, start=codecs.BOM_UTF8)
+
+    name = kms_tls.create_key().name
+    with open_kek(name, {**kms_tls.settings, "ca_file": str(path)}) as kek:
+        assert kek.unwrap(kek.wrap(DEK, aad=AAD), aad=AAD) == DEK
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate\n"])
+def test_a_file_of_authorities_without_any_does_not_stand_for_all_public_ones(
+    kms: EmulatedKms, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match="'ca_file' holds no certificate"):
+        open_kek(KEY, {**kms.settings, "ca_file": str(path)})
+
+
+def copied_authorities(kms: EmulatedKms, folder: Path, *, start: bytes = b"") -> Path:
+    """Return a copy, with something before it, of the file that the emulator's clients trust."""
+    assert kms.ca_file is not None
+    path = folder / "ca.pem"
+    path.write_bytes(start + kms.ca_file.read_bytes())
+    return path
 
 
 def test_every_option_stands_in_the_documentation() -> None:

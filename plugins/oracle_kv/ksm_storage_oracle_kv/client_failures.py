@@ -128,4 +128,5 @@ def is_final(exc: BaseException) -> bool:
 
 
 def _is_about_a_file(exc: ssl.SSLError) -> bool:
-    return exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND"
+    # A file without any certificate, or with a damaged one, which has no reason.
+    return exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND" or exc.library == "X509"

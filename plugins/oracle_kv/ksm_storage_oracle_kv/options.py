@@ -104,7 +104,7 @@ def connection_from(settings: Settings) -> Connection:
         region=region,
         endpoint=_url(settings, "endpoint"),
         management_endpoint=_url(settings, "management_endpoint"),
-        ca_file=settings.file("ca_file"),
+        ca_file=settings.authorities("ca_file"),
         connect_timeout=connect * shortened,
         read_timeout=read * shortened,
         deadline=deadline,

@@ -124,19 +124,20 @@ def test_a_certificate_that_is_not_trusted_is_tried_once(secure: SecureVault) ->
     assert "'ca_file'" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("content", [b"no certificate\n", b"-----BEGIN CERTIFICATE-----\nAA"])
 def test_a_file_of_authorities_without_any_is_a_settings_error(
-    secure: SecureVault, tmp_path: Path
+    secure: SecureVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     empty = tmp_path / "empty.pem"
-    empty.write_bytes(b"no certificate\n")
+    empty.write_bytes(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(empty))
 
-    with secure.emulator:
-        settings = {"config_file": str(secure.config), "ca_file": str(empty)}
-        with (
-            open_kek(secure.key, secure.emulator.url, **settings) as kek,
-            pytest.raises(SettingsError, match="a file that Oracle's client was told to use"),
-        ):
-            kek.wrap(DEK, aad=AAD)
+    with (
+        secure.emulator,
+        open_kek(secure.key, secure.emulator.url, config_file=str(secure.config)) as kek,
+        pytest.raises(SettingsError, match="a file that Oracle's client was told to use"),
+    ):
+        kek.wrap(DEK, aad=AAD)
 
 
 def test_a_file_of_authorities_that_does_not_exist_is_a_settings_error(

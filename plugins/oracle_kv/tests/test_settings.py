@@ -77,6 +77,16 @@ def test_an_argument_goes_before_the_environment(
     assert scripted.asked[0].path == "/20180608/encrypt"
 
 
+def test_a_file_of_authorities_without_any_is_refused_when_the_key_is_opened(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(b"")
+
+    with pytest.raises(SettingsError, match="'ca_file' holds no certificate"):
+        open_kek(KEY, ca_file=str(path))
+
+
 def test_every_option_stands_in_the_documentation() -> None:
     text = DOCUMENTATION.read_text(encoding="utf-8")
 

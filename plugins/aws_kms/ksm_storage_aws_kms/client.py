@@ -119,12 +119,7 @@ def _created(connection: Connection, service: str) -> Any:
         session = _session(botocore.session.Session(profile=connection.profile), connection)
         _require_credentials(session)
         try:
-            client = session.create_client(
-                service,
-                region_name=connection.region,
-                endpoint_url=connection.endpoint,
-                verify=connection.ca_file,
-            )
+            client = _client_of(session, connection, service)
         except translatable():
             raise
         except UNREADABLE as exc:
@@ -132,6 +127,22 @@ def _created(connection: Connection, service: str) -> Any:
     # The endpoint may have come from the AWS configuration.
     refuse_clear_text(client.meta.endpoint_url, named="the endpoint of KMS")
     return client
+
+
+def _client_of(session: Any, connection: Connection, service: str) -> Any:
+    from botocore.config import Config
+
+    arguments = {
+        "region_name": connection.region,
+        "endpoint_url": connection.endpoint,
+        "verify": connection.ca_file,
+    }
+    client = session.create_client(service, **arguments)
+    if not client.meta.endpoint_url.lower().startswith("http://"):
+        return client
+    # It is an emulator on this machine. Through a proxy the DEK would leave it in the clear.
+    client.close()
+    return session.create_client(service, config=Config(proxies={}), **arguments)
 
 
 def _require_credentials(session: Any) -> None:

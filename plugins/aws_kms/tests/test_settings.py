@@ -79,6 +79,21 @@ def test_times_longer_than_a_socket_can_wait_end_no_call(scripted: ScriptedKms) 
     assert len(scripted.asked) == 1
 
 
+def test_what_goes_in_the_clear_to_this_machine_goes_through_no_proxy(
+    scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    scripted.answer = wrapped()
+
+    with open_kek(ARN, scripted.url) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert len(scripted.asked) == 1
+
+
 def test_an_argument_goes_before_the_environment(
     scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch
 ) -> None:

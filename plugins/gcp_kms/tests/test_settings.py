@@ -60,6 +60,22 @@ def test_plain_http_to_this_machine_is_accepted(endpoint: str) -> None:
     open_kek(KEY, {"endpoint": endpoint}).close()
 
 
+def test_what_goes_in_the_clear_to_this_machine_goes_through_no_proxy(
+    kms: EmulatedKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    with open_kek(kms.create_key().name, kms.settings) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert kms.calls() == 1
+
+
 def test_an_argument_goes_before_the_environment(
     kms: EmulatedKms, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,9 @@ class QuietAdapter(HTTPAdapter):  # type: ignore[misc]  # the client has no anno
         proxies: Any = None,
     ) -> Any:
         """Send a request; the option goes before REQUESTS_CA_BUNDLE, which ``verify`` may be."""
+        if str(request.url).lower().startswith("http://"):
+            # To an emulator on this machine. Through a proxy the DEK would leave it in the clear.
+            proxies = None
         return super().send(request, stream, timeout, self._ca_file or verify, cert, proxies)
 
 

@@ -65,6 +65,21 @@ def test_plain_http_to_this_machine_is_accepted(endpoint: str) -> None:
     open_kek(KEY, endpoint).close()
 
 
+def test_what_goes_in_the_clear_to_this_machine_goes_through_no_proxy(
+    scripted: ScriptedVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    scripted.answer = wrapped()
+
+    with open_kek(KEY, scripted.url, deadline=5.0) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert len(scripted.asked) == 1
+
+
 def test_an_argument_goes_before_the_environment(
     scripted: ScriptedVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:

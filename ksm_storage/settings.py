@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from .errors import SettingsError
 
@@ -155,6 +155,9 @@ class Settings:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("settings cannot be pickled or copied: a pickle would hold their secrets")
 
     def __repr__(self) -> str:
         sources = ", ".join(f"{name} from {entry.source}" for name, entry in self._entries.items())

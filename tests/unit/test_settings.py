@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,6 +147,14 @@ def test_no_repr_shows_a_value() -> None:
     assert SECRET not in repr(setting)
     assert repr(Settings({"pin": option}, {"pin": setting})) == "<Settings: pin from argument>"
     assert repr(Settings({}, {})) == "<Settings: none>"
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_settings_are_not_pickled_or_copied(copied: Callable[[Settings], object]) -> None:
+    settings = settings_of(Option("pin", "Help.", secret=True), SECRET)
+
+    with pytest.raises(TypeError, match="cannot be pickled or copied"):
+        copied(settings)
 
 
 def test_a_required_setting_that_is_missing_is_an_error_with_the_plugins_advice() -> None:

@@ -107,10 +107,14 @@ def _refusal_of(exc: Exception, connection: Connection) -> Refusal:
 
 
 def _forget_documents(exc: BaseException) -> None:
-    # The JSON parser keeps what it could not read: a file of credentials, private key and all.
+    # The parser and the decoder keep what they could not read: a file of credentials, private key
+    # and all.
     for link in chain_of(exc):
         if hasattr(link, "doc"):
             link.doc = ""
+        if isinstance(link, UnicodeDecodeError):
+            link.object = b""
+            link.args = (link.encoding, b"", 0, 0, link.reason)
 
 
 def _is_denied(exc: Exception) -> bool:

@@ -86,9 +86,12 @@ def test_the_error_of_a_damaged_reply_shows_nothing_of_it(
 
 
 @pytest.mark.parametrize("kind", ["default", "service-account"])
-def test_the_error_of_a_file_of_credentials_shows_nothing_of_it(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("end", [b", ", b"\xff"], ids=["cut off", "no UTF-8"])
+def test_the_error_of_a_file_of_credentials_shows_nothing_of_it(
+    tmp_path: Path, kind: str, end: bytes
+) -> None:
     path = tmp_path / "credentials.json"
-    path.write_text('{"private_key": "hunter2", ')
+    path.write_bytes(b'{"private_key": "hunter2"' + end)
 
     with (
         open_kek(KEY, {"credential": kind, "credentials_file": str(path)}) as kek,
@@ -101,6 +104,8 @@ def test_the_error_of_a_file_of_credentials_shows_nothing_of_it(tmp_path: Path, 
     assert "hunter2" not in shown
     documents = [getattr(exc, "doc", "") for exc in _chain(caught.value)]
     assert "hunter2" not in "".join(documents)
+    undecoded = [getattr(exc, "object", b"") for exc in _chain(caught.value)]
+    assert b"hunter2" not in b"".join(undecoded)
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:

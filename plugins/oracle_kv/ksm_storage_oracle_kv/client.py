@@ -156,7 +156,7 @@ class VaultClient:
 
     def _create(self, sdk: Sdk, call: Call, ends_at: float) -> _Ready:
         from . import credentials
-        from .errors import credential_error
+        from .errors import credential_error, repeats_a_file
 
         choice = self._connection.credential
         try:
@@ -168,8 +168,11 @@ class VaultClient:
         except KsmStorageError:
             raise
         # What goes wrong on the way to credentials is of every kind; none of it is a bug here.
-        except Exception as exc:
-            raise credential_error(exc, choice.kind, call) from exc
+        except Exception as exc:  # noqa: BLE001  # it is told, and raised below
+            told = credential_error(exc, choice.kind, call)
+            cause = None if repeats_a_file(exc) else exc
+        # Outside the except block, so that a line with a passphrase does not stay on __context__.
+        raise told from cause
 
     def _refresh(self, ready: _Ready, call: Call, ends_at: float) -> None:
         from .errors import credential_error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from typing import Any
 
@@ -48,6 +49,11 @@ def credential_error(exc: Exception, kind: str, call: Call) -> KsmStorageError:
         hint=_ADVICE.get(kind, "see the option 'credential'"),
         request_id=_request_id(service_error),
     )
+
+
+def repeats_a_file(exc: BaseException) -> bool:
+    """Tell whether the exception shows what stands in a file: a line, or all of it."""
+    return any(isinstance(link, (configparser.Error, UnicodeError)) for link in chain_of(exc))
 
 
 def unreadable(name: str, call: Call) -> UnavailableError:

@@ -166,3 +166,45 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
         if isinstance(link, BaseException):
             yield link
             waiting += [link.__cause__, link.__context__, *link.args]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"pass_phrase=hunter2\n",
+        b"[DEFAULT]\nhunter2\n",
+        b"[DEFAULT]\npass_phrase=hunter2\n\xff\n",
+    ],
+    ids=["no section", "no option", "no UTF-8"],
+)
+def test_the_error_of_a_damaged_configuration_file_shows_nothing_of_it(
+    scripted: ScriptedVault, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(content)
+
+    with (
+        open_kek(KEY, scripted.url, config_file=str(path)) as kek,
+        pytest.raises(KsmStorageError) as caught,
+    ):
+        kek.wrap(DEK, aad=AAD)
+
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in repr(caught.value.__cause__) + repr(caught.value.__context__)
+
+
+def test_the_error_of_a_damaged_token_shows_nothing_of_it(
+    scripted: ScriptedVault, config_file: Path, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_bytes(b"hunter2\xff")
+    path = tmp_path / "config"
+    path.write_text(f"{config_file.read_text()}\nsecurity_token_file={token}\n")
+
+    with (
+        open_kek(KEY, scripted.url, credential="security-token", config_file=str(path)) as kek,
+        pytest.raises(KsmStorageError) as caught,
+    ):
+        kek.wrap(DEK, aad=AAD)
+
+    assert "hunter2" not in repr(caught.value.__cause__) + repr(caught.value.__context__)

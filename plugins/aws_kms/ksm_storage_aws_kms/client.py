@@ -95,17 +95,23 @@ class KmsClient:
         raise unreadable(name, call)
 
     def _ready_client(self, call: Call) -> Any:
-        from .errors import translatable, translated
-
         with self._lock:
             # A connection shared with a parent process would mix up whose reply is whose.
             if self._client is None or self._process != os.getpid():
-                try:
-                    self._client = _created(self._connection, self._service)
-                except translatable() as exc:
-                    raise translated(exc, call) from exc
+                self._client = self._new_client(call)
                 self._process = os.getpid()
             return self._client
+
+    def _new_client(self, call: Call) -> Any:
+        from .errors import repeats_a_file, translatable, translated
+
+        try:
+            return _created(self._connection, self._service)
+        except translatable() as exc:
+            told = translated(exc, call)
+            cause = None if repeats_a_file(exc) else exc
+        # Outside the except block, so that a line with a secret key does not stay on __context__.
+        raise told from cause
 
 
 def _created(connection: Connection, service: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import ssl
 from typing import Any, NamedTuple
@@ -64,6 +65,11 @@ def translated(exc: Exception, call: Call) -> KsmStorageError:
         # It holds the request, which for Encrypt holds the DEK, and it becomes our __cause__.
         vars(exc).update(request=None)
     return _refusal_of(exc).error(key=call.key, region=call.region)
+
+
+def repeats_a_file(exc: BaseException) -> bool:
+    """Tell whether the exception shows what stands in a file: a line, or all of it."""
+    return any(isinstance(link, (configparser.Error, UnicodeError)) for link in chain_of(exc))
 
 
 def unreadable(name: str, call: Call) -> UnavailableError:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.errors import UnavailableError
+from ksm_storage.errors import SettingsError, UnavailableError
+from ksm_storage.plugin import chain_of
 from ksm_storage.testing.traces import encodings_of
 
 from .opening import AAD, open_kek
@@ -109,3 +110,29 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
     while exc is not None:
         yield exc
         exc = exc.__cause__ or exc.__context__
+
+
+@pytest.mark.parametrize("variable", ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"])
+@pytest.mark.parametrize(
+    "content",
+    [b"key=hunter2\n", b"[default]\nhunter2\n", b"[default]\nkey=hunter2\n\xff\n"],
+    ids=["no section", "no option", "no UTF-8"],
+)
+def test_the_error_of_a_damaged_configuration_file_shows_nothing_of_it(
+    scripted: ScriptedKms,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    content: bytes,
+) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(content)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(path))
+
+    with open_kek(ARN, scripted.url) as kek, pytest.raises(SettingsError) as caught:
+        kek.wrap(DEK, aad=AAD)
+
+    links = list(chain_of(caught.value))
+    assert "hunter2" not in "".join(f"{link!r}{vars(link)!r}" for link in links)

@@ -12,7 +12,7 @@ import click
 from .. import __version__
 from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError
-from .output import report, report_usage, say
+from .output import report, report_end, report_usage
 from .streams import ReaderGoneError, settle_streams
 
 TRACEBACK_VARIABLE = "KSM_STORAGE_TRACEBACK"
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report_usage(exc, command=_called(given), as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
-        say("error: interrupted")
+        report_end("Interrupted", "interrupted", None, code=_INTERRUPTED, as_json=as_json)
         return _INTERRUPTED
     except ReaderGoneError:
         return _READER_GONE
@@ -103,8 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as exc:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        say(f"error: internal error ({type(exc).__name__})")
-        say(f"hint: set {TRACEBACK_VARIABLE}=1 to see where, and report it")
+        message = f"internal error ({type(exc).__name__})"
+        hint = f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
+        report_end("InternalError", message, hint, code=_INTERNAL, as_json=as_json)
         return _INTERNAL
     return code if isinstance(code, int) else 0
 

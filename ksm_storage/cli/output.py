@@ -70,8 +70,13 @@ def report_usage(error: click.ClickException, *, command: str, as_json: bool) ->
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
     hint = f"see '{command} --help'"
+    report_end("UsageError", message, hint, code=2, as_json=as_json)
+
+
+def report_end(kind: str, message: str, hint: str | None, *, code: int, as_json: bool) -> None:
+    """Write to stderr why the command ends with this code, where it is no documented error."""
     if as_json:
-        content = {"error": "UsageError", "message": message, "hint": hint, "exit_code": 2}
+        content = {"error": kind, "message": message, "hint": hint, "exit_code": code}
         say(printable_json(content))
         return
     say(f"error: {message}")

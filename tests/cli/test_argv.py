@@ -56,17 +56,35 @@ def test_a_program_run_by_exec_has_no_secret_in_its_command_line(tmp_path: Path)
     assert done.stdout == b"cat\0/proc/self/cmdline\0"
 
 
-def test_an_unforeseen_error_shows_its_class_and_nothing_else(tmp_path: Path) -> None:
+def broken_check(error: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``check`` with a part of it that raises."""
     script = (
         "import sys, ksm_storage.cli.main as m, ksm_storage.cli.check as c\n"
-        "def boom(*_): raise RuntimeError('CANARY')\n"
+        f"def boom(*_): raise {error}\n"
         "c._checked = boom\n"
-        "sys.exit(m.main(['check', 'x']))\n"
+        "sys.exit(m.main(['check', 'x', *sys.argv[1:]]))\n"
     )
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code"),
+    [("RuntimeError('CANARY')", "InternalError", 1), ("KeyboardInterrupt", "Interrupted", 130)],
+)
+def test_an_end_that_nobody_planned_is_json_where_json_is_asked_for(
+    error: str, kind: str, code: int
+) -> None:
+    done = broken_check(error, "--json")
+
+    said = json.loads(done.stderr)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert (said["error"], said["exit_code"]) == (kind, code)
+    assert "CANARY" not in done.stderr
+
+
+def test_an_unforeseen_error_shows_its_class_and_nothing_else() -> None:
+    done = broken_check("RuntimeError('CANARY')")
 
     assert done.returncode == 1
     assert done.stdout == ""

@@ -21,6 +21,9 @@ from .transmission import EncryptedPayload, PostFunction, TransmissionKey
 from .transport import HttpAnswer, HttpsTransport
 
 _MOST_KEY_CHANGES = 3
+_FORBIDDEN = 403
+# What stands before the service may say so in words of its own.
+_TOO_MANY = 429
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +66,9 @@ class Requester:
             if code_of(said) == refusals.KEY:
                 key_changes += 1
                 asked_key = _next_key(said, key_changes=key_changes)
-            elif code_of(said) == refusals.THROTTLED and answer.status in (403, 429):
+            elif answer.status == _TOO_MANY or (
+                code_of(said) == refusals.THROTTLED and answer.status == _FORBIDDEN
+            ):
                 self._wait(throttled, asked_seconds(said, answer.retry_after), path=path)
                 throttled += 1
             else:

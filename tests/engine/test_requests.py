@@ -237,7 +237,18 @@ def test_an_answer_under_another_key_is_an_error(server: Any, bound: Any) -> Non
         bound.get_secrets()
 
 
-@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize("body", [b"<html>slow down</html>", b"", b"[" * 100_000])
+def test_too_many_requests_are_waited_out_whoever_says_so(
+    server: Any, bound: Any, waits: list[float], body: bytes
+) -> None:
+    server.reply(429, body, {"Retry-After": "3"})
+
+    bound.get_secrets()
+
+    assert waits == [3]
+
+
+@pytest.mark.parametrize("status", [403, 400])
 def test_a_refusal_that_no_parser_follows_is_a_refusal(
     server: Any, bound: Any, status: int
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
@@ -32,7 +33,7 @@ def show(path: str, kind: str | None, last: int | None, as_json: bool) -> None:
     """Print the events in FILE, one per line; nothing is verified."""
     events: Iterable[Mapping[str, Any]] = _events(path, kind)
     if last is not None:
-        events = deque(events, maxlen=last)
+        events = deque(events, maxlen=min(last, sys.maxsize))
     for event in events:
         data(json.dumps(event) if as_json else _shown(event))
 
@@ -59,7 +60,7 @@ def _shown(event: Mapping[str, Any]) -> str:
     ):
         value = event.get(name)
         if value:
-            parts += [word, ", ".join(value) if isinstance(value, list) else value]
+            parts += [word, ", ".join(map(str, value)) if isinstance(value, list) else value]
     parts += ["user", event.get("user"), "process", event.get("process")]
     # Whoever may name a file must not steer the terminal of whoever reads about it.
     return printable(" ".join(str(part) for part in parts if part is not None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import click
 
@@ -13,6 +14,7 @@ from .secret_lookup import Source, find_record, source_options
 from .secret_value import print_value
 
 _STDOUT = "-"
+_UID = re.compile(r"[A-Za-z0-9_-]{2,64}")
 
 
 @click.command(short_help="Write a file of a record to disk or stdout.")
@@ -55,10 +57,14 @@ def _find_file(record: Record, name: str) -> KeeperFile:
 def _safe_name(file: KeeperFile, *, asked: str) -> str:
     # Whoever may edit the record chooses the name, which must not lead out of this folder.
     name = file.name.replace("\\", "/").rpartition("/")[2]
-    if name in ("", ".", "..", _STDOUT) or "\0" in name or not _is_text(name):
-        return file.uid
     # Nor be one that a program reads unasked, such as .bashrc, unless it was asked for.
-    return file.uid if name.startswith(".") and name != asked else name
+    is_hidden = name.startswith(".") and (name != asked or name in (".", ".."))
+    if name in ("", _STDOUT) or "\0" in name or is_hidden or not _is_text(name):
+        name = file.uid
+    # The uid is the uploader's choice as well.
+    if name == file.uid and not _UID.fullmatch(name):
+        raise StorageError("the file has no name that can be used here", hint="give --output")
+    return name
 
 
 def _is_text(name: str) -> bool:

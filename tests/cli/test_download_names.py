@@ -18,7 +18,7 @@ from tests.cli.command import COMMAND, run
 from tests.cli.sealed_device import bind_device
 
 NAMES = {
-    "../up": "up",
+    "../a": "a",
     "/etc/passwd": "passwd",
     "..\\..\\back": "back",
     "..": None,
@@ -29,6 +29,7 @@ NAMES = {
 }
 
 LARGE = "large.bin"
+ODD_UID = "../up"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,14 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalVault]:
             uid = add_records(owner, [{"title": "r", "type": "login", "fields": []}], app=APP_NAME)
             for name in NAMES:
                 add_file(owner, b"content", app=APP_NAME, record_uid=uid[0], name=name)
+            odd = add_file(owner, b"content", app=APP_NAME, record_uid=uid[0], name="odd/")
+            with owner.write() as (connection, _):
+                connection.execute("PRAGMA defer_foreign_keys = on")
+                for table in ("files", "file_contents"):
+                    connection.execute(
+                        f"UPDATE {table} SET file_uid = ? WHERE file_uid = ?",
+                        (ODD_UID, odd),
+                    )
             add_file(owner, bytes(1 << 16), app=APP_NAME, record_uid=uid[0], name=LARGE)
         yield running
 
@@ -85,6 +94,19 @@ def test_a_hidden_name_that_was_not_asked_for_is_not_used(
 
     assert done.returncode == 0, done.stderr
     assert os.listdir(tmp_path) == [uid]
+
+
+def test_a_uid_that_leads_out_of_the_folder_is_no_name(
+    vault: LocalVault, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    done = run("secret", "download", str(sealed), "r", "odd/", "--ca-file", vault.ca_file)
+
+    assert (done.returncode, "no name that can be used" in done.stderr) == (7, True)
+    assert os.listdir(tmp_path) == ["work"]
 
 
 def test_an_empty_output_is_no_default(

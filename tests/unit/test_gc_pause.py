@@ -51,7 +51,8 @@ def test_objects_that_the_application_froze_stay_frozen() -> None:
         frozen = gc.get_freeze_count()
         with gc_pause():
             made = [[]]  # type: ignore[var-annotated]  # anything
-        assert gc.get_freeze_count() == frozen
+        # One that is freed meanwhile is frozen no longer.
+        assert 0 < gc.get_freeze_count() <= frozen
         assert made
     finally:
         gc.unfreeze()

@@ -244,9 +244,14 @@ def test_a_path_in_a_profiles_name_is_refused(name: str, folder: Path, key: str)
 
 @the_attacker("puts a path into the name of a provider, profile or attached file")
 @pytest.mark.parametrize("name", ["../up", "/etc/passwd", "..\\..\\back", "..", "-", "a/", "a\0b"])
-def test_the_name_of_an_attached_file_leads_nowhere_else(name: str) -> None:
+@pytest.mark.parametrize("uid", ["uid", "../uid", ".."])
+@pytest.mark.parametrize("asked_by", ["name", "uid"])
+def test_the_name_of_an_attached_file_leads_nowhere_else(
+    name: str, uid: str, asked_by: str
+) -> None:
+    asked = {"name": name, "uid": uid}[asked_by]
     try:
-        target = _safe_name(cast("KeeperFile", SimpleNamespace(name=name, uid="uid")))
+        target = _safe_name(cast("KeeperFile", SimpleNamespace(name=name, uid=uid)), asked=asked)
     except KsmStorageError:
         return
 

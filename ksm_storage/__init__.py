@@ -14,22 +14,23 @@ __version__ = "0.1.0"
 __all__ = ["open_storage", "protect", "rekey", "rewrap"]
 
 
+# Where each of them is.
+_PLACES = {
+    "open_storage": ".storage.opening",
+    "protect": ".storage.protecting",
+    "rekey": ".storage.rekeying",
+    "rewrap": ".storage.rewrapping",
+}
+
+
 def __getattr__(name: str) -> object:
     # Resolved at first use: what only wants the version or an error class loads no cryptography.
-    if name == "open_storage":
-        from .storage.opening import open_storage
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return open_storage
-    if name == "protect":
-        from .storage.protecting import protect
+    from .gc_pause import gc_pause
 
-        return protect
-    if name == "rekey":
-        from .storage.rekeying import rekey
-
-        return rekey
-    if name == "rewrap":
-        from .storage.rewrapping import rewrap
-
-        return rewrap
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with gc_pause():
+        return getattr(import_module(place, __name__), name)

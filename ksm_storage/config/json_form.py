@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -45,7 +46,8 @@ def decoded_text(raw: bytes) -> str:
         InvalidConfigError: It is no UTF-8.
     """
     try:
-        return raw.decode("utf-8-sig")
+        # Not "utf-8-sig", a module that each start would load for it.
+        return raw.removeprefix(_BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as exc:
         position = ValueError(f"byte {exc.start}")
     raise InvalidConfigError("is not UTF-8 text") from position

@@ -26,6 +26,7 @@ OPENING = {
     "ksm_storage.envelope.opening",
     "ksm_storage.errors",
     "ksm_storage.exception_chain",
+    "ksm_storage.gc_pause",
     "ksm_storage.hookspecs",
     "ksm_storage.kek",
     "ksm_storage.key_uri",

@@ -1,4 +1,4 @@
-"""The garbage collector does not go through what the import of a key service's SDK makes."""
+"""The garbage collector does not go through what the import of the core, or of an SDK, makes."""
 
 from __future__ import annotations
 
@@ -58,3 +58,21 @@ def test_the_sdk_is_imported_while_the_collector_pauses(
     assert len(asleep) > 50
     # Some of what the SDK itself puts off until a call.
     assert len(awake) < len(asleep) / 10, awake
+
+
+def test_the_core_is_imported_while_the_collector_pauses(sealed: Path) -> None:
+    code = SPY.format(roots=("ksm_storage", "cryptography"), path=str(sealed))
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    _, awake, asleep = json.loads(done.stdout)
+
+    assert len(asleep) > 40
+    # Before the pause, and the plugin that the opened file names.
+    assert set(awake) == {
+        "ksm_storage",
+        "ksm_storage.gc_pause",
+        "ksm_storage.plugin",
+        "ksm_storage.providers",
+        "ksm_storage.providers.aes_gcm_wrapper",
+        "ksm_storage.providers.key_file",
+        "ksm_storage.quiet_logs",
+    }

@@ -10,6 +10,8 @@ from .errors import SettingsError
 MAX_KEY_ID = 2048
 MAX_PROVIDER = 64
 
+# Recovery words, a configuration, a one-time token. Compiled for a mistake only.
+_NOT_REPEATED = r"[^!-~]|[{\"]|[A-Za-z0-9+_=-]{40}"
 _PROVIDER = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
@@ -72,14 +74,15 @@ class KeyUri:
         """Read ``provider://key-id``.
 
         Raises:
-            SettingsError: The text has no such form.
+            SettingsError: The text has no such form; what may be a secret is not repeated.
         """
         provider, separator, key_id = text.partition("://")
         if not separator:
+            shown = None if re.search(_NOT_REPEATED, text) else text
             raise SettingsError(
-                f"{text!r} does not name a key",
+                f"{'what is given as a key' if shown is None else repr(shown)} does not name a key",
                 hint="write provider://key-id, for instance key-file:///etc/ksm/app.key",
-                key=text,
+                key=shown,
             )
         return cls(provider, key_id)
 

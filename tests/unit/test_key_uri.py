@@ -68,3 +68,29 @@ def test_the_longest_names_are_accepted() -> None:
     uri = KeyUri("a" * MAX_PROVIDER, "k" * MAX_KEY_ID)
 
     assert KeyUri.parse(str(uri)) == uri
+
+
+@pytest.mark.parametrize("text", ["nonsense", "arn:aws:kms:us-east-1:111122223333:key/1234", ""])
+def test_a_text_that_is_no_key_is_named(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        KeyUri.parse(text)
+
+    assert (caught.value.message, caught.value.key) == (f"{text!r} does not name a key", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "abandon ability able about above absent",
+        '{"clientId":"x"}',
+        "US:" + "Tk9fU0VDUkVUX0FUX0FMTF9OT1RfQVRfQUxMX05PVA",
+        "café",
+    ],
+    ids=["words", "configuration", "token", "text"],
+)
+def test_what_may_be_a_secret_in_the_place_of_a_key_is_not_repeated(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        KeyUri.parse(text)
+
+    assert caught.value.message == "what is given as a key does not name a key"
+    assert caught.value.key is None

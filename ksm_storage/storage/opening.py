@@ -58,9 +58,10 @@ def open_storage(
         StorageError: The file cannot be read, or is missing and no keys are given.
     """
     trust = Trust.of(keys, context, settings).within(timeout, hedge)
-    if isinstance(path, str):
-        refuse_configuration(path)
-    if path is None:
+    if path is not None:
+        # Before the current folder stands before it, behind which it would not be recognised.
+        refuse_configuration(os.fspath(path))
+    else:
         raw = envelope_from_environment()
         if raw is not None:
             from .sealed_text import SealedText

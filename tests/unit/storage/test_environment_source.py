@@ -33,7 +33,7 @@ def variable(request: pytest.FixtureRequest, sealed: Path, monkeypatch: pytest.M
     sealed.unlink()
 
 
-@pytest.mark.parametrize("place", ["argument", "KSM_CONFIG_FILE"])
+@pytest.mark.parametrize("place", ["argument", "Path", "KSM_CONFIG_FILE"])
 @pytest.mark.parametrize("form", ["json", "base64"])
 def test_a_configuration_in_the_place_of_a_path_is_refused_and_not_shown(
     key: str, monkeypatch: pytest.MonkeyPatch, place: str, form: str
@@ -43,8 +43,10 @@ def test_a_configuration_in_the_place_of_a_path_is_refused_and_not_shown(
     if place == "KSM_CONFIG_FILE":
         monkeypatch.setenv(place, given)
 
+    paths: dict[str, str | Path] = {"argument": given, "Path": Path(given)}
+
     with pytest.raises(StorageError, match="is a plain configuration itself") as caught:
-        ksm_storage.open_storage(given if place == "argument" else None, keys=[key])
+        ksm_storage.open_storage(paths.get(place), keys=[key])
 
     assert given[20:40] not in str(caught.value.as_dict())
     assert names_in(Path.cwd()) == []

@@ -27,5 +27,6 @@ def refuse_unusable(path: str, *, setting: str) -> None:
         ) from exc
     except OSError as exc:
         raise SettingsError(
-            f"cannot read the file {path!r} of the setting {setting!r}: {exc.strerror}"
+            f"cannot read the file {path!r} of the setting {setting!r}: {exc.strerror}",
+            hint="check its path and its permissions",
         ) from exc

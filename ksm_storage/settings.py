@@ -111,7 +111,8 @@ class Settings:
             from .shown_setting import shown_path
 
             raise SettingsError(
-                f"the file {shown_path(path)} of the setting {name!r} does not exist"
+                f"the file {shown_path(path)} of the setting {name!r} does not exist",
+                hint="give the path of a regular file",
             )
         return path
 

@@ -88,7 +88,8 @@ def _read(path: str, what: str) -> str:
     except OSError as exc:
         # What is no path may be the words themselves.
         raise SettingsError(
-            f"cannot read the file {shown_path(path)} for the {what}: {exc.strerror}"
+            f"cannot read the file {shown_path(path)} for the {what}: {exc.strerror}",
+            hint="give the path of a file that holds it and that you may read",
         ) from exc
 
 

@@ -65,7 +65,10 @@ def _given_token(device: Device, token: str | None, hostname: str | None) -> One
 
 def _check_server_key(device: Device, key: str | None, key_id: str | None) -> None:
     if key_id and not server_keys.is_key_id(key_id):
-        raise SettingsError(f"{key_id[:64]!r} is no id of a server public key")
+        raise SettingsError(
+            f"{key_id[:64]!r} is no id of a server public key",
+            hint="it is what the server calls the key, such as '10'",
+        )
     if key:
         check_public_key(key)
         return

@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import SettingsError
 
+_FORM = "the form is http://[user:password@]host:port; what passes through it is TLS"
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -47,11 +49,13 @@ def _parsed(url: str) -> Proxy:
         port = parts.port or 80
     except ValueError:
         # Not from it: the parser's text repeats a part of the address.
-        raise SettingsError("the proxy is no address with a number as its port") from None
+        raise SettingsError(
+            "the proxy is no address with a number as its port", hint=_FORM
+        ) from None
     if parts.scheme != "http" or not parts.hostname:
         raise SettingsError(
             "the proxy is not an http address",
-            hint="the form is http://[user:password@]host:port; what passes through it is TLS",
+            hint=_FORM,
         )
     return Proxy(parts.hostname, port, _authorization(parts))
 

@@ -33,9 +33,9 @@ def get_totp_code(url: str, *, now: float | None = None) -> TotpCode:
         parts = urlsplit(url)
     except ValueError:
         # Not from it: the parser's text repeats a part of the address.
-        raise SettingsError("the one-time code is not an otpauth://totp/ address") from None
+        raise _no_address() from None
     if parts.scheme != "otpauth" or parts.netloc.lower() != "totp":
-        raise SettingsError("the one-time code is not an otpauth://totp/ address")
+        raise _no_address()
     given = {name: values[0] for name, values in parse_qs(parts.query).items()}
     algorithm = _ALGORITHMS.get(given.get("algorithm", "SHA1").upper())
     if algorithm is None:
@@ -67,6 +67,13 @@ def _number(text: str | None, *, default: int, allowed: range) -> int:
     if number not in allowed:
         raise SettingsError("the one-time code's digits or period are out of range")
     return number
+
+
+def _no_address() -> SettingsError:
+    return SettingsError(
+        "the one-time code is not an otpauth://totp/ address",
+        hint="look at the field in the vault; codes by counter (hotp) are not supported",
+    )
 
 
 def _secret(text: str) -> bytes:

@@ -120,7 +120,10 @@ class _Connection(http.client.HTTPSConnection):
 def _bounded(seconds: float) -> float:
     # Not None either: a wait without an end is what the constructor rules out.
     if not isinstance(seconds, (int, float)) or not seconds > 0:
-        raise SettingsError("a time-out of the server is a number of seconds above 0")
+        raise SettingsError(
+            "a time-out of the server is a number of seconds above 0",
+            hint="leave it out for 10 seconds to connect and 60 to read",
+        )
     return min(seconds, _LONGEST_TIMEOUT_SECONDS)
 
 

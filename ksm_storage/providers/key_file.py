@@ -34,7 +34,10 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     moved = settings.text("path")
     path = moved or _path_named_by(key_id)
     if "\0" in path or not _is_encodable(path):
-        raise SettingsError("the key file has a name that no file can have")
+        raise SettingsError(
+            "the key file has a name that no file can have",
+            hint="name it as ksm-storage keygen did: key-file:///PATH",
+        )
     if moved and not os.path.isabs(moved):
         # Not repeated: it may be the key itself.
         raise SettingsError(

@@ -56,7 +56,10 @@ def read_recovery_file(path: str) -> str:
             raw = file.read(_MAX_BYTES).removeprefix(codecs.BOM_UTF8)
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "no file can have that name"
-        raise SettingsError(f"cannot read the recovery file {shown_path(path)}: {why}") from exc
+        raise SettingsError(
+            f"cannot read the recovery file {shown_path(path)}: {why}",
+            hint="give the path of the file that recovery create wrote",
+        ) from exc
     return raw.decode("ascii", errors="replace")
 
 

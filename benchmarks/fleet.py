@@ -23,11 +23,11 @@ from typing import Any
 import ksm_storage
 from benchmarks.interleaved import child_environment
 from benchmarks.tables import Row, Table, publish, words
+from ksm_storage.batch.outcome import Done
+from ksm_storage.batch.runner import Runner
+from ksm_storage.batch.selection import selected_paths
 from ksm_storage.envelope.codec import decode
-from ksm_storage.fleet.outcome import Done
-from ksm_storage.fleet.runner import Runner
-from ksm_storage.fleet.selection import selected_paths
-from ksm_storage.kek import SharedKeks
+from ksm_storage.keys.kek import SharedKeks
 
 PARALLEL = 8
 STEPS = ("protect", "rewrap", "rewrap again", "check")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .aad import Aad
+from .contract.aad import Aad
+from .contract.hookspecs import hookimpl
+from .contract.key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
+from .contract.settings import Option, Settings
 from .errors import (
     AuthenticationError,
     DecryptionError,
@@ -17,14 +20,11 @@ from .errors import (
     ThrottledError,
     UnavailableError,
 )
-from .exception_chain import chain_of
-from .hookspecs import hookimpl
-from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
-from .quiet_logs import quiet_logs
-from .settings import Option, Settings
+from .plugin_kit.exception_chain import chain_of
+from .plugin_kit.quiet_logs import quiet_logs
 
 if TYPE_CHECKING:
-    from .abilities import (
+    from .contract.abilities import (
         DescribesKey,
         KeyDescription,
         KeyState,
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
         PermissionProbe,
         ProbesPermissions,
     )
+    from .contract.redaction import shown_path
     from .gc_pause import gc_pause
-    from .service_url import refuse_clear_text
-    from .shown_setting import shown_path
+    from .plugin_kit.endpoint import refuse_clear_text
 
 __all__ = [
     "DEK_BYTES",
@@ -84,7 +84,7 @@ def __getattr__(name: str) -> object:
     # Resolved at first use: no opening needs an ability, nor a local key an address or an SDK, and
     # each start would pay for them.
     if name in _ABILITIES:
-        from . import abilities
+        from .contract import abilities
 
         return getattr(abilities, name)
     if name == "gc_pause":
@@ -92,11 +92,11 @@ def __getattr__(name: str) -> object:
 
         return gc_pause
     if name == "refuse_clear_text":
-        from .service_url import refuse_clear_text
+        from .plugin_kit.endpoint import refuse_clear_text
 
         return refuse_clear_text
     if name == "shown_path":
-        from .shown_setting import shown_path
+        from .contract.redaction import shown_path
 
         return shown_path
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from ..errors import SettingsError
-from ..setting_sources import file_table
+from ..keys.setting_sources import file_table
 from .events import FILE_VARIABLE, SINKS_VARIABLE
 
 TABLE = "audit"

@@ -12,9 +12,9 @@ from types import MappingProxyType
 
 import pluggy
 
-from .. import hookspecs
-from ..entry_points import find_entry_points
+from ..contract import hookspecs
 from ..errors import KsmStorageError, PluginNotFoundError
+from ..keys.entry_points import find_entry_points
 from .complaint import complain
 from .configuration import configured_sinks
 from .file_sink import FileSink

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ..setting_sources import settings_file_expected
+from ..keys.setting_sources import settings_file_expected
 
 if TYPE_CHECKING:
     from ..errors import KsmStorageError

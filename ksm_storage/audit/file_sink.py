@@ -6,8 +6,8 @@ import os
 import stat
 from collections.abc import Mapping
 
+from ..contract.hookspecs import hookimpl
 from ..errors import StorageError
-from ..hookspecs import hookimpl
 from .chain import START, Link, chained_line, read_line
 from .file_lock import file_lock
 

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 import click
 
+from ..batch.outcome import Done
 from ..config.document import UNNAMED
 from ..envelope.codec import decode
 from ..envelope.model import Envelope
 from ..errors import StorageError
-from ..fleet.outcome import Done
-from ..kek import SharedKeks
+from ..keys.kek import SharedKeks
 from ..storage.envelope_file import use_envelope
 from ..storage.reading import resolved
 from ..storage.state import document_of

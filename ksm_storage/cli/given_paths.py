@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from ..batch.selection import selected_paths
 from ..config.recognise import is_plain
 from ..envelope.codec import looks_like_envelope
 from ..errors import StorageError
-from ..fleet.selection import selected_paths
 from ..storage.sources import refuse_configuration
 
 

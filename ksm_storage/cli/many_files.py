@@ -26,12 +26,12 @@ from typing import Any, NamedTuple
 
 import click
 
+from ..batch.lane import Work
+from ..batch.runner import Runner, ServiceOf
+from ..batch.selection import is_one_file
+from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
 from ..envelope.opening import candidates
-from ..fleet.lane import Work
-from ..fleet.runner import Runner, ServiceOf
-from ..fleet.selection import is_one_file
-from ..key_uri import KeyUri
 from ..storage.reading import read_file, resolved
 from .given_paths import given_paths
 from .interruption import stopping_at_signals

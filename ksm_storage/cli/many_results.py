@@ -9,8 +9,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..batch.outcome import Done, Outcome
 from ..errors import KsmStorageError
-from ..fleet.outcome import Done, Outcome
 from .output import data, data_as_is, report, say
 from .printable import printable, printable_json
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ..discovery import find_plugin
 from ..errors import SettingsError
-from ..setting_sources import environment_name, refuse_unknown
+from ..keys.discovery import find_plugin
+from ..keys.setting_sources import environment_name, refuse_unknown
 from ..storage.sources import refuse_configuration
 
 Command = Callable[..., Any]

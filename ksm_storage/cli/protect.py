@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from ..batch.outcome import Done
 from ..config.recognise import Form, recognise
-from ..discovery import resolve_key
+from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
 from ..envelope.model import Recipient
 from ..envelope.opening import candidates
 from ..errors import DecryptionError, SettingsError
-from ..fleet.outcome import Done
-from ..kek import SharedKeks
-from ..key_uri import KeyUri
+from ..keys.discovery import resolve_key
+from ..keys.kek import SharedKeks
 from ..storage.protecting import AlreadySealedError, unsealed_file
 from ..storage.protecting import protect as protect_path
 from ..storage.reading import read_file, resolved

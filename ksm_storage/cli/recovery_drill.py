@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
+from ..batch.outcome import Done
+from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope
 from ..errors import SettingsError
-from ..fleet.outcome import Done
-from ..key_uri import KeyUri
 from ..providers.recovery_key import SCHEME
 from ..storage.reading import resolved
 from ..storage.rewrapping import existing_envelope

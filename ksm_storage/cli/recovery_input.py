@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from ..contract.redaction import shown_path
 from ..errors import SettingsError
 from ..providers.recovery_file import open_recovery_file, read_recovery_file
 from ..providers.recovery_key import SCHEME
 from ..providers.recovery_words import secret_of, words_of
-from ..shown_setting import shown_path
 
 Command = Callable[..., Any]
 Settings = Mapping[str, Mapping[str, object]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from ..batch.outcome import Done
 from ..envelope.codec import format_time
 from ..envelope.model import Envelope
-from ..fleet.outcome import Done
-from ..kek import SharedKeks
+from ..keys.kek import SharedKeks
 from ..storage.reading import resolved
 from ..storage.recipient_changes import RecipientChanges
 from ..storage.rewrapping import existing_envelope, rewrap_file

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import click
 
-from ..fleet.outcome import Done
-from ..kek import SharedKeks
+from ..batch.outcome import Done
+from ..keys.kek import SharedKeks
 from ..storage.reading import resolved
 from ..storage.rekeying import Rekeyed
 from ..storage.rekeying import rekey as rekey_path

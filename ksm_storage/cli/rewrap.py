@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from ..fleet.outcome import Done
-from ..kek import SharedKeks
-from ..key_uri import refuse_pin
+from ..batch.outcome import Done
+from ..contract.key_uri import refuse_pin
+from ..keys.kek import SharedKeks
 from ..storage.reading import resolved
 from ..storage.recipient_changes import RecipientChanges
 from ..storage.rewrapping import Rewrapped, existing_envelope, rewrap_file

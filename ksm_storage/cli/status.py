@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import click
 
+from ..batch.outcome import Done
 from ..envelope.sealing import current_time
-from ..fleet.outcome import Done
-from ..kek import SharedKeks
+from ..keys.kek import SharedKeks
 from ..status.examining import examine
 from ..status.file_status import FileStatus
 from ..status.key_facts import KeyFacts

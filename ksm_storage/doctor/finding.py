@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..abilities import KeyDescription, PermissionProbe
+from ..contract.abilities import KeyDescription, PermissionProbe
 from ..errors import KsmStorageError, PermissionDeniedError
 
 

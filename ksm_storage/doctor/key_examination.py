@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..abilities import KeyDescription
-from ..discovery import Plugin, find_plugin
+from ..contract.abilities import KeyDescription
+from ..contract.key_uri import KeyUri
 from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError
-from ..kek import Kek
-from ..kek_abilities import describe_access, describe_key, probe_permissions
-from ..key_uri import KeyUri
-from ..setting_sources import Arguments, environment_name, gather_settings
+from ..keys.discovery import Plugin, find_plugin
+from ..keys.kek import Kek
+from ..keys.kek_abilities import describe_access, describe_key, probe_permissions
+from ..keys.setting_sources import Arguments, environment_name, gather_settings
 from .finding import KeyFinding, SettingFinding
 from .libraries import libraries_of
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..audit.configuration import TABLE as AUDIT
-from ..entry_points import find_entry_points
 from ..errors import SettingsError
-from ..setting_sources import table_names
+from ..keys.entry_points import find_entry_points
+from ..keys.setting_sources import table_names
 from ..storage.rollback import TABLE as ROLLBACK
 
 

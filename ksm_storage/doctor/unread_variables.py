@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..discovery import find_plugin
-from ..entry_points import find_entry_points
 from ..errors import KsmStorageError
-from ..setting_sources import environment_name
+from ..keys.discovery import find_plugin
+from ..keys.entry_points import find_entry_points
+from ..keys.setting_sources import environment_name
 
 PREFIX = "KSM_STORAGE_"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..abilities import KeyDescription, PermissionProbe
+from ..contract.abilities import KeyDescription, PermissionProbe
 from ..envelope.codec import format_time
 from ..errors import KsmStorageError
 from .finding import FileFinding, KeyFinding

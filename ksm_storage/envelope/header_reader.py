@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from types import MappingProxyType
 
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..errors import EnvelopeError, SettingsError
-from ..key_uri import KeyUri
-from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from .model import (
     ENVELOPE_ID_BYTES,
     MAX_RECIPIENTS,

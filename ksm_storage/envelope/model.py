@@ -8,10 +8,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..aad import Aad
+from ..contract.aad import Aad
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import WrappedDek
 from ..errors import SettingsError
-from ..key_uri import KeyUri
-from ..key_wrapper import WrappedDek
 
 SUITE = 1
 MAX_FILE_BYTES = 2_097_152

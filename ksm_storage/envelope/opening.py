@@ -9,8 +9,8 @@ from cryptography.exceptions import InvalidKey, InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..audit.events import emit
+from ..contract.key_uri import KeyUri
 from ..core_dumps import no_core_dumps
-from ..discovery import find_plugin
 from ..errors import (
     DecryptionError,
     KsmStorageError,
@@ -18,10 +18,10 @@ from ..errors import (
     ProviderError,
     UnavailableError,
 )
-from ..kek import Kek
-from ..key_uri import KeyUri
-from ..known_providers import trying_rank
-from ..setting_sources import Arguments
+from ..keys.discovery import find_plugin
+from ..keys.kek import Kek
+from ..keys.known_providers import trying_rank
+from ..keys.setting_sources import Arguments
 from .codec import mac_input, payload_aad
 from .derivation import PAYLOAD_NONCE, check_commitment, check_header_mac, derive_keys
 from .model import Envelope, Recipient

@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ..contract.key_wrapper import DEK_BYTES
 from ..errors import EnvelopeError, SettingsError
-from ..kek import Kek
-from ..key_wrapper import DEK_BYTES
+from ..keys.kek import Kek
 from .codec import mac_input, payload_aad
 from .derivation import PAYLOAD_NONCE, derive_keys, header_mac
 from .model import (

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from ..contract.key_uri import KeyUri
 from ..errors import KsmStorageError, SettingsError, UnavailableError
-from ..key_uri import KeyUri
 
 _Result = TypeVar("_Result")
 _Outcome = tuple[int, "_Result | None", "BaseException | None"]

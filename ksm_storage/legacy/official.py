@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from ..config.document import Document
 from ..config.json_form import InvalidConfigError, parse_object, string_map
+from ..contract.key_uri import KeyUri
 from ..errors import DecryptionError, KsmStorageError
-from ..kek import Kek
-from ..key_uri import KeyUri
-from ..setting_sources import Arguments
+from ..keys.kek import Kek
+from ..keys.setting_sources import Arguments
 from .blob import MAGIC, decrypt_blob, read_blob
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ..plugin import Aad, DecryptionError, WrappedDek
 
 if TYPE_CHECKING:
-    from ..abilities import KeyDescription, PermissionProbe
+    from ..contract.abilities import KeyDescription, PermissionProbe
 
 ALGORITHM = "AES-256-GCM"
 KEK_BYTES = 32

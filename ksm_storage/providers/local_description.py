@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Mapping, Sequence
 
-from ..abilities import KeyDescription, PermissionProbe
+from ..contract.abilities import KeyDescription, PermissionProbe
 from ..plugin import AuthenticationError, PermissionDeniedError
 
 ALGORITHM = "AES-256"

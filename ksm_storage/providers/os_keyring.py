@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Sequence
 
+from ..contract.key_uri import KeyUri
 from ..errors import KsmStorageError
-from ..key_uri import KeyUri
+from ..keys.setting_sources import Arguments, gather_settings
 from ..plugin import (
     KeyNotFoundError,
     KeyStateError,
@@ -20,7 +21,6 @@ from ..plugin import (
     SettingsError,
     hookimpl,
 )
-from ..setting_sources import Arguments, gather_settings
 from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
 from .creation_lock import creating
 from .native_store import AUTO, BACKENDS, NativeStore

@@ -25,7 +25,7 @@ from .hpke import ALGORITHM, PUBLIC_KEY_BYTES, TAG_BYTES, open_with, seal_to
 from .recovery_key import SCHEME, RecoveryKey, private_key
 
 if TYPE_CHECKING:
-    from ..abilities import KeyDescription
+    from ..contract.abilities import KeyDescription
 
 _INFO = b"ksm-storage recovery wrap v1"
 _CIPHERTEXT_BYTES = PUBLIC_KEY_BYTES + DEK_BYTES + TAG_BYTES
@@ -96,7 +96,7 @@ class RecoveryKek:
 
     def describe_key(self) -> KeyDescription:
         """Tell whether the secret is at hand; without it nobody here knows whether it still is."""
-        from ..abilities import KeyDescription
+        from ..contract.abilities import KeyDescription
 
         described = KeyDescription(
             self._key.key_id, "enabled", algorithm="X25519", protection="OFFLINE", public=True

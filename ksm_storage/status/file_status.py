@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..abilities import KeyDescription, is_public_key_algorithm
+from ..contract.abilities import KeyDescription, is_public_key_algorithm
 from ..envelope.codec import format_time
 from ..envelope.model import Recipient
 from ..errors import KsmStorageError

@@ -6,14 +6,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..aad import Aad
-from ..abilities import KeyDescription
+from ..contract.aad import Aad
+from ..contract.abilities import KeyDescription
+from ..contract.key_uri import KeyUri
 from ..envelope.model import Recipient
 from ..envelope.opening import covers
 from ..errors import KsmStorageError
-from ..kek import Kek, SharedKeks
-from ..kek_abilities import describe_key, wrapping_version
-from ..key_uri import KeyUri
+from ..keys.kek import Kek, SharedKeks
+from ..keys.kek_abilities import describe_key, wrapping_version
 from .file_status import RecipientStatus
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..contract.key_uri import KeyUri
 from ..envelope.opening import covers
 from ..errors import DecryptionError, KeyNotFoundError, SettingsError
-from ..key_uri import KeyUri
 from .file_status import FileStatus, RecipientStatus
 from .key_facts import KeyFacts
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from ..known_providers import is_offline
+from ..keys.known_providers import is_offline
 from .file_status import FileStatus, RecipientStatus
 from .policy import Policy
 

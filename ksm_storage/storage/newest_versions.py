@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..discovery import find_plugin
+from ..contract.key_uri import KeyUri
 from ..envelope.model import Recipient
-from ..key_uri import KeyUri
+from ..keys.discovery import find_plugin
 from .recipient_changes import RecipientChanges
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from ..contract.key_uri import KeyUri
 from ..envelope.codec import looks_like_envelope
-from ..key_uri import KeyUri
-from ..setting_sources import Arguments
+from ..keys.setting_sources import Arguments
 from .encrypted import EncryptedStorage
 from .envelope_file import use_envelope
 from .reading import FileContent, read_file, resolved

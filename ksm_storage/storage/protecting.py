@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from ..audit.events import emit
 from ..config.document import Document, write_payload
 from ..config.recognise import Form
+from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode, encode, looks_like_envelope
 from ..envelope.model import Envelope
 from ..envelope.opening import Candidate, unlock
 from ..envelope.sealing import seal, wrap_new_dek
 from ..errors import DecryptionError, StorageError
-from ..key_uri import KeyUri
-from ..setting_sources import Arguments
+from ..keys.setting_sources import Arguments
 from .file import replace_file
 from .lock import locked
 from .proven_wraps import prove, refuse_only_offline

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Sequence
 
+from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope, Recipient
 from ..envelope.opening import Candidate, unwrap_dek
 from ..errors import DecryptionError, KeyNotFoundError, SettingsError
-from ..kek import Kek
-from ..key_uri import KeyUri
-from ..known_providers import is_offline
-from ..setting_sources import Arguments
+from ..keys.kek import Kek
+from ..keys.known_providers import is_offline
+from ..keys.setting_sources import Arguments
 
 
 def wrap_for(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..contract.key_uri import KeyUri
 from ..envelope.model import Recipient
 from ..envelope.opening import covers
 from ..errors import SettingsError
-from ..key_uri import KeyUri
 from .proven_wraps import refuse_only_offline
 from .trust import read_key
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..audit.events import emit
+from ..contract.key_uri import KeyUri
 from ..envelope.codec import encode
 from ..envelope.model import Envelope
 from ..envelope.opening import Candidate, Opened, unlock
 from ..envelope.sealing import rekey as rekey_envelope
 from ..envelope.sealing import seal_again
-from ..kek import Kek
-from ..key_uri import KeyUri
-from ..setting_sources import Arguments
+from ..keys.kek import Kek
+from ..keys.setting_sources import Arguments
 from .file import replace_file
 from .lock import locked
 from .newest_versions import newest_of

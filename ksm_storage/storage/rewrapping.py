@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..audit.events import emit
+from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode, encode
 from ..envelope.model import Envelope, Recipient
 from ..envelope.opening import Candidate, Opened, is_dek_of, unlock
 from ..envelope.sealing import rewrap as rewrap_envelope
 from ..errors import RollbackError, StorageError
-from ..key_uri import KeyUri
-from ..setting_sources import Arguments
+from ..keys.setting_sources import Arguments
 from .envelope_file import read_settled_envelope, use_envelope
 from .file import replace_file
 from .lock import locked

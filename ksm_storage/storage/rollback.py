@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..envelope.model import Header
 from ..errors import RollbackError, SettingsError, StorageError
-from ..setting_sources import file_table
+from ..keys.setting_sources import file_table
 from .seen_revisions import SeenRevisions
 
 POLICY_VARIABLE = "KSM_STORAGE_ROLLBACK"

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..audit.events import emit
-from ..discovery import resolve_key
+from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope, Header
 from ..envelope.opening import Opened, candidates, check_context, open_envelope
 from ..errors import KsmStorageError, SettingsError
-from ..kek import Kek
-from ..key_uri import KeyUri
-from ..setting_sources import Arguments, settings_file_expected
+from ..keys.discovery import resolve_key
+from ..keys.kek import Kek
+from ..keys.setting_sources import Arguments, settings_file_expected
 
 if TYPE_CHECKING:
     from ..envelope.trying import Pace

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..config.recognise import Form, Plain, recognise
-from ..key_uri import KeyUri
-from ..known_providers import is_local
+from ..contract.key_uri import KeyUri
+from ..keys.known_providers import is_local
 from ..legacy.official import is_blob, is_official, open_official
 from .trust import Trust
 

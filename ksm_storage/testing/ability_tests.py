@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from ..abilities import NEEDS, DescribesKey, ProbesPermissions, is_public_key_algorithm
-from ..kek import Kek
-from ..kek_abilities import describe_access, describe_key, probe_permissions, wrapping_version
-from ..key_uri import KeyUri
+from ..contract.abilities import NEEDS, DescribesKey, ProbesPermissions, is_public_key_algorithm
+from ..contract.key_uri import KeyUri
+from ..keys.kek import Kek
+from ..keys.kek_abilities import describe_access, describe_key, probe_permissions, wrapping_version
 from ..plugin import DEK_BYTES, KeyWrapper
 from .subject import AAD, Subject
 

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
+from ..contract.key_wrapper import MAX_WRAPPED_DEK
 from ..errors import DecryptionError
-from ..key_wrapper import MAX_WRAPPED_DEK
 from ..plugin import DEK_BYTES, KeyWrapper
 from .subject import AAD, Subject
 

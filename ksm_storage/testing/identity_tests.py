@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from ..discovery import Plugin
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..errors import DecryptionError
-from ..key_uri import KeyUri
-from ..key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
+from ..keys.discovery import Plugin
 from ..plugin import DEK_BYTES, KeyWrapper, WrappedDek
 from .subject import AAD, Opener, Subject
 

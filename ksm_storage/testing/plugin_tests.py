@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from ..discovery import Plugin
+from ..contract.key_uri import KeyUri
 from ..errors import SettingsError
-from ..key_uri import KeyUri
-from ..setting_sources import gather_settings
+from ..keys.discovery import Plugin
+from ..keys.setting_sources import gather_settings
 from .subject import Subject
 
 NOBODYS_NAMES = ("", "prod", "/etc/app.key", "C:\\app.key", "client-config.json", "no://such/key")
@@ -20,8 +20,8 @@ NOBODYS_NAMES = ("", "prod", "/etc/app.key", "C:\\app.key", "client-config.json"
 _LOADED_MODULES = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from ksm_storage.discovery import find_plugin
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.discovery import find_plugin
+from ksm_storage.contract.key_uri import KeyUri
 plugin = find_plugin(sys.argv[2])
 plugin.options()
 for text in json.loads(sys.argv[3]):

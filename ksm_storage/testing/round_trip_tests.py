@@ -9,8 +9,8 @@ from threading import Barrier
 
 import pytest
 
-from ..kek import Kek
-from ..key_uri import KeyUri
+from ..contract.key_uri import KeyUri
+from ..keys.kek import Kek
 from ..plugin import DEK_BYTES, Aad, KeyWrapper
 from .subject import AAD, Opener, Subject
 

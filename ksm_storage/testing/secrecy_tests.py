@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from ..discovery import Plugin
 from ..errors import DecryptionError
+from ..keys.discovery import Plugin
 from ..plugin import DEK_BYTES, KeyWrapper
 from .subject import AAD, Subject
 from .traces import encodings_of, texts_of_causes

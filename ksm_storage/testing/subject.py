@@ -10,11 +10,11 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from ..discovery import Plugin, find_plugin
+from ..contract.key_uri import KeyUri
 from ..errors import KsmStorageError
-from ..key_uri import KeyUri
+from ..keys.discovery import Plugin, find_plugin
+from ..keys.setting_sources import FILE_VARIABLE, gather_settings
 from ..plugin import Aad, KeyWrapper
-from ..setting_sources import FILE_VARIABLE, gather_settings
 
 AAD = Aad({"purpose": "ksm-storage", "envelope": "00112233445566778899aabbccddeeff", "env": "prod"})
 

@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import ksm_storage
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.codec import decode, encode, mac_input, payload_aad
 from ksm_storage.envelope.derivation import PAYLOAD_NONCE, derive_keys, header_mac
 from ksm_storage.envelope.model import Envelope, Recipient, wrap_aad
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import seal, wrap_new_dek
 from ksm_storage.errors import DecryptionError, EnvelopeError, KsmStorageError
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.providers.recovery_key import RecoveryKey
 from tests.attacks.claims import the_attacker
 from tests.unit.storage.fixtures import CONFIG, new_key

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.setting_sources import FILE_VARIABLE
+from ksm_storage.keys.setting_sources import FILE_VARIABLE
 from ksm_storage.testing.distributions import write_distribution
 from tests.doctor.conftest import Findings, Patient
 

@@ -87,8 +87,8 @@ class Azure:
         from ksm_storage_azure_kv.options import connection_from, declared_options
         from ksm_storage_azure_kv.transport import make_transport
 
-        from ksm_storage.key_uri import KeyUri
-        from ksm_storage.setting_sources import gather_settings
+        from ksm_storage.contract.key_uri import KeyUri
+        from ksm_storage.keys.setting_sources import gather_settings
 
         settings = gather_settings(KeyUri("azure-kv", key), declared_options(), {})
         transport = make_transport(connection_from(settings, host=key.split("/")[2]))

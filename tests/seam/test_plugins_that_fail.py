@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.aad import Aad
-from ksm_storage.discovery import find_plugin, resolve_key
-from ksm_storage.entry_points import find_entry_points
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KsmStorageError,
@@ -20,8 +19,9 @@ from ksm_storage.errors import (
     PluginNotFoundError,
     ThrottledError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.discovery import find_plugin, resolve_key
+from ksm_storage.keys.entry_points import find_entry_points
+from ksm_storage.keys.kek import Kek
 from ksm_storage.testing.distributions import write_distribution
 
 SECRET = "hunter2-in-a-foreign-text"

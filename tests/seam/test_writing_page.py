@@ -8,7 +8,8 @@ from pathlib import Path
 import pluggy
 import pytest
 
-from ksm_storage import hookspecs, plugin
+from ksm_storage import plugin
+from ksm_storage.contract import hookspecs
 from ksm_storage.errors import KsmStorageError
 from ksm_storage.testing.subject import Subject
 from tests.markdown_page import File, read_steps

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.discovery import Plugin, find_plugin, resolve_key
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import PluginContractError, PluginNotFoundError, SettingsError
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.discovery import Plugin, find_plugin, resolve_key
 from ksm_storage.testing.distributions import write_distribution
 
 SOURCE = """
@@ -51,7 +51,7 @@ def test_a_plugin_without_options_has_none(acme: Plugin) -> None:
 
 
 def test_a_plugin_that_opens_nothing_is_a_contract_error(acme: Plugin) -> None:
-    from ksm_storage.settings import Settings
+    from ksm_storage.contract.settings import Settings
 
     with pytest.raises(PluginContractError, match="'open_key_wrapper' of acme-plugin"):
         acme.open_key_wrapper("key", Settings({}, {}))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.entry_points import GROUP, EntryPoint, find_entry_points
+from ksm_storage.keys.entry_points import GROUP, EntryPoint, find_entry_points
 from ksm_storage.testing.distributions import write_distribution
 
 Row = tuple[str, str, str]
@@ -223,7 +223,7 @@ def test_an_entry_of_the_path_that_is_no_folder_is_passed_over(
 
 def test_a_plain_search_imports_neither_importlib_metadata_nor_configparser() -> None:
     code = (
-        "import json, sys; from ksm_storage.entry_points import find_entry_points as find; "
+        "import json, sys; from ksm_storage.keys.entry_points import find_entry_points as find; "
         "names = [entry.name for entry in find()]; print(json.dumps([names, list(sys.modules)]))"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksm_storage.exception_chain import call_of_a_plugin, chain_of
+from ksm_storage.plugin_kit.exception_chain import call_of_a_plugin, chain_of
 
 
 class ClientError(Exception):

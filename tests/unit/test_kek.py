@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ksm_storage.aad import Aad
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
@@ -17,8 +18,7 @@ from ksm_storage.errors import (
     ProviderError,
     SettingsError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.testing.memory_kek import MemoryKek, MemoryKeyService
 
 URI = KeyUri("memory", "one")

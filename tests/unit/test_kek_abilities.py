@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from ksm_storage import plugin
-from ksm_storage.aad import Aad
-from ksm_storage.abilities import KeyDescription, PermissionProbe
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.abilities import KeyDescription, PermissionProbe
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import WrappedDek
 from ksm_storage.errors import KeyNotFoundError, PluginContractError
-from ksm_storage.kek import Kek
-from ksm_storage.kek_abilities import (
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.kek_abilities import (
     describe_access,
     describe_key,
     probe_permissions,
     wrapping_version,
 )
-from ksm_storage.key_uri import KeyUri
-from ksm_storage.key_wrapper import WrappedDek
 from ksm_storage.testing.memory_kek import MemoryKek
 
 AAD = Aad({})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ksm_storage.contract.key_uri import MAX_KEY_ID, MAX_PROVIDER, KeyUri
 from ksm_storage.errors import SettingsError
-from ksm_storage.key_uri import MAX_KEY_ID, MAX_PROVIDER, KeyUri
 
 
 @pytest.mark.parametrize(

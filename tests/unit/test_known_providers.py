@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.known_providers import (
+from ksm_storage.keys.known_providers import (
     distribution_for,
     is_local,
     is_offline,

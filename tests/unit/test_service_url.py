@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ksm_storage.errors import SettingsError
-from ksm_storage.service_url import refuse_clear_text
+from ksm_storage.plugin_kit.endpoint import refuse_clear_text
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,16 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.settings import Option
 from ksm_storage.errors import SettingsError
-from ksm_storage.key_uri import KeyUri
-from ksm_storage.setting_sources import (
+from ksm_storage.keys.setting_sources import (
     FILE_VARIABLE,
     environment_name,
     gather_settings,
     settings_file,
     settings_file_expected,
 )
-from ksm_storage.settings import Option
 
 URI = KeyUri("acme", "keys/one")
 OPTIONS = [Option("region", "Help.", default="home"), Option("retry_count", "Help.", int)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage.contract.settings import Option, Setting, Settings, SettingValue, checked
 from ksm_storage.errors import SettingsError
-from ksm_storage.settings import Option, Setting, Settings, SettingValue, checked
 
 SECRET = "hunter2"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage.contract.redaction import shown_path, shown_value
+from ksm_storage.contract.settings import Option, Settings, checked
 from ksm_storage.errors import SettingsError
-from ksm_storage.settings import Option, Settings, checked
-from ksm_storage.shown_setting import shown_path, shown_value
 
 DOCUMENT = '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----"}'
 NOT_PATHS = ["4711", "dGhpcyBpcyBhIHNlY3JldA==", DOCUMENT, "/" * 5000, "/pin\0", "\ud800"]

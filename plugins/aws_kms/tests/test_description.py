@@ -10,7 +10,7 @@ import pytest
 from ksm_storage_emulators.aws_kms.identities import allow, deny
 from ksm_storage_emulators.faults import FaultKind
 
-from ksm_storage.abilities import KeyDescription
+from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
@@ -18,8 +18,8 @@ from ksm_storage.errors import (
     ProviderError,
     UnavailableError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.kek_abilities import describe_key, wrapping_version
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.kek_abilities import describe_key, wrapping_version
 from ksm_storage.plugin import Aad
 
 from .emulated_kms import EmulatedKms

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from ksm_storage_aws_kms.options import declared_options
 
-from ksm_storage.discovery import find_plugin
 from ksm_storage.errors import SettingsError
+from ksm_storage.keys.discovery import find_plugin
 
 from .opening import AAD, open_kek
 from .scripted_kms import ARN, DEK, ScriptedKms, wrapped

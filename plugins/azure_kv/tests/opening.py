@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ksm_storage.discovery import find_plugin
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.keys.discovery import find_plugin
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import Aad, KeyWrapper
-from ksm_storage.setting_sources import gather_settings
 
 AAD = Aad({"purpose": "ksm-storage", "envelope": "00112233445566778899aabbccddeeff", "env": "prod"})
 

@@ -8,7 +8,7 @@ import pytest
 from ksm_storage_emulators.azure_key_vault.keys import RETENTION_SECONDS, KeyVersion
 from ksm_storage_emulators.faults import FaultKind
 
-from ksm_storage.abilities import KeyDescription
+from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
@@ -16,8 +16,8 @@ from ksm_storage.errors import (
     ProviderError,
     UnavailableError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.kek_abilities import describe_key, wrapping_version
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.kek_abilities import describe_key, wrapping_version
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek

@@ -15,14 +15,14 @@ from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
 from ksm_storage_emulators.azure_key_vault.vaults import Vault
 
 import ksm_storage
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KeyStateError,
     KsmStorageError,
     PermissionDeniedError,
 )
-from ksm_storage.key_uri import KeyUri
-from ksm_storage.setting_sources import gather_settings
+from ksm_storage.keys.setting_sources import gather_settings
 
 from .emulated_vault import EmulatedVault
 from .opening import open_kek

@@ -9,15 +9,15 @@ from ksm_storage_emulators.azure_key_vault.directory import Application
 from ksm_storage_emulators.azure_key_vault.vaults import ACTIONS, Vault
 from ksm_storage_emulators.faults import FaultKind
 
-from ksm_storage.abilities import PermissionProbe
+from ksm_storage.contract.abilities import PermissionProbe
 from ksm_storage.errors import (
     AuthenticationError,
     KeyNotFoundError,
     PermissionDeniedError,
     UnavailableError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.kek_abilities import describe_access, probe_permissions
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.kek_abilities import describe_access, probe_permissions
 
 from .emulated_vault import EmulatedVault
 from .opening import open_kek

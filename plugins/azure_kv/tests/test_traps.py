@@ -14,9 +14,9 @@ from ksm_storage_azure_kv.options import connection_from
 from ksm_storage_azure_kv.options import declared_options as options
 from ksm_storage_azure_kv.transport import make_transport
 
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import KeyStateError
-from ksm_storage.key_uri import KeyUri
-from ksm_storage.setting_sources import gather_settings
+from ksm_storage.keys.setting_sources import gather_settings
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from ksm_storage_entrust_hsm import login, module, sharing
 
-from ksm_storage.setting_sources import FILE_VARIABLE
+from ksm_storage.keys.setting_sources import FILE_VARIABLE
 
 from .interposer import Interposer
 from .soft_token import LIBRARY, PIN, SoftToken

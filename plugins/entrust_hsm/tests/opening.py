@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.plugin import Aad
 
 from .soft_token import LIBRARY, PIN

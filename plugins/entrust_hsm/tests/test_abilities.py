@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.errors import AuthenticationError, KeyNotFoundError, UnavailableError
-from ksm_storage.kek_abilities import (
+from ksm_storage.keys.kek_abilities import (
     describe_access,
     describe_key,
     probe_permissions,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.plugin import Aad
 
 AAD = Aad({"purpose": "ksm-storage", "envelope": "00112233445566778899aabbccddeeff", "env": "prod"})

@@ -10,15 +10,15 @@ from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.keys import DESTROY_AFTER_SECONDS
 from ksm_storage_emulators.gcp_kms.service import KEY_RING
 
-from ksm_storage.abilities import KeyDescription
+from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
     PermissionDeniedError,
     UnavailableError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.kek_abilities import describe_key, wrapping_version
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.kek_abilities import describe_key, wrapping_version
 
 from .emulated_kms import EmulatedKms
 from .opening import AAD, DEK, open_kek

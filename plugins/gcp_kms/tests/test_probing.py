@@ -10,10 +10,10 @@ import pytest
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.service import ADMINISTRATOR, KEY_RING
 
-from ksm_storage.abilities import PermissionProbe
+from ksm_storage.contract.abilities import PermissionProbe
 from ksm_storage.errors import AuthenticationError, UnavailableError
-from ksm_storage.kek import Kek
-from ksm_storage.kek_abilities import describe_access, probe_permissions
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.kek_abilities import describe_access, probe_permissions
 
 from .emulated_kms import EmulatedKms
 from .opening import open_kek

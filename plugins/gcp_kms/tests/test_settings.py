@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ksm_storage_gcp_kms.options import declared_options
 
-from ksm_storage.discovery import find_plugin
 from ksm_storage.errors import SettingsError
+from ksm_storage.keys.discovery import find_plugin
 
 from .emulated_kms import EmulatedKms
 from .opening import AAD, DEK, open_kek

@@ -16,8 +16,8 @@ from ksm_storage.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.kek_abilities import (
+from ksm_storage.keys.kek import Kek
+from ksm_storage.keys.kek_abilities import (
     describe_access,
     describe_key,
     probe_permissions,
@@ -220,9 +220,9 @@ def test_the_management_endpoint_is_the_crypto_endpoints_neighbour() -> None:
     from ksm_storage_oracle_kv.key_names import KeyName
     from ksm_storage_oracle_kv.options import connection_from
 
-    from ksm_storage.discovery import find_plugin
-    from ksm_storage.key_uri import KeyUri
-    from ksm_storage.setting_sources import gather_settings
+    from ksm_storage.contract.key_uri import KeyUri
+    from ksm_storage.keys.discovery import find_plugin
+    from ksm_storage.keys.setting_sources import gather_settings
 
     from .scripted_vault import KEY
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.discovery import find_plugin
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import SettingsError
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.discovery import find_plugin
 
 from .opening import open_kek
 from .scripted_vault import KEY, VERSION

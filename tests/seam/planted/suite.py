@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from ksm_storage.discovery import Plugin, find_plugin
+from ksm_storage.keys.discovery import Plugin, find_plugin
 from ksm_storage.plugin import (
     AuthenticationError,
     KeyNotFoundError,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.model import (
     MAX_CONTEXT_BYTES,
     MAX_REVISION,
@@ -16,7 +17,6 @@ from ksm_storage.envelope.model import (
     Header,
     Recipient,
 )
-from ksm_storage.key_uri import KeyUri
 
 _WORD = string.ascii_lowercase + string.digits
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))

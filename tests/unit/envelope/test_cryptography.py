@@ -12,7 +12,7 @@ from aws_encryption_sdk.internal.formatting.encryption_context import serialize_
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ksm_storage.aad import Aad
+from ksm_storage.contract.aad import Aad
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.derivation import derive_keys
 from ksm_storage.envelope.model import Envelope, wrap_aad

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope import derivation, opening
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Envelope, Recipient
@@ -25,8 +26,7 @@ from ksm_storage.errors import (
     ThrottledError,
     UnavailableError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from tests.unit.envelope.key_service import KeyService, ServiceFailureError
 
 PAYLOAD = b'{"hostname": "keepersecurity.com"}'

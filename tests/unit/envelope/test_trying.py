@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.trying import Pace, try_in_time
 from ksm_storage.errors import DecryptionError, KsmStorageError, SettingsError, UnavailableError
-from ksm_storage.key_uri import KeyUri
 
 KEYS = [KeyUri("cloud", name) for name in ("a", "b", "c")]
 

@@ -12,7 +12,9 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 
-from ksm_storage.aad import Aad
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyWrapper
 from ksm_storage.errors import (
     AuthenticationError,
     DecryptionError,
@@ -23,13 +25,11 @@ from ksm_storage.errors import (
     SettingsError,
     StorageError,
 )
-from ksm_storage.key_uri import KeyUri
-from ksm_storage.key_wrapper import KeyWrapper
+from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.providers import key_file
 from ksm_storage.providers.key_file import read_key_file
 from ksm_storage.providers.key_file_name import key_uri_of, path_of
 from ksm_storage.providers.key_file_writer import write_key_file
-from ksm_storage.setting_sources import gather_settings
 
 AAD = Aad({"purpose": "test"})
 DEK = bytes(range(32))

@@ -14,7 +14,9 @@ from pathlib import Path
 import keyring.backends.SecretService
 import pytest
 
-from ksm_storage.aad import Aad
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyWrapper
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
@@ -25,11 +27,9 @@ from ksm_storage.errors import (
     StorageError,
     UnavailableError,
 )
-from ksm_storage.key_uri import KeyUri
-from ksm_storage.key_wrapper import KeyWrapper
+from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.providers import os_keyring
 from ksm_storage.providers.creation_lock import creating
-from ksm_storage.setting_sources import gather_settings
 from tests.secret_service_daemon import KeyringDaemon
 
 AAD = Aad({"purpose": "test"})
@@ -376,10 +376,10 @@ def test_nothing_of_the_kek_is_in_an_error(secret_service: KeyringDaemon) -> Non
 
 _WRAP_WHEN_TOLD = """
 import base64, sys
-from ksm_storage.aad import Aad
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.providers import os_keyring
-from ksm_storage.setting_sources import gather_settings
+from ksm_storage.keys.setting_sources import gather_settings
 
 uri = KeyUri("os-keyring", "app")
 settings = gather_settings(uri, os_keyring.key_wrapper_options())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
@@ -17,8 +18,7 @@ from ksm_storage.errors import (
     KsmStorageError,
     SettingsError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.plugin import Aad
 from ksm_storage.providers import recovery_file
 from ksm_storage.providers.recovery_file import (

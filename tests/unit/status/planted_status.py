@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from ksm_storage.abilities import KeyDescription
+from ksm_storage.contract.abilities import KeyDescription
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.errors import KsmStorageError
-from ksm_storage.key_uri import KeyUri
 from ksm_storage.status.file_status import FileStatus, RecipientStatus
 
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.aad import Aad
-from ksm_storage.abilities import KeyDescription
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.abilities import KeyDescription
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.errors import PluginNotFoundError, UnavailableError
-from ksm_storage.kek import SharedKeks
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import SharedKeks
 from ksm_storage.status.key_facts import KeyFacts
 from ksm_storage.testing.distributions import write_distribution
 from tests.unit.status import describing_plugin

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.abilities import KeyDescription, KeyState
+from ksm_storage.contract.abilities import KeyDescription, KeyState
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import DecryptionError, KeyNotFoundError, SettingsError, UnavailableError
-from ksm_storage.key_uri import KeyUri
 from ksm_storage.status.loss import Destruction, is_lost_by
 from tests.unit.status.planted_status import KEY, file_status, recipient_status
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.abilities import KeyDescription
+from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.errors import SettingsError, UnavailableError
 from ksm_storage.status.file_status import FileStatus
 from ksm_storage.status.policy import Policy, read_policy

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 import ksm_storage
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import rekey, rewrap, seal, wrap_new_dek
 from ksm_storage.errors import EnvelopeError, KsmStorageError, StorageError
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.encrypted import EncryptedStorage
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, names_in, settle, write_plain

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import ksm_storage
 from ksm_storage.config.recognise import Form
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import DecryptionError
-from ksm_storage.key_uri import KeyUri
 from tests.unit.storage.fixtures import CONFIG
 from tests.unit.storage.planted import Counted
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import ksm_storage
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Envelope, Recipient
 from ksm_storage.envelope.opening import open_envelope
@@ -22,7 +23,6 @@ from ksm_storage.errors import (
     StorageError,
     UnavailableError,
 )
-from ksm_storage.key_uri import KeyUri
 from ksm_storage.storage import rewrapping
 from ksm_storage.storage.proven_wraps import prove as prove_keys
 from ksm_storage.storage.recipient_changes import names

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import rekey
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.encrypted import EncryptedStorage
 from ksm_storage.storage.file import replace_file
 from tests.unit.storage import forked

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.envelope.opening import open_envelope
@@ -19,8 +20,7 @@ from ksm_storage.errors import (
     SettingsError,
     UnavailableError,
 )
-from ksm_storage.kek import Kek
-from ksm_storage.key_uri import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.trust import Trust
 from tests.unit.storage.fixtures import CONFIG, write_plain
 from tests.unit.storage.planted import Counted

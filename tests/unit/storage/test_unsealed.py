@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import StorageError
-from ksm_storage.key_uri import KeyUri
 from ksm_storage.storage.trust import Trust
 from ksm_storage.storage.unsealed import is_officially_sealed, read_unsealed
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage.batch.lane import Patience
+from ksm_storage.batch.outcome import Done
+from ksm_storage.batch.runner import WINDOW, Runner
+from ksm_storage.batch.selection import is_one_file, selected_paths
 from ksm_storage.errors import DecryptionError, ThrottledError, UnavailableError
-from ksm_storage.fleet.lane import Patience
-from ksm_storage.fleet.outcome import Done
-from ksm_storage.fleet.runner import WINDOW, Runner
-from ksm_storage.fleet.selection import is_one_file, selected_paths
 
 QUICK = Patience(tries=4, first_seconds=0.001, longest_seconds=0.002)
 SOON = 10.0

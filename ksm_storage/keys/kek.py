@@ -7,18 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
 
-from .aad import Aad
-from .core_dumps import no_core_dumps
+from ..contract.aad import Aad
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
+from ..core_dumps import no_core_dumps
+from ..errors import DecryptionError, KsmStorageError, PluginContractError, PluginError
+from ..plugin_kit.exception_chain import call_of_a_plugin
 from .discovery import Plugin, find_plugin
-from .errors import (
-    DecryptionError,
-    KsmStorageError,
-    PluginContractError,
-    PluginError,
-)
-from .exception_chain import call_of_a_plugin
-from .key_uri import KeyUri
-from .key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .known_providers import is_local
 from .setting_sources import Arguments, gather_settings
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from .aad import Aad
-from .abilities import (
+from ..contract.aad import Aad
+from ..contract.abilities import (
     KEY_STATES,
     NEEDS,
     DescribesKey,
@@ -14,10 +14,10 @@ from .abilities import (
     PermissionProbe,
     ProbesPermissions,
 )
-from .errors import SettingsError
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import WrappedDek
+from ..errors import SettingsError
 from .kek import Kek
-from .key_uri import KeyUri
-from .key_wrapper import WrappedDek
 
 MAX_TEXT = 8_192
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from .errors import SettingsError
+from ..errors import SettingsError
 
 
 def refuse_unusable(path: str, *, setting: str) -> None:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .errors import SettingsError
-from .key_uri import KeyUri
-from .settings import Option, Setting, Settings, checked
+from ..contract.key_uri import KeyUri
+from ..contract.settings import Option, Setting, Settings, checked
+from ..errors import SettingsError
 
 Arguments = Mapping[str, Mapping[str, object]]
 

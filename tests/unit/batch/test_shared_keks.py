@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from ksm_storage import kek as seam
-from ksm_storage.aad import Aad
-from ksm_storage.kek import Kek, SharedKeks
-from ksm_storage.key_uri import KeyUri
-from ksm_storage.key_wrapper import WrappedDek
+from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import WrappedDek
+from ksm_storage.keys import kek as seam
+from ksm_storage.keys.kek import Kek, SharedKeks
 
 
 class Counted:

@@ -9,9 +9,11 @@ from typing import Any, TypeVar, cast
 
 import pluggy
 
-from . import hookspecs
-from .entry_points import EntryPoint, find_entry_points
-from .errors import (
+from ..contract import hookspecs
+from ..contract.key_uri import KeyUri, refuse_pin
+from ..contract.key_wrapper import KeyWrapper
+from ..contract.settings import Option, Settings
+from ..errors import (
     KsmStorageError,
     PluginConflictError,
     PluginContractError,
@@ -19,10 +21,8 @@ from .errors import (
     PluginNotFoundError,
     SettingsError,
 )
-from .key_uri import KeyUri, refuse_pin
-from .key_wrapper import KeyWrapper
+from .entry_points import EntryPoint, find_entry_points
 from .known_providers import distribution_for, provider_for_native_name
-from .settings import Option, Settings
 
 _Result = TypeVar("_Result")
 

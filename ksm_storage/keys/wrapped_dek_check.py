@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .errors import SettingsError
-from .key_uri import KeyUri, is_visible_ascii
-from .key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK, WrappedDek
+from ..contract.key_uri import KeyUri, is_visible_ascii
+from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK, WrappedDek
+from ..errors import SettingsError
 
 
 def fault_of(wrapped: object, dek: bytes, *, provider: str) -> str | None:

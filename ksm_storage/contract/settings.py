@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, NoReturn
 
-from .errors import SettingsError
+from ..errors import SettingsError
 
 SettingValue = str | int | float | bool | Callable[[], str]
 
@@ -108,7 +108,7 @@ class Settings:
         """
         path = self.text(name)
         if path is not None and not os.path.isfile(path):
-            from .shown_setting import shown_path
+            from .redaction import shown_path
 
             raise SettingsError(
                 f"the file {shown_path(path)} of the setting {name!r} does not exist",
@@ -124,7 +124,7 @@ class Settings:
         """
         path = self.file(name)
         if path is not None:
-            from .authorities import refuse_unusable
+            from .ca_bundle import refuse_unusable
 
             refuse_unusable(path, setting=name)
         return path
@@ -135,7 +135,7 @@ class Settings:
 
     def shown(self, name: str) -> str:
         """Return a setting as a person may see it: of what may be a secret, that there is one."""
-        from .shown_setting import shown_value
+        from .redaction import shown_value
 
         # A function that asks for a PIN must not be called for this.
         if self._options[name].secret:
@@ -178,7 +178,7 @@ def checked(option: Option, value: object, *, source: str) -> Setting:
         return Setting(value, source)
     converted = _converted(option, value, source=source)
     if option.choices and converted not in option.choices:
-        from .shown_setting import shown_choice
+        from .redaction import shown_choice
 
         shown = "" if option.secret else shown_choice(converted)
         raise SettingsError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .errors import SettingsError
+from ..errors import SettingsError
 
 MAX_KEY_ID = 2048
 MAX_PROVIDER = 64

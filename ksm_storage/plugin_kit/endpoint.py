@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import SettingsError
+from ..errors import SettingsError
 
 _FORM = "write it as https://HOST or https://HOST:PORT"
 

@@ -1,0 +1,1 @@
+"""Find the plugins, open the KEKs and decide which settings they get."""

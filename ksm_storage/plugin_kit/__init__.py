@@ -1,0 +1,1 @@
+"""What every plugin of a key service needs, written and tested once."""

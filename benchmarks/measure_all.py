@@ -53,7 +53,7 @@ def _run(name: str, *, write: bool) -> None:
 
 
 def _today() -> str:
-    return dt.datetime.now(tz=dt.timezone.utc).date().isoformat()
+    return dt.datetime.now(tz=dt.UTC).date().isoformat()
 
 
 def _machine() -> str:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 class MovableClock:
@@ -28,7 +28,7 @@ class MovableClock:
 
     def now_datetime(self) -> datetime:
         """Return the service's time as an aware UTC datetime."""
-        return datetime.fromtimestamp(self.now(), tz=timezone.utc)
+        return datetime.fromtimestamp(self.now(), tz=UTC)
 
     def signing_now(self) -> float:
         """Return the time that request dates are checked against: real time plus the skew."""

@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 
-class FaultKind(str, Enum):
+class FaultKind(StrEnum):
     """What can go wrong. The last three are applied by the service, the rest by the server."""
 
     LATENCY = "latency"

@@ -64,7 +64,7 @@ def _plugin(name: str) -> object:
 
 
 def _completed(what: Mapping[str, object]) -> dict[str, object]:
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     return {
         "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "host": socket.gethostname(),

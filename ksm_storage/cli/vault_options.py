@@ -109,5 +109,5 @@ def shown_time(milliseconds: int | None) -> str:
     """Return a time as people and programs read it, or ``never``."""
     if milliseconds is None:
         return "never"
-    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
+    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 
 
-class ConfigKey(str, Enum):
+class ConfigKey(StrEnum):
     """Name one value of the configuration; a member equals its JSON name."""
 
     HOSTNAME = "hostname"

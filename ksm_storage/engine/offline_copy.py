@@ -14,7 +14,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -82,7 +82,7 @@ class OfflineCopy:
             ) from exc
         fetched = _TIME.unpack(header[len(_MAGIC) :])[0]
         self._check_age(fetched)
-        return answer, datetime.fromtimestamp(fetched, timezone.utc)
+        return answer, datetime.fromtimestamp(fetched, UTC)
 
     def remove(self) -> None:
         """Delete the copy, as after a revocation; that there is none is fine."""

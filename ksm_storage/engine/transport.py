@@ -171,7 +171,7 @@ def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _read(response: http.client.HTTPResponse, *, limit: int) -> HttpAnswer:
     body = bytearray()
-    # In pieces: Python 3.10 makes room for as many bytes as may come, before one has.
+    # In pieces: one bounded read would make room for the whole limit before a byte has come.
     while piece := response.read(_PIECE_BYTES):
         body += piece
         if len(body) > limit:

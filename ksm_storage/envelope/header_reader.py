@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from ..contract.key_uri import KeyUri
@@ -80,7 +80,7 @@ class HeaderReader:
         text = self._matching(name, _TIME)
         try:
             # Not strptime: importing its locale tables would cost more than the whole parse.
-            time = datetime.fromisoformat(text[:-1]).replace(tzinfo=timezone.utc)
+            time = datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
         except ValueError as exc:
             raise _malformed(name) from exc
         if time.year < _FIRST_YEAR:

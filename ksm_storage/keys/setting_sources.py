@@ -180,10 +180,8 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
 
 
 def _parsed_toml(raw: bytes, path: str) -> Arguments:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    import tomllib
+
     try:
         tables: dict[str, Any] = tomllib.loads(raw.decode("utf-8"))
     # Brackets without end exhaust the parser's recursion.

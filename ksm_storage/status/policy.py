@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -78,10 +77,8 @@ def read_policy(path: str) -> Policy:
 
 
 def _toml(text: str) -> Mapping[str, object]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    import tomllib
+
     parsed: Mapping[str, object] = tomllib.loads(text)
     return parsed
 

@@ -21,7 +21,7 @@ from ksm_storage.errors import SettingsError
 def certificate() -> bytes:
     """Return a self-signed certificate in PEM form."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    start = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+    start = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), 1)
         .not_valid_before(start)

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from ksm_storage_emulators.aws_kms.errors import AwsError
@@ -84,11 +84,11 @@ class SignatureVerifier:
     def _check_date(self, request: Request, authorization: _Authorization) -> None:
         stamp = request.headers["x-amz-date"]
         try:
-            signed = datetime.strptime(stamp, _STAMP).replace(tzinfo=timezone.utc)
+            signed = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
         except ValueError:
             text = f"Date must be in ISO-8601 'basic format'. Got '{stamp}'."
             raise AwsError("IncompleteSignatureException", text) from None
-        now = datetime.fromtimestamp(self._clock.signing_now(), tz=timezone.utc)
+        now = datetime.fromtimestamp(self._clock.signing_now(), tz=UTC)
         if signed < now - _TOLERANCE:
             edge = f"{(now - _TOLERANCE):{_STAMP}} ({now:{_STAMP}} - 5 min.)"
             text = f"Signature expired: {stamp} is now earlier than {edge}"

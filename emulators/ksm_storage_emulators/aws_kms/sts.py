@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
@@ -111,7 +111,7 @@ def _identity(caller: AccessKey) -> str:
 
 
 def _session(key: AccessKey) -> str:
-    expiry = datetime.fromtimestamp(key.expires_at or 0, tz=timezone.utc)
+    expiry = datetime.fromtimestamp(key.expires_at or 0, tz=UTC)
     credentials = (
         f"<AccessKeyId>{key.access_key_id}</AccessKeyId>"
         f"<SecretAccessKey>{key.secret_access_key}</SecretAccessKey>"

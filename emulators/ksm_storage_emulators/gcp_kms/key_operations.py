@@ -5,7 +5,7 @@ https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from google.cloud import kms_v1
 
@@ -127,4 +127,4 @@ def _described_version(version: Version) -> kms_v1.CryptoKeyVersion:
 
 
 def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, timezone.utc)
+    return datetime.fromtimestamp(seconds, UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -35,7 +35,7 @@ PURPOSES = {
 DESTROY_AFTER_SECONDS = 30 * 24 * 3600
 
 
-class State(str, Enum):
+class State(StrEnum):
     """The states of a version that this emulator has: https://cloud.google.com/kms/docs/key-states."""
 
     ENABLED = "ENABLED"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 from ksm_storage_emulators.clock import MovableClock
@@ -102,7 +102,7 @@ class TokenEndpoints:
         asked = json.loads(request.body)
         seconds = int(str(asked.get("lifetime", "3600s")).rstrip("s"))
         token = self._tokens.issue(email, frozenset(asked["scope"]), seconds=seconds)
-        expires = datetime.fromtimestamp(self._clock.now(), timezone.utc)
+        expires = datetime.fromtimestamp(self._clock.now(), UTC)
         expires += timedelta(seconds=seconds)
         text = expires.strftime("%Y-%m-%dT%H:%M:%SZ")
         return json_reply(200, {"accessToken": token, "expireTime": text})

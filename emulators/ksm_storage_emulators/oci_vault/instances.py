@@ -7,7 +7,7 @@ request for a token is as Oracle's clients make it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -111,7 +111,7 @@ def _certificate(private_key: rsa.RSAPrivateKey, tenancy: str, instance: str) ->
             for unit in units
         ]
     )
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -6,7 +6,7 @@ https://docs.oracle.com/en-us/iaas/api/#/en/key/latest/Key/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ksm_storage_emulators.oci_vault.errors import OciError, hidden
@@ -155,5 +155,5 @@ def _version(operation: Operation, key: Key, version: KeyVersion) -> Mapping[str
 def _time(seconds: float | None) -> str | None:
     if seconds is None:
         return None
-    moment = datetime.fromtimestamp(seconds, tz=timezone.utc)
+    moment = datetime.fromtimestamp(seconds, tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

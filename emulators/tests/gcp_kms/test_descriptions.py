@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -31,7 +31,7 @@ def test_a_version_that_is_to_be_destroyed_says_when(call: Caller, key: CryptoKe
 
     call("destroy_crypto_key_version", name=name)
 
-    left = call("get_crypto_key_version", name=name).destroy_time - datetime.now(timezone.utc)
+    left = call("get_crypto_key_version", name=name).destroy_time - datetime.now(UTC)
     assert abs(left - timedelta(seconds=DESTROY_AFTER_SECONDS)) < timedelta(minutes=5)
 
 

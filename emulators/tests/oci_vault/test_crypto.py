@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import oci
@@ -173,9 +173,7 @@ def test_a_key_pending_deletion_comes_back_or_goes(
     oci_vault: OciVault, crypto: Any, management: Any, key_id: str
 ) -> None:
     ciphertext = encrypt(crypto, key_id).ciphertext
-    soon = ScheduleKeyDeletionDetails(
-        time_of_deletion=datetime.now(timezone.utc) + timedelta(days=8)
-    )
+    soon = ScheduleKeyDeletionDetails(time_of_deletion=datetime.now(UTC) + timedelta(days=8))
     management.schedule_key_deletion(key_id, soon)
     assert refused(lambda: decrypt(crypto, key_id, ciphertext)) == (409, "IncorrectState")
     management.cancel_key_deletion(key_id)
@@ -190,9 +188,7 @@ def test_a_key_pending_deletion_comes_back_or_goes(
 
 
 def test_a_deletion_of_tomorrow_is_an_invalid_parameter(management: Any, key_id: str) -> None:
-    tomorrow = ScheduleKeyDeletionDetails(
-        time_of_deletion=datetime.now(timezone.utc) + timedelta(days=1)
-    )
+    tomorrow = ScheduleKeyDeletionDetails(time_of_deletion=datetime.now(UTC) + timedelta(days=1))
 
     refusal = refused(lambda: management.schedule_key_deletion(key_id, tomorrow))
 

@@ -124,7 +124,7 @@ def _builder(
     public_key: ec.EllipticCurvePublicKey,
     life: dt.timedelta,
 ) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

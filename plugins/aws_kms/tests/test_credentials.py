@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -237,7 +237,7 @@ class _CredentialHandler(BaseHTTPRequestHandler):
         self._send(b"a-session-token")
 
     def do_GET(self) -> None:
-        expiry = datetime.now(timezone.utc) + timedelta(hours=6)
+        expiry = datetime.now(UTC) + timedelta(hours=6)
         credentials = {
             "Code": "Success",
             "AccessKeyId": "ASIAIOSFODNN7EXAMPLE",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -85,7 +85,7 @@ def test_a_key_that_waits_for_its_deletion_says_when(emulator: EmulatedKms) -> N
 
     assert (found.state, found.state_name) == ("pending-deletion", "PendingDeletion")
     assert found.deletion is not None
-    left = found.deletion - datetime.now(timezone.utc)
+    left = found.deletion - datetime.now(UTC)
     assert timedelta(days=6, hours=23) < left <= timedelta(days=7)
 
 
@@ -130,7 +130,7 @@ def test_other_states_are_told_by_what_they_mean_for_an_unwrap(
 
 
 def test_imported_material_that_expires_says_when(scripted: ScriptedKms) -> None:
-    expiry = datetime(2027, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    expiry = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
     scripted.answer = metadata(
         Origin="EXTERNAL", ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=expiry.timestamp()
     )
@@ -144,7 +144,7 @@ def test_imported_material_that_expires_says_when(scripted: ScriptedKms) -> None
 def test_automatic_rotation_is_told_with_its_next_date(emulator: EmulatedKms) -> None:
     key = emulator.create_key()
     emulator.client.enable_key_rotation(KeyId=key, RotationPeriodInDays=90)
-    due = datetime.now(timezone.utc) + timedelta(days=90)
+    due = datetime.now(UTC) + timedelta(days=90)
 
     found = described(open_kek(key, emulator.url))
 

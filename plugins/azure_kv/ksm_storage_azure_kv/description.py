@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ksm_storage.plugin import (
@@ -125,6 +125,6 @@ def _describe_deleted(client: VaultClient, name: KeyName) -> KeyDescription:
         key_id=str(name),
         state="pending-deletion",
         state_name="deleted",
-        deletion=datetime.fromtimestamp(purge, timezone.utc) if isinstance(purge, int) else None,
+        deletion=datetime.fromtimestamp(purge, UTC) if isinstance(purge, int) else None,
         **_kind(bundle),
     )

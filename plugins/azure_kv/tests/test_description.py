@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ksm_storage_emulators.azure_key_vault.keys import RETENTION_SECONDS, KeyVersion
@@ -105,7 +105,7 @@ def test_a_key_outside_its_time_still_opens_and_is_named(
 ) -> None:
     with open_kek(version.kid, emulator.settings) as kek:
         wrapped = kek.wrap(DEK, aad=AAD)
-        when = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+        when = datetime.now(UTC) + timedelta(seconds=seconds)
         setattr(version, attribute, int(when.timestamp()))
 
         found = describe_key(kek)
@@ -121,7 +121,7 @@ def test_a_deleted_key_says_when_it_is_purged(emulator: EmulatedVault, version: 
 
     assert (found.state, found.state_name) == ("pending-deletion", "deleted")
     assert found.deletion is not None
-    left = found.deletion - datetime.now(timezone.utc)
+    left = found.deletion - datetime.now(UTC)
     assert timedelta(days=89) < left <= timedelta(days=90)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from ksm_storage.plugin import KeyDescription, KeyStateError
 
@@ -74,9 +74,9 @@ def _past_its_end(session: OpenSession, key: Key) -> str | None:
     # The standard gives the date no effect, so that the key is enabled all the same.
     try:
         text = read_bytes(session.module, session.handle, key.handle, ck.CKA_END_DATE)
-        end = datetime.strptime(text.decode("ascii"), "%Y%m%d").replace(tzinfo=timezone.utc)
+        end = datetime.strptime(text.decode("ascii"), "%Y%m%d").replace(tzinfo=UTC)
     # SoftHSM fails in general where an object has no date; it is not worth more than a shrug.
     except (CryptokiError, ValueError):
         return None
-    is_past = end.date() < datetime.now(timezone.utc).date()
+    is_past = end.date() < datetime.now(UTC).date()
     return f"past its CKA_END_DATE {end.date()}" if is_past else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -88,7 +88,7 @@ def test_a_version_that_is_to_be_destroyed_says_when(kms: EmulatedKms, key: Any)
 
     assert (found.state, found.state_name) == ("pending-deletion", "DESTROY_SCHEDULED")
     assert found.deletion is not None
-    left = found.deletion - datetime.now(timezone.utc)
+    left = found.deletion - datetime.now(UTC)
     assert timedelta(days=29) < left <= timedelta(days=30)
 
 
@@ -125,7 +125,7 @@ def test_the_version_of_another_key_is_not_told(kms: EmulatedKms, key: Any) -> N
 
 def test_a_schedule_is_told_with_its_next_date(kms: EmulatedKms, key: Any) -> None:
     key.rotate_every(90 * DAY, now=kms.service.clock.now())
-    due = datetime.fromtimestamp(key.next_rotation, timezone.utc)
+    due = datetime.fromtimestamp(key.next_rotation, UTC)
 
     found = described(open_kek(key.name, kms.settings))
 

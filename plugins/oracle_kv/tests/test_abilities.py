@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from ksm_storage_emulators.oci_vault.identities import Grant
@@ -75,7 +75,7 @@ def test_the_date_of_a_deletion_is_told(emulator: EmulatedVault, kek: Kek, key: 
     assert found is not None
     assert found.deletion is not None
     assert abs(found.deletion.timestamp() - stored.deleted_at) < 1
-    assert found.deletion > datetime.now(timezone.utc)
+    assert found.deletion > datetime.now(UTC)
 
 
 def test_an_rsa_key_can_be_forged_with_its_public_key(emulator: EmulatedVault) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ _recipients = st.builds(
     st.binary(min_size=1, max_size=300),
 )
 _times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31, 23, 59, 59)).map(  # noqa: DTZ001
-    lambda time: time.replace(microsecond=0, tzinfo=timezone.utc)
+    lambda time: time.replace(microsecond=0, tzinfo=UTC)
 )
 _values_of_32_bytes = st.binary(min_size=32, max_size=32)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 
@@ -22,8 +22,8 @@ from ksm_storage.errors import EnvelopeError, SettingsError
 from tests.unit.envelope.key_service import KeyService
 
 PAYLOAD, CHANGED = b'{"hostname": "a"}', b'{"hostname": "b"}'
-EARLIER = datetime(2026, 1, 1, tzinfo=timezone.utc)
-LATER = datetime(2026, 6, 1, tzinfo=timezone.utc)
+EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_m3_a_rekey_changes_the_dek_and_keeps_the_envelope(
 def test_a_time_is_written_in_whole_seconds_of_utc() -> None:
     now = current_time()
 
-    assert now.utcoffset() == timezone.utc.utcoffset(None)
+    assert now.utcoffset() == UTC.utcoffset(None)
     assert now.microsecond == 0
 
 

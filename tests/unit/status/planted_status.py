@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.contract.key_uri import KeyUri
@@ -10,7 +10,7 @@ from ksm_storage.envelope.model import Recipient
 from ksm_storage.errors import KsmStorageError
 from ksm_storage.status.file_status import FileStatus, RecipientStatus
 
-NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = "aws-kms://arn:aws:kms:eu-west-1:111122223333:key/one"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,7 @@ def test_the_old_dek_opens_the_file_no_more(path: Path) -> None:
 def test_the_age_of_the_dek_begins_anew(path: Path) -> None:
     old = decode(path.read_bytes())
     dek = open_envelope(old).dek
-    aged = old._replace(
-        header=old.header._replace(created=datetime(2020, 1, 1, tzinfo=timezone.utc))
-    )
+    aged = old._replace(header=old.header._replace(created=datetime(2020, 1, 1, tzinfo=UTC)))
     path.write_bytes(encode(seal_again(aged, b'{"hostname": "h"}', dek=dek)))
 
     ksm_storage.rekey(path)

@@ -23,7 +23,7 @@ from typing import Any
 import ksm_storage
 from benchmarks.interleaved import child_environment
 from benchmarks.tables import Row, Table, publish, words
-from ksm_storage.batch.outcome import Done
+from ksm_storage.batch.provider_queue import FileResult
 from ksm_storage.batch.runner import Runner
 from ksm_storage.batch.selection import selected_paths
 from ksm_storage.envelope.codec import decode
@@ -91,14 +91,14 @@ def step(name: str, listing: str, old: str, new: str) -> dict[str, Any]:
 
     keks = SharedKeks()
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         if name == "protect":
             ksm_storage.protect(path, [old], settings=keks)
         elif name == "check":
             ksm_storage.open_storage(path, keys=[new], settings=keks)
         elif not _moved(path, old, new, keks):
-            return Done("skipped")
-        return Done("done")
+            return FileResult("skipped")
+        return FileResult("done")
 
     runner = Runner(work, service_of=lambda _: "aws-kms", limit=PARALLEL)
     results: Counter[str] = Counter()

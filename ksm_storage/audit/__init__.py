@@ -1,1 +1,1 @@
-"""What happened to sealed files, told to audit sinks."""
+"""What happened to sealed files, reported to audit sinks."""

@@ -1,25 +1,36 @@
-"""Tell the audit sinks what happened to a sealed file; costs next to nothing where there is none.
+"""Report what happens to sealed files to the configured audit sinks; almost free without any.
 
-This module is loaded by every process that opens a file, so it imports what is loaded anyway.
+Every process that opens a file loads this module, so whatever only a sink needs is imported
+inside the functions.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ..keys.setting_sources import settings_file_expected
+from ..errors import KsmStorageError, PluginNotFoundError, SettingsError
+from ..keys.setting_sources import file_table, settings_file_expected
 
 if TYPE_CHECKING:
-    from ..errors import KsmStorageError
+    import pluggy
 
 FILE_VARIABLE = "KSM_STORAGE_AUDIT_FILE"
 SINKS_VARIABLE = "KSM_STORAGE_AUDIT_SINKS"
+TABLE = "audit"
+GROUP = "ksm_storage.audit_sinks"
 
 Kind = Literal[
     "opened", "refused", "saved", "protected", "rewrapped", "rekeyed", "exported", "failed_over"
 ]
+
+_OPTIONS = {"file", "sinks"}
+
+# State that changes, because "once" is a fact about the process. By process id, so that a forked
+# child, which may log elsewhere, warns too.
+_warned: set[int] = set()
 
 
 class EnvelopeHeader(Protocol):
@@ -31,7 +42,7 @@ class EnvelopeHeader(Protocol):
 
     @property
     def revision(self) -> int:
-        """How often it was saved."""
+        """How many times it was saved."""
 
 
 def emit(
@@ -44,26 +55,24 @@ def emit(
     error: KsmStorageError | None = None,
     form: str | None = None,
 ) -> None:
-    """Tell each configured sink of an event; never raises.
+    """Report an event to each configured sink; never raises.
 
-    There is no room for a value of a configuration, a DEK or a wrapped one: an event is made of
-    names alone.
+    No argument can carry a value of a configuration or a DEK: an event holds names, numbers and
+    times only.
 
     Args:
         kind: What happened.
-        path: The file, where there is one.
+        path: The file, if there is one.
         header: The envelope's header, as it is now.
-        keys: The keys concerned: that opened it, or that open it from now on.
-        instead_of: The keys that failed, or that open it no more.
-        error: Why it was refused; its class and key are told, not its text.
-        form: The form in which it was exported or found.
+        keys: The keys concerned: the one that opened the file, or those that open it from now on.
+        instead_of: The keys that failed, or that no longer open the file.
+        error: Why the file was refused; its class and key are recorded, not its text.
+        form: The form in which the configuration was exported or found.
     """
     named = os.environ.get(FILE_VARIABLE) or os.environ.get(SINKS_VARIABLE)
     if not named and not settings_file_expected():
         return
-    from .delivery import deliver
-
-    deliver(
+    _deliver(
         {
             "event": kind,
             "path": None if path is None else os.path.abspath(path),
@@ -76,3 +85,103 @@ def emit(
             "form": form,
         }
     )
+
+
+def _deliver(what: Mapping[str, object]) -> None:
+    from types import MappingProxyType
+
+    try:
+        file, plugins = configured_sinks()
+    except KsmStorageError as exc:
+        warn_once(exc.message)
+        return
+    if not file and not plugins:
+        return
+    event = MappingProxyType(_completed(what))
+    if file:
+        _notify("file", file, event)
+    for name in plugins:
+        _notify("plugin", name, event)
+
+
+def configured_sinks() -> tuple[str | None, tuple[str, ...]]:
+    """Return the audit file's path, and the names of the sinks that plugins offer.
+
+    Variables override the settings file's table ``[audit]``. An envelope never names a sink.
+
+    Raises:
+        SettingsError: The settings file is not trusted, or has an invalid option.
+    """
+    table = file_table(TABLE)
+    unknown = sorted(set(table) - _OPTIONS)
+    if unknown:
+        raise SettingsError(
+            f"unknown option {unknown[0]!r} in the table [{TABLE}] of the settings file",
+            hint="its options are: file, sinks",
+        )
+    file = os.environ.get(FILE_VARIABLE) or table.get("file")
+    named = os.environ.get(SINKS_VARIABLE)
+    plugins = named.split(",") if named else table.get("sinks", [])
+    if not isinstance(file, (str, type(None))):
+        raise SettingsError(f"'file' in the table [{TABLE}] of the settings file must be a string")
+    if not isinstance(plugins, list):
+        raise SettingsError(f"'sinks' in the table [{TABLE}] of the settings file must be a list")
+    return file or None, tuple(str(name).strip() for name in plugins if str(name).strip())
+
+
+def _completed(what: Mapping[str, object]) -> dict[str, object]:
+    import datetime as dt
+    import socket
+
+    now = dt.datetime.now(dt.UTC)
+    return {
+        "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "host": socket.gethostname(),
+        "user": os.getuid() if hasattr(os, "getuid") else None,
+        "process": os.getpid(),
+        **{name: value for name, value in what.items() if value is not None and value != []},
+    }
+
+
+def _notify(kind: str, name: str, event: Mapping[str, object]) -> None:
+    try:
+        _sink(kind, name).hook.audit_event(event=event)
+    except KsmStorageError as exc:
+        warn_once(exc.message)
+    # A sink must not stop the operation it records, whatever it raises; its text may hold secrets.
+    except (Exception, SystemExit) as exc:  # noqa: BLE001
+        warn_once(f"the audit sink {name!r} raised {type(exc).__name__}")
+
+
+@lru_cache(maxsize=16)
+def _sink(kind: str, name: str) -> pluggy.PluginManager:
+    import pluggy
+
+    from ..contract import hookspecs
+    from .file_sink import FileSink
+
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(FileSink(name) if kind == "file" else _plugin(name))
+    return manager
+
+
+def _plugin(name: str) -> object:
+    import importlib
+
+    from ..keys.entry_points import find_entry_points
+
+    for entry in find_entry_points(GROUP):
+        if entry.name == name:
+            return importlib.import_module(entry.module)
+    raise PluginNotFoundError(f"no installed plugin provides the audit sink {name!r}")
+
+
+def warn_once(reason: str) -> None:
+    """Log that audit events are being lost, once per process: a batch would repeat it per file."""
+    if os.getpid() in _warned:
+        return
+    _warned.add(os.getpid())
+    import logging
+
+    logging.getLogger("ksm_storage.audit").warning("warning: audit events are lost: %s", reason)

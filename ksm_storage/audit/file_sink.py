@@ -1,16 +1,22 @@
-"""The built-in sink: a file of hash-chained JSON lines that several processes append to."""
+"""The built-in sink: a file of hash-chained JSON lines, appended to by several processes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Iterator, Mapping
 
 from ..contract.hookspecs import hookimpl
 from ..errors import StorageError
 from .chain import START, Link, chained_line, read_line
-from .file_lock import file_lock
 
+# Short, because an application waits: it must not hang on whoever holds the audit file.
+WAIT_SECONDS = 5.0
+
+_PAUSE_SECONDS = 0.005
 # More than the longest event: 32 key URIs of 2048 characters, and a path.
 _TAIL_BYTES = 262_144
 _MODE = 0o600
@@ -26,7 +32,7 @@ _FLAGS = (
 
 
 class FileSink:
-    """Append each event to one file, behind the last line that any process wrote."""
+    """Append each event to one file, after the last line that any process wrote."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -36,8 +42,8 @@ class FileSink:
         """Append the event.
 
         Raises:
-            StorageError: The file cannot be opened, locked or written, or its last line is none
-                of an audit file.
+            StorageError: The file cannot be opened, locked or written, or its last line is not an
+                event.
         """
         try:
             while not self._appended(event):
@@ -52,9 +58,9 @@ class FileSink:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise StorageError(f"the audit file {self._path!r} is not a regular file")
-            with file_lock(descriptor, self._path):
+            with _locked(descriptor, self._path):
                 if not _still_names(self._path, descriptor):
-                    # A program that rotates logs moved it away while we waited.
+                    # A log rotation moved the file away while we waited.
                     return False
                 _append(descriptor, event, self._path)
                 return True
@@ -77,17 +83,17 @@ def _append(descriptor: int, event: Mapping[str, object], path: str) -> None:
 
 
 def _last_link(descriptor: int, size: int, path: str) -> tuple[Link, bool]:
-    """Return where the chain stands, and whether half a line follows that a crash left."""
+    """Return the last link, and whether an incomplete line follows that a crash left."""
     start = max(0, size - _TAIL_BYTES)
     os.lseek(descriptor, start, os.SEEK_SET)
     *lines, rest = os.read(descriptor, size - start).split(b"\n")
     if not lines:
         if start:
-            raise StorageError(f"{path!r} is no audit file: its last line is too long")
+            raise StorageError(f"{path!r} is not an audit file: its last line is too long")
         return START, bool(rest)
     line = read_line(lines[-1])
     if line is None:
-        raise StorageError(f"{path!r} is no audit file, or its last line was damaged")
+        raise StorageError(f"{path!r} is not an audit file, or its last line is damaged")
     return line.link, bool(rest)
 
 
@@ -96,3 +102,47 @@ def _still_names(path: str, descriptor: int) -> bool:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+if sys.platform == "win32":
+
+    @contextlib.contextmanager
+    def _locked(descriptor: int, path: str) -> Iterator[None]:  # noqa: ARG001  # as on POSIX
+        """Hold a lock file next to the audit file."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
+                yield
+        except Timeout as exc:
+            raise _held(path) from exc
+
+else:
+    import fcntl
+
+    @contextlib.contextmanager
+    def _locked(descriptor: int, path: str) -> Iterator[None]:
+        """Hold the lock of an open file.
+
+        Raises:
+            StorageError: Another process holds it for too long.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as exc:
+                if time.monotonic() > deadline:
+                    raise _held(path) from exc
+            # Random, so that many waiters do not wake in step.
+            time.sleep(_PAUSE_SECONDS * (0.5 + os.urandom(1)[0] / 255))
+        try:
+            yield
+        finally:
+            # A child forked meanwhile shares the lock; only an explicit unlock ends it for both.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _held(path: str) -> StorageError:
+    return StorageError(f"another process holds the lock of the audit file {path!r}")

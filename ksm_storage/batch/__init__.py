@@ -1,1 +1,1 @@
-"""Do the same to many files: in parallel, with a bound per key service, interruptible."""
+"""Run one operation on many files: in parallel, bounded per key service, interruptible."""

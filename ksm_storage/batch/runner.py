@@ -1,10 +1,9 @@
-"""Run one piece of work on each of many files, and report in the order of the files.
+"""Run one function on each of many files, and report the results in the order of the files.
 
-A command gives two functions of a path. ``work`` does all that is to be done to one file, raises
-``KsmStorageError`` if it cannot, and says in its ``Done`` if the file needed nothing: whether a
-file is done is seen from the file, so a run that was interrupted is repeated as it was.
-``service_of`` names the key service, before anything is called. See ``cli/many_files.py`` for how
-a command uses it.
+A command provides two functions of a path. ``work`` processes one file: it raises
+``KsmStorageError`` if it fails, and returns a ``FileResult`` that says so if the file needed no
+change. Whether a file is done is read from the file itself, so an interrupted run is resumed by
+repeating it. ``service_of`` names the key service before anything is called.
 """
 
 from __future__ import annotations
@@ -14,24 +13,23 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import KsmStorageError
-from .lane import Lane, Patience, Work
-from .outcome import Outcome
+from .provider_queue import BackoffPolicy, JobResult, ProviderQueue, Work
 
-# So far may the fastest file be ahead of the slowest: it bounds the memory, and lets other key
-# services go on while one asks for patience.
+# How far the fastest file may be ahead of the slowest: it bounds the memory, and lets other key
+# services continue while one throttles.
 WINDOW = 1024
 
 ServiceOf = Callable[[str], str]
 
 
 class Runner:
-    """Work on files in parallel.
+    """Process files in parallel.
 
     Args:
         work: Called with each path, from several threads.
-        service_of: The key service of a path; what it raises is left for ``work`` to raise.
-        limit: How many files of one key service are worked on at a time.
-        patience: How a service that throttles is waited for.
+        service_of: The key service of a path; an error here is left for ``work`` to raise.
+        limit: Maximum files of one key service processed at once.
+        backoff: How to wait for a service that throttles.
     """
 
     def __init__(
@@ -40,25 +38,25 @@ class Runner:
         *,
         service_of: ServiceOf,
         limit: int,
-        patience: Patience | None = None,
+        backoff: BackoffPolicy | None = None,
     ) -> None:
         self._work, self._service_of = work, service_of
-        self._limit, self._patience = limit, patience or Patience()
+        self._limit, self._backoff = limit, backoff or BackoffPolicy()
         self._stopped = threading.Event()
-        self._lanes: dict[str, Lane] = {}
-        self._results: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        self._queues: dict[str, ProviderQueue] = {}
+        self._results: queue.SimpleQueue[JobResult | BaseException] = queue.SimpleQueue()
 
     def stop(self) -> None:
-        """Begin no further file; those under way are finished. May be called from a signal."""
+        """Start no further file; those in progress finish. Safe to call from a signal handler."""
         self._stopped.set()
 
-    def run(self, paths: Iterable[str]) -> Iterator[Outcome]:
-        """Yield what became of each file, in the order of the paths.
+    def run(self, paths: Iterable[str]) -> Iterator[JobResult]:
+        """Yield the result of each file, in the order of the paths.
 
-        After :meth:`stop` the files that were waiting come out as not begun, and those that were
-        not yet asked for do not come out at all.
+        After :meth:`stop`, waiting files are yielded as not started, and paths that were not yet
+        read are not yielded.
         """
-        early: dict[int, Outcome] = {}
+        early: dict[int, JobResult] = {}
         taken = given = 0
         source = iter(paths)
         more = True
@@ -84,14 +82,16 @@ class Runner:
             service = self._service_of(path)
         except (KsmStorageError, OSError):
             service = ""
-        lane = self._lanes.get(service)
-        if lane is None:
-            lane = Lane(self._work, self._results.put, self._stopped, self._limit, self._patience)
-            self._lanes[service] = lane
-        lane.put(number, path)
+        files = self._queues.get(service)
+        if files is None:
+            files = ProviderQueue(
+                self._work, self._results.put, self._stopped, self._limit, self._backoff
+            )
+            self._queues[service] = files
+        files.put(number, path)
         return True
 
-    def _receive(self, early: dict[int, Outcome]) -> None:
+    def _receive(self, early: dict[int, JobResult]) -> None:
         while True:
             try:
                 result = self._results.get(timeout=_GLANCE_SECONDS)
@@ -106,14 +106,14 @@ class Runner:
     def _end(self) -> None:
         self._stopped.set()
         self._wake()
-        for lane in self._lanes.values():
-            lane.close()
+        for files in self._queues.values():
+            files.close()
 
     def _wake(self) -> None:
-        # Not from stop(): a signal may come while this very thread holds a lane's lock.
-        for lane in self._lanes.values():
-            lane.wake()
+        # Not from stop(): a signal may come while this very thread holds a queue's lock.
+        for files in self._queues.values():
+            files.wake()
 
 
-# How soon a stop is noticed by files that wait for their turn.
+# How soon waiting files notice a stop.
 _GLANCE_SECONDS = 0.2

@@ -1,4 +1,4 @@
-"""Which files a command is asked to work on: paths, globs and lists of paths."""
+"""Which files a command processes: paths, globs and lists of paths."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ STDIN = "-"
 
 
 def selected_paths(paths: Sequence[str], lists: Sequence[str]) -> Iterator[str]:
-    """Yield each path in the order given; a list is read as the paths are used.
+    """Yield each path in the order given; a list is read as its paths are used.
 
     Args:
-        paths: Paths, or globs where no file has that very name; ``**`` goes into folders. A glob
-            that matches nothing stands for itself, and is missed when it is opened.
-        lists: Files with one path in each line, ``-`` for standard input; empty lines are left
-            out.
+        paths: Paths, or globs where no file has exactly that name; ``**`` matches folders. A glob
+            that matches nothing is yielded as it is, and fails when it is opened.
+        lists: Files with one path per line, ``-`` for standard input; empty lines are skipped.
 
     Raises:
         StorageError: A list cannot be read.
@@ -31,7 +30,7 @@ def selected_paths(paths: Sequence[str], lists: Sequence[str]) -> Iterator[str]:
 
 
 def is_one_file(paths: Sequence[str], lists: Sequence[str]) -> bool:
-    """Tell whether exactly one file is named, by its own name."""
+    """Tell whether exactly one file is named, and not by a glob or a list."""
     return len(paths) == 1 and not lists and not _is_glob(paths[0])
 
 

@@ -6,7 +6,7 @@ import re
 
 import click
 
-from ..audit.verification import Verification
+from ..audit.chain import Verification
 from .audit_lines import audit_lines
 from .options import json_option
 from .output import data, data_as_json, say

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from ..batch.outcome import Done
+from ..batch.provider_queue import FileResult
 from ..config.document import UNNAMED
 from ..envelope.codec import decode
 from ..envelope.model import Envelope
@@ -44,13 +44,13 @@ def check(
     with SharedKeks(settings) as shared:
         trust = Trust.of(keys or None, context, shared).within(timeout, hedge)
 
-        def work(path: str) -> Done:
+        def work(path: str) -> FileResult:
             return _would_check(path, trust) if files.dry_run else _checked(path, trust)
 
         return files.run(work, service_of=services_in_header(trust.keys), as_json=as_json)
 
 
-def _would_check(path: str, trust: Trust) -> Done:
+def _would_check(path: str, trust: Trust) -> FileResult:
     def parsed(envelope: Envelope) -> Envelope:
         trust.check(envelope, path=path)
         return envelope
@@ -58,10 +58,10 @@ def _would_check(path: str, trust: Trust) -> Done:
     envelope = _used(path, parsed)
     keys = [str(recipient.key) for recipient in envelope.header.recipients]
     line = f"would open {path} under {', '.join(keys)}"
-    return Done("would open", said=(line,), content={"path": path, "keys": keys})
+    return FileResult("would open", said=(line,), content={"path": path, "keys": keys})
 
 
-def _checked(path: str, trust: Trust) -> Done:
+def _checked(path: str, trust: Trust) -> FileResult:
     envelope, opened = _used(path, lambda envelope: (envelope, trust.open(envelope, path=path)))
     document = document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)
@@ -71,7 +71,7 @@ def _checked(path: str, trust: Trust) -> Done:
         "opened_by": key,
         "profiles": [name for name in document.profiles if name != UNNAMED],
     }
-    return Done("ok", printed=(f"ok {path} revision {revision} by {key}",), content=content)
+    return FileResult("ok", printed=(f"ok {path} revision {revision} by {key}",), content=content)
 
 
 def _used(path: str, use: Callable[[Envelope], _Result]) -> _Result:

@@ -9,12 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from ..contract.key_uri import KeyUri
-from ..doctor.file_examination import examine_file
-from ..doctor.finding import FileFinding, KeyFinding
-from ..doctor.key_examination import examine_key
-from ..doctor.unread_tables import unread_tables
-from ..doctor.unread_variables import unread_variables
-from ..doctor.wording import file_as_dict, key_as_dict, lines_of_file, lines_of_key
+from ..doctor.examination import examine_file, examine_key
+from ..doctor.finding import (
+    FileFinding,
+    KeyFinding,
+    file_as_dict,
+    key_as_dict,
+    lines_of_file,
+    lines_of_key,
+)
+from ..doctor.unread import unread_tables, unread_variables
 from ..keys.setting_sources import settings_file
 from ..storage.sources import configured_path
 from ..storage.trust import read_key

@@ -6,15 +6,15 @@ A command is written for one file::
     @many_files_options
     @json_option
     def rewrap(files: Files, as_json: bool) -> int:
-        def work(path: str) -> Done:
+        def work(path: str) -> FileResult:
             if files.dry_run:
-                return Done("would rewrap", said=(f"would rewrap {path}",))
+                return FileResult("would rewrap", said=(f"would rewrap {path}",))
             ...
-            return Done("rewrapped", said=(f"rewrapped {path}",), content={"path": path})
+            return FileResult("rewrapped", said=(f"rewrapped {path}",), content={"path": path})
 
         return files.run(work, service_of=services_in_header, as_json=as_json)
 
-``work`` looks at the file first, and returns ``Done("skipped", ...)`` if it is as asked for
+``work`` looks at the file first, and returns ``FileResult("skipped", ...)`` if it is as asked for
 already: that is how a run that was interrupted goes on.
 """
 
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from ..batch.lane import Work
+from ..batch.provider_queue import Work
 from ..batch.runner import Runner, ServiceOf
 from ..batch.selection import is_one_file
 from ..contract.key_uri import KeyUri

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..batch.outcome import Done, Outcome
+from ..batch.provider_queue import FileResult, JobResult
 from ..errors import KsmStorageError
 from .output import data, data_as_is, report, say
 from .printable import printable, printable_json
@@ -39,7 +39,7 @@ class Results:
 
         self._bar = ProgressBar(count() if count else None)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: JobResult) -> None:
         """Print an outcome."""
         if outcome.error is not None:
             self._counts[type(outcome.error).__name__] += 1
@@ -76,7 +76,7 @@ class Results:
         for name, count in rows:
             say(f"{name:<{width}}  {count:>{digits}}")
 
-    def _print(self, done: Done) -> None:
+    def _print(self, done: FileResult) -> None:
         if self._as_json and done.content is not None:
             self._print_json(done.content)
         elif not self._as_json:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from ..batch.outcome import Done
+from ..batch.provider_queue import FileResult
 from ..config.recognise import Form, recognise
 from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
@@ -54,7 +54,7 @@ def protect(
     chosen = [str(resolve_key(key)) for key in keys] or [default_key()]
     file_mode = _mode(mode)
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         if files.dry_run:
             return _would_protect(path, chosen, keys, context, from_key)
         try:
@@ -70,7 +70,7 @@ def protect(
             return _skipped(path, keys, context)
         content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}
         said = tuple(f"sealed {path} under {key}" for key in done.keys)
-        return Done("sealed", said=said, content=content)
+        return FileResult("sealed", said=said, content=content)
 
     services = "+".join(sorted({KeyUri.parse(key).provider for key in chosen}))
     with SharedKeks(settings) as shared:
@@ -83,7 +83,7 @@ def _would_protect(
     given: Sequence[str],
     context: Mapping[str, str] | None,
     from_key: str | None,
-) -> Done:
+) -> FileResult:
     try:
         content = unsealed_file(resolved(path)).content
     except AlreadySealedError:
@@ -94,10 +94,10 @@ def _would_protect(
     else:
         form = recognise(content, name=repr(path)).form
     said = tuple(f"would seal {path} ({form.value}) under {key}" for key in keys)
-    return Done("would seal", said=said, content={"path": path, "form": form.value})
+    return FileResult("would seal", said=said, content={"path": path, "form": form.value})
 
 
-def _skipped(path: str, keys: Sequence[str], context: Mapping[str, str] | None) -> Done:
+def _skipped(path: str, keys: Sequence[str], context: Mapping[str, str] | None) -> FileResult:
     header = decode(read_file(resolved(path)).content).header
     _check_same_keys(path, header.recipients, keys)
     if context is not None and dict(context) != dict(header.context):
@@ -106,7 +106,7 @@ def _skipped(path: str, keys: Sequence[str], context: Mapping[str, str] | None) 
             hint="'ksm-storage inspect' shows its context, which stays as it was sealed; to have "
             "another, export it and protect it anew",
         )
-    return Done("skipped", said=(f"{path} is sealed already; nothing changed",))
+    return FileResult("skipped", said=(f"{path} is sealed already; nothing changed",))
 
 
 def default_key() -> str:

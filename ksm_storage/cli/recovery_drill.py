@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..batch.outcome import Done
+from ..batch.provider_queue import FileResult
 from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope
 from ..errors import SettingsError
@@ -40,7 +40,7 @@ def drill(
     refuse_list_on_stdin(files.lists, words_file, passphrase_file)
     given = with_secret(settings, words_file, recovery_file, passphrase_file)
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         return _would_prove(path) if files.dry_run else _proved(path, given)
 
     return files.run(work, service_of=recovery_service, as_json=as_json)
@@ -66,18 +66,18 @@ def recovery_keys(envelope: Envelope, path: str) -> Sequence[KeyUri]:
     return found
 
 
-def _would_prove(path: str) -> Done:
+def _would_prove(path: str) -> FileResult:
     keys = recovery_keys(existing_envelope(resolved(path), path), path)
     shown = [str(key) for key in keys]
     line = f"would open {path} by {', '.join(shown)}"
-    return Done("would open", said=(line,), content={"path": path, "keys": shown})
+    return FileResult("would open", said=(line,), content={"path": path, "keys": shown})
 
 
-def _proved(path: str, settings: Settings) -> Done:
+def _proved(path: str, settings: Settings) -> FileResult:
     envelope = existing_envelope(resolved(path), path)
     # Pinned, so that no other key can open the file in its place.
     opened = Trust.of(recovery_keys(envelope, path), None, settings).open(envelope, path=path)
     document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)
     content = {"path": path, "revision": revision, "opened_by": key}
-    return Done("ok", printed=(f"ok {path} revision {revision} by {key}",), content=content)
+    return FileResult("ok", printed=(f"ok {path} revision {revision} by {key}",), content=content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..batch.outcome import Done
+from ..batch.provider_queue import FileResult
 from ..envelope.codec import format_time
 from ..envelope.model import Envelope
 from ..keys.kek import SharedKeks
@@ -46,7 +46,7 @@ def use(
     changes = RecipientChanges.of(keys, remove, {})
     with SharedKeks(given) as shared:
 
-        def work(path: str) -> Done:
+        def work(path: str) -> FileResult:
             if files.dry_run:
                 return would_rewrap(path, changes, _trust(path, given))
             return _recovered(path, changes, _trust(path, shared))
@@ -62,11 +62,11 @@ def _envelope(path: str) -> Envelope:
     return existing_envelope(resolved(path), path)
 
 
-def _recovered(path: str, changes: RecipientChanges, trust: Trust) -> Done:
+def _recovered(path: str, changes: RecipientChanges, trust: Trust) -> FileResult:
     before = _said(_envelope(path))
     done = rewrap_file(path, changes, trust)
     if not done.changed:
-        return Done("skipped", said=said_of_no_change(path, changes))
+        return FileResult("skipped", said=said_of_no_change(path, changes))
     said = [f"wrapped {path} under {key}" for key in done.added]
     said += [f"removed {key} from {path}" for key in done.removed]
     said += not_removed_notes(path, changes, done.removed)
@@ -74,7 +74,7 @@ def _recovered(path: str, changes: RecipientChanges, trust: Trust) -> Done:
         f"note: {path} says of itself: {before}",
         "note: who has the URI of the recovery key can make such a file; compare with a backup",
     ]
-    return Done("recovered", said=tuple(said))
+    return FileResult("recovered", said=tuple(said))
 
 
 def _said(envelope: Envelope) -> str:

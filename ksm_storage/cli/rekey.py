@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from ..batch.outcome import Done
+from ..batch.provider_queue import FileResult
 from ..keys.kek import SharedKeks
 from ..storage.reading import resolved
 from ..storage.rekeying import Rekeyed
@@ -47,10 +47,12 @@ def rekey(
     """
     with SharedKeks(settings) as shared:
 
-        def work(path: str) -> Done:
+        def work(path: str) -> FileResult:
             if files.dry_run:
                 existing_envelope(resolved(path), path)
-                return Done("would rekey", said=(f"would rekey {path}",), content={"path": path})
+                return FileResult(
+                    "would rekey", said=(f"would rekey {path}",), content={"path": path}
+                )
             done = rekey_path(
                 path,
                 keys=keys or None,
@@ -64,7 +66,7 @@ def rekey(
         return files.run(work, service_of=services_in_header(), as_json=as_json, one_object=True)
 
 
-def _rekeyed(done: Rekeyed, path: str) -> Done:
+def _rekeyed(done: Rekeyed, path: str) -> FileResult:
     content = {
         "path": done.path,
         "revision": done.revision,
@@ -75,4 +77,4 @@ def _rekeyed(done: Rekeyed, path: str) -> Done:
     said = [f"sealed {path} anew under {key}" for key in done.keys]
     said += [f"removed {key} from {path}" for key in done.removed]
     said += unproven_notes(done.unproven, path)
-    return Done("rekeyed", said=tuple(said), content=content)
+    return FileResult("rekeyed", said=tuple(said), content=content)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from ..batch.outcome import Done
+from ..batch.provider_queue import FileResult
 from ..contract.key_uri import refuse_pin
 from ..keys.kek import SharedKeks
 from ..storage.reading import resolved
@@ -59,7 +59,7 @@ def rewrap(
     with SharedKeks(settings) as shared:
         trust = Trust.of(keys or None, context, shared).within(timeout, hedge)
 
-        def work(path: str) -> Done:
+        def work(path: str) -> FileResult:
             if files.dry_run:
                 return would_rewrap(path, changes, trust)
             return _rewrapped(rewrap_file(path, changes, trust), path, changes)
@@ -106,16 +106,16 @@ def _content(done: Rewrapped) -> dict[str, object]:
     }
 
 
-def would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> Done:
+def would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> FileResult:
     """Say what a rewrap would do to a file, without a call to a key service."""
     envelope = existing_envelope(resolved(path), path, trust)
     before = envelope.header.recipients
     wanted = [str(key) for key in changes.to_wrap(before)]
     if not wanted and changes.applied(before, {}) == before:
-        return Done("skipped", said=said_of_no_change(path, changes))
+        return FileResult("skipped", said=said_of_no_change(path, changes))
     under = f"; wrapped anew under {', '.join(wanted)}" if wanted else ""
     content = {"path": path, "wanted": wanted}
-    return Done("would rewrap", said=(f"would rewrap {path}{under}",), content=content)
+    return FileResult("would rewrap", said=(f"would rewrap {path}{under}",), content=content)
 
 
 def said_of_no_change(path: str, changes: RecipientChanges) -> tuple[str, ...]:
@@ -135,9 +135,9 @@ def not_removed_notes(
             yield f"note: {path} names no key {key}: none was removed"
 
 
-def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> Done:
+def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> FileResult:
     if not done.changed:
-        return Done("skipped", said=said_of_no_change(path, changes), content=_content(done))
+        return FileResult("skipped", said=said_of_no_change(path, changes), content=_content(done))
     said = [f"wrapped {path} under {key}" for key in done.added]
     said += [f"removed {key} from {path}" for key in done.removed]
     if done.removed:
@@ -146,4 +146,4 @@ def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> Done:
             f"note: to take that knowledge away: ksm-storage rekey {path}",
         ]
     said += [*not_removed_notes(path, changes, done.removed), *unproven_notes(done.unproven, path)]
-    return Done("rewrapped", said=tuple(said), content=_content(done))
+    return FileResult("rewrapped", said=tuple(said), content=_content(done))

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 
 import click
 
-from ..batch.outcome import Done
+from ..batch.provider_queue import FileResult
 from ..envelope.sealing import current_time
 from ..keys.kek import SharedKeks
-from ..status.examining import examine
-from ..status.file_status import FileStatus
+from ..status.file_status import FileStatus, examine, lines_of
 from ..status.key_facts import KeyFacts
-from ..status.loss import Destruction, is_lost_by
-from ..status.policy import Policy, read_policy
-from ..status.policy_check import broken_rules
-from ..status.wording import lines_of
+from ..status.key_loss import KeyLossImpact, is_lost_by
+from ..status.policy import Policy, broken_rules, read_policy
 from ..storage.trust import Trust, read_key
 from .many_files import Files, many_files_options, services_in_header
 from .options import json_option, setting_option, trusted_key_option
@@ -62,14 +59,14 @@ def status(
         trust = Trust.of(keys or None, None, shared)
         facts = None if offline or files.dry_run else KeyFacts(shared, trust.keys)
         if key is not None:
-            search = _LossSearch(Destruction.of(read_key(key), version, facts), facts)
+            search = _LossSearch(KeyLossImpact.of(read_key(key), version, facts), facts)
             code = files.run(
                 search.done, service_of=services_in_header(trust.keys), as_json=as_json
             )
             search.conclude()
             return code
 
-        def work(path: str) -> Done:
+        def work(path: str) -> FileResult:
             return _told(examine(path, facts), policy)
 
         return files.run(work, service_of=services_in_header(trust.keys), as_json=as_json)
@@ -78,20 +75,22 @@ def status(
 class _LossSearch:
     """Find the files that a destruction would lose, and whether it concerned any at all."""
 
-    def __init__(self, destruction: Destruction, facts: KeyFacts | None) -> None:
+    def __init__(self, destruction: KeyLossImpact, facts: KeyFacts | None) -> None:
         self._destruction = destruction
         self._facts = facts
         self._concerned = False
 
-    def done(self, path: str) -> Done:
+    def done(self, path: str) -> FileResult:
         """Look at one file."""
         found = examine(path, self._facts)
         if any(self._destruction.concerns(recipient) for recipient in found.recipients):
             self._concerned = True
         if is_lost_by(self._destruction, found):
             content = found.as_dict()
-            return Done("lost", printed=(path,), content=content, exit_code=CALLS_FOR_ATTENTION)
-        return Done("kept")
+            return FileResult(
+                "lost", printed=(path,), content=content, exit_code=CALLS_FOR_ATTENTION
+            )
+        return FileResult("kept")
 
     def conclude(self) -> None:
         """Say if the answer may be worth nothing."""
@@ -101,14 +100,14 @@ class _LossSearch:
                 say("note: an alias is resolved only without --offline")
 
 
-def _told(found: FileStatus, policy: Policy | None) -> Done:
+def _told(found: FileStatus, policy: Policy | None) -> FileResult:
     now = current_time()
     broken = [] if policy is None else broken_rules(policy, found, now=now)
     content = found.as_dict()
     if policy is not None:
         content["broken_rules"] = broken
     lines = (*lines_of(found, now=now), *(f"  broken: {clause}" for clause in broken))
-    return Done(
+    return FileResult(
         "broken" if broken else "ok",
         printed=lines,
         content=content,

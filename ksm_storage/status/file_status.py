@@ -1,68 +1,18 @@
-"""What is known of one sealed file and of each of its recipients."""
+"""What is known of one sealed file, as data and in lines for a person; no payload is opened."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..contract.abilities import KeyDescription, is_public_key_algorithm
-from ..envelope.codec import format_time
-from ..envelope.model import Recipient
-from ..errors import KsmStorageError
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientStatus:
-    """Hold what is known of a recipient.
-
-    Attributes:
-        recipient: As the header has it.
-        key: What the provider says of the KEK; None where it was not asked or did not answer.
-        version: The version or key material that wrapped the DEK, where it can be told.
-        problem: Why ``key`` or ``version`` is not known, where somebody was asked.
-    """
-
-    recipient: Recipient
-    key: KeyDescription | None = None
-    version: str | None = None
-    problem: KsmStorageError | None = None
-
-    @property
-    def state(self) -> str:
-        """The state of the KEK, ``unknown`` where nobody told."""
-        return "unknown" if self.key is None else self.key.state
-
-    @property
-    def is_current(self) -> bool | None:
-        """Whether the DEK is wrapped under the KEK's current version; None if nobody can tell."""
-        if self.key is None or self.version is None or self.key.current_version is None:
-            return None
-        return self.version == self.key.current_version
-
-    @property
-    def is_public(self) -> bool:
-        """Whether anyone who has a public key can make a whole envelope that this KEK opens."""
-        told = self.key is not None and self.key.public
-        return told or is_public_key_algorithm(self.recipient.algorithm)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain data."""
-        key = self.key
-        return {
-            "key": str(self.recipient.key),
-            "algorithm": self.recipient.algorithm,
-            "state": self.state,
-            "state_name": key and key.state_name,
-            "deletion": format_time(key.deletion) if key and key.deletion else None,
-            "protection": key and key.protection,
-            "rotation": key and key.rotation,
-            "version": self.version,
-            "current_version": key and key.current_version,
-            "is_current": self.is_current,
-            "public": self.is_public,
-            "problem": self.problem.as_dict() if self.problem else None,
-        }
+from ..envelope.codec import decode, format_time
+from ..errors import StorageError
+from ..storage.envelope_file import read_envelope
+from ..storage.reading import resolved
+from .key_facts import KeyFacts, RecipientStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +47,84 @@ class FileStatus:
             "context": dict(self.context),
             "recipients": [recipient.as_dict() for recipient in self.recipients],
         }
+
+
+def examine(path: str, facts: KeyFacts | None) -> FileStatus:
+    """Return what is known of a sealed file; no payload is opened, and nothing is changed.
+
+    Args:
+        path: The file, symbolic links followed.
+        facts: Who asks the key services; None to read the header only.
+
+    Raises:
+        StorageError, EnvelopeError: It cannot be read, or is no envelope.
+    """
+    real = resolved(path)
+    try:
+        found = read_envelope(real)
+    except FileNotFoundError as exc:
+        raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
+    header = decode(found.content).header
+    if facts is None:
+        recipients = tuple(RecipientStatus(recipient) for recipient in header.recipients)
+    else:
+        aad = header.wrap_aad
+        recipients = tuple(facts.of(recipient, aad=aad) for recipient in header.recipients)
+    return FileStatus(
+        path=path,
+        mode=stat.S_IMODE(found.status.st_mode),
+        envelope_id=header.envelope_id,
+        created=header.created,
+        sealed=header.sealed,
+        revision=header.revision,
+        context=header.context,
+        recipients=recipients,
+    )
+
+
+def lines_of(status: FileStatus, *, now: datetime) -> Iterator[str]:
+    """Yield one line for the file, and an indented one for each recipient."""
+    facts = [
+        f"revision {status.revision}",
+        f"DEK {_age(status.created, now)}",
+        f"sealed {_age(status.sealed, now)}",
+        f"mode {status.mode:04o}",
+        *(f"{name}={value}" for name, value in status.context.items()),
+    ]
+    yield f"{status.path}: {', '.join(facts)}"
+    for recipient in status.recipients:
+        yield f"  {recipient.recipient.key}: {', '.join(_facts(recipient))}"
+
+
+def _facts(recipient: RecipientStatus) -> Iterator[str]:
+    yield _state(recipient)
+    key = recipient.key
+    if recipient.is_current:
+        yield f"version {recipient.version}"
+    elif recipient.version is not None and key is not None:
+        yield f"version {recipient.version}, now {key.current_version or 'unknown'}"
+    if key is not None and key.rotation is not None:
+        yield f"rotates {key.rotation}"
+    yield recipient.recipient.algorithm
+    if recipient.is_public:
+        yield "can be forged with its public key"
+    if recipient.problem is not None:
+        yield recipient.problem.message
+
+
+def _state(recipient: RecipientStatus) -> str:
+    key = recipient.key
+    if key is None:
+        return "not asked" if recipient.problem is None else "unknown"
+    if key.deletion is not None:
+        return f"{key.state} until {format_time(key.deletion)}"
+    if key.state in ("unusable", "unknown") and key.state_name is not None:
+        return f"{key.state} ({key.state_name})"
+    return key.state
+
+
+def _age(since: datetime, now: datetime) -> str:
+    days = (now - since).days
+    if days < 1:
+        return "today"
+    return "1 day old" if days == 1 else f"{days} days old"

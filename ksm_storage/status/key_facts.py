@@ -1,4 +1,4 @@
-"""Ask each key service about a KEK once, however many files are under it."""
+"""What the key services say of each recipient's KEK; each KEK is asked for once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,67 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..contract.aad import Aad
-from ..contract.abilities import KeyDescription
+from ..contract.abilities import KeyDescription, is_public_key_algorithm
 from ..contract.key_uri import KeyUri
+from ..envelope.codec import format_time
 from ..envelope.model import Recipient
 from ..envelope.opening import covers
 from ..errors import KsmStorageError
 from ..keys.kek import Kek, SharedKeks
 from ..keys.kek_abilities import describe_key, wrapping_version
-from .file_status import RecipientStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientStatus:
+    """Hold what is known of a recipient.
+
+    Attributes:
+        recipient: As the header has it.
+        key: What the provider says of the KEK; None where it was not asked or did not answer.
+        version: The version or key material that wrapped the DEK, where it can be told.
+        problem: Why ``key`` or ``version`` is not known, where somebody was asked.
+    """
+
+    recipient: Recipient
+    key: KeyDescription | None = None
+    version: str | None = None
+    problem: KsmStorageError | None = None
+
+    @property
+    def state(self) -> str:
+        """The state of the KEK, ``unknown`` where nobody told."""
+        return "unknown" if self.key is None else self.key.state
+
+    @property
+    def is_current(self) -> bool | None:
+        """Whether the DEK is wrapped under the KEK's current version; None if nobody can tell."""
+        if self.key is None or self.version is None or self.key.current_version is None:
+            return None
+        return self.version == self.key.current_version
+
+    @property
+    def is_public(self) -> bool:
+        """Whether anyone who has a public key can make a whole envelope that this KEK opens."""
+        told = self.key is not None and self.key.public
+        return told or is_public_key_algorithm(self.recipient.algorithm)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain data."""
+        key = self.key
+        return {
+            "key": str(self.recipient.key),
+            "algorithm": self.recipient.algorithm,
+            "state": self.state,
+            "state_name": key and key.state_name,
+            "deletion": format_time(key.deletion) if key and key.deletion else None,
+            "protection": key and key.protection,
+            "rotation": key and key.rotation,
+            "version": self.version,
+            "current_version": key and key.current_version,
+            "is_current": self.is_current,
+            "public": self.is_public,
+            "problem": self.problem.as_dict() if self.problem else None,
+        }
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.cli.main import main
-from ksm_storage.doctor.unread_variables import PREFIX, READ
+from ksm_storage.doctor.unread import PREFIX, READ
 from tests.doctor.conftest import Patient
 
 SOURCES = Path(ksm_storage.__file__).parent

@@ -13,7 +13,7 @@ from tests.key_service_faults.scene import Scene, Snapshot
 from tests.key_service_faults.service import EmulatedService, FaultyService
 from tests.unit.storage.fixtures import CONFIG
 
-# A command over many files tries a throttled one for minutes: ksm_storage.batch.lane.Patience.
+# A command over many files retries a throttled one for minutes: see BackoffPolicy in batch.
 MATRIX = [
     (provider, operation, call, fault)
     for operation, call in CALLS_OF

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
-from ksm_storage.audit import complaint
+from ksm_storage.audit import events as audit_events
+from ksm_storage.audit.chain import Verification
 from ksm_storage.audit.events import FILE_VARIABLE, emit
-from ksm_storage.audit.verification import Verification
 from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import DecryptionError, EnvelopeError, KsmStorageError
 from tests.cli.command import key_file
@@ -26,10 +26,10 @@ CANARY = "canary-7f3a9c"
 
 @pytest.fixture(autouse=True)
 def nothing_said_yet() -> Iterator[None]:
-    """Let this process complain again."""
-    complaint._said_by.clear()
+    """Let this process warn again."""
+    audit_events._warned.clear()
     yield
-    complaint._said_by.clear()
+    audit_events._warned.clear()
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_line_that_a_crash_cut_off_is_found_and_the_chain_goes_on(trail: Path)
 
     emit("saved", path="x")
 
-    assert problems(trail) == [(2, "it is cut off, or no event")]
+    assert problems(trail) == [(2, "cut off, or not an event")]
 
 
 @pytest.mark.parametrize("place", ["missing/audit.jsonl", "", "fifo", "other"])
@@ -206,7 +206,7 @@ def test_a_sink_of_no_plugin_is_said_once_and_stops_nothing(
     emit("opened", path="x")
 
     assert [r.getMessage() for r in caplog.records] == [
-        "warning: audit events are lost: no installed plugin offers the audit sink 'nobody'"
+        "warning: audit events are lost: no installed plugin provides the audit sink 'nobody'"
     ]
 
 

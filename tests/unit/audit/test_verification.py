@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ksm_storage.audit.chain import START, chained_line, read_line
-from ksm_storage.audit.verification import Verification
+from ksm_storage.audit.chain import START, Verification, chained_line, read_line
 
 Lines = list[bytes]
 
@@ -62,14 +61,14 @@ def test_an_untouched_chain_is_whole_and_has_a_head() -> None:
             lambda c: [c[0], c[2], c[1], c[3], c[4]],
             [(3, "event 2 is out of order")],
         ),
-        (lambda c: [*c[:3], c[1], *c[3:]], [(4, "event 2 stands here again")]),
-        (lambda c: [*c[:4], c[4][:30]], [(5, "it is cut off, or no event")]),
+        (lambda c: [*c[:3], c[1], *c[3:]], [(4, "event 2 is repeated")]),
+        (lambda c: [*c[:4], c[4][:30]], [(5, "cut off, or not an event")]),
         (
             lambda c: [*c[:4], c[4][:-1]],
             [(5, "event 5 is cut off: its newline is missing")],
         ),
-        (lambda c: [*c[:2], b"[]\n", *c[2:]], [(3, "it is cut off, or no event")]),
-        (lambda c: [*c[:2], b"[" * 100_000 + b"\n", *c[2:]], [(3, "it is cut off, or no event")]),
+        (lambda c: [*c[:2], b"[]\n", *c[2:]], [(3, "cut off, or not an event")]),
+        (lambda c: [*c[:2], b"[" * 100_000 + b"\n", *c[2:]], [(3, "cut off, or not an event")]),
     ],
 )
 def test_damage_is_found_where_it_is(

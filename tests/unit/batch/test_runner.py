@@ -8,34 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.batch.lane import Patience
-from ksm_storage.batch.outcome import Done
+from ksm_storage.batch.provider_queue import BackoffPolicy, FileResult
 from ksm_storage.batch.runner import WINDOW, Runner
 from ksm_storage.batch.selection import is_one_file, selected_paths
 from ksm_storage.errors import DecryptionError, ThrottledError, UnavailableError
 
-QUICK = Patience(tries=4, first_seconds=0.001, longest_seconds=0.002)
+QUICK = BackoffPolicy(tries=4, first_seconds=0.001, max_seconds=0.002)
 SOON = 10.0
 
 
 def runner(
-    work: Callable[[str], Done],
+    work: Callable[[str], FileResult],
     *,
     limit: int = 4,
     service_of: Callable[[str], str] = lambda path: path.partition("/")[0],
 ) -> Runner:
-    return Runner(work, service_of=service_of, limit=limit, patience=QUICK)
+    return Runner(work, service_of=service_of, limit=limit, backoff=QUICK)
 
 
 def test_the_outcomes_come_in_the_order_of_the_paths() -> None:
     second_done = threading.Event()
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         if path == "a/0":
             assert second_done.wait(SOON)
         elif path == "a/1":
             second_done.set()
-        return Done(path)
+        return FileResult(path)
 
     paths = [f"a/{number}" for number in range(50)]
 
@@ -43,10 +42,10 @@ def test_the_outcomes_come_in_the_order_of_the_paths() -> None:
 
 
 def test_one_files_failure_is_its_own() -> None:
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         if path == "a/1":
             raise DecryptionError("no")
-        return Done("ok")
+        return FileResult("ok")
 
     outcomes = list(runner(work).run(["a/0", "a/1", "a/2"]))
 
@@ -60,7 +59,7 @@ def test_no_more_files_of_one_service_run_at_a_time_than_the_limit() -> None:
     most: dict[str, int] = {"a": 0, "b": 0}
     both = threading.Barrier(6)  # three of each service are under way together, or this breaks
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         service = path[0]
         with lock:
             running[service] += 1
@@ -68,7 +67,7 @@ def test_no_more_files_of_one_service_run_at_a_time_than_the_limit() -> None:
         both.wait(SOON)
         with lock:
             running[service] -= 1
-        return Done("ok")
+        return FileResult("ok")
 
     list(runner(work, limit=3).run([f"{s}/{n}" for n in range(9) for s in "ab"]))
 
@@ -79,7 +78,7 @@ def test_no_more_files_of_one_service_run_at_a_time_than_the_limit() -> None:
 def test_a_throttled_file_is_tried_again(wrapped: bool) -> None:
     tries: list[str] = []
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         tries.append(path)
         if len(tries) < 3:
             error = ThrottledError("slow down")
@@ -88,14 +87,14 @@ def test_a_throttled_file_is_tried_again(wrapped: bool) -> None:
             several = UnavailableError("none of the 2 recipients")
             several.causes = (error,)
             raise several
-        return Done("ok")
+        return FileResult("ok")
 
-    assert [o.done for o in runner(work).run(["a/0"])] == [Done("ok")]
+    assert [o.done for o in runner(work).run(["a/0"])] == [FileResult("ok")]
     assert len(tries) == 3
 
 
 def test_a_service_that_throttles_for_ever_is_given_up() -> None:
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         raise ThrottledError("slow down")
 
     (outcome,) = runner(work).run(["a/0"])
@@ -107,18 +106,18 @@ def test_a_throttled_service_does_not_hold_up_another() -> None:
     others_done = threading.Event()
     count = 0
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         nonlocal count
         if path.startswith("slow"):
             if not others_done.is_set():
                 # All of the other service's files are done while this one is not.
                 assert others_done.wait(SOON)
                 raise ThrottledError("slow down")
-            return Done("ok")
+            return FileResult("ok")
         count += 1
         if count == 20:
             others_done.set()
-        return Done("ok")
+        return FileResult("ok")
 
     paths = ["slow/0", *(f"fast/{number}" for number in range(20))]
 
@@ -134,11 +133,11 @@ def test_after_a_stop_what_runs_is_finished_and_nothing_else_is_begun() -> None:
             taken.append(number)
             yield f"a/{number}"
 
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         begun.append(path)
         if len(begun) == 3:
             fleet.stop()
-        return Done("ok")
+        return FileResult("ok")
 
     fleet = runner(work, limit=1)
     outcomes = list(fleet.run(paths()))  # type: ignore[arg-type]  # a generator of strings
@@ -157,14 +156,14 @@ def test_no_more_paths_are_held_than_the_window() -> None:
             most = max(most, ahead)
             yield f"a/{number}"
 
-    for _ in runner(lambda _: Done("ok")).run(paths()):  # type: ignore[arg-type]  # as above
+    for _ in runner(lambda _: FileResult("ok")).run(paths()):  # type: ignore[arg-type]  # as above
         ahead -= 1
 
     assert most <= WINDOW + 1
 
 
 def test_a_fault_of_ours_is_raised_and_not_counted_as_a_file() -> None:
-    def work(path: str) -> Done:
+    def work(path: str) -> FileResult:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -175,9 +174,9 @@ def test_a_service_that_cannot_be_named_leaves_the_error_to_the_work() -> None:
     def service_of(path: str) -> str:
         raise DecryptionError("damaged")
 
-    assert [o.done for o in runner(lambda _: Done("ok"), service_of=service_of).run(["x"])] == [
-        Done("ok")
-    ]
+    assert [
+        o.done for o in runner(lambda _: FileResult("ok"), service_of=service_of).run(["x"])
+    ] == [FileResult("ok")]
 
 
 def test_globs_lists_and_plain_names_are_taken_as_they_come(tmp_path: Path) -> None:

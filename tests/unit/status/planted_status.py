@@ -8,7 +8,8 @@ from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.errors import KsmStorageError
-from ksm_storage.status.file_status import FileStatus, RecipientStatus
+from ksm_storage.status.file_status import FileStatus
+from ksm_storage.status.key_facts import RecipientStatus
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = "aws-kms://arn:aws:kms:eu-west-1:111122223333:key/one"

@@ -7,7 +7,7 @@ import pytest
 from ksm_storage.contract.abilities import KeyDescription, KeyState
 from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import DecryptionError, KeyNotFoundError, SettingsError, UnavailableError
-from ksm_storage.status.loss import Destruction, is_lost_by
+from ksm_storage.status.key_loss import KeyLossImpact, is_lost_by
 from tests.unit.status.planted_status import KEY, file_status, recipient_status
 
 OTHER = KEY.replace("/one", "/two")
@@ -15,8 +15,8 @@ AZURE = "azure-kv://https://acme.vault.azure.net/keys/app"
 FIRST, SECOND = AZURE + "/" + "1" * 32, AZURE + "/" + "2" * 32
 
 
-def destruction(uri: str, version: str | None = None) -> Destruction:
-    return Destruction(KeyUri.parse(uri), version)
+def destruction(uri: str, version: str | None = None) -> KeyLossImpact:
+    return KeyLossImpact(KeyUri.parse(uri), version)
 
 
 def test_the_only_key_takes_the_file_along() -> None:

@@ -9,8 +9,7 @@ import pytest
 from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.errors import SettingsError, UnavailableError
 from ksm_storage.status.file_status import FileStatus
-from ksm_storage.status.policy import Policy, read_policy
-from ksm_storage.status.policy_check import broken_rules
+from ksm_storage.status.policy import Policy, broken_rules, read_policy
 from tests.unit.status.planted_status import KEY, NOW, file_status, recipient_status
 
 ENABLED = KeyDescription("one", "enabled", current_version="v2")

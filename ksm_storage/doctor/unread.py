@@ -1,13 +1,15 @@
-"""Variables of the environment that look like ours and that nothing reads: mistyped ones."""
+"""Settings that nothing reads: mistyped variables, and tables of the settings file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..errors import KsmStorageError
+from ..audit.events import TABLE as AUDIT
+from ..errors import KsmStorageError, SettingsError
 from ..keys.discovery import find_plugin
 from ..keys.entry_points import find_entry_points
-from ..keys.setting_sources import environment_name
+from ..keys.setting_sources import environment_name, table_names
+from ..storage.rollback import TABLE as ROLLBACK
 
 PREFIX = "KSM_STORAGE_"
 
@@ -53,4 +55,21 @@ def _is_option(name: str, prefixes: Mapping[str, frozenset[str] | None]) -> bool
     return any(
         name.startswith(prefix) and (options is None or name in options)
         for prefix, options in prefixes.items()
+    )
+
+
+def unread_tables() -> list[str]:
+    """Return the names of tables that are no installed provider's, no key's of one, and not ours.
+
+    A file that cannot be read has none; the finding about a key says why.
+    """
+    try:
+        names = table_names()
+    except SettingsError:
+        return []
+    installed = {entry.name for entry in find_entry_points()}
+    return sorted(
+        name
+        for name in names
+        if name not in (AUDIT, ROLLBACK) and name.partition("://")[0] not in installed
     )

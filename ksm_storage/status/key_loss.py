@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from ..contract.key_uri import KeyUri
 from ..envelope.opening import covers
 from ..errors import DecryptionError, KeyNotFoundError, SettingsError
-from .file_status import FileStatus, RecipientStatus
-from .key_facts import KeyFacts
+from .file_status import FileStatus
+from .key_facts import KeyFacts, RecipientStatus
 
 # What such a key opens today it does not open for long; the other states can be undone.
 DOOMED = ("destroyed", "pending-deletion")
 
 
 @dataclass(frozen=True, slots=True)
-class Destruction:
+class KeyLossImpact:
     """Hold which key would be destroyed.
 
     Attributes:
@@ -27,7 +27,7 @@ class Destruction:
     version: str | None = None
 
     @classmethod
-    def of(cls, key: KeyUri, version: str | None, facts: KeyFacts | None) -> Destruction:
+    def of(cls, key: KeyUri, version: str | None, facts: KeyFacts | None) -> KeyLossImpact:
         """Resolve an alias, so that no other key is taken for this one.
 
         Raises:
@@ -62,7 +62,7 @@ class Destruction:
         return recipient.version == self.version
 
 
-def is_lost_by(destruction: Destruction, status: FileStatus) -> bool:
+def is_lost_by(impact: KeyLossImpact, status: FileStatus) -> bool:
     """Tell whether no other recipient is left that opens the file.
 
     A recipient whose key is destroyed, about to be, or not found does not count as left, nor one
@@ -71,7 +71,7 @@ def is_lost_by(destruction: Destruction, status: FileStatus) -> bool:
     Raises:
         SettingsError: It cannot be told.
     """
-    concerned = [destruction.concerns(recipient) for recipient in status.recipients]
+    concerned = [impact.concerns(recipient) for recipient in status.recipients]
     if not any(concerned):
         return False
     left = [r for r, lost in zip(status.recipients, concerned, strict=True) if not lost]

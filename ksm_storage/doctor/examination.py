@@ -1,20 +1,57 @@
-"""Examine one KEK: each step on its own, so that one thing that is broken hides no other."""
+"""Examine files and KEKs: each step on its own, so that one fault hides no other."""
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from ..contract.abilities import KeyDescription
 from ..contract.key_uri import KeyUri
-from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError
+from ..envelope.codec import decode
+from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError, StorageError
 from ..keys.discovery import Plugin, find_plugin
 from ..keys.kek import Kek
 from ..keys.kek_abilities import describe_access, describe_key, probe_permissions
 from ..keys.setting_sources import Arguments, environment_name, gather_settings
-from .finding import KeyFinding, SettingFinding
-from .libraries import libraries_of
+from ..storage.envelope_file import read_envelope
+from ..storage.reading import resolved
+from .finding import FileFinding, KeyFinding, SettingFinding
+
+
+def examine_file(path: str) -> FileFinding:
+    """Find out what can be found out about a file, without changing anything."""
+    found = FileFinding(path)
+    try:
+        real = resolved(path)
+        content = read_envelope(real)
+        found.facts["mode"] = f"{stat.S_IMODE(content.status.st_mode):04o}"
+        header = decode(content.content).header
+        found.facts["revision"] = str(header.revision)
+        found.keys = tuple(str(recipient.key) for recipient in header.recipients)
+    except FileNotFoundError:
+        found.problems.append(StorageError(f"{path!r} does not exist"))
+        return found
+    except KsmStorageError as exc:
+        found.problems.append(exc)
+        return found
+    found.notes += _obstacles(real, content.status)
+    return found
+
+
+def _obstacles(real: str, status: os.stat_result) -> Iterator[str]:
+    mode = stat.S_IMODE(status.st_mode)
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield f"others have a permission on it (mode {mode:04o}); it is sealed all the same"
+    effective = os.access in os.supports_effective_ids
+    if not os.access(real, os.W_OK, effective_ids=effective):
+        yield "it is read-only here: it opens, and cannot be saved"
+    elif not os.access(os.path.dirname(real), os.W_OK | os.X_OK, effective_ids=effective):
+        yield "its folder is read-only here: it is saved in place"
 
 
 def examine_key(uri: KeyUri, arguments: Arguments | None) -> KeyFinding:
@@ -101,3 +138,34 @@ def _refuse_unusable(uri: str, key: KeyDescription) -> None:
         hint="'ksm-storage status PATHS --would-lose KEY' tells which files depend on it",
         key=uri,
     )
+
+
+# The core needs more than its providers do: what matters for a key is named here.
+_OF_THE_CORE = {"os-keyring": ("keyring",)}
+_CORE = "ksm-storage"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def libraries_of(distribution: str, provider: str) -> Mapping[str, str]:
+    """Return the libraries that a plugin's distribution requires, with their installed versions."""
+    if distribution == _CORE:
+        names: list[str] = [*_OF_THE_CORE.get(provider, ()), "cryptography"]
+    else:
+        names = _required(distribution)
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _required(distribution: str) -> list[str]:
+    try:
+        lines = requires(distribution) or []
+    except PackageNotFoundError:
+        return []
+    names = [match[0] for line in lines if "extra ==" not in line and (match := _NAME.match(line))]
+    return [name for name in names if name.lower() != _CORE]

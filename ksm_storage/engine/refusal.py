@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from ..wire import refusals
+from ..wire import api_errors
 from .errors import (
     AccessExpiredError,
     AddressLockedError,
@@ -22,44 +22,44 @@ from .errors import (
 )
 
 _ASK_AGAIN = "ask for a new one-time token"
-_MEANINGS: dict[refusals.Refusal, tuple[type[ServerRefusedError], str, str]] = {
-    refusals.SIGNATURE_INVALID: (
+_MEANINGS: dict[api_errors.ApiError, tuple[type[ServerRefusedError], str, str]] = {
+    api_errors.SIGNATURE_INVALID: (
         BadSignatureError,
         "the server does not accept the client device's signature",
         "the configuration was mixed up with another one; restore it, or bind again",
     ),
-    refusals.CLIENT_UNKNOWN: (
+    api_errors.CLIENT_UNKNOWN: (
         ClientUnknownError,
         "the server does not know this client device or one-time token",
         f"check the region; if the device was removed, {_ASK_AGAIN}",
     ),
-    refusals.CLIENT_REVOKED: (
+    api_errors.CLIENT_REVOKED: (
         ClientRevokedError,
         "the client device was revoked",
         _ASK_AGAIN,
     ),
-    refusals.TOKEN_EXPIRED: (TokenExpiredError, "the one-time token has expired", _ASK_AGAIN),
-    refusals.TOKEN_REDEEMED: (
+    api_errors.TOKEN_EXPIRED: (TokenExpiredError, "the one-time token has expired", _ASK_AGAIN),
+    api_errors.TOKEN_REDEEMED: (
         TokenRedeemedError,
         "the one-time token was redeemed already, with another key pair",
         f"if it was not you, revoke that client device; {_ASK_AGAIN}",
     ),
-    refusals.ACCESS_EXPIRED: (
+    api_errors.ACCESS_EXPIRED: (
         AccessExpiredError,
         "the access of this client device has expired",
         _ASK_AGAIN,
     ),
-    refusals.ADDRESS_REFUSED: (
+    api_errors.ADDRESS_REFUSED: (
         AddressLockedError,
         "the client device is locked to another address",
         "use it where it was bound, or bind a device without the address lock",
     ),
-    refusals.READ_ONLY: (
+    api_errors.READ_ONLY: (
         ServerRefusedError,
         "the application may not edit this",
         "give the application edit rights on the shared folder or record",
     ),
-    refusals.REVISION_STALE: (
+    api_errors.REVISION_STALE: (
         StaleRevisionError,
         "the record was changed since it was read",
         "read it again, apply the change and save",
@@ -91,7 +91,7 @@ def refusal_error(
     The server's text decides the class and stays out of the message.
     """
     code = code_of(answer)
-    if code == refusals.INVALID_CLIENT_VERSION:
+    if code == api_errors.INVALID_CLIENT_VERSION:
         return ClientVersionError(
             "the server does not speak with this version of the protocol",
             hint="update ksm-storage",
@@ -100,7 +100,7 @@ def refusal_error(
             server_code=code,
         )
     message = answer.get("message")
-    known = refusals.KNOWN.get((code, message)) if code and isinstance(message, str) else None
+    known = api_errors.KNOWN.get((code, message)) if code and isinstance(message, str) else None
     if known in _MEANINGS:
         kind, text, hint = _MEANINGS[known]
         return kind(text, hint=hint, operation=operation, status=status, server_code=code)

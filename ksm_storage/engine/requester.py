@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import DecryptionError, KsmStorageError
-from ..wire import endpoints, refusals
+from ..wire import api_errors, endpoints
 from ..wire.aes import gcm_open
 from ..wire.signed_request import SignedRequest, make_request
 from . import server_keys
@@ -63,11 +63,11 @@ class Requester:
                 self._remember_key(asked_key)
                 return _opened(answer.body, key, path=path)
             said = read_body(answer.body)
-            if code_of(said) == refusals.KEY:
+            if code_of(said) == api_errors.KEY:
                 key_changes += 1
                 asked_key = _next_key(said, key_changes=key_changes)
             elif answer.status == _TOO_MANY or (
-                code_of(said) == refusals.THROTTLED and answer.status == _FORBIDDEN
+                code_of(said) == api_errors.THROTTLED and answer.status == _FORBIDDEN
             ):
                 self._wait(throttled, asked_seconds(said, answer.retry_after), path=path)
                 throttled += 1
@@ -97,7 +97,7 @@ class Requester:
                 f"the server asked {attempt + 1} times for fewer requests",
                 hint="ask less often, or for more records at once",
                 operation=path,
-                server_code=refusals.THROTTLED,
+                server_code=api_errors.THROTTLED,
             )
         _log.warning("%s is throttled; waiting %.1f s", path, seconds)
         self._patience.sleep(seconds)
@@ -136,7 +136,7 @@ def _next_key(said: Mapping[str, Any], *, key_changes: int) -> str:
         raise ServerRefusedError(
             f"the server asked for another public key {key_changes} times",
             hint="check server_public_key and server_public_key_id",
-            server_code=refusals.KEY,
+            server_code=api_errors.KEY,
         )
     _log.info("the server asks for public key %.16r", str(key_id))
     return str(key_id)

@@ -1,4 +1,4 @@
-"""A request as it travels: sealed payload, wrapped transmission key, signature."""
+"""A request as it travels: encrypted payload, wrapped transmission key, signature."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from . import endpoints
 from .aes import KEY_BYTES, gcm_seal
 from .base64_forms import from_base64, to_base64
 from .ecies import ecies_seal
-from .signature import sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +79,19 @@ def read_request(headers: Mapping[str, str], body: bytes) -> SignedRequest:
     if scheme != endpoints.SIGNATURE_SCHEME:
         raise ValueError("the Authorization header does not hold a signature")
     return SignedRequest(key_id, from_base64(wrapped), body, from_base64(signature.strip()))
+
+
+def sign(private_key: ec.EllipticCurvePrivateKey, *, transmission_key: bytes, body: bytes) -> bytes:
+    """Return the DER signature over the encrypted transmission key followed by the body."""
+    return private_key.sign(transmission_key + body, ec.ECDSA(hashes.SHA256()))
+
+
+def verify(
+    public_key: ec.EllipticCurvePublicKey, signature: bytes, *, transmission_key: bytes, body: bytes
+) -> bool:
+    """Tell whether the signature was made by the private half over exactly these bytes."""
+    try:
+        public_key.verify(signature, transmission_key + body, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True

@@ -13,14 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from ksm_storage.wire import refusals
+from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64, to_url_safe
 from ksm_storage.wire.ecies import ecies_open, load_public_point, public_point_of
 from ksm_storage.wire.endpoints import API_PATH
 from ksm_storage.wire.identity import client_id_from_token, new_private_key
-from ksm_storage.wire.signature import verify
-from ksm_storage.wire.signed_request import read_request
+from ksm_storage.wire.signed_request import read_request, verify
 
 Reply = tuple[int, bytes, dict[str, str]]
 
@@ -60,7 +59,7 @@ class LoopbackServer:
     def server_public_key(self) -> str:
         return to_url_safe(public_point_of(self.key))
 
-    def refuse(self, refusal: refusals.Refusal, *, times: int = 1) -> None:
+    def refuse(self, refusal: api_errors.ApiError, *, times: int = 1) -> None:
         for _ in range(times):
             self.reply(refusal.status, refusal.answer())
 
@@ -88,19 +87,19 @@ class LoopbackServer:
         answer = self._answer(path.removeprefix(API_PATH), payload)
         return 200, b"" if answer is None else gcm_seal(key, json.dumps(answer).encode()), {}
 
-    def _check(self, payload: dict[str, Any], request: Any) -> refusals.Refusal | None:
+    def _check(self, payload: dict[str, Any], request: Any) -> api_errors.ApiError | None:
         client = payload["clientId"]
         if client not in self.clients:
-            return refusals.CLIENT_UNKNOWN
+            return api_errors.CLIENT_UNKNOWN
         sent = payload.get("publicKey")
         known = self.clients[client]
         if known is None and sent:
             known = self.clients[client] = from_base64(sent)
         if known is None or (sent and from_base64(sent) != known):
-            return refusals.TOKEN_REDEEMED
+            return api_errors.TOKEN_REDEEMED
         parts = {"transmission_key": request.transmission_key, "body": request.body}
         if not verify(load_public_point(known), request.signature, **parts):
-            return refusals.SIGNATURE_INVALID
+            return api_errors.SIGNATURE_INVALID
         return None
 
     def _answer(self, path: str, payload: dict[str, Any]) -> Any:

@@ -24,7 +24,7 @@ from ksm_storage.engine import (
 from ksm_storage.engine.binding import bind
 from ksm_storage.engine.device import Device
 from ksm_storage.errors import SettingsError, StorageError
-from ksm_storage.wire import refusals
+from ksm_storage.wire import api_errors
 from ksm_storage.wire.base64_forms import from_base64, to_url_safe
 from ksm_storage.wire.ecies import public_point_of
 from ksm_storage.wire.identity import client_id_from_token
@@ -156,12 +156,12 @@ def test_an_unreachable_server_leaves_a_bind_that_can_be_resumed(server: Any, co
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
-        (refusals.TOKEN_EXPIRED, TokenExpiredError),
-        (refusals.TOKEN_REDEEMED, TokenRedeemedError),
+        (api_errors.TOKEN_EXPIRED, TokenExpiredError),
+        (api_errors.TOKEN_REDEEMED, TokenRedeemedError),
     ],
 )
 def test_after_a_final_refusal_the_storage_takes_another_token(
-    server: Any, connect: Any, refusal: refusals.Refusal, error: type[Exception]
+    server: Any, connect: Any, refusal: api_errors.ApiError, error: type[Exception]
 ) -> None:
     config = MemoryConfig()
     server.refuse(refusal)
@@ -188,7 +188,7 @@ def bound_meanwhile(server: Any, config: MemoryConfig, answer: Any) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        (403, json.dumps(refusals.TOKEN_REDEEMED.answer()).encode(), {}),
+        (403, json.dumps(api_errors.TOKEN_REDEEMED.answer()).encode(), {}),
         (200, b"", {}),
     ],
     ids=["refused", "without the application key"],
@@ -273,7 +273,7 @@ def test_a_refusal_that_may_pass_keeps_the_key_pair(server: Any, connect: Any) -
     config = MemoryConfig()
     manager = connect(config)
     key_pair = config.get("privateKey")
-    server.refuse(refusals.ADDRESS_REFUSED)
+    server.refuse(api_errors.ADDRESS_REFUSED)
 
     with pytest.raises(AddressLockedError):
         manager.bind()

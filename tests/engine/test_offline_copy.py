@@ -21,7 +21,7 @@ from ksm_storage.engine import (
 )
 from ksm_storage.engine.offline_copy import OfflineCopy
 from ksm_storage.errors import DecryptionError, StorageError
-from ksm_storage.wire import refusals
+from ksm_storage.wire import api_errors
 from tests.engine.sealed_secrets import login, record
 
 KEY = os.urandom(32)
@@ -93,7 +93,7 @@ def test_an_answer_that_holds_nothing_does_not_replace_the_copy(
 
 
 def test_a_refusal_is_not_hidden_by_the_copy(server: Any, manager: Any, path: Path) -> None:
-    server.refuse(refusals.CLIENT_REVOKED)
+    server.refuse(api_errors.CLIENT_REVOKED)
 
     with pytest.raises(ClientRevokedError):
         manager.get_secrets()
@@ -102,7 +102,7 @@ def test_a_refusal_is_not_hidden_by_the_copy(server: Any, manager: Any, path: Pa
 
 
 def test_throttling_is_not_hidden_by_the_copy(server: Any, manager: Any, path: Path) -> None:
-    server.refuse(refusals.TOO_MANY_REQUESTS, times=6)
+    server.refuse(api_errors.TOO_MANY_REQUESTS, times=6)
 
     with pytest.raises(ServerThrottledError):
         manager.get_secrets()

@@ -10,28 +10,28 @@ import pytest
 
 from ksm_storage import engine
 from ksm_storage.errors import SettingsError, VaultError
-from ksm_storage.wire import refusals
-from ksm_storage.wire.refusals import key_change, throttle
+from ksm_storage.wire import api_errors
+from ksm_storage.wire.api_errors import key_change, throttle
 
 ERRORS = [
-    (refusals.SIGNATURE_INVALID, engine.BadSignatureError, "bad_signature"),
-    (refusals.CLIENT_UNKNOWN, engine.ClientUnknownError, "client_unknown"),
-    (refusals.CLIENT_REVOKED, engine.ClientRevokedError, "client_revoked"),
-    (refusals.TOKEN_EXPIRED, engine.TokenExpiredError, "token_expired"),
-    (refusals.TOKEN_REDEEMED, engine.TokenRedeemedError, "token_redeemed"),
-    (refusals.ACCESS_EXPIRED, engine.AccessExpiredError, "access_expired"),
-    (refusals.ADDRESS_REFUSED, engine.AddressLockedError, "address_locked"),
-    (refusals.CLIENT_VERSION_REFUSED, engine.ClientVersionError, "client_version"),
-    (refusals.REVISION_STALE, engine.StaleRevisionError, "stale_revision"),
-    (refusals.READ_ONLY, engine.ServerRefusedError, "refused"),
-    (refusals.OBJECT_UNKNOWN, engine.ServerRefusedError, "refused"),
-    (refusals.REQUEST_MALFORMED, engine.ServerRefusedError, "refused"),
+    (api_errors.SIGNATURE_INVALID, engine.BadSignatureError, "bad_signature"),
+    (api_errors.CLIENT_UNKNOWN, engine.ClientUnknownError, "client_unknown"),
+    (api_errors.CLIENT_REVOKED, engine.ClientRevokedError, "client_revoked"),
+    (api_errors.TOKEN_EXPIRED, engine.TokenExpiredError, "token_expired"),
+    (api_errors.TOKEN_REDEEMED, engine.TokenRedeemedError, "token_redeemed"),
+    (api_errors.ACCESS_EXPIRED, engine.AccessExpiredError, "access_expired"),
+    (api_errors.ADDRESS_REFUSED, engine.AddressLockedError, "address_locked"),
+    (api_errors.CLIENT_VERSION_REFUSED, engine.ClientVersionError, "client_version"),
+    (api_errors.REVISION_STALE, engine.StaleRevisionError, "stale_revision"),
+    (api_errors.READ_ONLY, engine.ServerRefusedError, "refused"),
+    (api_errors.OBJECT_UNKNOWN, engine.ServerRefusedError, "refused"),
+    (api_errors.REQUEST_MALFORMED, engine.ServerRefusedError, "refused"),
 ]
 
 
 @pytest.mark.parametrize(("refusal", "error", "code"), ERRORS, ids=lambda value: str(value)[:40])
 def test_each_refusal_is_its_own_error(
-    server: Any, bound: Any, refusal: refusals.Refusal, error: type[Any], code: str
+    server: Any, bound: Any, refusal: api_errors.ApiError, error: type[Any], code: str
 ) -> None:
     server.refuse(refusal)
 
@@ -150,7 +150,7 @@ def test_an_unknown_server_key_is_an_error_where_none_is_configured(
 def test_throttling_is_waited_out_with_growing_waits(
     server: Any, bound: Any, waits: list[float]
 ) -> None:
-    server.refuse(refusals.TOO_MANY_REQUESTS, times=5)
+    server.refuse(api_errors.TOO_MANY_REQUESTS, times=5)
 
     bound.get_secrets()
 
@@ -160,7 +160,7 @@ def test_throttling_is_waited_out_with_growing_waits(
 def test_throttling_without_end_is_an_error_that_may_be_retried(
     server: Any, bound: Any, waits: list[float]
 ) -> None:
-    server.refuse(refusals.TOO_MANY_REQUESTS, times=6)
+    server.refuse(api_errors.TOO_MANY_REQUESTS, times=6)
 
     with pytest.raises(engine.ServerThrottledError) as caught:
         bound.get_secrets()

@@ -16,7 +16,7 @@ from ksm_storage.engine import (
     UpdateOptions,
 )
 from ksm_storage.errors import SettingsError
-from ksm_storage.wire import refusals
+from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import cbc_open, gcm_open
 from ksm_storage.wire.base64_forms import from_base64
 from ksm_storage.wire.ecies import ecies_open
@@ -140,7 +140,7 @@ def test_a_transaction_is_completed(server: Any, bound: Any, rollback: bool, pat
 def test_detached_files_leave_the_references_once_the_server_has_agreed(
     server: Any, bound: Any, found: Any
 ) -> None:
-    server.refuse(refusals.REVISION_STALE)
+    server.refuse(api_errors.REVISION_STALE)
     with pytest.raises(StaleRevisionError):
         bound.save_with_options(found, UpdateOptions(links_to_remove=["f1"]))
     assert found.field("fileRef") == ["f1", "f2"]

@@ -16,7 +16,7 @@ from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage
 import ksm_storage
 from ksm_storage.cli.main import main
 from ksm_storage.engine import MemoryConfig, SecretsManager, TokenExpiredError
-from ksm_storage.wire import refusals
+from ksm_storage.wire import api_errors
 from ksm_storage.wire.base64_forms import to_url_safe
 from ksm_storage.wire.ecies import public_point_of
 from ksm_storage.wire.identity import client_id_from_token, new_private_key
@@ -43,7 +43,7 @@ def test_core_17_3_0_a_failed_bind_leaves_a_storage_that_takes_another_token(
         official_sdk.SecretsManager(token=f"EU:{to_url_safe(bytes(32))}", config=config)
 
     storage = ksm_storage.open_storage(folder / "config", keys=[key])
-    server.refuse(refusals.TOKEN_EXPIRED)
+    server.refuse(api_errors.TOKEN_EXPIRED)
     with pytest.raises(TokenExpiredError):
         connect(storage).bind()
     assert connect(storage, token=another_token(server)).bind() is True

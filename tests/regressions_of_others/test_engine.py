@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ksm_storage.engine import MemoryConfig, SecretsManager, ServerUnreachableError
+from ksm_storage.wire.api_errors import key_change
 from ksm_storage.wire.base64_forms import to_url_safe
-from ksm_storage.wire.refusals import key_change
 from tests.engine.sealed_secrets import login, record
 
 TOKEN = to_url_safe(bytes(range(32)))
@@ -51,14 +51,14 @@ def test_core_17_3_0_another_server_key_is_not_asked_for_without_end(
 
     asked: list[str] = []
 
-    class Refusal:
+    class Refused:
         text, status_code, reason = '{"error": "key", "key_id": "7"}', 403, "Forbidden"
 
     def post(*arguments: Any) -> Any:
         asked.append("get_secret")
         if len(asked) > 50:
             raise AskedTooOftenError
-        return KSMHttpResponse(403, None, Refusal())
+        return KSMHttpResponse(403, None, Refused())
 
     official = official_sdk.SecretsManager(
         token=f"EU:{TOKEN}", config=InMemoryKeyValueStorage(), custom_post_function=post

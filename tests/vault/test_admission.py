@@ -13,7 +13,7 @@ from ksm_storage.vault.owner.service_settings import renumber_key, rotate_key, s
 from ksm_storage.vault.owner.session import owner_session
 from ksm_storage.vault.testing import APP_NAME, LocalVault
 from ksm_storage.vault.throttle_rule import ThrottleRule
-from ksm_storage.wire import refusals
+from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64, new_uid, to_base64
 from ksm_storage.wire.identity import new_private_key
@@ -41,7 +41,7 @@ def test_a_client_that_nobody_made_is_unknown(vault: LocalVault, filled: Filled)
 
     reply = stranger.refused("get_secret", publicKey=stranger.public_key)
 
-    assert (reply.status, reply.message) == (403, refusals.CLIENT_UNKNOWN.message)
+    assert (reply.status, reply.message) == (403, api_errors.CLIENT_UNKNOWN.message)
 
 
 def test_a_refusal_has_the_shape_of_the_service(vault: LocalVault, filled: Filled) -> None:
@@ -55,7 +55,7 @@ def test_a_refusal_has_the_shape_of_the_service(vault: LocalVault, filled: Fille
 def test_another_private_key_is_a_wrong_signature(device: Device) -> None:
     thief = dataclasses.replace(device, private_key=new_private_key())
 
-    assert thief.refused("get_secret").message == refusals.SIGNATURE_INVALID.message
+    assert thief.refused("get_secret").message == api_errors.SIGNATURE_INVALID.message
 
 
 @pytest.mark.parametrize("part", ["transmission_key", "body", "signature"])
@@ -75,18 +75,18 @@ def test_a_signature_of_another_body_is_refused(device: Device) -> None:
     signed, key = device.sign({"requestedRecords": []})
     other = dataclasses.replace(signed, body=gcm_seal(key, gcm_open(key, signed.body)))
 
-    assert device.send("get_secret", other).message == refusals.SIGNATURE_INVALID.message
+    assert device.send("get_secret", other).message == api_errors.SIGNATURE_INVALID.message
 
 
 def test_a_binding_device_must_own_the_key_it_presents(unbound: Device) -> None:
     reply = unbound.refused("get_secret", publicKey=Device(unbound.vault, b"x").public_key)
 
-    assert reply.message == refusals.SIGNATURE_INVALID.message
+    assert reply.message == api_errors.SIGNATURE_INVALID.message
 
 
 @pytest.mark.parametrize("path", ["get_secret", "get_folders", "create_secret"])
 def test_an_unbound_device_gets_nothing(unbound: Device, path: str) -> None:
-    assert unbound.refused(path).message == refusals.CLIENT_UNKNOWN.message
+    assert unbound.refused(path).message == api_errors.CLIENT_UNKNOWN.message
 
 
 def test_a_device_binds_with_get_secret_only(unbound: Device) -> None:
@@ -100,7 +100,7 @@ def test_a_token_binds_once(unbound: Device) -> None:
 
     reply = second.refused("get_secret", publicKey=second.public_key)
 
-    assert reply.message == refusals.TOKEN_REDEEMED.message
+    assert reply.message == api_errors.TOKEN_REDEEMED.message
 
 
 def test_a_device_that_died_while_binding_binds_again(unbound: Device) -> None:
@@ -115,7 +115,7 @@ def test_a_device_that_has_its_key_does_not_bind_again(unbound: Device) -> None:
 
     reply = unbound.refused("get_secret", publicKey=unbound.public_key)
 
-    assert reply.message == refusals.TOKEN_REDEEMED.message
+    assert reply.message == api_errors.TOKEN_REDEEMED.message
 
 
 def test_a_token_has_an_end(vault: LocalVault, filled: Filled) -> None:
@@ -124,7 +124,7 @@ def test_a_token_has_an_end(vault: LocalVault, filled: Filled) -> None:
 
     reply = late.refused("get_secret", publicKey=late.public_key)
 
-    assert reply.message == refusals.TOKEN_EXPIRED.message
+    assert reply.message == api_errors.TOKEN_EXPIRED.message
 
 
 def test_access_has_an_end(vault: LocalVault, filled: Filled) -> None:
@@ -133,13 +133,13 @@ def test_access_has_an_end(vault: LocalVault, filled: Filled) -> None:
 
     reply = late.refused("get_secret", publicKey=late.public_key)
 
-    assert reply.message == refusals.ACCESS_EXPIRED.message
+    assert reply.message == api_errors.ACCESS_EXPIRED.message
 
 
 def test_a_device_is_locked_to_its_first_address(device: Device) -> None:
     device.source = "127.0.0.2"
 
-    assert device.refused("get_secret").message == refusals.ADDRESS_REFUSED.message
+    assert device.refused("get_secret").message == api_errors.ADDRESS_REFUSED.message
 
 
 def test_an_unlocked_device_may_move(vault: LocalVault, filled: Filled) -> None:
@@ -159,14 +159,14 @@ def test_no_header_chooses_the_address(unbound: Device, header: str) -> None:
 
     reply = unbound.send("get_secret", signed, {header: "127.0.0.2"})
 
-    assert reply.message == refusals.ADDRESS_REFUSED.message
+    assert reply.message == api_errors.ADDRESS_REFUSED.message
 
 
 def test_a_revoked_device_is_refused_at_once(vault: LocalVault, device: Device) -> None:
     with vault.owner() as owner:
         revoke_client(owner, device.client_id)
 
-    assert device.refused("get_secret").message == refusals.CLIENT_REVOKED.message
+    assert device.refused("get_secret").message == api_errors.CLIENT_REVOKED.message
 
 
 def test_a_revoked_token_does_not_bind(vault: LocalVault, unbound: Device) -> None:
@@ -175,7 +175,7 @@ def test_a_revoked_token_does_not_bind(vault: LocalVault, unbound: Device) -> No
 
     reply = unbound.refused("get_secret", publicKey=unbound.public_key)
 
-    assert reply.message == refusals.CLIENT_REVOKED.message
+    assert reply.message == api_errors.CLIENT_REVOKED.message
 
 
 @pytest.mark.parametrize("path", ["get_secret", "delete_secret"])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from ...wire.ecies import load_public_point
-from ...wire.refusals import (
+from ...wire.api_errors import (
     ACCESS_EXPIRED,
     ADDRESS_REFUSED,
     CLIENT_REVOKED,
@@ -14,7 +13,8 @@ from ...wire.refusals import (
     TOKEN_EXPIRED,
     TOKEN_REDEEMED,
 )
-from ...wire.signature import verify
+from ...wire.ecies import load_public_point
+from ...wire.signed_request import verify
 from ..client_row import ClientRow
 from .payload import public_point
 from .refused import refused

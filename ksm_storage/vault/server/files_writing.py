@@ -6,7 +6,7 @@ import sqlite3
 
 from ...wire.aes import GCM_OVERHEAD_BYTES
 from ...wire.answers import AddFileAnswer
-from ...wire.refusals import CLIENT_UNKNOWN, OBJECT_UNKNOWN, REQUEST_MALFORMED, Refusal
+from ...wire.api_errors import CLIENT_UNKNOWN, OBJECT_UNKNOWN, REQUEST_MALFORMED, ApiError
 from ..client_row import ClientRow, find_client
 from .admission import check_address, check_life
 from .file_addresses import LIFE_MILLISECONDS, FileAddresses, new_upload_ticket, upload_hash
@@ -15,8 +15,8 @@ from .records_writing import check_revision, editable_record, replace_data
 from .refused import ALREADY_EXISTS, malformed, refused
 
 MOST_FILE_BYTES = 100 * 1024 * 1024
-UPLOAD_EXPIRED = Refusal(403, "access_denied", "Upload address is expired or used")
-DOWNLOAD_EXPIRED = Refusal(403, "access_denied", "Download address is expired or altered")
+UPLOAD_EXPIRED = ApiError(403, "access_denied", "Upload address is expired or used")
+DOWNLOAD_EXPIRED = ApiError(403, "access_denied", "Download address is expired or altered")
 
 
 def add_file(

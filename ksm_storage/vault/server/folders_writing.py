@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from ...wire.answers import DeletedFolderAnswer, DeleteFolderAnswer, FolderAnswer, FoldersAnswer
+from ...wire.api_errors import OBJECT_UNKNOWN, READ_ONLY
 from ...wire.base64_forms import to_base64
-from ...wire.refusals import OBJECT_UNKNOWN, READ_ONLY
 from ..client_row import ClientRow
 from .payload import Payload, optional_uid, sealed, uid, uids
 from .refused import ALREADY_EXISTS, malformed, refused

@@ -6,7 +6,7 @@ import json
 import sqlite3
 
 from ...wire.answers import DeleteAnswer, DeletedRecordAnswer
-from ...wire.refusals import OBJECT_UNKNOWN, READ_ONLY, REVISION_STALE
+from ...wire.api_errors import OBJECT_UNKNOWN, READ_ONLY, REVISION_STALE
 from ..client_row import ClientRow
 from .folders_writing import editable_folder
 from .payload import Payload, number, optional_uid, sealed, text, uid, uids

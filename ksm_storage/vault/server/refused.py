@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from ...wire.answers import ErrorAnswer
-from ...wire.refusals import (
+from ...wire.api_errors import (
     ACCESS_DENIED,
     BAD_REQUEST,
     REQUEST_MALFORMED,
-    Refusal,
+    ApiError,
 )
 
 # Refusals that only a vault makes; the service is not known to have them.
-REPLAYED = Refusal(403, ACCESS_DENIED, "Request was received before")
-ALREADY_EXISTS = Refusal(409, BAD_REQUEST, "Object exists already")
-TRANSACTION_UNKNOWN = Refusal(404, "not_found", "Record has no open transaction")
-TRANSACTION_OPEN = Refusal(409, "out_of_sync", "Record has an open transaction")
-BODY_TOO_LARGE = Refusal(413, BAD_REQUEST, "Request is too large")
+REPLAYED = ApiError(403, ACCESS_DENIED, "Request was received before")
+ALREADY_EXISTS = ApiError(409, BAD_REQUEST, "Object exists already")
+TRANSACTION_UNKNOWN = ApiError(404, "not_found", "Record has no open transaction")
+TRANSACTION_OPEN = ApiError(409, "out_of_sync", "Record has an open transaction")
+BODY_TOO_LARGE = ApiError(413, BAD_REQUEST, "Request is too large")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error of this program
@@ -34,7 +34,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of this progra
         self.reason = reason
 
 
-def refused(refusal: Refusal, *, reason: str | None = None) -> Refused:
+def refused(refusal: ApiError, *, reason: str | None = None) -> Refused:
     """Return the exception for one of the refusals of the wire format."""
     return Refused(refusal.status, refusal.answer(), reason=reason)
 

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ...errors import DecryptionError
 from ...wire.aes import KEY_BYTES, gcm_open
+from ...wire.api_errors import CLIENT_VERSION_REFUSED, key_change
 from ...wire.ecies import ecies_open
-from ...wire.refusals import CLIENT_VERSION_REFUSED, key_change
 from ...wire.signed_request import SignedRequest, read_request
 from .payload import Payload, parse_payload, text
 from .refused import Refused, malformed, refused

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 
-from ...wire.refusals import throttle
+from ...wire.api_errors import throttle
 from ..throttle_rule import ThrottleRule
 from .refused import Refused
 

@@ -1,4 +1,4 @@
-"""The HTTP side: paths, sizes, addresses and the shape of refusals."""
+"""The HTTP side: paths, sizes, addresses and the shape of api_errors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ...errors import KsmStorageError
+from ...wire.api_errors import OBJECT_UNKNOWN
 from ...wire.endpoints import API_PATH, CONTENT_TYPE, PATHS
-from ...wire.refusals import OBJECT_UNKNOWN
 from ..clock import Clock
 from ..database import Database
 from .exchange import Exchange

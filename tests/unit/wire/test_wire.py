@@ -8,8 +8,8 @@ import pytest
 from keeper_secrets_manager_core.crypto import CryptoUtils  # type: ignore[import-untyped, unused-ignore]
 
 from ksm_storage.errors import DecryptionError
-from ksm_storage.wire import aes, base64_forms, ecies, identity, signature
-from ksm_storage.wire.signed_request import make_request, read_request
+from ksm_storage.wire import aes, base64_forms, ecies, identity
+from ksm_storage.wire.signed_request import make_request, read_request, sign, verify
 
 KEY = bytes(range(32))
 TEXT = "a record with umlauts: äöü".encode()
@@ -133,16 +133,16 @@ def test_a_private_key_survives_its_text() -> None:
 def test_a_signature_covers_the_transmission_key_and_the_body(part: str) -> None:
     private_key = identity.new_private_key()
     parts = {"key": b"k" * 125, "body": b"body"}
-    made = signature.sign(private_key, transmission_key=parts["key"], body=parts["body"])
+    made = sign(private_key, transmission_key=parts["key"], body=parts["body"])
     public = private_key.public_key()
-    assert signature.verify(public, made, transmission_key=parts["key"], body=parts["body"])
+    assert verify(public, made, transmission_key=parts["key"], body=parts["body"])
 
     if part == "signature":
-        made = signature.sign(private_key, transmission_key=b"other", body=b"other")
+        made = sign(private_key, transmission_key=b"other", body=b"other")
     else:
         parts[part] = b"altered"
 
-    assert not signature.verify(public, made, transmission_key=parts["key"], body=parts["body"])
+    assert not verify(public, made, transmission_key=parts["key"], body=parts["body"])
 
 
 def test_a_request_is_read_as_it_was_made() -> None:
@@ -159,7 +159,7 @@ def test_a_request_is_read_as_it_was_made() -> None:
     assert arrived == request
     assert ecies.ecies_open(server, arrived.transmission_key) == key
     assert aes.gcm_open(key, arrived.body) == TEXT
-    assert signature.verify(
+    assert verify(
         client.public_key(),
         arrived.signature,
         transmission_key=arrived.transmission_key,

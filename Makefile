@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
 MUTANTS ?=
 
-PACKAGES := $(wildcard plugins/*/pyproject.toml emulators/pyproject.toml examples/*/pyproject.toml)
+PACKAGES := $(wildcard local_vault/pyproject.toml plugins/*/pyproject.toml emulators/pyproject.toml examples/*/pyproject.toml)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -64,7 +64,7 @@ $(VENV)/python.stamp:
 	@scripts/make-venv $(PYTHON) $(VENV)
 	@touch $@
 
-$(VENV)/demo.stamp: $(VENV)/python.stamp constraints.txt pyproject.toml
+$(VENV)/demo.stamp: $(VENV)/python.stamp constraints.txt pyproject.toml local_vault/pyproject.toml
 	@scripts/install-for-demo $(BIN)/python
 	@touch $@
 

@@ -17,16 +17,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ksm_storage_local_vault.owner.access import create_application
+from ksm_storage_local_vault.owner.folders import add_folder
+from ksm_storage_local_vault.owner.records import add_records
+from ksm_storage_local_vault.testing import APP_NAME, LocalVault, running_vault
+
 import ksm_storage
 from benchmarks.interleaved import NOTE, Program, measure
 from benchmarks.services.key_file import running
 from benchmarks.services.service import CONFIG, sealed, variables
 from benchmarks.tables import Table, publish
 from ksm_storage.engine import SecretsManager
-from ksm_storage.vault.owner.applications import create_application
-from ksm_storage.vault.owner.folders import add_folder
-from ksm_storage.vault.owner.records import add_records
-from ksm_storage.vault.testing import APP_NAME, LocalVault, running_vault
 
 OURS = str(Path(sys.executable).with_name("ksm-storage"))
 OTHERS = ("age", "sops")

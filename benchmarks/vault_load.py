@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from ksm_storage_local_vault.owner.access import create_application
+from ksm_storage_local_vault.owner.folders import add_folder
+from ksm_storage_local_vault.owner.records import add_records
+from ksm_storage_local_vault.testing import APP_NAME, LocalVault, running_vault
 from rich.console import Console
 from rich.table import Table
 
-from ksm_storage.vault.owner.applications import create_application
-from ksm_storage.vault.owner.folders import add_folder
-from ksm_storage.vault.owner.records import add_records
-from ksm_storage.vault.testing import APP_NAME, LocalVault, running_vault
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64, new_uid, to_base64
 from ksm_storage.wire.ecies import public_point_of

@@ -41,7 +41,6 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "scan": frozenset({"errors", "config"}),
     "wire": frozenset({"errors"}),
     "engine": frozenset({"errors", "gc_pause", "wire"}),
-    "vault": frozenset({"errors", "wire"}),
     "testing": CORE_SIDE | {"envelope"},
 }
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 PROJECTS = [ROOT, *(path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))]
-PROJECTS += [path.parent for path in sorted(ROOT.glob("emulators/pyproject.toml"))]
+PROJECTS += [ROOT / "local_vault", ROOT / "emulators"]
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300), pytest.mark.xdist_group("packaging")]
 
@@ -61,7 +61,7 @@ def test_a_wheel_works_alone_in_an_empty_environment(
     python = empty_environment(tmp_path / "venv", outside_environment)
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
     needed = [str(wheel_of(wheelhouse, project))]
-    if project.parent.name == "plugins":
+    if project not in (ROOT, ROOT / "emulators"):
         needed.append(str(wheel_of(wheelhouse, ROOT)))
     run([*install, "--constraint", str(CONSTRAINTS), *needed], outside_environment)
 
@@ -71,6 +71,39 @@ def test_a_wheel_works_alone_in_an_empty_environment(
         program = str(python.parent / "ksm-storage")
         assert "ksm-storage" in run([program, "--version"], outside_environment)
         assert "key-file" in run([program, "providers"], outside_environment)
+        assert ("vault" in run([program, "--help"], outside_environment)) == (
+            project.name == "local_vault"
+        )
+
+
+def test_the_command_of_a_distribution_that_is_missing_names_it(
+    wheelhouse: Path, tmp_path: Path, outside_environment: Mapping[str, str]
+) -> None:
+    python = empty_environment(tmp_path / "venv", outside_environment)
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
+    core = str(wheel_of(wheelhouse, ROOT))
+    run([*install, "--constraint", str(CONSTRAINTS), core], outside_environment)
+
+    done = subprocess.run(
+        [str(python.parent / "ksm-storage"), "vault", "serve"], capture_output=True, text=True
+    )
+
+    assert done.returncode == 3
+    assert "hint: run: pip install ksm-storage-local-vault" in done.stderr
+
+
+def test_a_command_of_a_distribution_that_is_installed_runs(
+    wheelhouse: Path, tmp_path: Path, outside_environment: Mapping[str, str]
+) -> None:
+    python = empty_environment(tmp_path / "venv", outside_environment)
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
+    needed = [str(wheel_of(wheelhouse, project)) for project in (ROOT, ROOT / "local_vault")]
+    run([*install, "--constraint", str(CONSTRAINTS), *needed], outside_environment)
+    program = str(python.parent / "ksm-storage")
+
+    shown = run([program, "vault", "serve", "--help"], outside_environment)
+
+    assert "Run the server until SIGTERM" in shown
 
 
 def modules(wheelhouse: Path, project: Path) -> list[str]:

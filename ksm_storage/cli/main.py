@@ -11,7 +11,8 @@ import click
 
 from .. import __version__
 from ..core_dumps import no_core_dumps
-from ..errors import KsmStorageError
+from ..errors import KsmStorageError, PluginNotFoundError
+from ..keys.entry_points import EntryPoint, find_entry_points
 from .output import report, report_end, report_usage
 from .streams import ReaderGoneError, settle_streams
 
@@ -45,7 +46,12 @@ _COMMANDS = {
     "secret": ("secret:secret", "Read the secrets that are shared with the application."),
     "set": ("set_value:set_value", "Set one value in a sealed file."),
     "status": ("status:status", "Tell what is known of sealed files and of their keys."),
-    "vault": ("vault:vault", "Run and fill a local Keeper-compatible server."),
+}
+
+# Other distributions add commands under this group of entry points.
+_ENTRY_POINTS = "ksm_storage.commands"
+_ADDED = {
+    "vault": ("ksm-storage-local-vault", "Run and fill a local Keeper-compatible server."),
 }
 
 
@@ -53,24 +59,48 @@ class _Commands(click.Group):
     """Load a command's module only when that command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        return sorted(_COMMANDS)
+        return sorted({*_COMMANDS, *_added_commands()})
 
     def get_command(
         self,
         ctx: click.Context,  # noqa: ARG002  # click's signature
         cmd_name: str,
     ) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{module}:{attribute} is no command")
-        return command
+        if cmd_name in _COMMANDS:
+            return _import_command(f"{__package__}.{_COMMANDS[cmd_name][0]}")
+        added = _added_commands().get(cmd_name)
+        if added is not None:
+            return _import_command(added.module)
+        if cmd_name in _ADDED:
+            raise PluginNotFoundError(
+                f"the command {cmd_name!r} is not installed",
+                hint=f"run: pip install {_ADDED[cmd_name][0]}",
+            )
+        return None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        added = _added_commands().items()
+        texts = {name: f"Added by {entry.distribution}." for name, entry in added}
+        texts |= {name: text for name, (_, text) in _ADDED.items() if name in texts}
+        texts |= {name: text for name, (_, text) in _COMMANDS.items()}
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl(sorted(texts.items()))
+
+
+def _added_commands() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in find_entry_points(_ENTRY_POINTS)}
+
+
+def _import_command(place: str) -> click.Command:
+    module, _, attribute = place.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{place} is not a command")
+    return command
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ksm_storage_local_vault.testing import (
+    LocalVault,
+    SampleContent,
+    add_sample_content,
+    running_vault,
+)
 
-from ksm_storage.vault.testing import LocalVault, running_vault
 from tests.both_ways.ways import CLIENTS, STORAGES, Way
 from tests.unit.storage.fixtures import new_key
-from tests.vault.conftest import Filled, fill
 
 FOUR_WAYS = [(client, storage) for client in CLIENTS for storage in STORAGES]
 
@@ -23,12 +27,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalVault]:
 
 
 @pytest.fixture(scope="module")
-def filled(running: LocalVault) -> Filled:
-    return fill(running)
+def filled(running: LocalVault) -> SampleContent:
+    return add_sample_content(running)
 
 
 @pytest.fixture
-def vault(running: LocalVault, filled: Filled, monkeypatch: pytest.MonkeyPatch) -> LocalVault:
+def vault(
+    running: LocalVault, filled: SampleContent, monkeypatch: pytest.MonkeyPatch
+) -> LocalVault:
     """Give the module's vault to clients that trust its certificate authority."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", running.ca_file)
     return running

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ksm_storage_local_vault.testing import APP_NAME, FILE_CONTENT, LocalVault, SampleContent
 
-from ksm_storage.vault.testing import APP_NAME, LocalVault
 from tests.both_ways.ways import CLIENTS, Client, Way
-from tests.vault.conftest import FILE_CONTENT, Filled
 
 BOUND = {
     *("appKey", "appOwnerPublicKey", "clientId", "hostname", "privateKey"),
@@ -44,7 +43,7 @@ def test_what_one_client_has_bound_every_client_reads(
     assert len(again.get_secrets()) == 3
 
 
-def test_every_record_is_read(device: Any, filled: Filled) -> None:
+def test_every_record_is_read(device: Any, filled: SampleContent) -> None:
     read = {
         record.uid: (
             record.title,
@@ -85,7 +84,9 @@ def _read(
     return (*content, folder, inner, True, revision, files)
 
 
-def test_records_are_filtered_by_uid_and_by_folder(way: Way, device: Any, filled: Filled) -> None:
+def test_records_are_filtered_by_uid_and_by_folder(
+    way: Way, device: Any, filled: SampleContent
+) -> None:
     by_folder = device.get_secrets_with_options(way.client.kit.QueryOptions(None, [filled.child]))
 
     assert [record.uid for record in device.get_secrets([filled.in_folder])] == [filled.in_folder]
@@ -93,7 +94,7 @@ def test_records_are_filtered_by_uid_and_by_folder(way: Way, device: Any, filled
     assert list(device.get_secrets(["A" * 22])) == []
 
 
-def test_records_are_found_by_title(device: Any, filled: Filled) -> None:
+def test_records_are_found_by_title(device: Any, filled: SampleContent) -> None:
     assert device.get_secret_by_title("in child").uid == filled.in_child
     assert device.get_secret_by_title("nobody") is None
 
@@ -104,7 +105,7 @@ def test_the_application_is_named(device: Any) -> None:
     assert (answer.appData.title, answer.expiresOn or None) == (APP_NAME, None)
 
 
-def test_folders_have_names_and_parents(device: Any, filled: Filled) -> None:
+def test_folders_have_names_and_parents(device: Any, filled: SampleContent) -> None:
     folders = {item.folder_uid: (item.name, item.parent_uid or "") for item in device.get_folders()}
 
     assert folders[filled.folder] == ("Shared", "")
@@ -124,7 +125,9 @@ def test_folders_have_names_and_parents(device: Any, filled: Filled) -> None:
         ("keeper://{alone}/file/all.bin", FILE_CONTENT),
     ],
 )
-def test_notation_resolves(device: Any, filled: Filled, notation: str, expected: object) -> None:
+def test_notation_resolves(
+    device: Any, filled: SampleContent, notation: str, expected: object
+) -> None:
     uids = {"alone": filled.alone, "in_folder": filled.in_folder, "in_child": filled.in_child}
 
     assert device.get_notation(notation.format(**uids)) == expected

@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from ksm_storage.vault.owner.clients import revoke_client
-from ksm_storage.vault.owner.service_settings import (
+from ksm_storage_local_vault.owner.access import revoke_client
+from ksm_storage_local_vault.owner.session import (
     get_throttle,
     renumber_key,
     rotate_key,
     set_throttle,
 )
-from ksm_storage.vault.testing import LocalVault, running_vault
-from ksm_storage.vault.throttle_rule import ThrottleRule
+from ksm_storage_local_vault.server_settings import ThrottleRule
+from ksm_storage_local_vault.testing import LocalVault, add_sample_content, running_vault
+
 from tests.both_ways.ways import Way
 from tests.unit.storage.fixtures import names_in
-from tests.vault.conftest import fill
 
 
 def test_another_id_of_the_server_key_is_followed_and_kept(
@@ -35,7 +34,7 @@ def test_a_new_server_key_must_be_given(
 ) -> None:
     with running_vault(tmp_path_factory.mktemp("rotated")) as vault:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", vault.ca_file)
-        fill(vault)
+        add_sample_content(vault)
         way.connect(vault, token=vault.new_client().token).get_secrets()
         with vault.owner() as owner:
             new = rotate_key(owner)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ksm_storage_local_vault.owner.folders import add_folder
+from ksm_storage_local_vault.owner.records import add_records
+from ksm_storage_local_vault.testing import APP_NAME, LocalVault, SampleContent, login_record
 
-from ksm_storage.vault.owner.folders import add_folder
-from ksm_storage.vault.owner.records import add_records
-from ksm_storage.vault.testing import APP_NAME, LocalVault
 from tests.both_ways.ways import Way
-from tests.vault.conftest import Filled, login
 
 
 def new_record(way: Way, title: str, *, password: str = "first") -> Any:
@@ -22,7 +21,9 @@ def new_record(way: Way, title: str, *, password: str = "first") -> Any:
     return record
 
 
-def test_a_record_is_created_updated_and_deleted(way: Way, device: Any, filled: Filled) -> None:
+def test_a_record_is_created_updated_and_deleted(
+    way: Way, device: Any, filled: SampleContent
+) -> None:
     uid = device.create_secret(filled.folder, new_record(way, "made"))
     record = device.get_secrets([uid])[0]
     created = record.dict
@@ -40,7 +41,9 @@ def test_a_record_is_created_updated_and_deleted(way: Way, device: Any, filled: 
     assert list(device.get_secrets([uid])) == []
 
 
-def test_a_record_is_created_in_a_child_folder(way: Way, device: Any, filled: Filled) -> None:
+def test_a_record_is_created_in_a_child_folder(
+    way: Way, device: Any, filled: SampleContent
+) -> None:
     options = way.client.kit.CreateOptions(filled.folder, filled.child)
 
     uid = device.create_secret_with_options(options, new_record(way, "in the child"))
@@ -51,7 +54,7 @@ def test_a_record_is_created_in_a_child_folder(way: Way, device: Any, filled: Fi
 
 @pytest.mark.parametrize(("rollback", "expected"), [(False, "second"), (True, "first")])
 def test_a_transaction_is_held_until_it_ends(
-    way: Way, device: Any, filled: Filled, rollback: bool, expected: str
+    way: Way, device: Any, filled: SampleContent, rollback: bool, expected: str
 ) -> None:
     uid = device.create_secret(filled.folder, new_record(way, "rotated"))
     record = device.get_secrets([uid])[0]
@@ -65,7 +68,7 @@ def test_a_transaction_is_held_until_it_ends(
     device.delete_secret([uid])
 
 
-def test_an_outdated_record_is_not_saved(way: Way, device: Any, filled: Filled) -> None:
+def test_an_outdated_record_is_not_saved(way: Way, device: Any, filled: SampleContent) -> None:
     uid = device.create_secret(filled.folder, new_record(way, "outdated"))
     record = device.get_secrets([uid])[0]
     device.save(record)
@@ -75,7 +78,9 @@ def test_an_outdated_record_is_not_saved(way: Way, device: Any, filled: Filled) 
     device.delete_secret([uid])
 
 
-def test_a_file_is_uploaded_downloaded_and_detached(way: Way, device: Any, filled: Filled) -> None:
+def test_a_file_is_uploaded_downloaded_and_detached(
+    way: Way, device: Any, filled: SampleContent
+) -> None:
     content = b"file content " * 50_000
     uid = device.create_secret(filled.folder, new_record(way, "with a file"))
     upload = way.client.kit.KeeperFileUpload("a.txt", "A", "text/plain", content)
@@ -95,7 +100,9 @@ def test_a_file_is_uploaded_downloaded_and_detached(way: Way, device: Any, fille
     device.delete_secret([uid])
 
 
-def test_folders_are_made_renamed_nested_and_deleted(way: Way, device: Any, filled: Filled) -> None:
+def test_folders_are_made_renamed_nested_and_deleted(
+    way: Way, device: Any, filled: SampleContent
+) -> None:
     options = way.client.kit.CreateOptions
     made = device.create_folder(options(filled.folder, None), "made")
     below = device.create_folder(options(filled.folder, made), "below")
@@ -117,7 +124,7 @@ def test_what_is_shared_for_reading_is_not_changed(
     with vault.owner() as owner:
         folder = add_folder(owner, f"Readable {way.path}", app=APP_NAME, read_only=True)
         target = folder.folder_uid
-        uid = add_records(owner, [login("readable", "x")], app=APP_NAME, folder=target)[0]
+        uid = add_records(owner, [login_record("readable", "x")], app=APP_NAME, folder=target)[0]
     record = device.get_secrets([uid])[0]
 
     with way.client.refused("read-only"):

@@ -14,10 +14,10 @@ from keeper_secrets_manager_core import SecretsManager as OfficialManager
 from keeper_secrets_manager_core.dto import dtos, payload
 from keeper_secrets_manager_core.exceptions import KeeperError
 from keeper_secrets_manager_core.storage import FileKeyValueStorage
+from ksm_storage_local_vault.testing import LocalVault
 
 import ksm_storage
 from ksm_storage import engine
-from ksm_storage.vault.testing import LocalVault
 
 # What each client calls the same refusal.
 REFUSALS: dict[str, tuple[type[Exception], str]] = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ksm_storage.vault.testing import LocalVault
+from ksm_storage_local_vault.testing import LocalVault
+
 from tests.cli.command import key_file, run
 
 

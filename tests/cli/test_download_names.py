@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ksm_storage_local_vault.owner.access import create_application
+from ksm_storage_local_vault.owner.records import add_file, add_records
+from ksm_storage_local_vault.testing import APP_NAME, LocalVault, running_vault
 
-from ksm_storage.vault.owner.applications import create_application
-from ksm_storage.vault.owner.files import add_file
-from ksm_storage.vault.owner.records import add_records
-from ksm_storage.vault.testing import APP_NAME, LocalVault, running_vault
 from tests.cli.command import COMMAND, run
 from tests.cli.sealed_device import bind_device
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from ksm_storage_local_vault.owner.access import create_application
+from ksm_storage_local_vault.testing import APP_NAME, LocalVault, running_vault
 
 import ksm_storage
 from ksm_storage.cli.main import main
-from ksm_storage.vault.owner.applications import create_application
-from ksm_storage.vault.testing import APP_NAME, LocalVault, running_vault
 from tests.cli.command import COMMAND, key_file, run
 from tests.unit.storage.planted import Counted, counted
 

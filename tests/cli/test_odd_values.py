@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from ksm_storage_local_vault.owner.access import create_application
+from ksm_storage_local_vault.owner.records import add_records
+from ksm_storage_local_vault.testing import APP_NAME, running_vault
 
-from ksm_storage.vault.owner.applications import create_application
-from ksm_storage.vault.owner.records import add_records
-from ksm_storage.vault.testing import APP_NAME, running_vault
 from tests.cli.command import run
 from tests.cli.sealed_device import bind_device
 

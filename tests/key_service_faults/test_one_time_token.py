@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ksm_storage_local_vault.client_row import all_clients
+from ksm_storage_local_vault.owner.access import NewClient, create_application
+from ksm_storage_local_vault.testing import APP_NAME, LocalVault, running_vault
 
 import ksm_storage
 from ksm_storage.cli.main import main
 from ksm_storage.engine import SecretsManager
-from ksm_storage.vault.client_row import all_clients
-from ksm_storage.vault.owner.applications import create_application
-from ksm_storage.vault.owner.clients import NewClient
-from ksm_storage.vault.testing import APP_NAME, LocalVault, running_vault
 from tests.key_service_faults.outcomes import FOUR, UNWRAP, WRAP, faults_at, outcome_of
 from tests.key_service_faults.scene import Scene
 from tests.key_service_faults.service import FaultyService

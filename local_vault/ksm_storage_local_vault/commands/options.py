@@ -1,0 +1,114 @@
+"""The options that the vault's commands share."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+
+from ksm_storage.errors import SettingsError
+
+from ..owner.session import OwnerSession, owner_session
+
+Command = Callable[..., Any]
+
+_CENTURY_SECONDS = 36525 * 86400.0
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def data_option(command: Command) -> Command:
+    """Add ``--data``."""
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+        envvar="KSM_STORAGE_VAULT_DATA",
+        default=_default_data,
+        metavar="DIR",
+        help="The server's data folder [default: the user's data folder].",
+    )(command)
+
+
+def _default_data() -> Path:
+    try:
+        return platformdirs.user_data_path("ksm-storage") / "vault"
+    except RuntimeError as exc:
+        raise SettingsError(
+            "this user has no home for a data folder", hint="name the data folder with --data"
+        ) from exc
+
+
+def owner_options(command: Command) -> Command:
+    """Add ``--data`` and ``--owner``."""
+    command = click.option(
+        "--owner",
+        "owner_file",
+        type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+        envvar="KSM_STORAGE_VAULT_OWNER",
+        metavar="FILE",
+        help="The owner's keys [default: DIR-owner/owner.json beside the data folder].",
+    )(command)
+    return data_option(command)
+
+
+def app_option(command: Command) -> Command:
+    """Add ``--app``."""
+    return click.option(
+        "--app", required=True, metavar="NAME", help="The application's name or uid."
+    )(command)
+
+
+def source_argument(command: Command) -> Command:
+    """Add the argument FILE, which is stdin unless given."""
+    return click.argument(
+        "source", metavar="[FILE]", type=click.File("rb"), default="-", required=False
+    )(command)
+
+
+def open_owner(data: Path, owner_file: Path | None) -> AbstractContextManager[OwnerSession]:
+    """Open the vault as its owner; a vault that does not exist yet is made."""
+    return owner_session(data, owner_file)
+
+
+def read_json(content: bytes) -> object:
+    """Return the parsed content; raise SettingsError, which quotes none of it."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise SettingsError("the input is not JSON") from exc
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float | None:
+    """Return the seconds of ``90``, ``90s``, ``10m``, ``2h`` or ``7d``, and None for ``never``."""
+    if text == "never":
+        return None
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text)
+    if found is None or float(found.group(1)) == 0:
+        raise click.BadParameter(f"{text!r} is not a duration like 90s, 10m, 2h or 7d")
+    # A date has years of four digits, and a list of devices shows each one's dates.
+    if (seconds := float(found.group(1)) * _SECONDS[found.group(2)]) > _CENTURY_SECONDS:
+        raise click.BadParameter(f"{text!r} is more than a hundred years")
+    return seconds
+
+
+def some_seconds(
+    _ctx: click.Context, _param: click.Parameter, seconds: float | None
+) -> float | None:
+    """Return a number of seconds that clients can be told; refuse infinity and what is none."""
+    if seconds is not None and not 0 <= seconds <= _CENTURY_SECONDS:
+        raise click.BadParameter("not a number of seconds within a hundred years")
+    return seconds
+
+
+def shown_time(milliseconds: int | None) -> str:
+    """Return a time as people and programs read it, or ``never``."""
+    if milliseconds is None:
+        return "never"
+    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,121 @@
+"""Where the files of a vault are, and how they are written: private, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from ksm_storage.errors import SettingsError, StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """Name the server's files; the owner's secrets are in none of them."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file: ciphertext, public keys and hashes."""
+        return self.path / "vault.sqlite3"
+
+    @property
+    def keys(self) -> Path:
+        """The server's own private keys: transport only, none of them opens a record."""
+        return self.path / "keys"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The certificate that a client trusts."""
+        return self.path / "ca.pem"
+
+    @property
+    def address_file(self) -> Path:
+        """Where the running server listens; absent after a graceful stop."""
+        return self.path / "address.json"
+
+    @property
+    def serving_lock(self) -> Path:
+        """What a running server holds, so that no second one serves the same folder."""
+        return self.path / "serving.lock"
+
+    @property
+    def default_owner_file(self) -> Path:
+        """The owner's keyring unless told: beside the data folder, never in it."""
+        return self.path.with_name(f"{self.path.name}-owner") / "owner.json"
+
+    def make(self) -> None:
+        """Make the folders, private to the user; existing ones stay as they are."""
+        make_private_folder(self.path)
+        make_private_folder(self.keys)
+
+    def refuse_inside(self, owner_file: Path) -> None:
+        """Raise SettingsError for an owner's file among the server's files."""
+        if self.path.resolve() in owner_file.resolve().parents:
+            raise SettingsError(
+                f"the owner's file {str(owner_file)!r} is inside the server's data folder",
+                hint="the server must not hold the owner's keys: give --owner another folder",
+            )
+
+    def write_address(self, address: str) -> None:
+        """Note where the server listens, for the commands that print it."""
+        write_private(self.address_file, json.dumps({"address": address}).encode())
+
+    def read_address(self) -> str | None:
+        """Return ``host:port`` of the running server, or None when it does not run."""
+        if not self.address_file.exists():
+            return None
+        address = json.loads(read_private(self.address_file)).get("address")
+        return address if isinstance(address, str) else None
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace the file with the content, durably and with mode 0600.
+
+    Raises:
+        StorageError: The folder or the disk refused; the old file stands.
+    """
+    # Not the storage package's writer: vault and engine share only the wire format.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StorageError(f"cannot write {str(path)!r}: {exc.strerror}") from exc
+
+
+def read_private(path: Path) -> bytes:
+    """Return the whole file; raise StorageError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise StorageError(f"cannot read {str(path)!r}: {exc.strerror}") from exc
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder with mode 0700 where it does not exist; one that exists stays as it is."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StorageError(f"cannot make the folder {str(path)!r}: {exc.strerror}") from exc
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder for fsync; the rename is journalled there.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

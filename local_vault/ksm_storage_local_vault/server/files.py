@@ -1,0 +1,155 @@
+"""add_file, and the unsigned requests that carry the encrypted content."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import sqlite3
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from ksm_storage.wire.aes import GCM_OVERHEAD_BYTES
+from ksm_storage.wire.answers import AddFileAnswer
+from ksm_storage.wire.api_errors import CLIENT_UNKNOWN, OBJECT_UNKNOWN, REQUEST_MALFORMED, ApiError
+from ksm_storage.wire.base64_forms import to_url_safe
+
+from ..client_row import ClientRow, find_client
+from ..data_folder import DataFolder, read_private, write_private
+from ..database import Clock
+from .admission import check_address, check_life
+from .requests import ALREADY_EXISTS, Payload, malformed, number, rejected, sealed, uid
+from .writing import check_revision, editable_record, replace_data
+
+LIFE_MILLISECONDS = 3_600_000
+UPLOADED = 201
+
+
+@dataclass(frozen=True, slots=True)
+class FileAddresses:
+    """Make and check the addresses of files."""
+
+    host: str
+    secret: bytes
+    clock: Clock
+
+    def download_url(self, file_uid: str, client_id: str) -> str:
+        """Return where this device downloads the file for the next hour."""
+        expires = self.clock() + LIFE_MILLISECONDS
+        seal = self._seal(file_uid, client_id, expires)
+        query = f"client={quote(client_id, safe='')}&expires={expires}&seal={seal}"
+        return f"https://{self.host}/files/{file_uid}?{query}"
+
+    def allows_download(self, file_uid: str, client_id: str, *, expires: str, seal: str) -> bool:
+        """Tell whether the address was made here and is still good."""
+        if not expires.isdecimal() or len(expires) > 15 or not seal.isascii():
+            return False
+        made_here = hmac.compare_digest(self._seal(file_uid, client_id, int(expires)), seal)
+        return made_here and self.clock() < int(expires)
+
+    def upload_answer(self, ticket: str) -> AddFileAnswer:
+        """Return where and with what the encrypted content is posted, once."""
+        return {
+            "url": f"https://{self.host}/files",
+            "parameters": json.dumps({"ticket": ticket}),
+            "successStatusCode": UPLOADED,
+        }
+
+    def _seal(self, file_uid: str, client_id: str, expires: int) -> str:
+        message = f"{file_uid}\n{client_id}\n{expires}".encode()
+        return to_url_safe(hmac.new(self.secret, message, "sha256").digest())
+
+
+def new_upload_ticket() -> tuple[str, bytes]:
+    """Return a ticket for the device, and its hash, which is all that the server keeps."""
+    ticket = to_url_safe(os.urandom(32))
+    return ticket, upload_hash(ticket)
+
+
+def upload_hash(ticket: str) -> bytes:
+    """Return what the database knows of a ticket."""
+    return hashlib.sha256(ticket.encode()).digest()
+
+
+def load_address_secret(folder: DataFolder) -> bytes:
+    """Return the secret of the addresses; made once, so that they outlive a restart."""
+    path = folder.keys / "file-addresses"
+    if not path.exists():
+        write_private(path, os.urandom(32))
+    return read_private(path)
+
+
+MOST_FILE_BYTES = 100 * 1024 * 1024
+UPLOAD_EXPIRED = ApiError(403, "access_denied", "Upload address is expired or used")
+DOWNLOAD_EXPIRED = ApiError(403, "access_denied", "Download address is expired or altered")
+
+
+def add_file(
+    connection: sqlite3.Connection,
+    client: ClientRow,
+    payload: Payload,
+    addresses: FileAddresses,
+) -> AddFileAnswer:
+    """Note a file of a record and answer with the address that takes its content once."""
+    file_uid = uid(payload, "fileRecordUid")
+    size = number(payload, "fileSize")
+    if not GCM_OVERHEAD_BYTES <= size <= MOST_FILE_BYTES:
+        raise malformed("fileSize is out of bounds")
+    record = editable_record(connection, client, uid(payload, "ownerRecordUid"))
+    check_revision(record, number(payload, "ownerRecordRevision"))
+    if connection.execute("SELECT 1 FROM files WHERE file_uid = ?", (file_uid,)).fetchone():
+        raise rejected(ALREADY_EXISTS)
+    ticket, ticket_hash = new_upload_ticket()
+    replace_data(connection, record["record_uid"], sealed(payload, "ownerRecordData"))
+    connection.execute(
+        "INSERT INTO files (file_uid, record_uid, link_key, owner_key, data, size, upload_hash,"
+        " upload_expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            file_uid,
+            record["record_uid"],
+            sealed(payload, "linkKey"),
+            sealed(payload, "fileRecordKey"),
+            sealed(payload, "fileRecordData"),
+            size,
+            ticket_hash,
+            addresses.clock() + LIFE_MILLISECONDS,
+        ),
+    )
+    return addresses.upload_answer(ticket)
+
+
+def store_content(connection: sqlite3.Connection, *, ticket: str, content: bytes, now: int) -> None:
+    """Take the content for which the ticket was given, once and of the announced size."""
+    row = connection.execute(
+        "SELECT * FROM files WHERE upload_hash = ?", (upload_hash(ticket),)
+    ).fetchone()
+    if row is None or now >= row["upload_expires_at"]:
+        raise rejected(UPLOAD_EXPIRED)
+    if len(content) != row["size"]:
+        raise rejected(REQUEST_MALFORMED, reason="the content is not of the announced size")
+    connection.execute("INSERT INTO file_contents VALUES (?, ?)", (row["file_uid"], content))
+    connection.execute(
+        "UPDATE files SET upload_hash = NULL, upload_expires_at = NULL WHERE file_uid = ?",
+        (row["file_uid"],),
+    )
+
+
+def fetch_content(
+    connection: sqlite3.Connection, *, file_uid: str, client_id: str, address: str, now: int
+) -> bytes:
+    """Return the encrypted content to a device that may still ask, from where it may ask."""
+    client = find_client(connection, client_id)
+    if client is None:
+        raise rejected(CLIENT_UNKNOWN)
+    check_life(client, now=now)
+    check_address(client, address)
+    row = connection.execute(
+        "SELECT content FROM file_contents JOIN files USING (file_uid)"
+        " JOIN records USING (record_uid) WHERE file_uid = ? AND app_uid = ?",
+        (file_uid, client.app_uid),
+    ).fetchone()
+    if row is None:
+        raise rejected(OBJECT_UNKNOWN)
+    content: bytes = row["content"]
+    return content

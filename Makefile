@@ -1,4 +1,4 @@
-# Two commands on a fresh machine: `make demo` and `make test`. `make help` lists all.
+# On a fresh machine `make demo` and `make test` work at once; `make help` lists every target.
 
 PYTHON ?= python3
 VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
@@ -11,53 +11,63 @@ PACKAGES := $(wildcard local_vault/pyproject.toml plugins/*/pyproject.toml emula
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs man reference bench bench-docs fuzz mutants clean
+.PHONY: help demo test test-quick test-pythons pythons check format docs man reference bench bench-docs fuzz mutants clean
 .NOTPARALLEL:
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/demo.stamp ## show in a minute what ksm-storage does, without an account
+demo: $(VENV)/demo.stamp ## watch ksm-storage at work for a minute; needs no account
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/test.stamp check ## check, then run all tests, docs and packaging included
+test: $(VENV)/test.stamp check ## run the checks, then all tests, documentation and packaging included
 	@scripts/system-packages
 	@scripts/install-stand-ins $(BIN)/python
 	@scripts/run-tests $(BIN)/python $(WORKERS) $(PYTEST_ARGS)
+
+test-quick: $(VENV)/quick.stamp ## run the tests that take less than a minute
+	@scripts/run-quick-tests $(BIN)/python $(WORKERS) $(PYTEST_ARGS)
+
+test-pythons: ## run the quick tests on this machine's oldest and newest Python
+	@for python in $$(scripts/list-pythons $(PYTHON)); do \
+		$(MAKE) --no-print-directory test-quick PYTHON=$$python || exit 1; done
+
+pythons: ## fetch Python 3.14 and 3.15 into .pythons; needs root on Debian or Ubuntu
+	@scripts/fetch-pythons .pythons
 
 check: $(VENV)/test.stamp ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@scripts/check-types $(BIN)/python
 
-format: $(VENV)/test.stamp ## rewrite the sources in the one format
+format: $(VENV)/test.stamp ## format the sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/test.stamp ## run every example and check every link in the documentation
+docs: $(VENV)/test.stamp ## run every example in the documentation and check its links
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
 
-man: $(VENV)/demo.stamp ## make the manual pages, in build/man
+man: $(VENV)/demo.stamp ## build the manual pages in build/man
 	@$(BIN)/python -m ksm_storage.cli.man_pages build/man
 
-reference: $(VENV)/test.stamp ## write the help texts into docs/cli-reference.md
+reference: $(VENV)/test.stamp ## generate docs/cli-reference.md from the help texts
 	@$(BIN)/python -m ksm_storage.cli.reference_page docs/cli-reference.md
 
-bench: $(VENV)/test.stamp ## print the benchmarks' tables
+bench: $(VENV)/test.stamp ## run the benchmarks and print their tables
 	@$(BIN)/python -m benchmarks.measure_all --print
 
-bench-docs: $(VENV)/test.stamp ## measure again, and write the plots and tables of the documentation
+bench-docs: $(VENV)/test.stamp ## run the benchmarks and update the tables and plots in the documentation
 	@$(BIN)/python -m benchmarks.measure_all
 
-fuzz: $(VENV)/test.stamp ## fuzz the parsers for FUZZ_SECONDS each, where atheris installs
+fuzz: $(VENV)/test.stamp ## fuzz each parser for FUZZ_SECONDS; needs a platform with atheris
 	@scripts/fuzz $(BIN)/python $(FUZZ_SECONDS)
 
-mutants: $(VENV)/test.stamp ## list the small changes of the code that no test notices; takes an hour
+mutants: $(VENV)/test.stamp ## list the mutations of the code that no test detects; takes an hour
 	@scripts/mutants $(BIN)/python $(WORKERS) $(MUTANTS)
 
-clean: ## remove what make, the tests and the tools left behind
-	rm -rf .venv .venv-* dist build mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove everything that make and the tests created
+	rm -rf .venv .venv-* .pythons dist build mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/python.stamp:
@@ -68,6 +78,10 @@ $(VENV)/demo.stamp: $(VENV)/python.stamp constraints.txt pyproject.toml local_va
 	@scripts/install-for-demo $(BIN)/python
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/python.stamp constraints.txt requirements-dev.txt pyproject.toml $(PACKAGES)
+$(VENV)/quick.stamp: $(VENV)/python.stamp constraints.txt requirements-quick.txt pyproject.toml
+	@scripts/install-for-quick-tests $(BIN)/python
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/python.stamp constraints.txt requirements-dev.txt requirements-quick.txt pyproject.toml $(PACKAGES)
 	@scripts/install-for-tests $(BIN)/python
-	@touch $(VENV)/demo.stamp $@
+	@touch $(VENV)/demo.stamp $(VENV)/quick.stamp $@

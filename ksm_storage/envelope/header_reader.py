@@ -23,7 +23,8 @@ from .model import (
 
 _REVISION = re.compile(r"[1-9][0-9]{0,17}")
 _SUITE = re.compile(r"0|[1-9][0-9]{0,17}")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+# Python 3.14 reads 24:00:00 as the next midnight, so the hours are bounded here.
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z")
 _ENVELOPE_ID = re.compile(rf"[0-9a-f]{{{2 * ENVELOPE_ID_BYTES}}}")
 _ALGORITHM = re.compile(rf"[!-~]{{1,{MAX_ALGORITHM}}}")
 _FIRST_YEAR = 1970

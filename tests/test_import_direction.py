@@ -1,8 +1,9 @@
-"""Imports go one way: a part may import what stands at or below it, and nothing above."""
+"""Imports go one way, as the table of rooms in ``docs/index.md`` says."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,51 +12,60 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = "ksm_storage"
 
-# What each room may import of ours, besides itself. A room is a module or folder right below
-# ksm_storage; one that is not listed here may import only the plugin author's side of the seam.
-SEAM = frozenset({"errors", "contract"})
-PLUGIN_SIDE = SEAM | {"plugin_kit", "plugin"}
-CORE_SIDE = PLUGIN_SIDE | {"core_dumps", "keys"}
-AUDITED = CORE_SIDE | {"audit"}
-STORED = AUDITED | {"envelope", "config", "legacy"}
+# A room is a module or folder right below ksm_storage; the table says what each may import.
+PAGE = ROOT / "docs" / "index.md"
+_ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
+_ENTRY = re.compile(r"`(\w+)`( and below)?")
 TOP = frozenset({"cli", "__main__"})  # imports everything, and nothing imports it
 
-MAY_IMPORT: dict[str, frozenset[str]] = {
-    "errors": frozenset(),
-    "gc_pause": frozenset(),
-    "core_dumps": frozenset(),
-    "contract": frozenset({"errors"}),
-    "plugin_kit": SEAM,
-    "plugin": SEAM | {"gc_pause", "plugin_kit"},
-    "keys": PLUGIN_SIDE | {"core_dumps"},
-    # Besides being plugins, they make keys and keep them in files: "storage" is for its lock.
-    "providers": PLUGIN_SIDE | {"keys", "storage"},
-    "audit": PLUGIN_SIDE | {"keys"},
-    "envelope": AUDITED,
-    "config": frozenset({"errors"}),
-    "legacy": CORE_SIDE | {"config"},
-    "storage": STORED,
-    "status": STORED | {"storage"},
-    "doctor": STORED | {"storage"},
-    "batch": frozenset({"errors"}),
-    "scan": frozenset({"errors", "config"}),
-    "wire": frozenset({"errors"}),
-    "engine": frozenset({"errors", "gc_pause", "wire"}),
-    "testing": CORE_SIDE | {"envelope"},
-}
+
+def read_table(text: str) -> dict[str, frozenset[str]]:
+    """Return what each room of the page's table may import, besides itself."""
+    rooms: dict[str, frozenset[str]] = {}
+    for room, allowed in _ROW.findall(text):
+        if allowed == "everything":
+            continue
+        below: set[str] = set()
+        for name, deeper in _ENTRY.findall(allowed):
+            # A room stands below those that import it, so its own row comes first.
+            below |= {name, *(rooms[name] if deeper else ())}
+        rooms[room] = frozenset(below)
+    return rooms
+
+
+MAY_IMPORT = read_table(PAGE.read_text(encoding="utf-8").partition("## The rooms")[2])
 
 Import = tuple[str, int]
 
 
-def test_the_parts_listed_here_do_not_import_in_a_circle() -> None:
-    done: set[str] = set()
-    waiting = dict(MAY_IMPORT)
-    while waiting:
-        ready = [part for part, below in waiting.items() if below & MAY_IMPORT.keys() <= done]
-        assert ready, f"each of {sorted(waiting)} may import another of them"
-        done |= set(ready)
-        for part in ready:
-            del waiting[part]
+def test_every_room_is_in_the_table_and_the_other_way_round() -> None:
+    modules = {path.stem for path in (ROOT / PACKAGE).glob("*.py")} - {"__init__", "__main__"}
+    folders = {path.parent.name for path in (ROOT / PACKAGE).glob("*/__init__.py")}
+
+    assert set(MAY_IMPORT) == (modules | folders) - TOP
+
+
+def test_a_room_stands_below_those_that_import_it() -> None:
+    above: set[str] = set()
+    for room, below in MAY_IMPORT.items():
+        assert below <= above, f"{room} may import {sorted(below - above)}, which stand no lower"
+        above.add(room)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "rooms"),
+    [
+        ("nothing", set()),
+        ("`a`", {"a"}),
+        ("`b` and below", {"a", "b"}),
+        ("`b` for its lock", {"b"}),
+        ("`b` and below, `d`", {"a", "b", "d"}),
+    ],
+)
+def test_a_row_is_read_as_it_says(allowed: str, rooms: set[str]) -> None:
+    text = f"| `a` | x | nothing |\n| `b` | x | `a` |\n| `d` | x | `b` |\n| `e` | x | {allowed} |"
+
+    assert read_table(text)["e"] == rooms
 
 
 def part_of(path: Path) -> str:
@@ -70,7 +80,7 @@ SOURCES = [path for path in sorted((ROOT / PACKAGE).rglob("*.py")) if part_of(pa
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_module_imports_only_what_stands_below_it(path: Path) -> None:
     part = part_of(path)
-    allowed = {part, "", *MAY_IMPORT.get(part, PLUGIN_SIDE)}
+    allowed = {part, "", *MAY_IMPORT.get(part, frozenset())}
     if part == "":
         allowed |= {"gc_pause", "storage"}  # the package's public names, resolved lazily
 
@@ -129,9 +139,9 @@ def ours(path: Path) -> Iterator[Import]:
 
 
 def exists(part: str) -> bool:
-    """Tell whether there is such a module or folder, or will be one that is listed here."""
+    """Tell whether there is such a module or folder."""
     place = ROOT / PACKAGE / part
-    return part in MAY_IMPORT or place.is_dir() or place.with_suffix(".py").is_file()
+    return place.is_dir() or place.with_suffix(".py").is_file()
 
 
 def imports(path: Path) -> Iterator[Import]:

@@ -1,7 +1,8 @@
-"""All that a plugin author imports."""
+"""All that a plugin author imports: the contract and the kit."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .contract.aad import Aad
@@ -20,8 +21,7 @@ from .errors import (
     ThrottledError,
     UnavailableError,
 )
-from .plugin_kit.exception_chain import chain_of
-from .plugin_kit.quiet_logs import quiet_logs
+from .plugin_kit.exception_chain import HiddenError, chain_of, raise_from, translating
 
 if TYPE_CHECKING:
     from .contract.abilities import (
@@ -32,17 +32,117 @@ if TYPE_CHECKING:
         PermissionProbe,
         ProbesPermissions,
     )
+    from .contract.ca_bundle import validate_ca_bundle
     from .contract.redaction import shown_path
     from .gc_pause import gc_pause
-    from .plugin_kit.endpoint import refuse_clear_text
+    from .plugin_kit.connection import (
+        Connection,
+        CredentialKind,
+        credential_kind,
+        endpoint_setting,
+        is_plain_http,
+        standard_options,
+        validate_endpoint,
+    )
+    from .plugin_kit.deadline import (
+        Deadline,
+        DeadlinePassedError,
+        current_deadline,
+        deadline_of,
+        seconds_left,
+        within_deadline,
+    )
+    from .plugin_kit.error_table import (
+        NETWORK_RULES,
+        Call,
+        ErrorRule,
+        incomplete_reply,
+        rule_for_failure,
+        rule_for_status,
+        shown_code,
+        unreadable_reply,
+    )
+    from .plugin_kit.foreign_code import HelperNotFoundError, ask_person, start_helper
+    from .plugin_kit.key_names import KeyName, KeyNames
+    from .plugin_kit.service_client import ServiceClient, quiet_logs
+
+# Resolved at first use: no opening needs all of it, and each start would pay.
+_LAZY = {
+    **dict.fromkeys(
+        (
+            "DescribesKey",
+            "KeyDescription",
+            "KeyState",
+            "Need",
+            "PermissionProbe",
+            "ProbesPermissions",
+        ),
+        "contract.abilities",
+    ),
+    "validate_ca_bundle": "contract.ca_bundle",
+    "shown_path": "contract.redaction",
+    "gc_pause": "gc_pause",
+    **dict.fromkeys(
+        (
+            "Connection",
+            "CredentialKind",
+            "credential_kind",
+            "endpoint_setting",
+            "is_plain_http",
+            "standard_options",
+            "validate_endpoint",
+        ),
+        "plugin_kit.connection",
+    ),
+    **dict.fromkeys(
+        (
+            "Deadline",
+            "DeadlinePassedError",
+            "current_deadline",
+            "deadline_of",
+            "seconds_left",
+            "within_deadline",
+        ),
+        "plugin_kit.deadline",
+    ),
+    **dict.fromkeys(
+        (
+            "NETWORK_RULES",
+            "Call",
+            "ErrorRule",
+            "incomplete_reply",
+            "rule_for_failure",
+            "rule_for_status",
+            "shown_code",
+            "unreadable_reply",
+        ),
+        "plugin_kit.error_table",
+    ),
+    **dict.fromkeys(
+        ("HelperNotFoundError", "ask_person", "start_helper"), "plugin_kit.foreign_code"
+    ),
+    **dict.fromkeys(("KeyName", "KeyNames"), "plugin_kit.key_names"),
+    **dict.fromkeys(("ServiceClient", "quiet_logs"), "plugin_kit.service_client"),
+}
 
 __all__ = [
     "DEK_BYTES",
+    "NETWORK_RULES",
     "Aad",
     "AuthenticationError",
+    "Call",
+    "Connection",
+    "CredentialKind",
+    "Deadline",
+    "DeadlinePassedError",
     "DecryptionError",
     "DescribesKey",
+    "ErrorRule",
+    "HelperNotFoundError",
+    "HiddenError",
     "KeyDescription",
+    "KeyName",
+    "KeyNames",
     "KeyNotFoundError",
     "KeyState",
     "KeyStateError",
@@ -55,48 +155,40 @@ __all__ = [
     "ProbesPermissions",
     "ProviderError",
     "ReadsOfficialFormat",
+    "ServiceClient",
     "Settings",
     "SettingsError",
     "ThrottledError",
     "UnavailableError",
     "WrappedDek",
+    "ask_person",
     "chain_of",
+    "credential_kind",
+    "current_deadline",
+    "deadline_of",
+    "endpoint_setting",
     "gc_pause",
     "hookimpl",
+    "incomplete_reply",
+    "is_plain_http",
     "quiet_logs",
-    "refuse_clear_text",
+    "raise_from",
+    "rule_for_failure",
+    "rule_for_status",
+    "seconds_left",
+    "shown_code",
     "shown_path",
+    "standard_options",
+    "start_helper",
+    "translating",
+    "unreadable_reply",
+    "validate_ca_bundle",
+    "validate_endpoint",
+    "within_deadline",
 ]
-
-_ABILITIES = frozenset(
-    {
-        "DescribesKey",
-        "KeyDescription",
-        "KeyState",
-        "Need",
-        "PermissionProbe",
-        "ProbesPermissions",
-    }
-)
 
 
 def __getattr__(name: str) -> object:
-    # Resolved at first use: no opening needs an ability, nor a local key an address or an SDK, and
-    # each start would pay for them.
-    if name in _ABILITIES:
-        from .contract import abilities
-
-        return getattr(abilities, name)
-    if name == "gc_pause":
-        from .gc_pause import gc_pause
-
-        return gc_pause
-    if name == "refuse_clear_text":
-        from .plugin_kit.endpoint import refuse_clear_text
-
-        return refuse_clear_text
-    if name == "shown_path":
-        from .contract.redaction import shown_path
-
-        return shown_path
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __package__), name)

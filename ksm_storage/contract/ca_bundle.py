@@ -7,7 +7,7 @@ import ssl
 from ..errors import SettingsError
 
 
-def refuse_unusable(path: str, *, setting: str) -> None:
+def validate_ca_bundle(path: str, *, setting: str) -> None:
     """Refuse a file that holds no certificate in PEM form, or a damaged one.
 
     The clients of the key services would find out in the middle of a call, and take it for a

@@ -124,9 +124,9 @@ class Settings:
         """
         path = self.file(name)
         if path is not None:
-            from .ca_bundle import refuse_unusable
+            from .ca_bundle import validate_ca_bundle
 
-            refuse_unusable(path, setting=name)
+            validate_ca_bundle(path, setting=name)
         return path
 
     def flag(self, name: str) -> bool:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ksm_storage.contract.ca_bundle import refuse_unusable
+from ksm_storage.contract.ca_bundle import validate_ca_bundle
 from ksm_storage.errors import SettingsError
 
 
@@ -38,7 +38,7 @@ def test_a_file_with_certificates_is_accepted(
     path = tmp_path / "ca.pem"
     path.write_bytes(start + certificate * 2)
 
-    refuse_unusable(str(path), setting="ca_file")
+    validate_ca_bundle(str(path), setting="ca_file")
 
 
 @pytest.mark.parametrize("damage", ["empty", "no PEM", "DER", "cut off", "a bad character"])
@@ -58,11 +58,11 @@ def test_a_file_without_a_usable_certificate_is_refused(
     with pytest.raises(
         SettingsError, match=r"ca\.pem' of the setting 'ca_file' holds no"
     ) as caught:
-        refuse_unusable(str(path), setting="ca_file")
+        validate_ca_bundle(str(path), setting="ca_file")
 
     assert caught.value.hint
 
 
 def test_a_file_that_cannot_be_read_is_a_settings_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read the file '.*gone\.pem'"):
-        refuse_unusable(str(tmp_path / "gone.pem"), setting="ca_file")
+        validate_ca_bundle(str(tmp_path / "gone.pem"), setting="ca_file")

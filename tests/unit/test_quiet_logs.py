@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from ksm_storage.plugin_kit.quiet_logs import quiet_logs
+from ksm_storage.plugin_kit.service_client import quiet_logs
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ksm_storage.errors import SettingsError
-from ksm_storage.plugin_kit.endpoint import refuse_clear_text
+from ksm_storage.plugin_kit.connection import validate_endpoint
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from ksm_storage.plugin_kit.endpoint import refuse_clear_text
     ],
 )
 def test_an_address_under_tls_or_on_this_machine_is_accepted(url: str) -> None:
-    refuse_clear_text(url, named="the endpoint")
+    validate_endpoint(url, named="the endpoint")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_an_address_under_tls_or_on_this_machine_is_accepted(url: str) -> None:
 )
 def test_plain_http_to_another_machine_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="the endpoint would send keys over the network") as e:
-        refuse_clear_text(url, named="the endpoint")
+        validate_endpoint(url, named="the endpoint")
 
     assert e.value.hint
 
@@ -53,8 +53,8 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
     ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="is no http or https URL with a host"):
-        refuse_clear_text(url, named="the endpoint")
+    with pytest.raises(SettingsError, match="is not an http or https URL with a host"):
+        validate_endpoint(url, named="the endpoint")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 )
 def test_what_may_hold_a_password_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        refuse_clear_text(url, named="the endpoint")
+        validate_endpoint(url, named="the endpoint")
 
     shown = "".join(map(str, (caught.value, caught.value.hint, caught.value.__context__)))
     assert "hunter2" not in shown

@@ -1,41 +1,47 @@
-"""The one client of a key wrapper: made at first use, its failures translated."""
+"""The AWS client of one key: who asks, how the client is made, how its failures are told."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ksm_storage.plugin import gc_pause, quiet_logs, refuse_clear_text
+from ksm_storage.plugin import (
+    ServiceClient,
+    ask_person,
+    current_deadline,
+    is_plain_http,
+    start_helper,
+    translating,
+    validate_endpoint,
+)
 
-from .deadline import RetryLimit, deadline_of
-from .options import Connection
+from .options import Access, Role
 
 if TYPE_CHECKING:
-    from .errors import Call
+    from ksm_storage.plugin import Call, KsmStorageError
 
-# At DEBUG botocore prints whole requests and replies, the plaintext DEK with them.
 SDK_LOGGERS = ("botocore", "boto3", "urllib3")
 
 Reply = Mapping[str, Any]
-_Reply = TypeVar("_Reply")
+_Result = TypeVar("_Result")
 
 
 class KmsClient:
-    """Call KMS through one client, which is made at the first call and safe across threads."""
+    """Ask KMS, or another service for the same caller, about one key."""
 
-    def __init__(self, connection: Connection, *, service: str = "kms") -> None:
-        self._connection = connection
+    def __init__(self, access: Access, key: str, *, service: str = "kms") -> None:
+        self._access = access
+        self._key = key
         self._service = service
-        self._lock = threading.Lock()
-        self._client: Any = None
-        self._process = 0
-
-    @property
-    def region(self) -> str | None:
-        """The region that is asked for; None leaves it to the AWS client's configuration."""
-        return self._connection.region
+        self._held: ServiceClient[Any] = ServiceClient(
+            self._create,
+            close=lambda client: client.close(),
+            deadline=access.connection.deadline,
+            loggers=SDK_LOGGERS,
+            load=_import_sdk,
+        )
 
     def encrypt(self, request: Mapping[str, object]) -> Reply:
         """Call ``Encrypt`` and return its reply.
@@ -43,7 +49,7 @@ class KmsClient:
         Raises:
             KsmStorageError: KMS, the network, the credentials or a setting failed.
         """
-        return self.ask("Encrypt", str(request["KeyId"]), lambda client: client.encrypt(**request))
+        return self.ask("Encrypt", lambda client: client.encrypt(**request))
 
     def decrypt(self, request: Mapping[str, object]) -> Reply:
         """Call ``Decrypt`` and return its reply.
@@ -51,130 +57,71 @@ class KmsClient:
         Raises:
             KsmStorageError: KMS, the network, the credentials or a setting failed.
         """
-        return self.ask("Decrypt", str(request["KeyId"]), lambda client: client.decrypt(**request))
+        return self.ask("Decrypt", lambda client: client.decrypt(**request))
 
-    def close(self) -> None:
-        """Close the connections."""
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
-            self._client = None
-
-    def meta(self, key: str) -> Any:
-        """Return where the client asks: its region, partition and endpoint; calls no KMS.
-
-        Raises:
-            KsmStorageError: The credentials or a setting failed.
-        """
-        return self.ask("Meta", key, lambda client: client.meta)
-
-    def sts(self) -> KmsClient:
-        """Return the client of the Security Token Service for the same caller; close it."""
-        return KmsClient(self._connection._replace(endpoint=None), service="sts")
-
-    def ask(self, operation: str, key: str, send: Callable[[Any], _Reply]) -> _Reply:
-        """Call ``send`` with the ready client, within the deadline, and return what it returns.
+    def ask(self, operation: str, send: Callable[[Any], _Result]) -> _Result:
+        """Return what ``send`` returns for the ready client.
 
         Raises:
             KsmStorageError: The service, the network, the credentials or a setting failed.
         """
-        from .errors import UNREADABLE, Call, translatable, translated, unreadable
+        with translating(lambda exc: self._translated(exc, operation)):
+            return self._held.run(send)
 
-        call = Call(operation, key, self.region)
-        with deadline_of(self._connection.deadline):
-            client = self._ready_client(call)
-            try:
-                with quiet_logs(*SDK_LOGGERS):
-                    return send(client)
-            except translatable() as exc:
-                raise translated(exc, call) from exc
-            except UNREADABLE as exc:
-                name = type(exc).__name__
-        # Outside the except block on purpose: these exceptions carry the reply's body, plaintext
-        # DEK and all, so neither __cause__ nor __context__ may keep them.
-        raise unreadable(name, call)
+    def sts(self) -> KmsClient:
+        """Return the client of the Security Token Service for the same caller; close it."""
+        connection = self._access.connection._replace(endpoint=None)
+        return KmsClient(self._access._replace(connection=connection), self._key, service="sts")
 
-    def _ready_client(self, call: Call) -> Any:
-        with self._lock:
-            # A connection shared with a parent process would mix up whose reply is whose.
-            if self._client is None or self._process != os.getpid():
-                self._client = self._new_client(call)
-                self._process = os.getpid()
-            return self._client
+    def call(self, operation: str) -> Call:
+        """Return how an operation is named in errors."""
+        from .errors import call_of
 
-    def _new_client(self, call: Call) -> Any:
-        from .errors import repeats_a_file, translatable, translated
+        return call_of(operation, self._key, self._access.region)
 
-        try:
-            return _created(self._connection, self._service)
-        except translatable() as exc:
-            told = translated(exc, call)
-            cause = None if repeats_a_file(exc) else exc
-        # Outside the except block, so that a line with a secret key does not stay on __context__.
-        raise told from cause
+    def close(self) -> None:
+        """Close the connections."""
+        self._held.close()
+
+    def _translated(self, exc: Exception, operation: str) -> KsmStorageError:
+        from .errors import translated
+
+        return translated(exc, self.call(operation))
+
+    def _create(self) -> Any:
+        from .errors import credential_error, settings_error
+
+        access = self._access
+        with translating(lambda exc: settings_error(exc, self.call("Connect"), access.profile)):
+            session = _session(access)
+            with translating(lambda exc: credential_error(exc, self.call("GetCredentials"))):
+                _require_credentials(session)
+            return _client_of(session, access, self._service)
 
 
-def _created(connection: Connection, service: str) -> Any:
-    with gc_pause():
-        import botocore.session
-
-        from .errors import UNREADABLE, translatable, unusable_settings
-
-    # After the import: only loggers that exist by now are silenced.
-    with quiet_logs(*SDK_LOGGERS):
-        session = _session(botocore.session.Session(profile=connection.profile), connection)
-        _require_credentials(session)
-        try:
-            client = _client_of(session, connection, service)
-        except translatable():
-            raise
-        except UNREADABLE as exc:
-            raise unusable_settings(exc, connection.profile) from exc
-    # The endpoint may have come from the AWS configuration.
-    refuse_clear_text(client.meta.endpoint_url, named="the endpoint of KMS")
-    return client
+def _import_sdk() -> None:
+    import botocore.session  # noqa: F401
 
 
-def _client_of(session: Any, connection: Connection, service: str) -> Any:
+def _session(access: Access) -> Any:
+    import botocore.session
     from botocore.config import Config
 
-    arguments = {
-        "region_name": connection.region,
-        "endpoint_url": connection.endpoint,
-        "verify": connection.ca_file,
-    }
-    client = session.create_client(service, **arguments)
-    if not client.meta.endpoint_url.lower().startswith("http://"):
-        return client
-    # It is an emulator on this machine. Through a proxy the DEK would leave it in the clear.
-    client.close()
-    return session.create_client(service, config=Config(proxies={}), **arguments)
-
-
-def _require_credentials(session: Any) -> None:
-    from botocore.exceptions import NoCredentialsError
-
-    from .errors import UNREADABLE, unreadable_credentials
-
-    try:
-        if session.get_credentials() is None:
-            # Else the whole chain, with its waits, would be gone through again.
-            raise NoCredentialsError
-        return
-    except UNREADABLE as exc:
-        name = type(exc).__name__
-    # Outside the except block on purpose: what a credential process printed hangs on the exception.
-    raise unreadable_credentials(name)
-
-
-def _session(session: Any, connection: Connection) -> Any:
-    from botocore.config import Config
-
-    from .service_models import shared_loader
-
-    loader = shared_loader(session.get_config_variable("data_path"))
+    connection = access.connection
+    session: Any = botocore.session.Session(profile=access.profile)
+    loader = _shared_loader(session.get_config_variable("data_path"))
     session.register_component("data_loader", loader)
-    # As the session's default it holds for the clients of STS and SSO too.
+    # botocore itself reads AWS_DEFAULT_REGION only; every other SDK of AWS reads this one first.
+    region = access.region or os.environ.get("AWS_REGION")
+    # As the session's defaults these hold for the clients of STS and SSO too.
+    settings = {
+        "region": region,
+        "metadata_service_timeout": access.metadata_timeout,
+        "metadata_service_num_attempts": access.metadata_attempts,
+    }
+    for name, value in settings.items():
+        if value is not None:
+            session.set_config_variable(name, value)
     session.set_default_client_config(
         Config(
             connect_timeout=connection.connect_timeout,
@@ -182,19 +129,117 @@ def _session(session: Any, connection: Connection) -> Any:
             retries={"mode": "standard"},
         )
     )
-    attempt_seconds = connection.connect_timeout + connection.read_timeout
     events = session.get_component("event_emitter")
     # More specific than the client's own handler, and so asked before it: the first answer counts.
-    events.register_first("needs-retry.*.*", RetryLimit(attempt_seconds=attempt_seconds))
-    bounds = {
-        "metadata_service_timeout": connection.metadata_timeout,
-        "metadata_service_num_attempts": connection.metadata_attempts,
-    }
-    for name, value in bounds.items():
-        if value is not None:
-            session.set_config_variable(name, value)
-    if connection.role is not None:
-        from .assumed_role import assume_role
-
-        assume_role(session, connection.role, region=connection.region)
+    events.register_first("needs-retry.*.*", _RetryLimit(connection.attempt))
+    source = session.get_component("credential_provider")
+    _isolate_helpers(source, session)
+    if access.role is not None:
+        provider = _assumed_role(session, source, access.role, region)
+        session.register_component("credential_provider", provider)
     return session
+
+
+@lru_cache(maxsize=4)
+def _shared_loader(data_path: str | None) -> Any:
+    # Reading and parsing its descriptions of services is four fifths of what a client costs, and
+    # a command over many files makes one for each (docs/decisions/0101-aws-client.md). What is
+    # kept is what lies in the SDK's files, nothing of a caller.
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
+
+
+def _isolate_helpers(resolver: Any, session: Any) -> None:
+    # The AWS client would have a credential_process read our standard input, and ask for an MFA
+    # code there. It has no public way to say otherwise; a test holds it to these names.
+    from botocore.credentials import ProcessProvider
+
+    def process_provider(profile: str) -> Any:
+        return ProcessProvider(profile, lambda: session.full_config, popen=start_helper)
+
+    for provider in resolver.providers:
+        if hasattr(provider, "_popen"):
+            provider._popen = start_helper
+        if hasattr(provider, "_prompter"):
+            provider._prompter = ask_person
+        builder = getattr(provider, "_profile_provider_builder", None)
+        if builder is not None:
+            builder._create_process_provider = process_provider
+
+
+def _assumed_role(session: Any, source: Any, role: Role, region: str | None) -> Any:
+    """Return a resolver whose credentials are the role's; STS is called when they are needed."""
+    from botocore import credentials as sdk
+
+    class RoleProvider(sdk.CredentialProvider):
+        METHOD = "ksm-storage-role"
+        CANONICAL_NAME = None
+
+        def load(self) -> Any:
+            own = source.load_credentials()
+            if own is None:
+                return None
+            arguments = {"RoleSessionName": role.session_name}
+            if role.external_id is not None:
+                arguments["ExternalId"] = role.external_id
+            fetcher = sdk.AssumeRoleCredentialFetcher(client, own, role.arn, extra_args=arguments)
+            return sdk.DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+
+    def client(service: str, **arguments: Any) -> Any:
+        return session.create_client(service, region_name=region, **arguments)
+
+    return sdk.CredentialResolver([RoleProvider(session)])
+
+
+def _require_credentials(session: Any) -> None:
+    from botocore.exceptions import NoCredentialsError
+
+    from .errors import MalformedCredentialsError
+
+    credentials = session.get_credentials()
+    if credentials is None:
+        # Else the whole chain, with its waits, would be gone through again.
+        raise NoCredentialsError
+    parts = credentials.get_frozen_credentials()[:3]
+    # They become headers, where a line end would look like a connection that is cut off.
+    if not all(part is None or (part.isprintable() and " " not in part) for part in parts):
+        raise MalformedCredentialsError
+
+
+def _client_of(session: Any, access: Access, service: str) -> Any:
+    from botocore.config import Config
+
+    connection = access.connection
+    arguments = {"endpoint_url": connection.endpoint, "verify": connection.ca_file}
+    client = session.create_client(service, region_name=access.region, **arguments)
+    endpoint = client.meta.endpoint_url
+    # It may have come from the AWS configuration.
+    validate_endpoint(endpoint, named="the endpoint of KMS")
+    if not is_plain_http(endpoint):
+        return client
+    client.close()
+    direct = Config(proxies={})
+    return session.create_client(service, region_name=access.region, config=direct, **arguments)
+
+
+class _RetryLimit:
+    """Veto a retry that could end after the deadline; a handler of the event ``needs-retry``.
+
+    The AWS client bounds the number of attempts and the time of each, not the time of all.
+    """
+
+    def __init__(self, attempt_seconds: float) -> None:
+        self._attempt_seconds = attempt_seconds
+
+    def __call__(self, *, attempts: int, response: Any = None, **_: object) -> bool | None:
+        """Return False to stop, None to leave the decision to the client."""
+        deadline = current_deadline()
+        # Standard mode: at most 1 s, doubled with each attempt; up to 5 s more where KMS asks for
+        # it. Source: AWS SDKs and Tools Reference Guide, "Retry behavior".
+        pause = float(min(2 ** (attempts - 1), 20))
+        if response is not None and "x-amz-retry-after" in response[0].headers:
+            pause += 5.0
+        if deadline is None or deadline.allows(pause + self._attempt_seconds):
+            return None
+        return False

@@ -1,141 +1,333 @@
-"""Translate what KMS, the credential services and the AWS client report, by one table each."""
+"""What KMS, the credential services and the AWS client report, and what it means.
+
+Sources: AWS KMS API Reference, "Encrypt" and "Decrypt" (Errors) and "Common Errors"; AWS STS API
+Reference, "AssumeRole" and "AssumeRoleWithWebIdentity" (Errors); botocore, ``botocore.exceptions``.
+"""
 
 from __future__ import annotations
 
-import configparser
-import re
-import ssl
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from ksm_storage.plugin import (
+    NETWORK_RULES,
     AuthenticationError,
+    Call,
+    DecryptionError,
+    ErrorRule,
+    KeyNotFoundError,
+    KeyStateError,
     KsmStorageError,
+    PermissionDeniedError,
+    ProviderError,
     SettingsError,
+    ThrottledError,
     UnavailableError,
-    chain_of,
+    rule_for_failure,
+    rule_for_status,
+    shown_code,
+    unreadable_reply,
 )
 
-from .client_failures import (
-    CLIENT_FAILURES,
-    UNREADABLE_FILE,
-    UNTRUSTED_CERTIFICATE,
-    refusal_for_status,
-)
-from .refusal import Refusal
-from .service_codes import CREDENTIALS_REFUSED, SERVICE_CODES
-
-# What the AWS client lets through raw: a reply that is no JSON object, has the wrong types or a
-# wrong encoding; a credential process that prints no JSON object; an endpoint that is no URL.
-UNREADABLE: tuple[type[Exception], ...] = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-)
-
-_CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 _KMS_OPERATIONS = ("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus")
 # All others are calls for credentials, which the AWS client makes before ours.
 _OUR_OPERATIONS = (*_KMS_OPERATIONS, "GetCallerIdentity")
 
+_DENIED = ErrorRule(
+    PermissionDeniedError,
+    "not allowed to use {permission} on the key {key}, or the key does not exist",
+    "AWS does not tell the two apart: check the key id and region, then the key policy and the "
+    "caller's IAM policies, including their conditions on the encryption context",
+    permission="{permission}",
+)
+_UNKNOWN_CALLER = ErrorRule(
+    AuthenticationError,
+    "AWS does not recognize the access key id",
+    "the access key was deleted, is mistyped, or belongs to another AWS partition",
+)
+_WRONG_SIGNATURE = ErrorRule(
+    AuthenticationError,
+    "AWS rejected the signature of the request",
+    "check the secret access key, and the clock of this host",
+)
+_EXPIRED = ErrorRule(
+    AuthenticationError,
+    "the AWS credentials have expired",
+    "renew them (for SSO: aws sso login), and check the clock of this host",
+)
+_THROTTLED = ErrorRule(
+    ThrottledError,
+    "AWS is throttling requests: the account's quota is used up",
+    "retry later, or request a higher quota for KMS cryptographic operations",
+)
+_FAILING = ErrorRule(UnavailableError, "AWS reported an internal error", "retry later")
+_INVALID_REQUEST = ErrorRule(
+    ProviderError,
+    "{place} rejected the request for the key {key} as invalid",
+    "check the key id; an emulator or a proxy may not support all of KMS",
+)
+_CREDENTIALS_REFUSED = ErrorRule(
+    AuthenticationError,
+    "AWS refused to issue credentials",
+    "check the role, its trust policy, the external id and the credentials used to assume it",
+)
 
-class Call(NamedTuple):
-    """Say which call failed: the operation, the key as it was named, the region asked for."""
+# Without the ending ``Exception``, which some services send and some do not.
+SERVICE_CODES: Mapping[str, ErrorRule] = {
+    # KMS: the key.
+    "Disabled": ErrorRule(
+        KeyStateError,
+        "the key {key} is disabled",
+        "enable it: aws kms enable-key --key-id ID",
+    ),
+    "KMSInvalidState": ErrorRule(
+        KeyStateError,
+        "the key {key} cannot be used in its current state: pending deletion, pending import, "
+        "being created, or its key store is disconnected",
+        "see it with: aws kms describe-key --key-id ID; a pending deletion can be cancelled with "
+        "aws kms cancel-key-deletion, a completed one cannot be undone",
+    ),
+    "InvalidKeyUsage": ErrorRule(
+        KeyStateError,
+        "the key {key} does not support the algorithm",
+        "for an RSA key set the option 'algorithm' to RSAES_OAEP_SHA_256; keys for signing, key "
+        "agreement or MACs cannot wrap",
+    ),
+    "NotFound": ErrorRule(
+        KeyNotFoundError,
+        "the key {key} was not found in {place}",
+        "check the key id and the region; an alias or key id without an ARN is looked up in the "
+        "caller's account",
+    ),
+    "InvalidArn": ErrorRule(
+        KeyNotFoundError,
+        "{place} does not accept {key} as a key ARN",
+        "check the ARN, its partition and its region",
+    ),
+    "KeyUnavailable": ErrorRule(
+        UnavailableError,
+        "the key {key} is temporarily unavailable",
+        "retry later; for a key in a custom or external key store, check that the store is "
+        "connected",
+    ),
+    # KMS: the ciphertext.
+    "InvalidCiphertext": ErrorRule(
+        DecryptionError,
+        "cannot decrypt the wrapped data key: altered data or another context",
+        "restore the file from a backup",
+    ),
+    "IncorrectKey": ErrorRule(
+        DecryptionError,
+        "the data key was not wrapped by the key {key}",
+        "if this is an alias, it now points to a different key: use the ARN that "
+        "'ksm-storage inspect' shows",
+    ),
+    # KMS: the service.
+    **dict.fromkeys(
+        (
+            *("DependencyTimeout", "KMSInternal", "InternalFailure", "InternalError"),
+            *("InternalServerError", "ServiceUnavailable", "RequestTimeout", "RequestAborted"),
+            "IDPCommunicationError",
+        ),
+        _FAILING,
+    ),
+    **dict.fromkeys(
+        (
+            *("Throttling", "Throttled", "LimitExceeded", "RequestLimitExceeded"),
+            *("TooManyRequests", "RequestThrottled", "SlowDown"),
+        ),
+        _THROTTLED,
+    ),
+    # The caller.
+    **dict.fromkeys(
+        ("AccessDenied", "NotAuthorized", "UnauthorizedOperation", "InvalidGrantToken"), _DENIED
+    ),
+    **dict.fromkeys(("ExpiredToken", "RequestExpired"), _EXPIRED),
+    **dict.fromkeys(
+        ("UnrecognizedClient", "InvalidClientTokenId", "InvalidAccessKeyId"), _UNKNOWN_CALLER
+    ),
+    **dict.fromkeys(
+        ("InvalidSignature", "SignatureDoesNotMatch", "IncompleteSignature"), _WRONG_SIGNATURE
+    ),
+    "MissingAuthenticationToken": ErrorRule(
+        AuthenticationError,
+        "the request reached AWS without usable credentials",
+        "check the credentials, and that no proxy removes the Authorization header",
+    ),
+    **dict.fromkeys(
+        ("InvalidIdentityToken", "IDPRejectedClaim", "Unauthorized"), _CREDENTIALS_REFUSED
+    ),
+    "OptInRequired": ErrorRule(
+        AuthenticationError,
+        "the AWS account is not signed up for {place}",
+        "sign up, or enable the region for the account",
+    ),
+    "RegionDisabled": ErrorRule(
+        SettingsError,
+        "the region is disabled for the AWS account: {place}",
+        "enable it for the account, or use another region",
+    ),
+    # The request.
+    **dict.fromkeys(
+        (
+            *("Validation", "ValidationError", "Serialization", "MalformedHttpRequest"),
+            *("UnknownOperation", "InvalidAction", "UnsupportedOperation", "DryRunOperation"),
+        ),
+        _INVALID_REQUEST,
+    ),
+}
 
-    operation: str
-    key: str
-    region: str | None
+
+class MalformedCredentialsError(Exception):
+    """Report credentials that hold a line end, a blank or another character none of them has."""
 
 
-def translatable() -> tuple[type[Exception], ...]:
-    """Return the exceptions that :func:`translated` knows."""
-    from botocore.exceptions import BotoCoreError, ClientError
+_NO_CREDENTIALS = ErrorRule(
+    AuthenticationError,
+    "no AWS credentials found",
+    "set the option 'profile' or the AWS_* variables, or give the host a role; for SSO: aws sso "
+    "login",
+)
+_UNUSABLE_CREDENTIALS = ErrorRule(
+    AuthenticationError,
+    "the AWS credentials are incomplete, expired or cannot be obtained",
+    "check the profile, the process or the token they come from; for SSO: aws sso login",
+)
+_UNREADABLE_CREDENTIALS = ErrorRule(
+    AuthenticationError,
+    "cannot read the AWS credentials ({detail})",
+    "check the credentials file, the output of the profile's credential_process, and the proxy "
+    "between this host and AWS; for SSO: aws sso login",
+)
+_BAD_CONFIGURATION = ErrorRule(
+    SettingsError,
+    "invalid AWS configuration ({detail})",
+    "check the options 'region', 'endpoint' and 'profile', the AWS configuration files and the "
+    "AWS_* variables",
+)
 
-    return (ClientError, BotoCoreError, OSError)
+# By the names of classes, the more telling ones first; those of the network are the kit's.
+CLIENT_FAILURES: Mapping[str, ErrorRule] = {
+    "MalformedCredentialsError": ErrorRule(
+        AuthenticationError,
+        "the AWS credentials contain a line break, a space or a control character",
+        "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the file or "
+        "process they come from",
+    ),
+    "HelperNotFoundError": ErrorRule(
+        SettingsError,
+        "cannot run the credential_process of the AWS profile",
+        "check that the program exists and is executable; use its full path",
+    ),
+    **dict.fromkeys(("NoCredentialsError", "NoAuthTokenError"), _NO_CREDENTIALS),
+    "LoginInsufficientPermissions": ErrorRule(
+        PermissionDeniedError,
+        "the AWS sign-in is not allowed to issue credentials for this caller",
+        "request the permission to sign in, or use another profile",
+    ),
+    **dict.fromkeys(
+        (
+            *("PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"),
+            *("SSOError", "LoginError", "RefreshWithMFAUnsupportedError"),
+            "MetadataRetrievalError",
+        ),
+        _UNUSABLE_CREDENTIALS,
+    ),
+    "ProfileNotFound": ErrorRule(
+        SettingsError,
+        "AWS profile not found",
+        "list the profiles with: aws configure list-profiles; the name comes from the option "
+        "'profile' or from AWS_PROFILE",
+    ),
+    "NoRegionError": ErrorRule(
+        SettingsError,
+        "no region for the key {key}",
+        "use the key's ARN, or set the option 'region' or AWS_REGION",
+    ),
+    "InvalidRegionError": ErrorRule(
+        SettingsError, "not a valid region name: {place}", "check the option 'region'"
+    ),
+    **dict.fromkeys(
+        (
+            *("ConfigNotFound", "ConfigParseError", "InvalidConfigError"),
+            *("InvalidRetryConfigurationError", "InvalidProxiesConfigError"),
+            *("InvalidIMDSEndpointError", "InvalidIMDSEndpointModeError"),
+            *("InvalidEndpointConfigurationError", "InvalidDefaultsMode"),
+            *("BaseEndpointResolverError", "EndpointProviderError", "UnknownCredentialError"),
+        ),
+        _BAD_CONFIGURATION,
+    ),
+    "MissingDependencyException": ErrorRule(
+        SettingsError,
+        "these AWS credentials need a package that is not installed",
+        "pip install 'botocore[crt]'",
+    ),
+    # Not the client's on purpose: a reply of another form than the service's.
+    "ResponseParserError": ErrorRule(
+        UnavailableError,
+        "invalid reply from AWS",
+        "retry; if it persists, check the proxy between this host and AWS",
+    ),
+    **NETWORK_RULES,
+    **dict.fromkeys(("ChecksumError", "FlexibleChecksumError"), NETWORK_RULES["ProtocolError"]),
+    # Anything else that the client raises on purpose.
+    "BotoCoreError": ErrorRule(
+        ProviderError,
+        "the AWS client failed ({detail}) for the key {key}",
+        "report it with the output of: pip list",
+    ),
+}
+
+
+def call_of(operation: str, key: str, region: str | None) -> Call:
+    """Return how a call is named in errors."""
+    place = f"AWS KMS ({region})" if region else "AWS KMS"
+    return Call(operation, key, place, f"{_service_of(operation)}:{operation}")
 
 
 def translated(exc: Exception, call: Call) -> KsmStorageError:
-    """Return the documented error for an exception of the AWS client, none of its text copied."""
-    from botocore.exceptions import ClientError, HTTPClientError
+    """Return the documented error for a failed call, none of the client's text copied."""
+    return _known(exc, call) or unreadable_reply(exc, call)
+
+
+def credential_error(exc: Exception, call: Call) -> KsmStorageError:
+    """Return the documented error for credentials that were not obtained."""
+    call = call._replace(place="the AWS credential service")
+    return _known(exc, call) or _UNREADABLE_CREDENTIALS.error(call, detail=type(exc).__name__)
+
+
+def settings_error(exc: Exception, call: Call, profile: str | None) -> KsmStorageError:
+    """Return the documented error for a client that could not be made."""
+    detail = type(exc).__name__ + (f", profile {profile!r}" if profile else "")
+    return _known(exc, call) or _BAD_CONFIGURATION.error(call, detail=detail)
+
+
+def request_id_of(reply: Mapping[str, Any]) -> str | None:
+    """Return the id that AWS gave a request."""
+    value = reply.get("ResponseMetadata", {}).get("RequestId")
+    return value if isinstance(value, str) else None
+
+
+def _known(exc: Exception, call: Call) -> KsmStorageError | None:
+    from botocore.exceptions import ClientError
 
     if isinstance(exc, ClientError):
-        return _from_reply(exc.response, exc.operation_name, call)
-    if isinstance(exc, HTTPClientError):
-        # It holds the request, which for Encrypt holds the DEK, and it becomes our __cause__.
-        vars(exc).update(request=None)
-    return _refusal_of(exc).error(key=call.key, region=call.region)
-
-
-def repeats_a_file(exc: BaseException) -> bool:
-    """Tell whether the exception shows what stands in a file: a line, or all of it."""
-    return any(isinstance(link, (configparser.Error, UnicodeError)) for link in chain_of(exc))
-
-
-def unreadable(name: str, call: Call) -> UnavailableError:
-    """Return the error for a reply that the AWS client could not read."""
-    return UnavailableError(
-        f"the reply of KMS to {call.operation} cannot be read ({name}): it was cut off or altered "
-        "on its way",
-        hint="try again; if it stays, look at the proxies between here and KMS",
-    )
-
-
-def unreadable_credentials(name: str) -> AuthenticationError:
-    """Return the error for credentials that the AWS client found and could not read."""
-    return AuthenticationError(
-        f"the AWS credentials that were found cannot be read ({name})",
-        hint="look at what the profile's credential_process prints, and at the credentials file",
-    )
-
-
-def unusable_settings(exc: Exception, profile: str | None) -> SettingsError:
-    """Return the error for a client that could not be made."""
-    return SettingsError(
-        f"the AWS client cannot be made from these settings ({type(exc).__name__})",
-        hint="look at region, endpoint and the AWS configuration files"
-        + (f", profile {profile!r}" if profile else ""),
-    )
-
-
-def _refusal_of(exc: Exception) -> Refusal:
-    chain = list(chain_of(exc))
-    if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
-        return UNTRUSTED_CERTIFICATE
-    if any(_is_about_a_file(link) for link in chain):
-        return UNREADABLE_FILE
-    names = [kind.__name__ for kind in type(exc).__mro__]
-    return next(CLIENT_FAILURES[name] for name in names if name in CLIENT_FAILURES)
-
-
-def _is_about_a_file(exc: BaseException) -> bool:
-    if isinstance(exc, ssl.SSLError):
-        # A file without any certificate, or with a damaged one, which has no reason.
-        return exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND" or exc.library == "X509"
-    return isinstance(exc, (FileNotFoundError, PermissionError, IsADirectoryError))
+        return _from_reply(exc.response, str(exc.operation_name), call)
+    rule = rule_for_failure(exc, CLIENT_FAILURES)
+    return None if rule is None else rule.error(call, detail=type(exc).__name__)
 
 
 def _from_reply(reply: Any, operation: str, call: Call) -> KsmStorageError:
     code = str(reply.get("Error", {}).get("Code", ""))
-    metadata = reply.get("ResponseMetadata", {})
-    refusal = SERVICE_CODES.get(code.removesuffix("Exception"))
-    if refusal is None:
-        status = int(metadata.get("HTTPStatusCode", 0))
-        shown = code if _CODE.fullmatch(code) else "an unknown code"
-        refusal = refusal_for_status(status, shown)
-    if operation not in _OUR_OPERATIONS and not refusal.is_retryable:
-        refusal = CREDENTIALS_REFUSED if not refusal.about_permission else refusal
-    permission = f"{_service(operation)}:{operation}" if refusal.about_permission else None
-    request_id = metadata.get("RequestId")
-    return refusal.error(
-        key=call.key,
-        region=call.region,
-        permission=permission,
-        request_id=request_id if isinstance(request_id, str) else None,
-    )
+    status = int(reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    rule = SERVICE_CODES.get(code.removesuffix("Exception")) or rule_for_status(status)
+    if operation not in _OUR_OPERATIONS and not rule.kind.retryable and rule is not _DENIED:
+        rule = _CREDENTIALS_REFUSED
+    call = call._replace(permission=f"{_service_of(operation)}:{operation}")
+    return rule.error(call, request_id=request_id_of(reply), detail=shown_code(code))
 
 
-def _service(operation: str) -> str:
+def _service_of(operation: str) -> str:
     if operation in _KMS_OPERATIONS:
         return "kms"
     return "sso" if operation == "GetRoleCredentials" else "sts"

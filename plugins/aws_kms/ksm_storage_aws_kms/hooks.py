@@ -22,13 +22,13 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one KMS key; the client is made when it is first used."""
     from .client import KmsClient
     from .key_wrapper import AwsKmsKeyWrapper
-    from .options import connection_from
+    from .options import access_from
 
     name = key_names.KeyName.parse(key_id)
     region = settings.text("region") or name.region
     if region is not None:
         name = name.in_region(region)
-    client = KmsClient(connection_from(settings, region=region))
+    client = KmsClient(access_from(settings, region=region), str(name))
     return AwsKmsKeyWrapper(name, client, algorithm=settings.required_text("algorithm"))
 
 

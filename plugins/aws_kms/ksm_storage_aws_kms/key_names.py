@@ -8,8 +8,10 @@ from typing import NamedTuple
 from ksm_storage.plugin import SettingsError
 
 _ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z]{2,}(?:-[a-z0-9]+)+):([0-9]{12}):(key|alias)/(.+)")
-_MULTI_REGION_ID = re.compile(r"mrk-[0-9a-f]{32}")
-_SINGLE_REGION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# AWS writes the id of a multi-Region key without hyphens, moto with them.
+_MULTI_REGION_ID = re.compile(rf"mrk-(?:[0-9a-f]{{32}}|{_UUID})")
+_SINGLE_REGION_ID = re.compile(_UUID)
 _ALIAS = re.compile(r"alias/[a-zA-Z0-9/_-]{1,250}")
 
 
@@ -36,9 +38,9 @@ class KeyName(NamedTuple):
         name = _parsed(text)
         if name is None:
             raise SettingsError(
-                f"{text!r} does not name a KMS key",
-                hint="write a key ARN, an alias ARN, alias/NAME or a key id; "
-                "an ARN also says the region",
+                f"not a valid AWS KMS key id: {text!r}",
+                hint="use a key ARN, an alias ARN, alias/NAME or a key id; an ARN includes the "
+                "region",
             )
         return name
 
@@ -68,7 +70,7 @@ class KeyName(NamedTuple):
         if not self.is_multi_region:
             raise SettingsError(
                 f"the key {str(self)!r} is not in the region {region!r}",
-                hint="leave the option 'region' out: the ARN says it; only a multi-Region key "
+                hint="remove the option 'region', which the ARN includes; only a multi-Region key "
                 "(mrk-...) can be used in another region",
             )
         return self._replace(region=region)

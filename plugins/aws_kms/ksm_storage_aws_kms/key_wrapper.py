@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from ksm_storage.plugin import Aad, DecryptionError, ProviderError, UnavailableError, WrappedDek
+from ksm_storage.plugin import Aad, DecryptionError, ProviderError, WrappedDek
 
-from . import key_names
 from .client import KmsClient, Reply
-from .key_names import KeyName
+from .key_names import KeyName, covers
 from .options import ALGORITHMS, SYMMETRIC
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 # Source: AWS KMS API Reference, "Decrypt", CiphertextBlob.
 MAX_CIPHERTEXT = 6144
+
+_Member = TypeVar("_Member", str, bytes)
 
 
 class AwsKmsKeyWrapper:
@@ -39,8 +40,9 @@ class AwsKmsKeyWrapper:
             ProviderError: KMS refused or failed, or encrypted under another key.
         """
         reply = self._client.encrypt({**self._request(self._algorithm, aad), "Plaintext": dek})
-        key_id, ciphertext = _text(reply, "KeyId"), _bytes(reply, "CiphertextBlob")
-        if not key_names.covers(str(self._name), key_id):
+        key_id = self._member(reply, "KeyId", str)
+        ciphertext = self._member(reply, "CiphertextBlob", bytes)
+        if not covers(str(self._name), key_id):
             raise ProviderError(
                 f"KMS encrypted under the key {key_id!r} instead of {str(self._name)!r}",
                 hint="check the endpoint: KMS itself does not do this",
@@ -55,9 +57,7 @@ class AwsKmsKeyWrapper:
             DecryptionError: Another key, another AAD, or altered ciphertext.
             ProviderError: KMS refused or failed.
         """
-        self._check(wrapped)
-        reply = self._decrypted(wrapped, aad)
-        return _bytes(reply, "Plaintext")
+        return self._member(self._decrypted(wrapped, aad), "Plaintext", bytes)
 
     def decrypt_official(self, ciphertext: bytes) -> bytes:
         """Decrypt what Keeper's own packages encrypted under this key, without a context.
@@ -66,12 +66,11 @@ class AwsKmsKeyWrapper:
             DecryptionError: Another key, or altered ciphertext.
             ProviderError: KMS refused or failed.
         """
-        if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
-            raise DecryptionError(f"the ciphertext has no length from 1 to {MAX_CIPHERTEXT} bytes")
+        _check_length(ciphertext)
         request = {"KeyId": str(self._name), "EncryptionAlgorithm": self._algorithm}
         reply = self._client.decrypt({**request, "CiphertextBlob": ciphertext})
-        plain, key_id = _bytes(reply, "Plaintext"), _text(reply, "KeyId")
-        if not key_names.covers(str(self._name), key_id):
+        plain, key_id = self._member(reply, "Plaintext", bytes), self._member(reply, "KeyId", str)
+        if not covers(str(self._name), key_id):
             raise DecryptionError(f"KMS decrypted with the key {key_id!r} instead")
         return plain
 
@@ -81,12 +80,12 @@ class AwsKmsKeyWrapper:
         Raises:
             ProviderError: KMS refused or failed.
         """
-        from .description import describe_key
+        from .abilities import describe_key
 
         return describe_key(self._client, self._name)
 
     def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:
-        """Return the id of the key material that wrapped a DEK; an RSA key has no more than one.
+        """Return the id of the key material that wrapped a DEK; an RSA key has only one.
 
         Only KMS can tell, from a ``Decrypt`` whose plaintext is dropped.
 
@@ -94,22 +93,22 @@ class AwsKmsKeyWrapper:
             DecryptionError: Another key, another AAD, or altered ciphertext.
             ProviderError: KMS refused or failed.
         """
-        self._check(wrapped)
         if wrapped.algorithm != SYMMETRIC:
+            self._check(wrapped)
             return None
         version = self._decrypted(wrapped, aad).get("KeyMaterialId")
         return version if isinstance(version, str) and version else None
 
     def describe_access(self) -> Mapping[str, str]:
-        """Say who AWS takes the caller for, and where KMS is reached.
+        """Say who the caller is to AWS, and where KMS is reached.
 
         Raises:
             AuthenticationError: AWS does not know the caller.
             ProviderError: AWS failed.
         """
-        from .access import describe_access
+        from .abilities import describe_access
 
-        return describe_access(self._client, self._name)
+        return describe_access(self._client)
 
     def probe_permissions(self) -> Sequence[PermissionProbe]:
         """Probe the permissions by dry runs and by describing the key.
@@ -117,9 +116,9 @@ class AwsKmsKeyWrapper:
         Raises:
             ProviderError: KMS could not be asked.
         """
-        from .probing import probe_permissions
+        from .abilities import Prober
 
-        return probe_permissions(self._client, self._name, self._algorithm)
+        return Prober(self._client, self._name, self._algorithm).probes()
 
     def close(self) -> None:
         """Close the connections to KMS."""
@@ -127,63 +126,53 @@ class AwsKmsKeyWrapper:
 
     def _check(self, wrapped: WrappedDek) -> None:
         if wrapped.algorithm not in ALGORITHMS:
-            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
-        if not key_names.covers(str(self._name), wrapped.key_id):
+            raise DecryptionError(f"unknown wrapping algorithm {wrapped.algorithm!r}")
+        if not covers(str(self._name), wrapped.key_id):
             raise DecryptionError(
-                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
+                f"{str(self._name)!r}"
             )
-        if not 1 <= len(wrapped.ciphertext) <= MAX_CIPHERTEXT:
-            # The AWS client and KMS refuse it as a malformed request, which would hide the damage.
-            raise DecryptionError(f"the wrapped DEK has no length from 1 to {MAX_CIPHERTEXT} bytes")
+        _check_length(wrapped.ciphertext)
 
     def _decrypted(self, wrapped: WrappedDek, aad: Aad) -> Reply:
+        self._check(wrapped)
         # Without KeyId, KMS decrypts with whichever key the ciphertext names, so a swapped
         # wrapped DEK would go unnoticed. An alias goes as it is: KMS says what it stands for.
         request = self._request(wrapped.algorithm, aad)
         reply = self._client.decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
-        key_id = _text(reply, "KeyId")
-        if not key_names.covers(wrapped.key_id, key_id):
+        key_id = self._member(reply, "KeyId", str)
+        if not covers(wrapped.key_id, key_id):
             raise DecryptionError(
                 f"KMS decrypted with the key {key_id!r}, not with {wrapped.key_id!r}",
-                hint=f"{str(self._name)!r} stands for another key than it did at the wrap",
+                hint=f"{str(self._name)!r} now points to a different key",
                 request_id=_request_id(reply),
             )
         return reply
 
     def _request(self, algorithm: str, aad: Aad) -> dict[str, object]:
-        request: dict[str, object] = {
-            "KeyId": str(self._name),
-            "EncryptionAlgorithm": algorithm,
-        }
+        request: dict[str, object] = {"KeyId": str(self._name), "EncryptionAlgorithm": algorithm}
         # KMS refuses an encryption context with an RSA key; the header MAC binds the AAD there.
         if algorithm == SYMMETRIC:
             request["EncryptionContext"] = dict(aad)
         return request
 
+    def _member(self, reply: Reply, name: str, kind: type[_Member]) -> _Member:
+        value = reply.get(name)
+        if isinstance(value, kind) and value:
+            return value
+        from ksm_storage.plugin import incomplete_reply
 
-def _text(reply: Mapping[str, Any], name: str) -> str:
-    value = reply.get(name)
-    if not isinstance(value, str) or not value:
-        raise _incomplete(reply, name)
-    return value
-
-
-def _bytes(reply: Mapping[str, Any], name: str) -> bytes:
-    value = reply.get(name)
-    if not isinstance(value, bytes) or not value:
-        raise _incomplete(reply, name)
-    return value
+        # The client takes a body that was cut off for an empty reply.
+        raise incomplete_reply(name, self._client.call("Call"), request_id=_request_id(reply))
 
 
-def _incomplete(reply: Mapping[str, Any], name: str) -> UnavailableError:
-    # The client takes a body that was cut off for an empty reply.
-    return UnavailableError(
-        f"the reply of KMS has no {name!r}: it was cut off or altered on its way",
-        hint="try again; if it stays, look at the proxies between here and KMS",
-        request_id=_request_id(reply),
-    )
+def _check_length(ciphertext: bytes) -> None:
+    if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
+        # The AWS client and KMS refuse it as a malformed request, which would hide the damage.
+        raise DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
 
 
-def _request_id(reply: Mapping[str, Any]) -> str | None:
-    value = reply.get("ResponseMetadata", {}).get("RequestId")
-    return value if isinstance(value, str) else None
+def _request_id(reply: Reply) -> str | None:
+    from .errors import request_id_of
+
+    return request_id_of(reply)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
+from ksm_storage.plugin import Connection, Option, Settings, SettingsError, standard_options
 
 SYMMETRIC = "SYMMETRIC_DEFAULT"
 RSA = "RSAES_OAEP_SHA_256"
@@ -16,18 +16,14 @@ ALGORITHMS = (SYMMETRIC, RSA)
 def declared_options() -> Sequence[Option]:
     """Return every option that the plugin understands."""
     return [
-        Option("region", "Region of KMS; an ARN says it, a multi-Region key may take another."),
+        Option("region", "AWS region of the key; not needed with an ARN."),
         Option("profile", "Profile of the AWS configuration files."),
-        Option("role_arn", "Role to assume before KMS is called."),
-        Option("role_session_name", "Session name of that role.", default="ksm-storage"),
-        Option("external_id", "External id that the role's trust policy asks for."),
-        Option("endpoint", "URL of KMS, for a VPC endpoint or an emulator."),
-        Option("ca_file", "PEM file of the authorities to trust for TLS."),
-        Option("connect_timeout", "Seconds to wait for a connection.", kind=float, default=3.0),
-        Option("read_timeout", "Seconds to wait for a reply.", kind=float, default=6.0),
-        Option("deadline", "Seconds for a call with all its retries.", kind=float, default=20.0),
-        Option("metadata_timeout", "Seconds to wait for an instance's credentials.", kind=int),
-        Option("metadata_attempts", "Times to ask for an instance's credentials.", kind=int),
+        Option("role_arn", "ARN of an IAM role to assume before KMS is called."),
+        Option("role_session_name", "Session name for that role.", default="ksm-storage"),
+        Option("external_id", "External id that the role's trust policy requires."),
+        *standard_options("AWS KMS"),
+        Option("metadata_timeout", "Seconds to wait for the instance metadata service.", kind=int),
+        Option("metadata_attempts", "Attempts to reach the instance metadata service.", kind=int),
         Option("algorithm", "Algorithm of the key.", default=SYMMETRIC, choices=ALGORITHMS),
     ]
 
@@ -41,44 +37,28 @@ class Role:
     external_id: str | None = field(repr=False)
 
 
-class Connection(NamedTuple):
+class Access(NamedTuple):
     """Hold how KMS is reached; what is None is left to the AWS client's own configuration."""
 
+    connection: Connection
     region: str | None
     profile: str | None
     role: Role | None
-    endpoint: str | None
-    ca_file: str | None
-    connect_timeout: float
-    read_timeout: float
-    deadline: float
     metadata_timeout: int | None
     metadata_attempts: int | None
 
 
-def connection_from(settings: Settings, *, region: str | None) -> Connection:
-    """Check the settings and return the connection that they describe.
+def access_from(settings: Settings, *, region: str | None) -> Access:
+    """Check the settings and return the access that they describe.
 
     Raises:
         SettingsError: A setting cannot be used.
     """
-    connect, read, deadline = (
-        settings.seconds(name) for name in ("connect_timeout", "read_timeout", "deadline")
-    )
-    # One attempt must be able to end within the deadline.
-    shortened = min(1.0, deadline / (connect + read))
-    endpoint = settings.text("endpoint")
-    if endpoint is not None:
-        refuse_clear_text(endpoint, named="the setting 'endpoint'")
-    return Connection(
+    return Access(
+        connection=Connection.from_settings(settings),
         region=region,
         profile=settings.text("profile"),
         role=_role(settings),
-        endpoint=endpoint,
-        ca_file=settings.authorities("ca_file"),
-        connect_timeout=connect * shortened,
-        read_timeout=read * shortened,
-        deadline=deadline,
         metadata_timeout=_whole_seconds(settings, "metadata_timeout"),
         metadata_attempts=_count(settings, "metadata_attempts"),
     )
@@ -89,7 +69,7 @@ def _role(settings: Settings) -> Role | None:
     if arn is None:
         for name in ("role_session_name", "external_id"):
             if settings.given(name):
-                raise SettingsError(f"the setting {name!r} is given without 'role_arn'")
+                raise SettingsError(f"the setting {name!r} needs the setting 'role_arn'")
         return None
     return Role(arn, settings.required_text("role_session_name"), settings.text("external_id"))
 

@@ -33,6 +33,7 @@ class Asked:
     operation: str
     body: Mapping[str, Any]
     peer: tuple[str, int]
+    authorization: str
 
 
 def refusal(code: str, *, status: int = 400, text: str = "text of the service") -> Answer:
@@ -88,7 +89,9 @@ def _handler_of(script: ScriptedKms) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
             read = json.loads(body) if operation else {}
-            script.asked.append(Asked(operation, read, self.client_address))
+            script.asked.append(
+                Asked(operation, read, self.client_address, self.headers["Authorization"] or "")
+            )
             self._send(script.next_answer())
 
         def _send(self, answer: Answer) -> None:

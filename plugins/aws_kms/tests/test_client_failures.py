@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from botocore import exceptions as sdk
-from ksm_storage_aws_kms.client_failures import CLIENT_FAILURES
-from ksm_storage_aws_kms.errors import Call, translated
+from ksm_storage_aws_kms.errors import CLIENT_FAILURES, call_of, translated
 from ksm_storage_emulators.aws_kms.service import AwsKmsService
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
@@ -20,7 +19,7 @@ from ksm_storage import errors
 from .opening import AAD, open_kek
 from .scripted_kms import ARN, DEK, ScriptedKms
 
-CALL = Call("Encrypt", ARN, "eu-west-1")
+CALL = call_of("Encrypt", ARN, "eu-west-1")
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +55,7 @@ def test_a_refused_connection_is_unavailable(any_credentials: None, closed_port:
     error = refused(f"http://127.0.0.1:{closed_port}")
 
     assert type(error) is errors.UnavailableError
-    assert error.message == "cannot reach KMS in the region 'eu-west-1'"
+    assert error.message == "cannot reach AWS KMS (eu-west-1)"
 
 
 def test_a_host_without_an_address_is_unavailable(any_credentials: None) -> None:
@@ -79,7 +78,7 @@ def test_a_dropped_connection_is_unavailable_and_its_cause_holds_no_request(
             error = _dropped(server, lambda: kek.wrap(DEK, aad=AAD))
 
     assert type(error) is errors.UnavailableError
-    assert "cut off" in error.message
+    assert "closed before the reply" in error.message
     assert isinstance(error.__cause__, sdk.HTTPClientError)
     assert vars(error.__cause__)["request"] is None
 
@@ -160,7 +159,7 @@ def test_a_ca_bundle_that_cannot_be_used_is_a_settings_error(
 def test_no_credentials_are_an_authentication_error(
     scripted: ScriptedKms, no_credentials: None
 ) -> None:
-    assert "no AWS credentials were found" in refused(scripted.url).message
+    assert "no AWS credentials found" in refused(scripted.url).message
     assert scripted.asked == []
 
 
@@ -210,7 +209,7 @@ def test_an_unusable_variable_is_a_settings_error(
 def test_a_region_that_is_no_name_is_a_settings_error(any_credentials: None) -> None:
     with (
         open_kek("alias/app", region="eu west!") as kek,
-        pytest.raises(errors.SettingsError, match="no usable name"),
+        pytest.raises(errors.SettingsError, match="not a valid region name"),
     ):
         kek.wrap(DEK, aad=AAD)
 

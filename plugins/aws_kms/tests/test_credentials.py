@@ -157,7 +157,7 @@ def test_a_role_without_credentials_to_assume_it_with_is_an_authentication_error
 
     with (
         open_kek(key, emulator.url, role_arn=ROLE) as kek,
-        pytest.raises(AuthenticationError, match="no AWS credentials"),
+        pytest.raises(AuthenticationError, match="no AWS credentials found"),
     ):
         kek.wrap(DEK, aad=AAD)
 

@@ -127,7 +127,7 @@ def test_probing_for_the_credentials_of_an_instance_is_bounded(
 
     with (
         open_kek(ARN, silent, metadata_timeout=1, metadata_attempts=1) as kek,
-        pytest.raises(Exception, match="no AWS credentials were found"),
+        pytest.raises(Exception, match="no AWS credentials found"),
     ):
         kek.unwrap(SYMMETRIC, aad=AAD)
 

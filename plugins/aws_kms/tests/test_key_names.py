@@ -55,7 +55,7 @@ def test_a_name_is_read_and_written_the_same(text: str) -> None:
 
 @pytest.mark.parametrize("text", NO_NAMES.values(), ids=NO_NAMES)
 def test_what_is_no_name_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="does not name a KMS key"):
+    with pytest.raises(SettingsError, match="not a valid AWS KMS key id"):
         KeyName.parse(text)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from ksm_storage_aws_kms.probing import PURPOSE
+from ksm_storage_aws_kms.abilities import PURPOSE
 from ksm_storage_emulators.aws_kms.identities import ACCOUNT, allow, deny
 from ksm_storage_emulators.faults import FaultKind
 
@@ -211,6 +211,6 @@ def test_a_caller_that_aws_does_not_know_is_an_authentication_error(
 
     with (
         open_kek(emulator.create_key(), emulator.url) as kek,
-        pytest.raises(AuthenticationError, match="does not know"),
+        pytest.raises(AuthenticationError, match="does not recognize"),
     ):
         describe_access(kek)

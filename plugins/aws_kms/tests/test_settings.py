@@ -18,8 +18,8 @@ DOCUMENTATION = Path(__file__).parents[3] / "docs" / "plugins" / "aws-kms.md"
 
 REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
     "region of another key": ({"region": "us-east-1"}, "is not in the region 'us-east-1'"),
-    "endpoint without a scheme": ({"endpoint": "kms.example"}, "is no http or https URL"),
-    "endpoint of another kind": ({"endpoint": "ftp://127.0.0.1"}, "is no http or https URL"),
+    "endpoint without a scheme": ({"endpoint": "kms.example"}, "is not an http or https URL"),
+    "endpoint of another kind": ({"endpoint": "ftp://127.0.0.1"}, "is not an http or https URL"),
     "endpoint in the clear": ({"endpoint": "http://kms.example"}, "in the clear"),
     "endpoint that looks local": ({"endpoint": "http://127.0.0.1.example"}, "in the clear"),
     "no such file": ({"ca_file": "/no/such/file.pem"}, "does not exist"),
@@ -29,8 +29,8 @@ REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
     "no number": ({"deadline": float("nan")}, "'deadline'.* must be"),
     "metadata never asked": ({"metadata_attempts": 0}, "'metadata_attempts' must be 1 or more"),
     "no time for metadata": ({"metadata_timeout": 0}, "'metadata_timeout' must be 1 or more"),
-    "session of no role": ({"role_session_name": "x"}, "without 'role_arn'"),
-    "external id of no role": ({"external_id": "x"}, "without 'role_arn'"),
+    "session of no role": ({"role_session_name": "x"}, "needs the setting 'role_arn'"),
+    "external id of no role": ({"external_id": "x"}, "needs the setting 'role_arn'"),
     "unknown algorithm": ({"algorithm": "ROT13"}, "must be one of"),
 }
 
@@ -107,7 +107,7 @@ def test_an_argument_goes_before_the_environment(
 
 
 def test_a_region_that_is_nowhere_to_be_found_is_a_settings_error(any_credentials: None) -> None:
-    with open_kek("alias/app") as kek, pytest.raises(SettingsError, match="is not known"):
+    with open_kek("alias/app") as kek, pytest.raises(SettingsError, match="no region for the key"):
         kek.wrap(DEK, aad=AAD)
 
 

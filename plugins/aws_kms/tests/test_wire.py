@@ -14,7 +14,7 @@ from threading import Barrier
 
 import pytest
 from ksm_storage_aws_kms import client
-from ksm_storage_aws_kms.options import Connection
+from ksm_storage_aws_kms.options import Access
 
 from ksm_storage.errors import DecryptionError, KeyStateError, ProviderError, UnavailableError
 from ksm_storage.plugin import WrappedDek
@@ -150,7 +150,7 @@ def test_a_reply_without_a_ciphertext_is_no_wrap(
 ) -> None:
     scripted.answer = Answer(body=json.dumps(body).encode())
 
-    with open_kek(ARN, scripted.url) as kek, pytest.raises(UnavailableError, match="cut off"):
+    with open_kek(ARN, scripted.url) as kek, pytest.raises(UnavailableError, match="invalid reply"):
         kek.wrap(DEK, aad=AAD)
 
 
@@ -198,7 +198,7 @@ def test_an_alias_that_was_pointed_at_another_key_opens_nothing_of_the_former(
         with pytest.raises(DecryptionError) as caught:
             kek.unwrap(recorded, aad=AAD)
 
-    assert "pointed at another key" in str(caught.value.hint)
+    assert "points to a different key" in str(caught.value.hint)
     with open_kek(first, emulator.url) as kek:
         assert kek.unwrap(recorded, aad=AAD) == DEK
 
@@ -218,12 +218,12 @@ def test_threads_that_start_together_share_one_client(
     made: list[object] = []
     together = Barrier(8, timeout=30)
 
-    def created(connection: Connection, service: str) -> object:
-        made.append(connection)
-        return create(connection, service)
+    def session(access: Access) -> object:
+        made.append(access)
+        return make(access)
 
-    create = client._created
-    monkeypatch.setattr(client, "_created", created)
+    make = client._session
+    monkeypatch.setattr(client, "_session", session)
 
     def unwrap(_: int) -> bytes:
         together.wait()

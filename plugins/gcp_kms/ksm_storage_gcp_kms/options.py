@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
+from ksm_storage.plugin import Option, Settings, SettingsError, validate_endpoint
 
 # Cloud KMS's own words for what a key does: its CryptoKeyPurpose.
 SYMMETRIC = "ENCRYPT_DECRYPT"
@@ -115,7 +115,7 @@ def _is_address(text: str) -> bool:
 
 def _endpoint(settings: Settings, name: str) -> str:
     url = settings.required_text(name)
-    refuse_clear_text(url, named=f"the setting {name!r}")
+    validate_endpoint(url, named=f"the setting {name!r}")
     if urlsplit(url).path not in ("", "/"):
         raise SettingsError(f"the setting {name!r} is no http or https URL of a host alone")
     return url.rstrip("/")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ksm_storage.plugin import Option, Settings, SettingsError, refuse_clear_text
+from ksm_storage.plugin import Option, Settings, SettingsError, validate_endpoint
 
 AES = "AES_256_GCM"
 RSA = "RSA_OAEP_SHA_256"
@@ -134,5 +134,5 @@ def _url(settings: Settings, name: str) -> str | None:
     url = settings.text(name)
     if url is None:
         return None
-    refuse_clear_text(url, named=f"the setting {name!r}")
+    validate_endpoint(url, named=f"the setting {name!r}")
     return url.rstrip("/")

@@ -17,8 +17,8 @@ from .scripted_vault import DEK, KEY, ScriptedVault, wrapped
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "plugins" / "oracle-kv.md"
 
 REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
-    "endpoint without a scheme": ({"endpoint": "kms.example"}, "is no http or https URL"),
-    "endpoint of another kind": ({"endpoint": "ftp://127.0.0.1"}, "is no http or https URL"),
+    "endpoint without a scheme": ({"endpoint": "kms.example"}, "is not an http or https URL"),
+    "endpoint of another kind": ({"endpoint": "ftp://127.0.0.1"}, "is not an http or https URL"),
     "endpoint in the clear": ({"endpoint": "http://kms.example"}, "in the clear"),
     "endpoint that looks local": ({"endpoint": "http://127.0.0.1.example"}, "in the clear"),
     "no such file": ({"ca_file": "/no/such/file.pem"}, "does not exist"),

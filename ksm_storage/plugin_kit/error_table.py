@@ -1,0 +1,195 @@
+"""Error tables: from a service's codes and a client's exceptions to documented errors.
+
+A plugin has one table of codes and one of class names; what all clients share is here. Only a
+failure loads this module.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..errors import KsmStorageError, ProviderError, SettingsError, ThrottledError, UnavailableError
+from .exception_chain import chain_of
+
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Call(NamedTuple):
+    """Say which call failed.
+
+    Attributes:
+        operation: The service's name of the operation.
+        key: The key as it was named.
+        place: The service and where it is, as it stands in a message: ``AWS KMS in 'eu-west-1'``.
+        permission: The service's name of the permission that the operation takes.
+    """
+
+    operation: str
+    key: str
+    place: str
+    permission: str | None = None
+
+
+class ErrorRule(NamedTuple):
+    """Hold one row of an error table.
+
+    Attributes:
+        kind: The class of the error.
+        message: One lower-case clause. ``{key}``, ``{place}``, ``{operation}`` and
+            ``{permission}`` stand for the call's, ``{detail}`` for what the code adds.
+        hint: The next step, with the same words.
+        permission: The permission that is missing, or may be: ``{permission}`` for the call's.
+    """
+
+    kind: type[KsmStorageError]
+    message: str
+    hint: str | None = None
+    permission: str | None = None
+
+    def error(
+        self, call: Call, *, request_id: str | None = None, detail: str = ""
+    ) -> KsmStorageError:
+        """Return the error for one failed call."""
+        words = {
+            "key": repr(call.key),
+            "place": call.place,
+            "operation": call.operation,
+            "permission": call.permission or "the permission for it",
+            "detail": detail,
+        }
+        permission = call.permission if self.permission == "{permission}" else self.permission
+        return self.kind(
+            self.message.format(**words),
+            hint=self.hint.format(**words) if self.hint else None,
+            permission=permission,
+            request_id=request_id,
+        )
+
+
+UNTRUSTED_CERTIFICATE = ErrorRule(
+    ProviderError,
+    "the TLS certificate of {place} is not trusted",
+    "for a private endpoint or an inspecting proxy, set the option 'ca_file' to its CA file",
+)
+UNREADABLE_FILE = ErrorRule(
+    SettingsError,
+    "cannot read a file named in the settings or in the environment",
+    "check the option 'ca_file', and the files that the credentials name",
+)
+UNREACHABLE = ErrorRule(
+    UnavailableError,
+    "cannot reach {place}",
+    "check the network, the proxy settings and the address of the service",
+)
+TOO_SLOW = ErrorRule(
+    UnavailableError,
+    "{place} did not answer in time",
+    "retry; the options for time-outs and 'deadline' set the limits",
+)
+CUT_OFF = ErrorRule(
+    UnavailableError,
+    "the connection to {place} was closed before the reply was complete",
+    "retry; if it persists, check the proxy between this host and the service",
+)
+REDIRECTED = ErrorRule(
+    ProviderError,
+    "{place} answered with a redirect, which is not followed",
+    "check the address of the service, and the proxy between this host and the service",
+)
+UNREADABLE_REPLY = ErrorRule(
+    UnavailableError,
+    "invalid reply from {place} to {operation} ({detail})",
+    "retry; if it persists, check the proxy between this host and the service",
+)
+SERVICE_FAILED = ErrorRule(
+    UnavailableError, "{place} reported an internal error ({detail})", "retry later"
+)
+THROTTLED = ErrorRule(
+    ThrottledError, "{place} is throttling requests ({detail})", "retry later, or raise the quota"
+)
+REJECTED = ErrorRule(
+    ProviderError, "{place} rejected the request for the key {key} ({detail})", None
+)
+
+# By the names of classes, which the clients of the services share: urllib3, requests, botocore,
+# the standard library. Names and not classes, because a table must not import a client. The more
+# telling ones come first: an exception of a client wraps others.
+NETWORK_RULES: Mapping[str, ErrorRule] = {
+    "TooManyRedirects": REDIRECTED,
+    "DeadlinePassedError": TOO_SLOW,
+    # Before the time-outs: one of urllib3's is both.
+    "NewConnectionError": UNREACHABLE,
+    "NameResolutionError": UNREACHABLE,
+    "gaierror": UNREACHABLE,
+    "ConnectionRefusedError": UNREACHABLE,
+    "ConnectTimeoutError": TOO_SLOW,
+    "ReadTimeoutError": TOO_SLOW,
+    "ProxyConnectionError": UNREACHABLE,
+    "ProxyError": UNREACHABLE,
+    "EndpointConnectionError": UNREACHABLE,
+    "ConnectionClosedError": CUT_OFF,
+    "IncompleteReadError": CUT_OFF,
+    "IncompleteRead": CUT_OFF,
+    "RemoteDisconnected": CUT_OFF,
+    "ConnectionResetError": CUT_OFF,
+    "BrokenPipeError": CUT_OFF,
+    "ChunkedEncodingError": CUT_OFF,
+    "ProtocolError": CUT_OFF,
+    "SSLError": CUT_OFF,
+    "DecodeError": CUT_OFF,
+    "HTTPClientError": CUT_OFF,
+    "HTTPException": CUT_OFF,
+    "Timeout": TOO_SLOW,
+    "TimeoutError": TOO_SLOW,
+    "ConnectionError": UNREACHABLE,
+    "RequestException": UNREACHABLE,
+    "HTTPError": UNREACHABLE,
+    "OSError": UNREACHABLE,
+}
+
+
+def rule_for_failure(exc: BaseException, rules: Mapping[str, ErrorRule]) -> ErrorRule | None:
+    """Return the first rule that names a class of the exception or of anything it wraps.
+
+    A certificate that does not hold, and a file that cannot be read, go before all others.
+    """
+    chain = list(chain_of(exc))
+    if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
+        return UNTRUSTED_CERTIFICATE
+    if any(_is_about_a_file(link) for link in chain):
+        return UNREADABLE_FILE
+    names = {kind.__name__ for link in chain for kind in type(link).__mro__}
+    return next((rule for name, rule in rules.items() if name in names), None)
+
+
+def rule_for_status(status: int) -> ErrorRule:
+    """Return the rule for an HTTP status whose code is in no table; it takes a ``detail``."""
+    if status == 429:
+        return THROTTLED
+    return SERVICE_FAILED if status >= 500 else REJECTED
+
+
+def shown_code(code: object) -> str:
+    """Return a service's code as messages show it: what is no plain word is not repeated."""
+    text = str(code)
+    return text if _CODE.fullmatch(text) else "unknown code"
+
+
+def unreadable_reply(exc: Exception, call: Call) -> KsmStorageError:
+    """Return the error for an exception in no table: the client could not read the reply."""
+    return UNREADABLE_REPLY.error(call, detail=type(exc).__name__)
+
+
+def incomplete_reply(name: str, call: Call, *, request_id: str | None = None) -> KsmStorageError:
+    """Return the error for a reply without a member, or with one that cannot be used."""
+    return UNREADABLE_REPLY.error(call, request_id=request_id, detail=f"no valid {name!r}")
+
+
+def _is_about_a_file(exc: BaseException) -> bool:
+    if isinstance(exc, ssl.SSLError):
+        # A file without any certificate, or with a damaged one, which has no reason.
+        return exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND" or exc.library == "X509"
+    return isinstance(exc, (FileNotFoundError, PermissionError, IsADirectoryError))

@@ -74,5 +74,4 @@ def test_the_core_is_imported_while_the_collector_pauses(sealed: Path) -> None:
         "ksm_storage.providers",
         "ksm_storage.providers.aes_gcm_wrapper",
         "ksm_storage.providers.key_file",
-        "ksm_storage.plugin_kit.quiet_logs",
     }

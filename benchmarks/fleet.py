@@ -20,14 +20,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ksm_storage
 from benchmarks.interleaved import child_environment
 from benchmarks.tables import Row, Table, publish, words
 from ksm_storage.batch.provider_queue import FileResult
 from ksm_storage.batch.runner import Runner
 from ksm_storage.batch.selection import selected_paths
 from ksm_storage.envelope.codec import decode
-from ksm_storage.keys.kek import SharedKeks
+from ksm_storage.keys.kek import KekPool
+from ksm_storage.storage.open_policy import OpenPolicy
+from ksm_storage.storage.profiles import read_document
+from ksm_storage.storage.protecting import protect_file
+from ksm_storage.storage.recipient_changes import RecipientChanges
+from ksm_storage.storage.rewrapping import rewrap_file
 
 PARALLEL = 8
 STEPS = ("protect", "rewrap", "rewrap again", "check")
@@ -89,14 +93,17 @@ def write_files(folder: Path, count: int) -> Path:
 def step(name: str, listing: str, old: str, new: str) -> dict[str, Any]:
     """Do one step to each file of the list, and tell how it went."""
 
-    keks = SharedKeks()
+    pool = KekPool()
+    policies = {key: OpenPolicy.from_args([key], None, None, pool=pool) for key in (old, new)}
+    moving = OpenPolicy.from_args(None, None, None, pool=pool)
+    changes = RecipientChanges.of((), (), {old: new})
 
     def work(path: str) -> FileResult:
         if name == "protect":
-            ksm_storage.protect(path, [old], settings=keks)
+            protect_file(path, policies[old])
         elif name == "check":
-            ksm_storage.open_storage(path, keys=[new], settings=keks)
-        elif not _moved(path, old, new, keks):
+            read_document(path, policies[new])
+        elif _is_under(path, new) or not rewrap_file(path, changes, moving).changed:
             return FileResult("skipped")
         return FileResult("done")
 
@@ -110,12 +117,10 @@ def step(name: str, listing: str, old: str, new: str) -> dict[str, Any]:
     return {"seconds": seconds, "results": results, "peak_mb": peak / 1024}
 
 
-def _moved(path: str, old: str, new: str, keks: SharedKeks) -> bool:
+def _is_under(path: str, key: str) -> bool:
     # A file that is under the new key has nothing to replace: seen from its header alone.
     header = decode(Path(path).read_bytes()).header
-    if all(str(recipient.key) == new for recipient in header.recipients):
-        return False
-    return ksm_storage.rewrap(path, replace={old: new}, settings=keks).changed
+    return all(str(recipient.key) == key for recipient in header.recipients)
 
 
 class Emulator:

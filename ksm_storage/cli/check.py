@@ -12,11 +12,11 @@ from ..config.document import UNNAMED
 from ..envelope.codec import decode
 from ..envelope.model import Envelope
 from ..errors import StorageError
-from ..keys.kek import SharedKeks
+from ..keys.kek import KekPool
 from ..storage.envelope_file import use_envelope
+from ..storage.open_policy import OpenPolicy
 from ..storage.reading import resolved
 from ..storage.state import document_of
-from ..storage.trust import Trust
 from .many_files import Files, many_files_options, services_in_header
 from .options import context_option, json_option, setting_option, trusted_key_option
 from .pace_options import pace_options
@@ -41,8 +41,9 @@ def check(
     as_json: bool,
 ) -> int:
     """Open each of PATHS as an application would, and say which key opened it."""
-    with SharedKeks(settings) as shared:
-        trust = Trust.of(keys or None, context, shared).within(timeout, hedge)
+    with KekPool(settings) as pool:
+        trust = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
+        trust = trust.with_timeout(timeout, hedge)
 
         def work(path: str) -> FileResult:
             return _would_check(path, trust) if files.dry_run else _checked(path, trust)
@@ -50,7 +51,7 @@ def check(
         return files.run(work, service_of=services_in_header(trust.keys), as_json=as_json)
 
 
-def _would_check(path: str, trust: Trust) -> FileResult:
+def _would_check(path: str, trust: OpenPolicy) -> FileResult:
     def parsed(envelope: Envelope) -> Envelope:
         trust.check(envelope, path=path)
         return envelope
@@ -61,7 +62,7 @@ def _would_check(path: str, trust: Trust) -> FileResult:
     return FileResult("would open", said=(line,), content={"path": path, "keys": keys})
 
 
-def _checked(path: str, trust: Trust) -> FileResult:
+def _checked(path: str, trust: OpenPolicy) -> FileResult:
     envelope, opened = _used(path, lambda envelope: (envelope, trust.open(envelope, path=path)))
     document = document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)

@@ -20,8 +20,8 @@ from ..doctor.finding import (
 )
 from ..doctor.unread import unread_tables, unread_variables
 from ..keys.setting_sources import settings_file
+from ..storage.open_policy import read_key
 from ..storage.sources import configured_path
-from ..storage.trust import read_key
 from .given_paths import given_paths
 from .options import json_option, key_option, setting_option
 from .output import data, data_as_json, say

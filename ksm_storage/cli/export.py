@@ -15,9 +15,9 @@ from ..errors import StorageError
 from ..storage.envelope_file import LOCK_TIMEOUT_SECONDS, use_envelope
 from ..storage.file import create_file
 from ..storage.lock import locked
+from ..storage.open_policy import OpenPolicy
 from ..storage.reading import FileContent, resolved
 from ..storage.state import document_of
-from ..storage.trust import Trust
 from .export_forms import FORMS, NAMED_FORMS
 from .options import path_argument, profile_option, setting_option, trusted_key_option
 from .output import data, say
@@ -62,7 +62,9 @@ def export(
         raise click.UsageError("give either --output FILE, or --reveal to write to stdout")
     if name is not None and form not in NAMED_FORMS:
         raise click.UsageError("--name goes with the formats env and k8s-secret")
-    document = _opened(path, Trust.of(keys or None, None, settings).within(timeout, hedge))
+    document = _opened(
+        path, OpenPolicy.from_args(keys or None, None, settings).with_timeout(timeout, hedge)
+    )
     plain = _formatted(document, form, profile, name).rstrip(b"\n").decode("utf-8")
     emit("exported", path=path, form=form)
     if output is None:
@@ -72,7 +74,7 @@ def export(
     say(f"wrote the plain configuration to {output}; remove it when it has served")
 
 
-def _opened(path: str, trust: Trust) -> Document:
+def _opened(path: str, trust: OpenPolicy) -> Document:
     def opened(found: FileContent) -> Document:
         return document_of(trust.open(decode(found.content), path=path).payload)
 

@@ -12,6 +12,7 @@ from ..engine import MemoryConfig, SecretsManager
 from ..envelope.codec import looks_like_envelope
 from ..errors import SettingsError
 from ..storage.encrypted import EncryptedStorage
+from ..storage.open_policy import OpenPolicy
 from ..storage.opening import open_storage
 from ..storage.profiles import (
     change_document,
@@ -22,7 +23,6 @@ from ..storage.profiles import (
 )
 from ..storage.reading import read_file, resolved
 from ..storage.sources import configured_path, refuse_configuration
-from ..storage.trust import Trust
 from .init_token import PROMPT, read_token
 from .options import context_option, json_option, key_option, profile_option, setting_option
 from .output import data_as_json, say
@@ -69,7 +69,7 @@ def init(
     place = path or configured_path()
     refuse_configuration(place)
     secret = read_token(token)
-    trust = Trust.of(keys or None, context, settings)
+    trust = OpenPolicy.from_args(keys or None, context, settings)
     begun = _begun(place, trust, profile)
     server = _Server(secret, hostname, server_key, server_key_id, ca_file, proxy)
     # A rehearsal in memory: what is wrong with the token or the options leaves no file behind.
@@ -108,7 +108,7 @@ class _Server:
         )
 
 
-def _begun(path: str, trust: Trust, profile: str | None) -> EncryptedStorage | None:
+def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage | None:
     """Return the storage of an earlier try, None where there is nothing to resume."""
     if not os.path.lexists(path):
         return None
@@ -133,10 +133,10 @@ def _begun(path: str, trust: Trust, profile: str | None) -> EncryptedStorage | N
     return storage
 
 
-def _new(path: str, trust: Trust, profile: str | None) -> EncryptedStorage:
+def _new(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage:
     """Wrap, and prove that the place can be written, before anything is sent."""
     if not os.path.lexists(path) and trust.keys is None:
-        trust = Trust.of([default_key()], trust.context, trust.arguments)
+        trust = OpenPolicy.from_args([default_key()], trust.context, trust.arguments)
     if profile is not None:
         _make_profile(path, trust, profile)
     return open_storage(
@@ -148,7 +148,7 @@ def _new(path: str, trust: Trust, profile: str | None) -> EncryptedStorage:
     )
 
 
-def _make_profile(path: str, trust: Trust, profile: str) -> None:
+def _make_profile(path: str, trust: OpenPolicy, profile: str) -> None:
     if os.path.lexists(path):
         change_document(path, trust, lambda document: with_new_profile(document, profile, {}))
         return

@@ -12,7 +12,7 @@ import click
 from .. import __version__
 from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError, PluginNotFoundError
-from ..keys.entry_points import EntryPoint, find_entry_points
+from ..keys.discovery import EntryPoint, find_entry_points
 from .output import report, report_end, report_usage
 from .streams import ReaderGoneError, settle_streams
 

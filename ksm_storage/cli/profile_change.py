@@ -11,6 +11,7 @@ import click
 from ..config.document import ACTIVE_PROFILE, Document
 from ..config.recognise import recognise
 from ..errors import SettingsError, StorageError
+from ..storage.open_policy import OpenPolicy
 from ..storage.profiles import (
     DEFAULT_PROFILE,
     change_document,
@@ -21,7 +22,6 @@ from ..storage.profiles import (
     without_profile,
 )
 from ..storage.reading import MAX_READ_BYTES, read_file, resolved
-from ..storage.trust import Trust
 from .options import key_option, path_argument, setting_option, trusted_key_option
 from .output import say
 from .protect import default_key
@@ -48,7 +48,7 @@ def add(path: str, name: str, source: str, keys: tuple[str, ...], settings: _Set
             "this is a keeper.ini with profiles of its own", hint="use 'profile import'"
         )
     config = plain.profiles[plain.chosen(None)]
-    trust = Trust.of(keys or None, None, settings)
+    trust = OpenPolicy.from_args(keys or None, None, settings)
     _change_or_create(path, trust, lambda document: with_new_profile(document, name, config))
     say(f"added profile {name} to {path}")
 
@@ -67,7 +67,7 @@ def import_profiles(path: str, source: str, keys: tuple[str, ...], settings: _Se
     incoming = plain
     if plain.is_single:
         incoming = Document({DEFAULT_PROFILE: plain.profiles[plain.chosen(None)]})
-    trust = Trust.of(keys or None, None, settings)
+    trust = OpenPolicy.from_args(keys or None, None, settings)
     _change_or_create(path, trust, lambda document: _joined(document, incoming))
     for name in incoming.profiles:
         say(f"added profile {name} to {path}")
@@ -80,7 +80,7 @@ def import_profiles(path: str, source: str, keys: tuple[str, ...], settings: _Se
 @setting_option
 def use(path: str, name: str, keys: tuple[str, ...], settings: _Settings) -> None:
     """Make NAME the active profile of PATH."""
-    trust = Trust.of(keys or None, None, settings)
+    trust = OpenPolicy.from_args(keys or None, None, settings)
     change_document(path, trust, lambda document: with_active_profile(document, name))
     say(f"profile {name} of {path} is active")
 
@@ -92,7 +92,7 @@ def use(path: str, name: str, keys: tuple[str, ...], settings: _Settings) -> Non
 @setting_option
 def delete(path: str, name: str, keys: tuple[str, ...], settings: _Settings) -> None:
     """Remove the profile NAME from PATH. The server still knows the device: revoke it there."""
-    trust = Trust.of(keys or None, None, settings)
+    trust = OpenPolicy.from_args(keys or None, None, settings)
     left = change_document(path, trust, lambda document: without_profile(document, name))
     say(f"removed profile {name} from {path}")
     if ACTIVE_PROFILE not in left.settings and len(left.profiles) > 1:
@@ -122,10 +122,10 @@ def _joined(document: Document, incoming: Document) -> Document:
     return joined._replace(settings={**joined.settings, **incoming.settings, **kept})
 
 
-def _change_or_create(path: str, trust: Trust, change: Callable[[Document], Document]) -> None:
+def _change_or_create(path: str, trust: OpenPolicy, change: Callable[[Document], Document]) -> None:
     if os.path.lexists(path):
         change_document(path, trust, change)
         return
     if trust.keys is None:
-        trust = Trust.of([default_key()], trust.context, trust.arguments)
+        trust = OpenPolicy.from_args([default_key()], trust.context, trust.arguments)
     create_document(path, trust, change(Document({})))

@@ -8,8 +8,8 @@ import click
 
 from ..config.document import ACTIVE_PROFILE, UNNAMED
 from ..config.fields import is_secret
+from ..storage.open_policy import OpenPolicy
 from ..storage.profiles import read_document, require_profile
-from ..storage.trust import Trust
 from .export import export
 from .options import json_option, path_argument, setting_option, trusted_key_option
 from .output import data_as_json, table
@@ -24,7 +24,7 @@ _Settings = Mapping[str, Mapping[str, object]]
 @json_option
 def list_profiles(path: str, keys: tuple[str, ...], settings: _Settings, as_json: bool) -> None:
     """List the profiles in PATH; the active one has a star."""
-    document = read_document(path, Trust.of(keys or None, None, settings))
+    document = read_document(path, OpenPolicy.from_args(keys or None, None, settings))
     active = document.settings.get(ACTIVE_PROFILE)
     rows = [
         {
@@ -58,7 +58,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Show what the profile NAME in PATH holds; the active one if no name is given."""
-    document = read_document(path, Trust.of(keys or None, None, settings))
+    document = read_document(path, OpenPolicy.from_args(keys or None, None, settings))
     if name is not None:
         require_profile(document, name)
     chosen = document.chosen(name)

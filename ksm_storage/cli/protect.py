@@ -14,9 +14,9 @@ from ..envelope.model import Recipient
 from ..envelope.opening import candidates
 from ..errors import DecryptionError, SettingsError
 from ..keys.discovery import resolve_key
-from ..keys.kek import SharedKeks
-from ..storage.protecting import AlreadySealedError, unsealed_file
-from ..storage.protecting import protect as protect_path
+from ..keys.kek import KekPool
+from ..storage.open_policy import OpenPolicy
+from ..storage.protecting import AlreadySealedError, protect_file, unsealed_file
 from ..storage.reading import read_file, resolved
 from ..storage.unsealed import is_officially_sealed
 from .many_files import Files, many_files_options
@@ -53,19 +53,13 @@ def protect(
     """
     chosen = [str(resolve_key(key)) for key in keys] or [default_key()]
     file_mode = _mode(mode)
+    source = None if from_key is None else resolve_key(from_key)
 
     def work(path: str) -> FileResult:
         if files.dry_run:
-            return _would_protect(path, chosen, keys, context, from_key)
+            return _would_protect(path, chosen, keys, context, source)
         try:
-            done = protect_path(
-                path,
-                chosen,
-                settings=shared,
-                context=context,
-                mode=file_mode,
-                from_key=from_key,
-            )
+            done = protect_file(resolved(path), policy, mode=file_mode, from_key=source)
         except AlreadySealedError:
             return _skipped(path, keys, context)
         content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}
@@ -73,7 +67,8 @@ def protect(
         return FileResult("sealed", said=said, content=content)
 
     services = "+".join(sorted({KeyUri.parse(key).provider for key in chosen}))
-    with SharedKeks(settings) as shared:
+    with KekPool(settings) as pool:
+        policy = OpenPolicy.from_args(chosen, context, settings, pool=pool)
         return files.run(work, service_of=lambda _: services, as_json=as_json, one_object=True)
 
 
@@ -82,13 +77,12 @@ def _would_protect(
     keys: Sequence[str],
     given: Sequence[str],
     context: Mapping[str, str] | None,
-    from_key: str | None,
+    source: KeyUri | None,
 ) -> FileResult:
     try:
         content = unsealed_file(resolved(path)).content
     except AlreadySealedError:
         return _skipped(path, given, context)
-    source = None if from_key is None else resolve_key(from_key)
     if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
         form = Form.OFFICIAL
     else:

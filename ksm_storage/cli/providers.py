@@ -6,7 +6,7 @@ from collections import Counter
 
 import click
 
-from ..keys.entry_points import find_entry_points
+from ..keys.discovery import find_entry_points
 from .options import json_option
 from .output import data_as_json, say, table
 

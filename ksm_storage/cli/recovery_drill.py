@@ -11,10 +11,10 @@ from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope
 from ..errors import SettingsError
 from ..providers.recovery_key import SCHEME
+from ..storage.open_policy import OpenPolicy
 from ..storage.reading import resolved
 from ..storage.rewrapping import existing_envelope
 from ..storage.state import document_of
-from ..storage.trust import Trust
 from .many_files import Files, many_files_options
 from .options import json_option, setting_option
 from .recovery_input import Settings, refuse_list_on_stdin, secret_options, with_secret
@@ -76,7 +76,9 @@ def _would_prove(path: str) -> FileResult:
 def _proved(path: str, settings: Settings) -> FileResult:
     envelope = existing_envelope(resolved(path), path)
     # Pinned, so that no other key can open the file in its place.
-    opened = Trust.of(recovery_keys(envelope, path), None, settings).open(envelope, path=path)
+    opened = OpenPolicy.from_args(recovery_keys(envelope, path), None, settings).open(
+        envelope, path=path
+    )
     document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)
     content = {"path": path, "revision": revision, "opened_by": key}

@@ -7,11 +7,11 @@ import click
 from ..batch.provider_queue import FileResult
 from ..envelope.codec import format_time
 from ..envelope.model import Envelope
-from ..keys.kek import SharedKeks
+from ..keys.kek import KekPool
+from ..storage.open_policy import OpenPolicy
 from ..storage.reading import resolved
 from ..storage.recipient_changes import RecipientChanges
 from ..storage.rewrapping import existing_envelope, rewrap_file
-from ..storage.trust import Trust
 from .many_files import Files, many_files_options
 from .options import key_option, setting_option
 from .recovery_drill import recovery_keys, recovery_service
@@ -44,25 +44,26 @@ def use(
     refuse_list_on_stdin(files.lists, words_file, passphrase_file)
     given = with_secret(settings, words_file, recovery_file, passphrase_file)
     changes = RecipientChanges.of(keys, remove, {})
-    with SharedKeks(given) as shared:
+    with KekPool(given) as pool:
 
         def work(path: str) -> FileResult:
             if files.dry_run:
-                return would_rewrap(path, changes, _trust(path, given))
-            return _recovered(path, changes, _trust(path, shared))
+                return would_rewrap(path, changes, _trust(path, given, pool))
+            return _recovered(path, changes, _trust(path, given, pool))
 
         return files.run(work, service_of=recovery_service, as_json=False)
 
 
-def _trust(path: str, settings: Settings) -> Trust:
-    return Trust.of(recovery_keys(_envelope(path), path), None, settings)
+def _trust(path: str, settings: Settings, pool: KekPool) -> OpenPolicy:
+    keys = recovery_keys(_envelope(path), path)
+    return OpenPolicy.from_args(keys, None, settings, pool=pool)
 
 
 def _envelope(path: str) -> Envelope:
     return existing_envelope(resolved(path), path)
 
 
-def _recovered(path: str, changes: RecipientChanges, trust: Trust) -> FileResult:
+def _recovered(path: str, changes: RecipientChanges, trust: OpenPolicy) -> FileResult:
     before = _said(_envelope(path))
     done = rewrap_file(path, changes, trust)
     if not done.changed:

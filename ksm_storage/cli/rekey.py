@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import click
 
 from ..batch.provider_queue import FileResult
-from ..keys.kek import SharedKeks
+from ..keys.kek import KekPool
+from ..storage.open_policy import OpenPolicy, read_keys
 from ..storage.reading import resolved
-from ..storage.rekeying import Rekeyed
-from ..storage.rekeying import rekey as rekey_path
+from ..storage.rekeying import Rekeyed, rekey_file
 from ..storage.rewrapping import existing_envelope
 from .many_files import Files, many_files_options, services_in_header
 from .options import context_option, json_option, setting_option
@@ -45,7 +45,10 @@ def rekey(
     Whatever anyone knows of the old DEK is worth nothing for the new file. Each key must unwrap
     the new DEK before the file is replaced. Copies of the old file stay what they are.
     """
-    with SharedKeks(settings) as shared:
+    with KekPool(settings) as pool:
+        policy = OpenPolicy.from_args(None, context, settings, pool=pool)
+        policy = policy.with_timeout(timeout, hedge)
+        new = read_keys(keys) if keys else None
 
         def work(path: str) -> FileResult:
             if files.dry_run:
@@ -53,15 +56,7 @@ def rekey(
                 return FileResult(
                     "would rekey", said=(f"would rekey {path}",), content={"path": path}
                 )
-            done = rekey_path(
-                path,
-                keys=keys or None,
-                context=context,
-                settings=shared,
-                timeout=timeout,
-                hedge=hedge,
-            )
-            return _rekeyed(done, path)
+            return _rekeyed(rekey_file(path, policy, new), path)
 
         return files.run(work, service_of=services_in_header(), as_json=as_json, one_object=True)
 

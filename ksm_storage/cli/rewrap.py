@@ -8,11 +8,11 @@ import click
 
 from ..batch.provider_queue import FileResult
 from ..contract.key_uri import refuse_pin
-from ..keys.kek import SharedKeks
+from ..keys.kek import KekPool
+from ..storage.open_policy import OpenPolicy
 from ..storage.reading import resolved
 from ..storage.recipient_changes import RecipientChanges
 from ..storage.rewrapping import Rewrapped, existing_envelope, rewrap_file
-from ..storage.trust import Trust
 from .many_files import Files, many_files_options, services_in_header
 from .options import context_option, json_option, setting_option, trusted_key_option
 from .pace_options import pace_options
@@ -56,8 +56,9 @@ def rewrap(
     if not (add or remove or replace):
         raise click.UsageError("give --add-key, --remove-key or --replace-key")
     changes = RecipientChanges.of(add, remove, dict(_pair(text) for text in replace))
-    with SharedKeks(settings) as shared:
-        trust = Trust.of(keys or None, context, shared).within(timeout, hedge)
+    with KekPool(settings) as pool:
+        trust = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
+        trust = trust.with_timeout(timeout, hedge)
 
         def work(path: str) -> FileResult:
             if files.dry_run:
@@ -106,7 +107,7 @@ def _content(done: Rewrapped) -> dict[str, object]:
     }
 
 
-def would_rewrap(path: str, changes: RecipientChanges, trust: Trust) -> FileResult:
+def would_rewrap(path: str, changes: RecipientChanges, trust: OpenPolicy) -> FileResult:
     """Say what a rewrap would do to a file, without a call to a key service."""
     envelope = existing_envelope(resolved(path), path, trust)
     before = envelope.header.recipients

@@ -8,12 +8,12 @@ import click
 
 from ..batch.provider_queue import FileResult
 from ..envelope.sealing import current_time
-from ..keys.kek import SharedKeks
+from ..keys.kek import KekPool
 from ..status.file_status import FileStatus, examine, lines_of
 from ..status.key_facts import KeyFacts
 from ..status.key_loss import KeyLossImpact, is_lost_by
 from ..status.policy import Policy, broken_rules, read_policy
-from ..storage.trust import Trust, read_key
+from ..storage.open_policy import OpenPolicy, read_key
 from .many_files import Files, many_files_options, services_in_header
 from .options import json_option, setting_option, trusted_key_option
 from .output import say
@@ -55,9 +55,9 @@ def status(
     if key is not None and policy_file is not None:
         raise click.UsageError("--would-lose and --check exclude each other")
     policy = None if policy_file is None else read_policy(policy_file)
-    with SharedKeks(settings) as shared:
-        trust = Trust.of(keys or None, None, shared)
-        facts = None if offline or files.dry_run else KeyFacts(shared, trust.keys)
+    with KekPool(settings) as pool:
+        trust = OpenPolicy.from_args(keys or None, None, settings)
+        facts = None if offline or files.dry_run else KeyFacts(pool, trust.keys)
         if key is not None:
             search = _LossSearch(KeyLossImpact.of(read_key(key), version, facts), facts)
             code = files.run(

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ..audit.events import TABLE as AUDIT
 from ..errors import KsmStorageError, SettingsError
-from ..keys.discovery import find_plugin
-from ..keys.entry_points import find_entry_points
+from ..keys.discovery import find_entry_points, find_plugin
 from ..keys.setting_sources import environment_name, table_names
 from ..storage.rollback import TABLE as ROLLBACK
 

@@ -20,8 +20,7 @@ from ..errors import (
 )
 from ..keys.discovery import find_plugin
 from ..keys.kek import Kek
-from ..keys.known_providers import trying_rank
-from ..keys.setting_sources import Arguments
+from ..keys.known_providers import LOCAL, OFFLINE
 from .codec import mac_input, payload_aad
 from .derivation import PAYLOAD_NONCE, check_commitment, check_header_mac, derive_keys
 from .model import Envelope, Recipient
@@ -56,7 +55,7 @@ def open_envelope(
     *,
     trusted: Sequence[KeyUri] | None = None,
     context: Mapping[str, str] | None = None,
-    arguments: Arguments | None = None,
+    open_kek: OpenKek = Kek.open,
     pace: Pace | None = None,
 ) -> Opened:
     """Unwrap the DEK through the first recipient that can, and decrypt the payload.
@@ -65,7 +64,7 @@ def open_envelope(
         envelope: The parsed envelope.
         trusted: The only KEKs that may be used; all if None.
         context: The exact context that the envelope must have; any if None.
-        arguments: Settings for the plugins.
+        open_kek: Opens the KEK of a key URI.
         pace: How long the recipients may take; without one they are tried one after another, in
             this thread, and each takes what its plugin allows.
 
@@ -78,7 +77,7 @@ def open_envelope(
     found = candidates(envelope.header.recipients, trusted)
 
     def attempt(place: int) -> Opened:
-        return _opened(envelope, found[place], arguments)
+        return _opened(envelope, found[place], open_kek)
 
     opened, causes = _tried(attempt, [c.key for c in found], pace)
     if opened is not None:
@@ -93,9 +92,9 @@ def open_envelope(
     raise _none_opened(causes) from causes[-1]
 
 
-def unwrap_dek(envelope: Envelope, candidate: Candidate, arguments: Arguments | None) -> bytes:
+def unwrap_dek(envelope: Envelope, candidate: Candidate, open_kek: OpenKek) -> bytes:
     """Unwrap the DEK through one candidate, with one call to its key service."""
-    with Kek.open(candidate.key, arguments) as kek:
+    with open_kek(candidate.key) as kek:
         return kek.unwrap(candidate.recipient.wrapped, aad=envelope.header.wrap_aad)
 
 
@@ -157,12 +156,19 @@ def candidates(
             "the envelope is under none of the keys that are trusted here",
             hint="'ksm-storage inspect' shows its keys; give one of them if you trust it",
         )
-    return sorted(found, key=lambda candidate: trying_rank(candidate.key.provider))
+    return sorted(found, key=lambda candidate: _rank(candidate.key.provider))
 
 
-def _opened(envelope: Envelope, candidate: Candidate, arguments: Arguments | None) -> Opened:
+def _rank(provider: str) -> int:
+    # Local keys first, which need no network; offline keys last, whose secret is seldom there.
+    if provider in LOCAL:
+        return 0
+    return 2 if provider in OFFLINE else 1
+
+
+def _opened(envelope: Envelope, candidate: Candidate, open_kek: OpenKek) -> Opened:
     try:
-        dek = unwrap_dek(envelope, candidate, arguments)
+        dek = unwrap_dek(envelope, candidate, open_kek)
         return Opened(dek, unlock(envelope, dek), candidate.recipient)
     except KsmStorageError as exc:
         exc.key = exc.key or str(candidate.key)

@@ -1,4 +1,4 @@
-"""Ask a KEK for its abilities, checked like all that crosses the seam."""
+"""Ask a KEK what it is and who may use it; what comes back is checked."""
 
 from __future__ import annotations
 
@@ -23,69 +23,69 @@ MAX_TEXT = 8_192
 
 
 def describe_key(kek: Kek) -> KeyDescription | None:
-    """Return what the provider says of the KEK, or None where its plugin cannot ask.
+    """Return the provider's description of the KEK, or None if the plugin cannot get one.
 
     Raises:
-        ProviderError: The key service refused or failed.
-        PluginContractError: The plugin returned what no plugin may return.
+        ProviderError: The key service rejected the call or failed.
+        PluginContractError: The plugin returned something invalid.
     """
     wrapper = kek.wrapper
     if not isinstance(wrapper, DescribesKey):
         return None
-    described = kek.called("describe", wrapper.describe_key)
+    described = kek.call_plugin("describe", wrapper.describe_key)
     if not isinstance(described, KeyDescription) or not _is_sound(described, kek):
-        raise kek.broken("describe", "returned no usable description of the key")
+        raise kek.contract_error("describe", "returned an invalid description of the key")
     return described
 
 
 def wrapping_version(kek: Kek, wrapped: WrappedDek, *, aad: Aad) -> str | None:
-    """Return the version or key material that wrapped the DEK, or None where it cannot be told.
+    """Return the key version that wrapped the DEK, or None if it is not known.
 
     Raises:
         DecryptionError: The KEK did not wrap this DEK.
-        ProviderError: The key service refused or failed.
-        PluginContractError: The plugin returned what no plugin may return.
+        ProviderError: The key service rejected the call or failed.
+        PluginContractError: The plugin returned something invalid.
     """
     wrapper = kek.wrapper
     if not isinstance(wrapper, DescribesKey):
         return None
-    version = kek.called("describe", lambda: wrapper.wrapping_version(wrapped, aad=aad))
+    version = kek.call_plugin("describe", lambda: wrapper.wrapping_version(wrapped, aad=aad))
     if version is not None and not _is_text(version):
-        raise kek.broken("describe", "returned no usable version of the key")
+        raise kek.contract_error("describe", "returned an invalid key version")
     return version
 
 
 def describe_access(kek: Kek) -> Mapping[str, str] | None:
-    """Return who the provider takes the caller for, or None where the plugin cannot ask.
+    """Return the identity that the provider sees, or None if the plugin cannot ask.
 
     Raises:
-        ProviderError: The key service refused or failed.
-        PluginContractError: The plugin returned what no plugin may return.
+        ProviderError: The key service rejected the call or failed.
+        PluginContractError: The plugin returned something invalid.
     """
     wrapper = kek.wrapper
     if not isinstance(wrapper, ProbesPermissions):
         return None
-    labels = kek.called("probe", wrapper.describe_access)
+    labels = kek.call_plugin("probe", wrapper.describe_access)
     if not isinstance(labels, Mapping) or not all(
         _is_text(name) and _is_text(value) for name, value in labels.items()
     ):
-        raise kek.broken("probe", "returned no usable labels of the access")
+        raise kek.contract_error("probe", "returned invalid access labels")
     return labels
 
 
 def probe_permissions(kek: Kek) -> Sequence[PermissionProbe] | None:
-    """Return what the caller may do with the KEK, or None where the plugin cannot ask.
+    """Return what the caller may do with the KEK, or None if the plugin cannot ask.
 
     Raises:
-        ProviderError: The key service refused or failed.
-        PluginContractError: The plugin returned what no plugin may return.
+        ProviderError: The key service rejected the call or failed.
+        PluginContractError: The plugin returned something invalid.
     """
     wrapper = kek.wrapper
     if not isinstance(wrapper, ProbesPermissions):
         return None
-    probes = kek.called("probe", wrapper.probe_permissions)
+    probes = kek.call_plugin("probe", wrapper.probe_permissions)
     if not isinstance(probes, Sequence) or not all(_is_probe(probe) for probe in probes):
-        raise kek.broken("probe", "returned no usable probes of permissions")
+        raise kek.contract_error("probe", "returned invalid permission probes")
     return probes
 
 
@@ -123,7 +123,7 @@ def _is_probe(probe: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    # What a service sent is printed on a terminal: no escape sequence may be among it.
+    # What a service sent is printed on a terminal: it must not contain an escape sequence.
     return (
         isinstance(value, str)
         and 0 < len(value) <= MAX_TEXT

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..config.document import Document
 from ..config.json_form import InvalidConfigError, parse_object, string_map
 from ..contract.key_uri import KeyUri
 from ..errors import DecryptionError, KsmStorageError
 from ..keys.kek import Kek
-from ..keys.setting_sources import Arguments
 from .blob import MAGIC, decrypt_blob, read_blob
+
+OpenKek = Callable[[KeyUri], Kek]
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -34,7 +35,7 @@ def is_official(raw: bytes) -> bool:
         return not raw.startswith(_UTF_16)
 
 
-def open_official(raw: bytes, keys: Sequence[KeyUri], arguments: Arguments | None) -> Document:
+def open_official(raw: bytes, keys: Sequence[KeyUri], open_kek: OpenKek) -> Document:
     """Return the configuration, through the first of the keys that opens it.
 
     Raises:
@@ -45,16 +46,16 @@ def open_official(raw: bytes, keys: Sequence[KeyUri], arguments: Arguments | Non
     failures: list[KsmStorageError] = []
     for key in keys:
         try:
-            return _document(_opened(raw, key, arguments))
+            return _document(_opened(raw, key, open_kek))
         except KsmStorageError as exc:
             failures.append(exc)
     raise failures[0]
 
 
-def _opened(raw: bytes, key: KeyUri, arguments: Arguments | None) -> bytes:
+def _opened(raw: bytes, key: KeyUri, open_kek: OpenKek) -> bytes:
     # The AWS package for Python has KMS encrypt the whole configuration.
     blob = read_blob(raw) if is_blob(raw) else None
-    with Kek.open(key, arguments) as kek:
+    with open_kek(key) as kek:
         if blob is None:
             return kek.decrypt_official(raw)
         return decrypt_blob(blob, kek.decrypt_official(blob.wrapped_key))

@@ -13,7 +13,7 @@ from ..envelope.codec import format_time
 from ..envelope.model import Recipient
 from ..envelope.opening import covers
 from ..errors import KsmStorageError
-from ..keys.kek import Kek, SharedKeks
+from ..keys.kek import KekPool
 from ..keys.kek_abilities import describe_key, wrapping_version
 
 
@@ -82,11 +82,11 @@ class KeyFacts:
     """Describe recipients; safe across threads, and each KEK is described by one call.
 
     Args:
-        keks: Arguments for the plugins, and the KEKs that are open.
+        keks: The open KEKs.
         trusted: The only KEKs that may be asked; any that a file names if None.
     """
 
-    def __init__(self, keks: SharedKeks, trusted: Sequence[KeyUri] | None = None) -> None:
+    def __init__(self, keks: KekPool, trusted: Sequence[KeyUri] | None = None) -> None:
         self._keks = keks
         self._trusted = trusted
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class KeyFacts:
         if description is None:
             return RecipientStatus(recipient, problem=problem)
         try:
-            with Kek.open(uri, self._keks) as kek:
+            with self._keks.open(uri) as kek:
                 version = wrapping_version(kek, recipient.wrapped, aad=aad)
         except KsmStorageError as exc:
             return RecipientStatus(recipient, description, problem=exc)
@@ -114,7 +114,7 @@ class KeyFacts:
         with fact.lock:
             if not fact.known:
                 try:
-                    with Kek.open(uri, self._keks) as kek:
+                    with self._keks.open(uri) as kek:
                         fact.description = describe_key(kek)
                 except KsmStorageError as exc:
                     fact.problem = exc

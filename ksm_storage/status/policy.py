@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
-from ..keys.known_providers import is_offline
+from ..keys.known_providers import OFFLINE
 from .file_status import FileStatus
 from .key_facts import RecipientStatus
 
@@ -182,7 +182,7 @@ def _of_recipient(policy: Policy, recipient: RecipientStatus) -> Iterator[str]:
     if recipient.is_public and not policy.allow_public_keys:
         yield "can be forged by anyone who has its public key"
     # Nobody who is asked could tell the state of a key that is kept offline.
-    is_askable = not is_offline(recipient.recipient.key.provider)
+    is_askable = recipient.recipient.key.provider not in OFFLINE
     if policy.require_enabled and is_askable and recipient.state != "enabled":
         yield f"is {recipient.state}, not enabled"
     if policy.require_current_version and recipient.is_current is False:

@@ -13,14 +13,14 @@ from .envelope_file import read_envelope
 from .file import prove_writable
 from .lock import locked
 from .not_sealed import not_sealed
+from .open_policy import OpenPolicy
 from .protecting import AlreadySealedError, protect_file
 from .sealed_file import SealedFile
 from .state import State, opened_state
-from .trust import Trust
 
 
 def begin_new(
-    path: str, real: str, trust: Trust, *, profile: str | None, cause: FileNotFoundError
+    path: str, real: str, policy: OpenPolicy, *, profile: str | None, cause: FileNotFoundError
 ) -> EncryptedStorage:
     """Wrap a new DEK and prove that the file can be written; the first change writes it.
 
@@ -28,7 +28,7 @@ def begin_new(
         StorageError: No keys are given, a profile is named, or the file cannot be written.
         SettingsError, PluginError, ProviderError: A key cannot be used.
     """
-    if trust.keys is None:
+    if policy.keys is None:
         raise StorageError(
             f"{path!r} does not exist",
             hint="name the keys to seal a new one under, as in keys=['key-file:///etc/ksm/app.key']",
@@ -39,13 +39,13 @@ def begin_new(
     with locked(real):
         prove_writable(real)
     with contextlib.ExitStack() as stack:
-        keks = [stack.enter_context(kek) for kek in trust.open_keks()]
-        new = wrap_new_dek(keks, context=trust.context)
-    return SealedFile(path, trust, state=None, new=new)
+        keks = [stack.enter_context(kek) for kek in policy.open_keks()]
+        new = wrap_new_dek(keks, context=policy.context)
+    return SealedFile(path, policy, state=None, new=new)
 
 
 def begin_with_plain(
-    path: str, real: str, content: bytes, trust: Trust, *, profile: str | None
+    path: str, real: str, content: bytes, policy: OpenPolicy, *, profile: str | None
 ) -> EncryptedStorage:
     """Protect the plain configuration in a file if keys are given, and open it.
 
@@ -59,19 +59,19 @@ def begin_with_plain(
             f"{path!r} is empty, which is an interrupted save and no configuration",
             hint="restore it from a backup, or remove it and bind again with a new token",
         )
-    if trust.keys is None:
+    if policy.keys is None:
         raise _not_protected(path, content)
-    state = _protected(real, trust, profile)
+    state = _protected(real, policy, profile)
     if state is None:
         found = read_envelope(real)
-        state = opened_state(found.content, trust, profile=profile, signature=found.signature)
-    return SealedFile(path, trust, state=state, profile=profile)
+        state = opened_state(found.content, policy, profile=profile, signature=found.signature)
+    return SealedFile(path, policy, state=state, profile=profile)
 
 
-def _protected(real: str, trust: Trust, profile: str | None) -> State | None:
+def _protected(real: str, policy: OpenPolicy, profile: str | None) -> State | None:
     """Protect a file; return None if another process did it meanwhile."""
     try:
-        done = protect_file(real, trust, accept=lambda document: document.chosen(profile))
+        done = protect_file(real, policy, accept=lambda document: document.chosen(profile))
     except AlreadySealedError:
         return None
     chosen = done.document.chosen(profile)

@@ -10,11 +10,11 @@ from ..envelope.codec import looks_like_envelope
 from ..keys.setting_sources import Arguments
 from .encrypted import EncryptedStorage
 from .envelope_file import use_envelope
+from .open_policy import OpenPolicy
 from .reading import FileContent, read_file, resolved
 from .sealed_file import SealedFile
 from .sources import configured_path, envelope_from_environment, refuse_configuration
 from .state import State, opened_state
-from .trust import Trust
 
 
 def open_storage(
@@ -57,7 +57,7 @@ def open_storage(
         DecryptionError: A wrong KEK, a wrong context, or altered data.
         StorageError: The file cannot be read, or is missing and no keys are given.
     """
-    trust = Trust.of(keys, context, settings).within(timeout, hedge)
+    policy = OpenPolicy.from_args(keys, context, settings).with_timeout(timeout, hedge)
     if path is not None:
         # Before the current folder stands before it, behind which it would not be recognised.
         refuse_configuration(os.fspath(path))
@@ -66,11 +66,11 @@ def open_storage(
         if raw is not None:
             from .sealed_text import SealedText
 
-            return SealedText(opened_state(raw, trust, profile=profile, signature=None))
-    return _open_file(os.path.abspath(path or configured_path()), trust, profile)
+            return SealedText(opened_state(raw, policy, profile=profile, signature=None))
+    return _open_file(os.path.abspath(path or configured_path()), policy, profile)
 
 
-def _open_file(path: str, trust: Trust, profile: str | None) -> EncryptedStorage:
+def _open_file(path: str, policy: OpenPolicy, profile: str | None) -> EncryptedStorage:
     real = resolved(path)
     try:
         found = read_file(real)
@@ -79,15 +79,15 @@ def _open_file(path: str, trust: Trust, profile: str | None) -> EncryptedStorage
         # envelope do not pay for making one.
         from .beginning import begin_new
 
-        return begin_new(path, real, trust, profile=profile, cause=exc)
+        return begin_new(path, real, policy, profile=profile, cause=exc)
     if not looks_like_envelope(found.content):
         from .beginning import begin_with_plain
 
-        return begin_with_plain(path, real, found.content, trust, profile=profile)
+        return begin_with_plain(path, real, found.content, policy, profile=profile)
 
     def opened(found: FileContent) -> State:
         return opened_state(
-            found.content, trust, profile=profile, signature=found.signature, path=path
+            found.content, policy, profile=profile, signature=found.signature, path=path
         )
 
-    return SealedFile(path, trust, state=use_envelope(real, opened), profile=profile)
+    return SealedFile(path, policy, state=use_envelope(real, opened), profile=profile)

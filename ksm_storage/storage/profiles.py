@@ -16,6 +16,7 @@ from ..errors import SettingsError, StorageError
 from .envelope_file import use_envelope
 from .file import create_file, replace_file
 from .lock import locked
+from .open_policy import OpenPolicy
 from .reading import FileContent, resolved
 from .rewrapping import (
     ATTEMPTS,
@@ -26,7 +27,6 @@ from .rewrapping import (
 )
 from .saving import NEW_FILE_MODE
 from .state import document_of
-from .trust import Trust
 
 # What the official command line calls the one profile of a configuration without a name.
 DEFAULT_PROFILE = "_default"
@@ -48,7 +48,7 @@ def check_profile_name(name: str) -> None:
         )
 
 
-def read_document(path: str | os.PathLike[str], trust: Trust) -> Document:
+def read_document(path: str | os.PathLike[str], policy: OpenPolicy) -> Document:
     """Return all that a sealed file holds, with one unwrap.
 
     Raises:
@@ -58,7 +58,7 @@ def read_document(path: str | os.PathLike[str], trust: Trust) -> Document:
     real = resolved(path)
 
     def opened(found: FileContent) -> Document:
-        return document_of(trust.open(decode(found.content), path=real).payload)
+        return document_of(policy.open(decode(found.content), path=real).payload)
 
     try:
         return use_envelope(real, opened)
@@ -67,7 +67,7 @@ def read_document(path: str | os.PathLike[str], trust: Trust) -> Document:
 
 
 def change_document(
-    path: str | os.PathLike[str], trust: Trust, change: Callable[[Document], Document]
+    path: str | os.PathLike[str], policy: OpenPolicy, change: Callable[[Document], Document]
 ) -> Document:
     """Replace all that a sealed file holds by what a function makes of it; return that.
 
@@ -82,33 +82,33 @@ def change_document(
     real = resolved(path)
     for _ in range(ATTEMPTS):
         # The key service is called before the lock: applications that save do not wait for it.
-        opened = opened_unless_replaced(real, existing_envelope(real, path), trust)
-        after = None if opened is None else _changed(real, opened.dek, trust, change)
+        opened = opened_unless_replaced(real, existing_envelope(real, path), policy)
+        after = None if opened is None else _changed(real, opened.dek, policy, change)
         if after is not None:
             return after
     raise changed_meanwhile(real)
 
 
 def _changed(
-    real: str, dek: bytes, trust: Trust, change: Callable[[Document], Document]
+    real: str, dek: bytes, policy: OpenPolicy, change: Callable[[Document], Document]
 ) -> Document | None:
     """Write the change, or return None where the file has another DEK by now."""
     with locked(real):
         envelope = settled_envelope(real)
         if not is_dek_of(envelope, dek):
             return None
-        trust.check(envelope, path=real)
+        policy.check(envelope, path=real)
         before = document_of(unlock(envelope, dek))
         after = change(before)
         if after != before:
             sealed = seal_again(envelope, write_payload(after), dek=dek)
             replace_file(real, encode(sealed))
-            trust.saved(sealed.header)
+            policy.saved(sealed.header)
             emit("saved", path=real, header=sealed.header)
     return after
 
 
-def create_document(path: str | os.PathLike[str], trust: Trust, document: Document) -> None:
+def create_document(path: str | os.PathLike[str], policy: OpenPolicy, document: Document) -> None:
     """Write a new sealed file under the trusted keys, with one wrap under each.
 
     Raises:
@@ -119,10 +119,10 @@ def create_document(path: str | os.PathLike[str], trust: Trust, document: Docume
     with locked(real), contextlib.ExitStack() as stack:
         if os.path.lexists(real):
             raise StorageError(f"{os.fspath(path)!r} exists already")
-        keks = [stack.enter_context(kek) for kek in trust.open_keks()]
-        envelope = seal(write_payload(document), wrap_new_dek(keks, context=trust.context))
+        keks = [stack.enter_context(kek) for kek in policy.open_keks()]
+        envelope = seal(write_payload(document), wrap_new_dek(keks, context=policy.context))
         create_file(real, encode(envelope), mode=NEW_FILE_MODE)
-        trust.saved(envelope.header)
+        policy.saved(envelope.header)
         emit("saved", path=real, header=envelope.header)
 
 

@@ -19,11 +19,11 @@ from ..errors import DecryptionError, StorageError
 from ..keys.setting_sources import Arguments
 from .file import replace_file
 from .lock import locked
+from .open_policy import OpenPolicy, read_key
 from .proven_wraps import prove, refuse_only_offline
 from .reading import FileContent, read_file, resolved
 from .saving import NEW_FILE_MODE
 from .signature import Signature
-from .trust import Trust, read_key
 from .unsealed import read_unsealed
 
 
@@ -87,7 +87,7 @@ def protect(
     """
     source = None if from_key is None else read_key(from_key)
     return protect_file(
-        resolved(path), Trust.of(keys, context, settings), mode=mode, from_key=source
+        resolved(path), OpenPolicy.from_args(keys, context, settings), mode=mode, from_key=source
     )
 
 
@@ -97,7 +97,7 @@ def accept_any(_document: Document) -> None:
 
 def protect_file(
     path: str,
-    trust: Trust,
+    policy: OpenPolicy,
     *,
     mode: int = NEW_FILE_MODE,
     from_key: KeyUri | None = None,
@@ -107,26 +107,26 @@ def protect_file(
 
     Args:
         path: The file itself, no symbolic link.
-        trust: The keys, context and settings.
+        policy: The keys, context and settings.
         mode: The mode of the sealed file.
         from_key: The key of an official package's file, if it is none of the trusted ones.
         accept: Called with what was found, before a key service wraps anything; what it raises
             passes through.
     """
-    refuse_only_offline(trust.keys or ())
+    refuse_only_offline(policy.keys or ())
     with locked(path):
         found = unsealed_file(path)
-        plain = read_unsealed(found.content, trust, from_key, name=repr(path))
+        plain = read_unsealed(found.content, policy, from_key, name=repr(path))
         accept(plain.document)
         payload = write_payload(plain.document)
-        envelope, dek = _sealed(payload, trust)
+        envelope, dek = _sealed(payload, policy)
         signature = replace_file(
             path,
             encode(envelope),
             mode=mode,
-            verify=lambda staged: _prove_it_opens(staged, payload, dek, trust),
+            verify=lambda staged: _prove_it_opens(staged, payload, dek, policy),
         )
-        trust.saved(envelope.header)
+        policy.saved(envelope.header)
     keys = tuple(str(recipient.key) for recipient in envelope.header.recipients)
     emit("protected", path=path, header=envelope.header, keys=keys, form=plain.form.value)
     return Protected(path, plain.form, keys, envelope, dek, plain.document, signature)
@@ -159,22 +159,22 @@ def unsealed_file(path: str) -> FileContent:
     return found
 
 
-def _sealed(payload: bytes, trust: Trust) -> tuple[Envelope, bytes]:
+def _sealed(payload: bytes, policy: OpenPolicy) -> tuple[Envelope, bytes]:
     with contextlib.ExitStack() as stack:
-        keks = [stack.enter_context(kek) for kek in trust.open_keks()]
-        new = wrap_new_dek(keks, context=trust.context)
+        keks = [stack.enter_context(kek) for kek in policy.open_keks()]
+        new = wrap_new_dek(keks, context=policy.context)
     return seal(payload, new), new.dek
 
 
-def _prove_it_opens(staged: bytes, payload: bytes, dek: bytes, trust: Trust) -> None:
+def _prove_it_opens(staged: bytes, payload: bytes, dek: bytes, policy: OpenPolicy) -> None:
     # Through fresh key wrappers and from the bytes: a key that may encrypt but not decrypt, and
     # a codec that loses something, show here, while the plain file is still there.
     reread = decode(staged)
     if unlock(reread, dek) != payload:
         raise DecryptionError("the sealed copy does not hold what was sealed")
-    prove(reread, _as_asked(reread, trust), dek, trust.arguments)
+    prove(reread, _as_asked(reread, policy), dek, policy.open_kek)
 
 
-def _as_asked(envelope: Envelope, trust: Trust) -> Iterator[Candidate]:
-    for recipient, key in zip(envelope.header.recipients, trust.keys or (), strict=True):
+def _as_asked(envelope: Envelope, policy: OpenPolicy) -> Iterator[Candidate]:
+    for recipient, key in zip(envelope.header.recipients, policy.keys or (), strict=True):
         yield Candidate(recipient, key)

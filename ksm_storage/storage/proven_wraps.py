@@ -7,15 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope, Recipient
-from ..envelope.opening import Candidate, unwrap_dek
+from ..envelope.opening import Candidate, OpenKek, unwrap_dek
 from ..errors import DecryptionError, KeyNotFoundError, SettingsError
-from ..keys.kek import Kek
-from ..keys.known_providers import is_offline
-from ..keys.setting_sources import Arguments
+from ..keys.known_providers import OFFLINE
 
 
 def wrap_for(
-    envelope: Envelope, dek: bytes, keys: Iterable[KeyUri], arguments: Arguments | None
+    envelope: Envelope, dek: bytes, keys: Iterable[KeyUri], open_kek: OpenKek
 ) -> dict[KeyUri, Recipient]:
     """Wrap the DEK of an envelope once under each key.
 
@@ -24,14 +22,14 @@ def wrap_for(
     """
     wraps: dict[KeyUri, Recipient] = {}
     for key in keys:
-        with Kek.open(key, arguments) as kek:
+        with open_kek(key) as kek:
             wrapped = kek.wrap(dek, aad=envelope.header.wrap_aad)
         wraps[key] = Recipient.of(key.provider, wrapped)
     return wraps
 
 
 def prove(
-    envelope: Envelope, candidates: Iterable[Candidate], dek: bytes, arguments: Arguments | None
+    envelope: Envelope, candidates: Iterable[Candidate], dek: bytes, open_kek: OpenKek
 ) -> tuple[str, ...]:
     """Unwrap the DEK through each candidate, and return the keys that could not be asked.
 
@@ -45,9 +43,9 @@ def prove(
     for candidate in candidates:
         try:
             # Through a fresh key wrapper: what the one that wrapped may still know is no proof.
-            unwrapped = unwrap_dek(envelope, candidate, arguments)
+            unwrapped = unwrap_dek(envelope, candidate, open_kek)
         except KeyNotFoundError:
-            if not is_offline(candidate.key.provider):
+            if candidate.key.provider not in OFFLINE:
                 raise
             unproven.append(str(candidate.key))
             continue
@@ -66,7 +64,7 @@ def refuse_only_offline(keys: Sequence[KeyUri]) -> None:
     Raises:
         SettingsError: All keys are kept offline.
     """
-    if all(is_offline(key.provider) for key in keys):
+    if all(key.provider in OFFLINE for key in keys):
         raise SettingsError(
             "only recovery keys would open the file, and their secrets are kept offline",
             hint="name a key besides them that the application can use",

@@ -9,8 +9,8 @@ from ..contract.key_uri import KeyUri
 from ..envelope.model import Recipient
 from ..envelope.opening import covers
 from ..errors import SettingsError
+from .open_policy import read_key
 from .proven_wraps import refuse_only_offline
-from .trust import read_key
 
 Replacements = Mapping[str | KeyUri, str | KeyUri]
 

@@ -11,14 +11,14 @@ from ..audit.events import emit
 from ..contract.key_uri import KeyUri
 from ..envelope.codec import encode
 from ..envelope.model import Envelope
-from ..envelope.opening import Candidate, Opened, unlock
+from ..envelope.opening import Candidate, Opened, OpenKek, unlock
 from ..envelope.sealing import rekey as rekey_envelope
 from ..envelope.sealing import seal_again
-from ..keys.kek import Kek
 from ..keys.setting_sources import Arguments
 from .file import replace_file
 from .lock import locked
 from .newest_versions import newest_of
+from .open_policy import OpenPolicy, read_keys
 from .proven_wraps import prove, refuse_only_offline
 from .reading import resolved
 from .rewrapping import (
@@ -29,7 +29,6 @@ from .rewrapping import (
     opened_unless_replaced,
     settled_envelope,
 )
-from .trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +80,26 @@ def rekey(
         StorageError: The file is missing, or cannot be read or written; it is as it was.
         PluginError, ProviderError, DecryptionError: A key cannot be used; likewise.
     """
-    trust = Trust.of(trusted, context, settings).within(timeout, hedge)
-    named = None if keys is None else Trust.of(keys, None, None).keys
+    policy = OpenPolicy.from_args(trusted, context, settings).with_timeout(timeout, hedge)
+    return rekey_file(path, policy, None if keys is None else read_keys(keys))
+
+
+def rekey_file(
+    path: str | os.PathLike[str], policy: OpenPolicy, keys: Sequence[KeyUri] | None
+) -> Rekeyed:
+    """Seal a file under a new DEK and these keys, or those that it has; see :func:`rekey`."""
     real = resolved(path)
     for _ in range(ATTEMPTS):
         old = existing_envelope(real, path)
-        wanted = named or tuple(map(newest_of, old.header.recipients))
+        wanted = keys or tuple(map(newest_of, old.header.recipients))
         refuse_only_offline(wanted)
-        opened = opened_unless_replaced(real, old, trust)
+        opened = opened_unless_replaced(real, old, policy)
         if opened is None:
             continue
-        new, dek, unproven = _rekeyed(old, opened, wanted, trust.arguments)
+        new, dek, unproven = _rekeyed(old, opened, wanted, policy.open_kek)
         written = _written(real, old, new, old_dek=opened.dek, dek=dek)
         if written is not None:
-            trust.saved(written.header)
+            policy.saved(written.header)
             done = _outcome(real, old, written, unproven)
             emit(
                 "rekeyed",
@@ -108,14 +113,14 @@ def rekey(
 
 
 def _rekeyed(
-    old: Envelope, opened: Opened, keys: Sequence[KeyUri], arguments: Arguments | None
+    old: Envelope, opened: Opened, keys: Sequence[KeyUri], open_kek: OpenKek
 ) -> tuple[Envelope, bytes, tuple[str, ...]]:
     with contextlib.ExitStack() as stack:
-        keks = [stack.enter_context(Kek.open(key, arguments)) for key in keys]
+        keks = [stack.enter_context(open_kek(key)) for key in keys]
         new, dek = rekey_envelope(old, opened.payload, keks)
     pairs = zip(new.header.recipients, keys, strict=True)
     fresh = [Candidate(recipient, key) for recipient, key in pairs]
-    return new, dek, prove(new, fresh, dek, arguments)
+    return new, dek, prove(new, fresh, dek, open_kek)
 
 
 def _written(

@@ -18,10 +18,10 @@ from .envelope_file import read_settled_envelope, use_envelope
 from .file import replace_file
 from .lock import locked
 from .newest_versions import following_rotations
+from .open_policy import OpenPolicy
 from .proven_wraps import prove, wrap_for
 from .reading import FileContent, resolved
 from .recipient_changes import RecipientChanges, Replacements
-from .trust import Trust
 
 # How often to begin anew when another process changes the same file's keys meanwhile.
 ATTEMPTS = 5
@@ -98,28 +98,30 @@ def rewrap(
         PluginError, ProviderError, DecryptionError: A key cannot be used; likewise.
     """
     changes = RecipientChanges.of(add, remove, replace or {})
-    trust = Trust.of(trusted, context, settings).within(timeout, hedge)
-    return rewrap_file(path, changes, trust)
+    policy = OpenPolicy.from_args(trusted, context, settings).with_timeout(timeout, hedge)
+    return rewrap_file(path, changes, policy)
 
 
-def rewrap_file(path: str | os.PathLike[str], changes: RecipientChanges, trust: Trust) -> Rewrapped:
+def rewrap_file(
+    path: str | os.PathLike[str], changes: RecipientChanges, policy: OpenPolicy
+) -> Rewrapped:
     """Apply changes to the recipients of a sealed file; see :func:`rewrap`."""
     real = resolved(path)
     for _ in range(ATTEMPTS):
-        envelope = existing_envelope(real, path, trust)
+        envelope = existing_envelope(real, path, policy)
         before = envelope.header.recipients
         current = following_rotations(changes, before)
         if not current.to_wrap(before) and current.applied(before, {}) == before:
             return _outcome(real, envelope, envelope, ())
-        prepared = _prepared(real, envelope, current, trust)
-        done = None if prepared is None else _applied(real, current, prepared, trust)
+        prepared = _prepared(real, envelope, current, policy)
+        done = None if prepared is None else _applied(real, current, prepared, policy)
         if done is not None:
             return done
     raise changed_meanwhile(real)
 
 
 def existing_envelope(
-    real: str, path: str | os.PathLike[str], trust: Trust | None = None
+    real: str, path: str | os.PathLike[str], policy: OpenPolicy | None = None
 ) -> Envelope:
     """Return the envelope in a file that must exist, and be the one expected if that is given.
 
@@ -131,8 +133,8 @@ def existing_envelope(
 
     def parsed(found: FileContent) -> Envelope:
         envelope = decode(found.content)
-        if trust is not None:
-            trust.check(envelope, path=real)
+        if policy is not None:
+            policy.check(envelope, path=real)
         return envelope
 
     try:
@@ -161,7 +163,7 @@ def changed_meanwhile(path: str) -> StorageError:
     )
 
 
-def opened_unless_replaced(real: str, envelope: Envelope, trust: Trust) -> Opened | None:
+def opened_unless_replaced(real: str, envelope: Envelope, policy: OpenPolicy) -> Opened | None:
     """Open an envelope; return None where it is older than one that another process saved since.
 
     Raises:
@@ -169,7 +171,7 @@ def opened_unless_replaced(real: str, envelope: Envelope, trust: Trust) -> Opene
         KsmStorageError: It does not open.
     """
     try:
-        return trust.open(envelope, path=real)
+        return policy.open(envelope, path=real)
     except RollbackError as exc:
         if existing_envelope(real, real) != envelope:
             return None
@@ -178,21 +180,21 @@ def opened_unless_replaced(real: str, envelope: Envelope, trust: Trust) -> Opene
 
 
 def _prepared(
-    real: str, envelope: Envelope, changes: RecipientChanges, trust: Trust
+    real: str, envelope: Envelope, changes: RecipientChanges, policy: OpenPolicy
 ) -> _Prepared | None:
     # All calls to key services are made here, before the lock: applications that save meanwhile
     # do not wait for them.
     wanted = changes.to_wrap(envelope.header.recipients)
-    opened = opened_unless_replaced(real, envelope, trust)
+    opened = opened_unless_replaced(real, envelope, policy)
     if opened is None:
         return None
-    wraps = wrap_for(envelope, opened.dek, wanted, trust.arguments)
+    wraps = wrap_for(envelope, opened.dek, wanted, policy.open_kek)
     fresh = [Candidate(recipient, key) for key, recipient in wraps.items()]
-    return _Prepared(opened.dek, wraps, prove(envelope, fresh, opened.dek, trust.arguments))
+    return _Prepared(opened.dek, wraps, prove(envelope, fresh, opened.dek, policy.open_kek))
 
 
 def _applied(
-    real: str, changes: RecipientChanges, prepared: _Prepared, trust: Trust
+    real: str, changes: RecipientChanges, prepared: _Prepared, policy: OpenPolicy
 ) -> Rewrapped | None:
     """Write the changes, or return None where the file's keys are others by now."""
     with locked(real):
@@ -211,7 +213,7 @@ def _applied(
         replace_file(
             real, encode(new), verify=lambda staged: check_staged(staged, prepared.dek, payload)
         )
-        trust.saved(new.header)
+        policy.saved(new.header)
     done = _outcome(real, current, new, prepared.unproven)
     emit("rewrapped", path=real, header=new.header, keys=done.keys, instead_of=done.removed)
     return done

@@ -10,9 +10,9 @@ from ..errors import StorageError
 from .encrypted import Change, Config, EncryptedStorage
 from .envelope_file import read_settled_envelope, reuse_envelope
 from .lock import locked
+from .open_policy import OpenPolicy
 from .reading import FileContent, resolved
 from .state import State, opened_state, reread_state
-from .trust import Trust
 
 if TYPE_CHECKING:
     from ..envelope.sealing import NewDek
@@ -29,7 +29,7 @@ class SealedFile(EncryptedStorage):
     def __init__(
         self,
         path: str,
-        trust: Trust,
+        policy: OpenPolicy,
         *,
         state: State | None,
         new: NewDek | None = None,
@@ -37,7 +37,7 @@ class SealedFile(EncryptedStorage):
     ) -> None:
         super().__init__()
         self._path = path
-        self._trust = trust
+        self._policy = policy
         self._profile = profile
         self._state = state
         # Wrapped and waiting for the first change, while there is no file yet.
@@ -85,7 +85,7 @@ class SealedFile(EncryptedStorage):
         config: Config = {}
         change(config)
         self._state = create(path, self._new, config)
-        self._trust.saved(self._state.envelope.header)
+        self._policy.saved(self._state.envelope.header)
         self._new = None
         return config
 
@@ -93,7 +93,7 @@ class SealedFile(EncryptedStorage):
         from .saving import save
 
         saved = save(path, state, config)
-        self._trust.saved(saved.envelope.header)
+        self._policy.saved(saved.envelope.header)
         return saved
 
     def _reread(self, found: FileContent) -> State:
@@ -101,7 +101,7 @@ class SealedFile(EncryptedStorage):
         if state is None:
             return opened_state(
                 found.content,
-                self._trust,
+                self._policy,
                 profile=self._profile,
                 signature=found.signature,
                 path=self._path,
@@ -109,7 +109,7 @@ class SealedFile(EncryptedStorage):
         return reread_state(
             found.content,
             state,
-            self._trust,
+            self._policy,
             profile=self._profile,
             signature=found.signature,
             path=self._path,

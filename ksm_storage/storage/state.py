@@ -11,9 +11,9 @@ from ..envelope.codec import decode
 from ..envelope.model import Envelope
 from ..envelope.opening import is_dek_of, unlock
 from ..errors import EnvelopeError
+from .open_policy import OpenPolicy
 from .shared_opening import shared
 from .signature import Signature
-from .trust import Trust
 
 
 class State(NamedTuple):
@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 def opened_state(
     raw: bytes,
-    trust: Trust,
+    policy: OpenPolicy,
     *,
     profile: str | None,
     signature: Signature | None,
@@ -64,7 +64,7 @@ def opened_state(
     """
     envelope = decode(raw)
     opened = shared(
-        (raw, trust, newest, path), lambda: trust.open(envelope, newest=newest, path=path)
+        (raw, policy, newest, path), lambda: policy.open(envelope, newest=newest, path=path)
     )
     document = document_of(opened.payload)
     return State(envelope, opened.dek, document, document.chosen(profile), signature, raw)
@@ -73,7 +73,7 @@ def opened_state(
 def reread_state(
     raw: bytes,
     before: State,
-    trust: Trust,
+    policy: OpenPolicy,
     *,
     profile: str | None,
     signature: Signature,
@@ -91,11 +91,11 @@ def reread_state(
     newest = _newest(envelope, before)
     if not is_dek_of(envelope, before.dek):
         return opened_state(
-            raw, trust, profile=profile, signature=signature, path=path, newest=newest
+            raw, policy, profile=profile, signature=signature, path=path, newest=newest
         )
-    trust.check(envelope, newest=newest, path=path)
+    policy.check(envelope, newest=newest, path=path)
     document = document_of(unlock(envelope, before.dek))
-    trust.opened(envelope.header)
+    policy.opened(envelope.header)
     return State(envelope, before.dek, document, document.chosen(profile), signature, raw)
 
 

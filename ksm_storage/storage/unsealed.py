@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 from ..config.recognise import Form, Plain, recognise
 from ..contract.key_uri import KeyUri
-from ..keys.known_providers import is_local
+from ..keys.known_providers import LOCAL
 from ..legacy.official import is_blob, is_official, open_official
-from .trust import Trust
+from .open_policy import OpenPolicy
 
 
-def read_unsealed(content: bytes, trust: Trust, from_key: KeyUri | None, *, name: str) -> Plain:
+def read_unsealed(
+    content: bytes, policy: OpenPolicy, from_key: KeyUri | None, *, name: str
+) -> Plain:
     """Return the configuration in the bytes of a file that is no envelope.
 
     Args:
         content: The bytes.
-        trust: Its keys open an official package's file, unless another is given.
+        policy: Its keys open an official package's file, unless another is given.
         from_key: The key of an official package's file.
         name: What the messages call the file.
 
@@ -25,9 +27,9 @@ def read_unsealed(content: bytes, trust: Trust, from_key: KeyUri | None, *, name
         EnvelopeError, DecryptionError, ProviderError, PluginError: An official package's file
             could not be opened.
     """
-    if is_officially_sealed(content, trust.keys or (), from_key):
-        keys = (from_key,) if from_key is not None else trust.keys or ()
-        return Plain(Form.OFFICIAL, open_official(content, keys, trust.arguments))
+    if is_officially_sealed(content, policy.keys or (), from_key):
+        keys = (from_key,) if from_key is not None else policy.keys or ()
+        return Plain(Form.OFFICIAL, open_official(content, keys, policy.open_kek))
     return recognise(content, name=name)
 
 
@@ -37,5 +39,5 @@ def is_officially_sealed(content: bytes, keys: Sequence[KeyUri], from_key: KeyUr
     # such a package are more likely a text in another encoding.
     tried = (from_key,) if from_key is not None else keys
     return is_blob(content) or (
-        is_official(content) and not all(is_local(key.provider) for key in tried)
+        is_official(content) and not all(key.provider in LOCAL for key in tried)
     )

@@ -20,8 +20,8 @@ from ksm_storage.cli.secret_download import _safe_name
 from ksm_storage.config.document import Document
 from ksm_storage.engine import KeeperFile
 from ksm_storage.errors import KsmStorageError, SettingsError, StorageError
+from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import change_document, create_document, with_new_profile
-from ksm_storage.storage.trust import Trust
 from tests.attacks.claims import the_attacker
 from tests.cli.command import COMMAND, run
 from tests.unit.storage import forked
@@ -231,7 +231,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(event: str, sealed: Path, fol
     "name", ["../up", "/etc/passwd", "a/b", "a\\b", "..", ".", "", "a\0b", "_config"]
 )
 def test_a_path_in_a_profiles_name_is_refused(name: str, folder: Path, key: str) -> None:
-    trust = Trust.of([key], None, None)
+    trust = OpenPolicy.from_args([key], None, None)
     create_document(folder / "config", trust, Document({"one": dict(CONFIG)}))
 
     with pytest.raises(SettingsError):

@@ -21,7 +21,7 @@ STOPPED = textwrap.dedent(
     import ksm_storage.cli.protect as command
     from ksm_storage.cli.main import main
 
-    real, lock, done = command.protect_path, threading.Lock(), []
+    real, lock, done = command.protect_file, threading.Lock(), []
 
     def counted(path, *arguments, **options):
         result = real(path, *arguments, **options)
@@ -31,7 +31,7 @@ STOPPED = textwrap.dedent(
                 os.kill(os.getpid(), signal.{name})
         return result
 
-    command.protect_path = counted
+    command.protect_file = counted
     sys.exit(main(sys.argv[1:]))
     """
 )

@@ -16,6 +16,7 @@ from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import SettingsError, StorageError
 from ksm_storage.storage import profiles
 from ksm_storage.storage.lock import locked as lock_file
+from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import (
     change_document,
     check_profile_name,
@@ -25,14 +26,13 @@ from ksm_storage.storage.profiles import (
     with_new_profile,
     without_profile,
 )
-from ksm_storage.storage.trust import Trust
 from tests.unit.storage.planted import Counted, counted
 
 __all__ = ["counted"]
 
 Change = Callable[[Document, str], Document]
 
-ANY = Trust.of(None, None, None)
+ANY = OpenPolicy.from_args(None, None, None)
 
 
 @pytest.fixture
@@ -40,14 +40,16 @@ def path(tmp_path: Path, counted: Counted) -> Path:
     """Seal two profiles, the first active."""
     path = tmp_path / "profiles"
     document = Document({"one": {"hostname": "h1"}, "two": {"hostname": "h2"}})
-    trust = Trust.of(["counted://one"], None, None)
+    trust = OpenPolicy.from_args(["counted://one"], None, None)
     create_document(path, trust, with_active_profile(document, "one"))
     counted.calls.clear()
     return path
 
 
 def test_creating_calls_the_key_service_once(path: Path, counted: Counted, tmp_path: Path) -> None:
-    create_document(tmp_path / "new", Trust.of(["counted://one"], None, None), Document({}))
+    create_document(
+        tmp_path / "new", OpenPolicy.from_args(["counted://one"], None, None), Document({})
+    )
 
     assert counted.calls == [("wrap", "one")]
 
@@ -60,7 +62,7 @@ def test_a_change_calls_the_key_service_once(path: Path, counted: Counted) -> No
 
 
 def test_a_new_file_is_of_the_context_that_was_given(tmp_path: Path, counted: Counted) -> None:
-    trust = Trust.of(["counted://one"], {"env": "prod"}, None)
+    trust = OpenPolicy.from_args(["counted://one"], {"env": "prod"}, None)
 
     create_document(tmp_path / "new", trust, Document({}))
 
@@ -117,7 +119,7 @@ def test_an_existing_file_is_never_created_over(path: Path) -> None:
     before = path.read_bytes()
 
     with pytest.raises(StorageError, match="exists already"):
-        create_document(path, Trust.of(["counted://one"], None, None), Document({}))
+        create_document(path, OpenPolicy.from_args(["counted://one"], None, None), Document({}))
 
     assert path.read_bytes() == before
 

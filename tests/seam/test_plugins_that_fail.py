@@ -19,8 +19,7 @@ from ksm_storage.errors import (
     PluginNotFoundError,
     ThrottledError,
 )
-from ksm_storage.keys.discovery import find_plugin, resolve_key
-from ksm_storage.keys.entry_points import find_entry_points
+from ksm_storage.keys.discovery import find_entry_points, find_plugin, resolve_key
 from ksm_storage.keys.kek import Kek
 from ksm_storage.testing.distributions import write_distribution
 
@@ -92,25 +91,25 @@ LYING_WRAPPERS = {
     "close raises": f"def close(self): raise ValueError({SECRET!r})",
 }
 
-_SIZE = "returned no ciphertext of 1 to 8192 bytes"
+_SIZE = "returned a ciphertext that is not 1 to 8192 bytes"
 
 WHAT_THEY_DID = {
-    "wrap returns bytes": "returned no wrapped DEK",
+    "wrap returns bytes": "did not return a WrappedDek",
     "wrap returns the DEK": "returned the DEK unencrypted",
     "wrap returns no ciphertext": _SIZE,
     "wrap returns text": _SIZE,
     "wrap returns too much": _SIZE,
-    "wrap names no algorithm": "returned no usable name of an algorithm",
-    "wrap names an algorithm with a space": "returned no usable name of an algorithm",
-    "wrap names a long algorithm": "returned no usable name of an algorithm",
-    "wrap names no key": "returned no usable key id",
-    "wrap names a key by bytes": "returned no usable key id",
-    "wrap names another key": "wrapped under a key that was not asked for",
+    "wrap names no algorithm": "returned an invalid algorithm name",
+    "wrap names an algorithm with a space": "returned an invalid algorithm name",
+    "wrap names a long algorithm": "returned an invalid algorithm name",
+    "wrap names no key": "returned an invalid key id",
+    "wrap names a key by bytes": "returned an invalid key id",
+    "wrap names another key": "wrapped under a key other than the one given",
     "wrap raises": "raised KeyError",
     "wrap exits": "raised SystemExit",
-    "unwrap returns text": "returned no bytes",
-    "unwrap returns None": "returned no bytes",
-    "unwrap returns a bytearray": "returned no bytes",
+    "unwrap returns text": "did not return bytes",
+    "unwrap returns None": "did not return bytes",
+    "unwrap returns a bytearray": "did not return bytes",
     "unwrap raises": "raised ValueError",
     "close raises": "raised ValueError",
 }
@@ -189,7 +188,7 @@ def test_an_unknown_hook_comes_with_the_known_ones(folder: Folder) -> None:
         find_plugin("broken")
 
     assert caught.value.hint == (
-        "the hooks are: audit_event, key_covers, key_wrapper_options, newest_version, "
+        "valid hooks: audit_event, key_covers, key_wrapper_options, newest_version, "
         "open_key_wrapper, recognise_key"
     )
 
@@ -244,8 +243,8 @@ def test_a_contract_error_says_which_plugin_did_what_and_whom_to_tell(folder: Fo
 
     assert caught.value.as_dict() == {
         "error": "PluginContractError",
-        "message": "the plugin for 'lying' returned no wrapped DEK",
-        "hint": "report it to the authors of the plugin",
+        "message": "the plugin for 'lying' did not return a WrappedDek",
+        "hint": "report this to the plugin's maintainers",
         "provider": "lying",
         "key": "lying://k",
         "operation": "wrap",
@@ -287,8 +286,8 @@ def test_an_unwrapped_dek_of_another_length_is_refused_as_wrong(folder: Folder) 
 
     assert caught.value.as_dict() == {
         "error": "DecryptionError",
-        "message": "the unwrapped DEK has 33 bytes instead of 32",
-        "hint": "the wrapped DEK was not made by ksm-storage, or the key service failed",
+        "message": "the unwrapped data key is 33 bytes, not 32",
+        "hint": "ksm-storage did not wrap it, or the key service returned wrong data",
         "provider": "lying",
         "key": "lying://k",
         "operation": "unwrap",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugin:
     )
     monkeypatch.syspath_prepend(tmp_path)
     return find_plugin("acme")
+
+
+def test_a_plugin_is_loaded_once(acme: Plugin) -> None:
+    assert find_plugin("acme") is acme
+
+
+def test_a_plugin_that_is_imported_anew_is_loaded_anew(
+    acme: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [module] = [name for name in sys.modules if name.startswith("acme_")][-1:]
+    monkeypatch.delitem(sys.modules, module)
+
+    assert find_plugin("acme") is not acme
 
 
 def test_the_plugin_says_who_offers_it(acme: Plugin) -> None:
@@ -105,5 +119,5 @@ def test_a_key_without_versions_is_its_own_newest(acme: Plugin) -> None:
 
 @pytest.mark.parametrize("key_id", ["other", "junk"])
 def test_a_newest_version_that_is_another_key_is_refused(acme: Plugin, key_id: str) -> None:
-    with pytest.raises(PluginContractError, match="named another key"):
+    with pytest.raises(PluginContractError, match="returned a different key"):
         acme.newest_version(KeyUri("acme", key_id), "A")

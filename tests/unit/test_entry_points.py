@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.keys.entry_points import GROUP, EntryPoint, find_entry_points
+from ksm_storage.keys.discovery import GROUP, EntryPoint, find_entry_points
 from ksm_storage.testing.distributions import write_distribution
 
 Row = tuple[str, str, str]
@@ -221,9 +221,76 @@ def test_an_entry_of_the_path_that_is_no_folder_is_passed_over(
     assert {"key-file", "os-keyring"} <= {name for name, _, _ in ours()}
 
 
+def test_a_folder_is_listed_again_only_after_it_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_distribution(folder, "acme", providers={"acme": "m"})
+    settle(folder)
+    listed = listing_of(monkeypatch, folder)
+
+    first, second = ours(), ours()
+    write_distribution(folder, "other", providers={"other": "m"})
+    third = ours()
+
+    assert first == second
+    assert listed == [str(folder)] * 2
+    assert {name for name, _, _ in third} - {name for name, _, _ in first} == {"other"}
+
+
+def test_a_folder_that_changed_this_moment_is_not_remembered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_distribution(folder, "acme", providers={"acme": "m"})
+    os.utime(folder)
+    listed = listing_of(monkeypatch, folder)
+
+    ours(), ours()
+
+    assert listed == [str(folder)] * 2
+
+
+def test_another_folder_of_the_same_name_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    for name in ("one", "two"):
+        write_distribution(tmp_path / name, name, providers={name: "m"})
+        settle(tmp_path / name)
+        monkeypatch.chdir(tmp_path / name)
+
+        assert [row for row in ours() if row[0] in ("one", "two")] == [(name, "m", name)]
+
+
+def test_each_group_is_remembered_for_itself(folder: Path) -> None:
+    write_distribution(folder, "acme", providers={"acme": "m"})
+    settle(folder)
+
+    assert find_entry_points("ksm_storage.no_such_group") == []
+    assert ("acme", "m", "acme") in ours()
+
+
+def settle(folder: Path) -> None:
+    """Make a folder look as if it had not changed for a while."""
+    os.utime(folder, ns=(10**18, 10**18))
+
+
+def listing_of(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    """Record how often a folder is listed."""
+    listed: list[str] = []
+    scandir = os.scandir
+
+    def recorded(path: str) -> object:
+        if path == str(folder):
+            listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", recorded)
+    return listed
+
+
 def test_a_plain_search_imports_neither_importlib_metadata_nor_configparser() -> None:
     code = (
-        "import json, sys; from ksm_storage.keys.entry_points import find_entry_points as find; "
+        "import json, sys; from ksm_storage.keys.discovery import find_entry_points as find; "
         "names = [entry.name for entry in find()]; print(json.dumps([names, list(sys.modules)]))"
     )
 

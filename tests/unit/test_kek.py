@@ -142,7 +142,7 @@ def test_a_plugin_that_cannot_read_the_official_format_says_so() -> None:
         Kek(URI, MemoryKek("one")).decrypt_official(b"sealed")
 
     error = caught.value
-    assert error.message == "the plugin for 'memory' cannot read files of Keeper's own packages"
+    assert error.message == "the plugin for 'memory' cannot open a Keeper package's files"
     assert error.hint
     assert "--from-key URI" in error.hint
     assert (error.provider, error.key) == ("memory", "memory://one")
@@ -157,7 +157,7 @@ def test_an_error_of_the_official_format_is_completed() -> None:
 
 @pytest.mark.parametrize("plain", ["text", None, bytearray(1)], ids=["text", "none", "bytearray"])
 def test_an_official_plain_text_that_is_no_bytes_is_the_plugins_fault(plain: object) -> None:
-    with pytest.raises(PluginContractError, match="'memory' returned no bytes") as caught:
+    with pytest.raises(PluginContractError, match="'memory' did not return bytes") as caught:
         Kek(URI, OfficialKek(plain)).decrypt_official(b"sealed")
 
     assert caught.value.operation == "decrypt"

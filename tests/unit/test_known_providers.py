@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.keys.known_providers import (
-    distribution_for,
-    is_local,
-    is_offline,
-    provider_for_native_name,
-    trying_rank,
-)
+from ksm_storage.errors import PluginNotFoundError, SettingsError
+from ksm_storage.keys import discovery
+from ksm_storage.keys.discovery import find_entry_points, find_plugin, resolve_key
+from ksm_storage.keys.known_providers import DISTRIBUTIONS, LOCAL, OFFLINE
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no plugin be found."""
+    monkeypatch.setattr(discovery, "find_entry_points", list)
 
 
 @pytest.mark.parametrize(
@@ -24,13 +27,19 @@ from ksm_storage.keys.known_providers import (
         ("key-file", "ksm-storage"),
         ("os-keyring", "ksm-storage"),
         ("recovery", "ksm-storage"),
-        ("acme", None),
     ],
 )
-def test_a_provider_has_its_distribution(provider: str, distribution: str | None) -> None:
-    assert distribution_for(provider) == distribution
+@pytest.mark.usefixtures("nothing_installed")
+def test_the_hint_for_a_known_provider_names_its_distribution(
+    provider: str, distribution: str
+) -> None:
+    with pytest.raises(PluginNotFoundError) as caught:
+        find_plugin(provider)
+
+    assert caught.value.hint == f"install it with: pip install {distribution}"
 
 
+@pytest.mark.usefixtures("nothing_installed")
 @pytest.mark.parametrize(
     ("text", "provider"),
     [
@@ -50,22 +59,24 @@ def test_a_provider_has_its_distribution(provider: str, distribution: str | None
     ],
 )
 def test_a_native_name_is_known_by_its_form(text: str, provider: str | None) -> None:
-    assert provider_for_native_name(text) == provider
+    found = None
+    try:
+        resolve_key(text)
+    except PluginNotFoundError as exc:
+        found = exc.provider
+    except SettingsError:
+        pass
+
+    assert found == provider
+
+
+def test_the_providers_of_this_project_are_in_the_table() -> None:
+    ours = [entry for entry in find_entry_points() if entry.name != "minimal"]
+
+    # Other tests and examples install plugins of their own.
+    assert {(entry.name, entry.distribution) for entry in ours} <= set(DISTRIBUTIONS.items())
 
 
 def test_only_the_built_in_providers_are_local() -> None:
-    assert [name for name in ("key-file", "os-keyring", "aws-kms", "pkcs11") if is_local(name)] == [
-        "key-file",
-        "os-keyring",
-    ]
-
-
-def test_local_keys_are_tried_first_and_offline_ones_last() -> None:
-    providers = ["recovery", "aws-kms", "os-keyring", "acme", "key-file"]
-
-    assert sorted(providers, key=trying_rank) == [
-        *("os-keyring", "key-file"),
-        *("aws-kms", "acme"),
-        "recovery",
-    ]
-    assert [name for name in providers if is_offline(name)] == ["recovery"]
+    assert {"key-file", "os-keyring"} == LOCAL
+    assert {"recovery"} == OFFLINE

@@ -9,13 +9,13 @@ import pytest
 
 from ksm_storage.audit.events import FILE_VARIABLE
 from ksm_storage.config.document import Document
+from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import (
     change_document,
     create_document,
     read_document,
     with_new_profile,
 )
-from ksm_storage.storage.trust import Trust
 from tests.cli.command import key_file
 
 
@@ -24,7 +24,7 @@ def test_making_changing_and_reading_profiles_are_told(
 ) -> None:
     monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / "audit.jsonl"))
     path = tmp_path / "keeper.ini"
-    trust = Trust.of([key_file(tmp_path)], None, None)
+    trust = OpenPolicy.from_args([key_file(tmp_path)], None, None)
 
     create_document(path, trust, Document({"prod": {}}))
     change_document(path, trust, lambda document: with_new_profile(document, "test", {}))

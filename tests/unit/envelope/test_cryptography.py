@@ -55,7 +55,7 @@ def test_s1_a_dek_of_another_length_does_not_open(
 ) -> None:
     key_service.answers = {"a": bytes(length), "b": bytes(length)}
 
-    with pytest.raises(DecryptionError, match="instead of 32"):
+    with pytest.raises(DecryptionError, match="not 32"):
         open_envelope(envelope)
 
 

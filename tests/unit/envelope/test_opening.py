@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def test_r4_a_plugin_gets_the_recipient_and_the_callers_settings_and_no_more(
 ) -> None:
     arguments = {"cloud": {"endpoint": "http://localhost:1"}}
 
-    open_envelope(envelope, arguments=arguments)
+    open_envelope(envelope, open_kek=partial(Kek.open, arguments=arguments))
 
     [(key_id, settings)] = key_service.opened
     assert key_id == "a"

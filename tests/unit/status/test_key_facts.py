@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ksm_storage.contract.abilities import KeyDescription
 from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.errors import PluginNotFoundError, UnavailableError
-from ksm_storage.keys.kek import SharedKeks
+from ksm_storage.keys.kek import KekPool
 from ksm_storage.status.key_facts import KeyFacts
 from ksm_storage.testing.distributions import write_distribution
 from tests.unit.status import describing_plugin
@@ -34,23 +34,23 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def keks() -> Iterator[Mapping[str, Mapping[str, object]]]:
-    with SharedKeks() as shared:
-        yield shared
+def keks() -> Iterator[KekPool]:
+    with KekPool() as pool:
+        yield pool
 
 
 def recipient(uri: KeyUri) -> Recipient:
     return Recipient(uri, "ALG", b"wrapped under 7")
 
 
-def test_a_recipient_is_described(keks: SharedKeks) -> None:
+def test_a_recipient_is_described(keks: KekPool) -> None:
     status = KeyFacts(keks).of(recipient(ONE), aad=AAD)
 
     assert status.key == KeyDescription("one", "enabled", current_version="8")
     assert (status.version, status.is_current, status.problem) == ("7", False, None)
 
 
-def test_one_key_is_described_once_for_all_threads(keks: SharedKeks) -> None:
+def test_one_key_is_described_once_for_all_threads(keks: KekPool) -> None:
     facts = KeyFacts(keks)
 
     with ThreadPoolExecutor(8) as threads:
@@ -59,7 +59,7 @@ def test_one_key_is_described_once_for_all_threads(keks: SharedKeks) -> None:
     assert describing_plugin.asked == ["one"]
 
 
-def test_a_key_that_is_not_trusted_is_not_asked(keks: SharedKeks) -> None:
+def test_a_key_that_is_not_trusted_is_not_asked(keks: KekPool) -> None:
     facts = KeyFacts(keks, [KeyUri("describing", "two")])
 
     status = facts.of(recipient(ONE), aad=AAD)
@@ -67,7 +67,7 @@ def test_a_key_that_is_not_trusted_is_not_asked(keks: SharedKeks) -> None:
     assert (status.key, status.problem, describing_plugin.asked) == (None, None, [])
 
 
-def test_a_failure_is_asked_about_once_too(keks: SharedKeks) -> None:
+def test_a_failure_is_asked_about_once_too(keks: KekPool) -> None:
     describing_plugin.failing.append(UnavailableError("out of reach"))
     facts = KeyFacts(keks)
 
@@ -77,7 +77,7 @@ def test_a_failure_is_asked_about_once_too(keks: SharedKeks) -> None:
     assert describing_plugin.asked == ["one"]
 
 
-def test_a_missing_plugin_is_part_of_the_answer(keks: SharedKeks) -> None:
+def test_a_missing_plugin_is_part_of_the_answer(keks: KekPool) -> None:
     status = KeyFacts(keks).of(recipient(KeyUri("nobody", "x")), aad=AAD)
 
     assert isinstance(status.problem, PluginNotFoundError)

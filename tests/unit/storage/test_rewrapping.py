@@ -23,6 +23,7 @@ from ksm_storage.errors import (
     StorageError,
     UnavailableError,
 )
+from ksm_storage.keys import discovery
 from ksm_storage.storage import rewrapping
 from ksm_storage.storage.proven_wraps import prove as prove_keys
 from ksm_storage.storage.recipient_changes import names
@@ -130,6 +131,7 @@ def test_an_alias_of_a_key_that_is_there_is_found_out_by_its_key_service(
         return trusted == "alias"
 
     monkeypatch.setattr(module, "key_covers", _hookimpl(key_covers), raising=False)
+    monkeypatch.setattr(discovery, "_plugins", {})
     before = path.read_bytes()
 
     done = ksm_storage.rewrap(path, add=["counted://alias"])

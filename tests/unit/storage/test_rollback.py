@@ -23,6 +23,7 @@ from ksm_storage.errors import (
     StorageError,
 )
 from ksm_storage.storage.envelope_file import use_envelope
+from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import (
     change_document,
     create_document,
@@ -32,7 +33,6 @@ from ksm_storage.storage.profiles import (
 from ksm_storage.storage.reading import FileContent
 from ksm_storage.storage.rollback import configured_policy
 from ksm_storage.storage.seen_revisions import SeenRevisions
-from ksm_storage.storage.trust import Trust
 from tests.cli.command import run
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, new_key, settle, write_plain
@@ -45,8 +45,10 @@ OPENERS: dict[str, Opener] = {
     "open_storage": ksm_storage.open_storage,
     "rewrap": lambda path: ksm_storage.rewrap(path, add=[new_key(path.parent / "other.key")]),
     "rekey": ksm_storage.rekey,
-    "read_document": lambda path: read_document(path, Trust.of(None, None, None)),
-    "change_document": lambda path: change_document(path, Trust.of(None, None, None), lambda d: d),
+    "read_document": lambda path: read_document(path, OpenPolicy.from_args(None, None, None)),
+    "change_document": lambda path: change_document(
+        path, OpenPolicy.from_args(None, None, None), lambda d: d
+    ),
 }
 
 
@@ -374,7 +376,9 @@ def test_a_change_of_profiles_beside_a_writer_is_never_refused(
         return found
 
     monkeypatch.setattr("ksm_storage.storage.profiles.existing_envelope", reading)
-    change_document(sealed, Trust.of(None, None, None), lambda it: with_new_profile(it, "new", {}))
+    change_document(
+        sealed, OpenPolicy.from_args(None, None, None), lambda it: with_new_profile(it, "new", {})
+    )
 
     assert ksm_storage.open_storage(sealed, profile="_default").get("url") == "meanwhile"
 
@@ -448,7 +452,9 @@ def test_what_another_process_saved_is_remembered_when_it_is_read(
 
 
 def test_a_changed_document_is_remembered(sealed: Path, seen: Path) -> None:
-    change_document(sealed, Trust.of(None, None, None), lambda _: Document.single({"url": "u"}))
+    change_document(
+        sealed, OpenPolicy.from_args(None, None, None), lambda _: Document.single({"url": "u"})
+    )
 
     assert [path.read_text() for path in seen.iterdir()] == ["2\n"]
 
@@ -458,7 +464,9 @@ def test_a_file_that_was_sealed_is_remembered(by: str, folder: Path, key: str, s
     if by == "protect":
         ksm_storage.protect(write_plain(folder / "config"), [key])
     else:
-        create_document(folder / "config", Trust.of([key], None, None), Document.single({}))
+        create_document(
+            folder / "config", OpenPolicy.from_args([key], None, None), Document.single({})
+        )
 
     assert [path.read_text() for path in seen.iterdir()] == ["1\n"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ksm_storage
+from ksm_storage.keys import discovery
 from ksm_storage.plugin import hookimpl
 from ksm_storage.testing.memory_kek import ALGORITHM
 from tests.unit.storage.fixtures import CONFIG
@@ -35,6 +36,7 @@ def path(folder: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Pat
     module.service.aliases["alias"] = "two"
     monkeypatch.setattr(module, "key_covers", key_covers, raising=False)
     monkeypatch.setattr(module, "newest_version", newest_version, raising=False)
+    monkeypatch.setattr(discovery, "_plugins", {})
     return folder / "c"
 
 

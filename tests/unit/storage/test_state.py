@@ -11,23 +11,23 @@ import ksm_storage
 from ksm_storage.config.document import ACTIVE_PROFILE, Document
 from ksm_storage.envelope.opening import Opened
 from ksm_storage.storage import state
+from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import create_document
 from ksm_storage.storage.reading import read_file
 from ksm_storage.storage.state import opened_state, reread_state
-from ksm_storage.storage.trust import Trust
 
 
 @pytest.fixture
 def path(folder: Path, key: str) -> Path:
     profiles = {"one": {"hostname": "1"}, "two": {"hostname": "2"}}
     document = Document(profiles, {ACTIVE_PROFILE: "one"})
-    create_document(folder / "config", Trust.of([key], None, None), document)
+    create_document(folder / "config", OpenPolicy.from_args([key], None, None), document)
     return folder / "config"
 
 
 @pytest.mark.parametrize("new_dek", [False, True], ids=["same dek", "other dek"])
 def test_a_reread_keeps_the_profile_and_takes_the_new_signature(path: Path, new_dek: bool) -> None:
-    trust = Trust.of(None, None, None)
+    trust = OpenPolicy.from_args(None, None, None)
     found = read_file(str(path))
     before = opened_state(found.content, trust, profile="two", signature=found.signature)
     if new_dek:
@@ -54,10 +54,10 @@ def test_an_opening_is_shared_with_none_of_other_bytes_or_another_trust(
         return call()
 
     monkeypatch.setattr(state, "shared", alone)
-    raw, trust = path.read_bytes(), Trust.of(None, None, None)
-    other = Trust.of(None, {}, None)
+    raw, trust = path.read_bytes(), OpenPolicy.from_args(None, None, None)
+    other = OpenPolicy.from_args(None, {}, None)
 
-    def opened(raw: bytes, trust: Trust, newest: int = 0, name: str | None = None) -> None:
+    def opened(raw: bytes, trust: OpenPolicy, newest: int = 0, name: str | None = None) -> None:
         opened_state(raw, trust, profile="two", signature=None, newest=newest, path=name)
 
     opened(raw, trust)

@@ -6,7 +6,7 @@ import pytest
 
 from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import StorageError
-from ksm_storage.storage.trust import Trust
+from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.unsealed import is_officially_sealed, read_unsealed
 
 REMOTE = KeyUri.parse("aws-kms://arn:aws:kms:eu-west-1:111122223333:key/k")
@@ -36,4 +36,6 @@ def test_bytes_that_only_may_be_sealed_are_taken_for_it_under_a_key_of_a_service
 
 def test_bytes_that_are_not_sealed_are_named_when_they_are_no_configuration() -> None:
     with pytest.raises(StorageError, match="standard input"):
-        read_unsealed(CIPHERTEXT, Trust.of([REMOTE], None, None), LOCAL, name="standard input")
+        read_unsealed(
+            CIPHERTEXT, OpenPolicy.from_args([REMOTE], None, None), LOCAL, name="standard input"
+        )

@@ -21,7 +21,7 @@ from ksm_storage.errors import (
     UnavailableError,
 )
 from ksm_storage.keys.kek import Kek
-from ksm_storage.storage.trust import Trust
+from ksm_storage.storage.open_policy import OpenPolicy
 from tests.unit.storage.fixtures import CONFIG, write_plain
 from tests.unit.storage.planted import Counted
 
@@ -126,10 +126,10 @@ def test_another_context_under_the_same_dek_is_noticed_while_open(
 def test_a_bound_in_time_is_the_one_that_the_caller_gave(
     timeout: float | None, hedge: float | None
 ) -> None:
-    trust = Trust(None, None, None)
+    trust = OpenPolicy(None, None, None)
 
-    assert trust.within(timeout, hedge) == trust._replace(pace=Pace(timeout, hedge))
-    assert trust.within(None, None) is trust
+    assert trust.with_timeout(timeout, hedge) == trust._replace(pace=Pace(timeout, hedge))
+    assert trust.with_timeout(None, None) is trust
 
 
 def test_the_settings_of_the_caller_reach_the_plugin(counted_file: Path) -> None:
@@ -148,14 +148,14 @@ def test_the_settings_of_the_caller_reach_the_plugin_of_a_new_file(
 
 @pytest.mark.parametrize("key", ["counted://one", KeyUri("counted", "one")], ids=["text", "uri"])
 def test_one_key_needs_no_list(key: str | KeyUri) -> None:
-    assert Trust.of(key, None, None).keys == (KeyUri("counted", "one"),)  # type: ignore[arg-type]
+    assert OpenPolicy.from_args(key, None, None).keys == (KeyUri("counted", "one"),)  # type: ignore[arg-type]
 
 
 def test_an_older_revision_is_told_with_its_path(counted_file: Path) -> None:
     envelope = decode(counted_file.read_bytes())
 
     with pytest.raises(RollbackError, match="'/etc/config' is at revision 1, and revision 9 of it"):
-        Trust(None, None, None).check(envelope, newest=9, path="/etc/config")
+        OpenPolicy(None, None, None).check(envelope, newest=9, path="/etc/config")
 
 
 @pytest.mark.parametrize("new_dek", [False, True], ids=["same dek", "other dek"])

@@ -12,7 +12,7 @@ from ..envelope.model import Envelope, Header
 from ..envelope.opening import Opened, candidates, check_context, open_envelope
 from ..errors import KsmStorageError, SettingsError
 from ..keys.discovery import resolve_key
-from ..keys.kek import Kek
+from ..keys.kek import Kek, KekPool
 from ..keys.setting_sources import Arguments, settings_file_expected
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from .rollback import RollbackPolicy
 
 
-class Trust(NamedTuple):
+class OpenPolicy(NamedTuple):
     """Hold the trusted KEKs, the expected context and the settings for the plugins.
 
     Attributes:
         keys: The only KEKs that may be used, None for any.
         context: The exact context expected, None for any.
         arguments: Settings given by the caller, by provider or key URI.
+        pool: Where KEKs are kept open for many files; None opens them for each file.
         pace: How long the recipients may take, None for what their plugins allow.
         rollback: What is done about an older revision, None for the default: it is refused, and
             nothing is remembered beyond the life of a storage.
@@ -35,26 +36,31 @@ class Trust(NamedTuple):
     keys: tuple[KeyUri, ...] | None
     context: Mapping[str, str] | None
     arguments: Arguments | None
+    pool: KekPool | None = None
     pace: Pace | None = None
     rollback: RollbackPolicy | None = None
 
     @classmethod
-    def of(
+    def from_args(
         cls,
         keys: Sequence[str | KeyUri] | None,
         context: Mapping[str, str] | None,
         arguments: Arguments | None,
-    ) -> Trust:
+        *,
+        pool: KekPool | None = None,
+    ) -> OpenPolicy:
         """Read what a caller gave.
 
         Raises:
             SettingsError: A key is not the name of one, or the list is empty; or the policy for
                 older revisions is none.
         """
-        read = None if keys is None else _read(keys)
-        return cls(read, context, arguments, rollback=_chosen_policy())
+        read = None if keys is None else read_keys(keys)
+        return cls(read, context, arguments, pool, rollback=_chosen_policy())
 
-    def within(self, timeout_seconds: float | None, hedge_seconds: float | None) -> Trust:
+    def with_timeout(
+        self, timeout_seconds: float | None, hedge_seconds: float | None
+    ) -> OpenPolicy:
         """Return the same trust with a bound in time, where the caller gave one.
 
         Raises:
@@ -98,7 +104,7 @@ class Trust(NamedTuple):
                 envelope,
                 trusted=self.keys,
                 context=self.context,
-                arguments=self.arguments,
+                open_kek=self.open_kek,
                 pace=self.pace,
             )
         except KsmStorageError as exc:
@@ -124,7 +130,11 @@ class Trust(NamedTuple):
 
     def open_keks(self) -> list[Kek]:
         """Open the trusted KEKs to wrap under each of them; calls no network."""
-        return [Kek.open(key, self.arguments) for key in self.keys or ()]
+        return [self.open_kek(key) for key in self.keys or ()]
+
+    def open_kek(self, key: KeyUri) -> Kek:
+        """Open one KEK, from the pool if there is one; calls no network."""
+        return Kek.open(key, self.arguments) if self.pool is None else self.pool.open(key)
 
     def _check_revision(self, header: Header, newest: int, path: str | None) -> None:
         if self.rollback is None and header.revision >= newest:
@@ -153,7 +163,12 @@ def _chosen_policy() -> RollbackPolicy | None:
     return configured_policy()
 
 
-def _read(keys: Sequence[str | KeyUri]) -> tuple[KeyUri, ...]:
+def read_keys(keys: Sequence[str | KeyUri]) -> tuple[KeyUri, ...]:
+    """Read the keys that a caller gave.
+
+    Raises:
+        SettingsError: One is not a key, or the list is empty.
+    """
     if isinstance(keys, (str, KeyUri)):
         keys = [keys]
     read = tuple(read_key(key) for key in keys)

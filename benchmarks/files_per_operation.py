@@ -1,0 +1,106 @@
+"""Count the files of this project that one operation runs through, in a process that runs already.
+
+A file counts when one of its functions is called; that a module is imported does not count. Run
+``python benchmarks/files_per_operation.py [--list]``; ``--list`` names the files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import ksm_storage
+from ksm_storage.providers.key_file_name import key_uri_of
+from ksm_storage.providers.key_file_writer import write_key_file
+
+CONFIG = {"hostname": "keepersecurity.com", "clientId": "aWQ=", "privateKey": "a2V5", "url": "x"}
+PACKAGE = "ksm_storage"
+HARNESS = ("ksm_storage_emulators", "ksm_storage_local_vault")
+
+Operation = Callable[[], object]
+
+
+def files_run(operation: Operation) -> list[str]:
+    """Return the files of the package and its plugins whose functions the operation calls."""
+    seen: set[str] = set()
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        # A module's body runs once in the life of a process, a class's with it.
+        if event == "call" and frame.f_code.co_flags & _OPTIMIZED:
+            seen.add(frame.f_code.co_filename)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        operation()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return sorted(name for name in map(_own, seen) if name)
+
+
+# Set in the code of functions only.
+_OPTIMIZED = 0x1
+
+
+def _own(file: str) -> str:
+    parts = Path(file).parts
+    own = [place for place, part in enumerate(parts) if part.startswith(PACKAGE)]
+    if not own or parts[own[0]] in HARNESS:
+        return ""
+    return "/".join(parts[own[0] :])
+
+
+@contextmanager
+def local_operations() -> Iterator[dict[str, Operation]]:
+    """Give the operations that need no service, over a file sealed under a key file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_key_file(str(folder / "app.key"))
+        key = key_uri_of(folder / "app.key")
+        plain = json.dumps(CONFIG)
+        sealed, unsealed = folder / "sealed", folder / "unsealed"
+        sealed.write_text(plain)
+        ksm_storage.protect(sealed, [key])
+        storage = ksm_storage.open_storage(sealed)
+        count = iter(range(1_000))
+
+        def protect() -> None:
+            # As another program leaves it; what stood there is replaced, not written through.
+            unsealed.unlink(missing_ok=True)
+            unsealed.write_text(plain)
+            ksm_storage.protect(unsealed, [key])
+
+        yield {
+            "open and get": lambda: ksm_storage.open_storage(sealed).get("hostname"),
+            "set": lambda: storage.set("url", str(next(count))),
+            "protect": protect,
+        }
+
+
+def counted(operation: Operation) -> list[str]:
+    """Return the files that an operation runs through once it has been done before."""
+    operation()
+    return files_run(operation)
+
+
+def main() -> None:
+    """Print how many files each operation runs through."""
+    with ExitStack() as stack:
+        operations = stack.enter_context(local_operations())
+        for name, operation in operations.items():
+            files = counted(operation)
+            print(f"{name}: {len(files)}")
+            if "--list" in sys.argv[1:]:
+                print("".join(f"    {file}{os.linesep}" for file in files), end="")
+
+
+if __name__ == "__main__":
+    main()

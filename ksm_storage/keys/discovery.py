@@ -24,9 +24,6 @@ from inspect import getattr_static
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-import pluggy
-
-from ..contract import hookspecs
 from ..contract.key_uri import KeyUri, refuse_pin
 from ..contract.key_wrapper import KeyWrapper
 from ..contract.settings import Option, Settings
@@ -42,6 +39,8 @@ from .known_providers import DISTRIBUTIONS, NATIVE_NAMES
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
+
+    import pluggy
 
 GROUP = "ksm_storage.providers"
 
@@ -207,6 +206,11 @@ def _recognised(entry: EntryPoint, text: str) -> KeyUri | None:
 
 
 def _loaded(entry: EntryPoint) -> Plugin:
+    # Loaded with the first plugin: who only lists what is installed needs none of it.
+    import pluggy
+
+    from ..contract import hookspecs
+
     try:
         module = importlib.import_module(entry.module)
         known = _plugins.get(entry)
@@ -230,9 +234,11 @@ def _loaded(entry: EntryPoint) -> Plugin:
 
 
 def _refuse_misspelt_hooks(entry: EntryPoint, manager: pluggy.PluginManager) -> None:
+    from pluggy import PluginValidationError
+
     try:
         manager.check_pending()
-    except pluggy.PluginValidationError as exc:
+    except PluginValidationError as exc:
         known = sorted(name for name, each in vars(manager.hook).items() if each.has_spec())
         plugin = manager.get_plugin(entry.name)
         callers = manager.get_hookcallers(plugin) or []

@@ -1,28 +1,28 @@
-"""Every exception that ksm-storage raises on purpose.
+"""Every exception that ksm-storage raises deliberately.
 
 ::
 
     KsmStorageError                exit code
-    |-- SettingsError              2   a setting is missing or unusable
+    |-- SettingsError              2   a setting is missing or invalid
     |-- PluginError                3   no usable plugin for the provider
     |   |-- PluginNotFoundError          none is installed
     |   |-- PluginConflictError          two distributions offer the same name
-    |   |-- PluginLoadError              it is installed and cannot be used
-    |   `-- PluginContractError          it broke the contract with the core
-    |-- ProviderError              4   the key service refused or failed
-    |   |-- AuthenticationError          it does not know who asks
-    |   |-- PermissionDeniedError        it knows, and says no
-    |   |-- KeyNotFoundError             there is no such KEK
-    |   |-- KeyStateError                the KEK is disabled, pending deletion, of the wrong kind
-    |   |-- ThrottledError         5     too many requests; retryable
-    |   `-- UnavailableError       5     network, time-out or 5xx; retryable
+    |   |-- PluginLoadError              it is installed but does not load
+    |   `-- PluginContractError          it violated the plugin contract
+    |-- ProviderError              4   the key service rejected the call or failed
+    |   |-- AuthenticationError          credentials missing, expired or rejected
+    |   |-- PermissionDeniedError        the caller may not use the key
+    |   |-- KeyNotFoundError             the key was not found
+    |   |-- KeyStateError                disabled, pending deletion or of the wrong type
+    |   |-- ThrottledError         5     throttled; retryable
+    |   `-- UnavailableError       5     network, timeout or 5xx; retryable
     |-- EnvelopeError              6   not an envelope, damaged, or of an unknown version
-    |   `-- RollbackError                older than what was seen before
-    |-- DecryptionError            6   wrong KEK, wrong context, or altered data
-    |-- StorageError               7   the file could not be read, locked or written
-    `-- VaultError                 8   the Keeper server refused
+    |   `-- RollbackError                older than a revision already seen
+    |-- DecryptionError            6   wrong key, wrong context or altered data
+    |-- StorageError               7   the file cannot be read, locked or written
+    `-- VaultError                 8   the Keeper server rejected the request
 
-A class exists where a caller would act differently, and nowhere else.
+Each class stands for a different reaction of the caller.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from typing import ClassVar
 
 
 class KsmStorageError(Exception):
-    """Report a failure of ksm-storage, with advice on what to do about it.
+    """Report a failure of ksm-storage. Base class; never raised directly.
 
     Attributes:
-        message: One lower-case clause without a full stop. Never holds key material.
-        hint: What to do about it, or None.
-        provider: The key service's name, or None where none is concerned.
-        key: The KEK concerned, or None.
-        operation: What was attempted (``wrap``, ``unwrap``, ...), or None.
-        permission: The permission that is missing, where the service tells or it is certain.
-        request_id: The key service's own name of the failed request.
-        retryable: Whether the same call may succeed later without any change.
-        causes: Where several recipients were tried, the error of each; else empty.
+        message: One lower-case clause without a full stop. Never contains key material.
+        hint: The next step, or None.
+        provider: The key service, such as ``aws-kms``, or None.
+        key: The URI of the KEK concerned, or None.
+        operation: The attempted operation (``wrap``, ``unwrap``, ...), or None.
+        permission: The missing permission, if it is known for certain.
+        request_id: The key service's identifier of the failed request.
+        retryable: Whether the same call may succeed later, unchanged.
+        causes: If several recipients were tried, the error of each; otherwise empty.
     """
 
     exit_code: ClassVar[int] = 1
@@ -70,7 +70,7 @@ class KsmStorageError(Exception):
         self.causes: tuple[KsmStorageError, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """Return the error as plain data, the absent parts left out."""
+        """Return the error as plain data, without the attributes that are None."""
         parts: dict[str, object | None] = {
             "error": type(self).__name__,
             "message": self.message,
@@ -88,92 +88,92 @@ class KsmStorageError(Exception):
 
 
 class SettingsError(KsmStorageError):
-    """Report a setting that is missing, unknown or unusable."""
+    """Report a setting that is missing, unknown or invalid."""
 
     exit_code = 2
 
 
 class PluginError(KsmStorageError):
-    """Report that no usable plugin serves the provider."""
+    """Report that no plugin can serve the provider. Base class; never raised directly."""
 
     exit_code = 3
 
 
 class PluginNotFoundError(PluginError):
-    """Report that no installed distribution offers the provider."""
+    """Report that no installed distribution provides the plugin."""
 
 
 class PluginConflictError(PluginError):
-    """Report that two distributions offer the same provider name."""
+    """Report that two installed distributions provide the same plugin."""
 
 
 class PluginLoadError(PluginError):
-    """Report a plugin that is installed and cannot be imported or registered."""
+    """Report an installed plugin that cannot be imported or registered."""
 
 
 class PluginContractError(PluginError):
-    """Report a plugin that broke its contract: wrong type, wrong length, undocumented exception."""
+    """Report a plugin that returned an invalid value or raised an undocumented exception."""
 
 
 class ProviderError(KsmStorageError):
-    """Report that the key service refused or failed in a way that no subclass names."""
+    """Report a failure of the key service that no subclass describes."""
 
     exit_code = 4
 
 
 class AuthenticationError(ProviderError):
-    """Report that the key service does not accept the caller's credentials."""
+    """Report credentials that are missing, expired or rejected."""
 
 
 class PermissionDeniedError(ProviderError):
-    """Report that the caller may not use the KEK."""
+    """Report that the caller lacks a permission on the KEK."""
 
 
 class KeyNotFoundError(ProviderError):
-    """Report that the KEK does not exist where it was looked for."""
+    """Report that the KEK was not found."""
 
 
 class KeyStateError(ProviderError):
-    """Report a KEK that is disabled, pending deletion, destroyed or of the wrong kind."""
+    """Report a KEK that is disabled, pending deletion, destroyed or of the wrong type."""
 
 
 class ThrottledError(ProviderError):
-    """Report that the key service asks for fewer requests; the call may be repeated later."""
+    """Report that the key service throttled the request; retry later."""
 
     exit_code = 5
     retryable = True
 
 
 class UnavailableError(ProviderError):
-    """Report a key service out of reach: network, time-out or 5xx; may be repeated later."""
+    """Report a key service that cannot be reached or failed internally; retry later."""
 
     exit_code = 5
     retryable = True
 
 
 class EnvelopeError(KsmStorageError):
-    """Report bytes that are no envelope, or a damaged one, or one of an unknown version."""
+    """Report a file that is not an envelope, is damaged, or has an unknown version."""
 
     exit_code = 6
 
 
 class RollbackError(EnvelopeError):
-    """Report an envelope that is whole, and older than a revision of it that was seen before."""
+    """Report a valid envelope that is older than a revision already seen."""
 
 
 class DecryptionError(KsmStorageError):
-    """Report a wrong KEK, a wrong context or altered data; which of them is not told apart."""
+    """Report a wrong KEK, a wrong context or altered data, without saying which."""
 
     exit_code = 6
 
 
 class StorageError(KsmStorageError):
-    """Report a file that could not be read, locked or written; the old content stands."""
+    """Report a file that cannot be read, locked or written; its old content is intact."""
 
     exit_code = 7
 
 
 class VaultError(KsmStorageError):
-    """Report that the Keeper server refused a request."""
+    """Report that the Keeper server rejected a request."""
 
     exit_code = 8

@@ -106,6 +106,17 @@ def test_a_command_of_a_distribution_that_is_installed_runs(
     assert "Run the server until SIGTERM" in shown
 
 
+def test_an_extra_in_a_clone_installs_the_plugin_beside_it(
+    tmp_path: Path, outside_environment: Mapping[str, str]
+) -> None:
+    python = empty_environment(tmp_path / "venv", outside_environment)
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
+    pinned = ["--constraint", str(CONSTRAINTS), "--build-constraint", str(CONSTRAINTS)]
+    run([*install, *pinned, f"{ROOT}[hsm]"], outside_environment)
+
+    assert "pkcs11" in run([str(python.parent / "ksm-storage"), "providers"], outside_environment)
+
+
 def modules(wheelhouse: Path, project: Path) -> list[str]:
     """Return what is imported: the package, and the plugin's module that the core would load."""
     with zipfile.ZipFile(wheel_of(wheelhouse, project)) as wheel:

@@ -11,7 +11,7 @@ from ..errors import SettingsError
 
 SettingValue = str | int | float | bool | Callable[[], str]
 
-LONGEST_SECONDS = 2_000_000.0
+MAX_SECONDS = 2_000_000.0
 
 
 class Option(NamedTuple):
@@ -98,7 +98,7 @@ class Settings:
         if value <= 0:
             raise SettingsError(f"the setting {name!r} must be a number of seconds above 0")
         # A socket waits for 2**31 milliseconds and refuses to wait longer. Nobody notices.
-        return min(value, LONGEST_SECONDS)
+        return min(value, MAX_SECONDS)
 
     def file(self, name: str) -> str | None:
         """Return a setting that is the path of a file, or None where there is none.

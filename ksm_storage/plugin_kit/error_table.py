@@ -191,5 +191,6 @@ def incomplete_reply(name: str, call: Call, *, request_id: str | None = None) ->
 def _is_about_a_file(exc: BaseException) -> bool:
     if isinstance(exc, ssl.SSLError):
         # A file without any certificate, or with a damaged one, which has no reason.
-        return exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND" or exc.library == "X509"
+        reason, library = getattr(exc, "reason", None), getattr(exc, "library", None)
+        return reason == "NO_CERTIFICATE_OR_CRL_FOUND" or library == "X509"
     return isinstance(exc, (FileNotFoundError, PermissionError, IsADirectoryError))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from ..errors import AuthenticationError
@@ -28,10 +28,11 @@ class _Helper(subprocess.Popen[Any]):
         deadline = current_deadline()
         # A moment early: whoever waits for this thread leaves at the deadline, and perhaps ends
         # the process.
-        left = None if deadline is None else max(0.0, deadline.remaining - 0.05)
-        bound = min(each for each in (timeout, left, threading.TIMEOUT_MAX) if each is not None)
+        if deadline is not None:
+            left = max(0.0, deadline.remaining - 0.05)
+            timeout = left if timeout is None else min(timeout, left)
         try:
-            return super().communicate(input, timeout=bound)
+            return super().communicate(input, timeout=timeout)
         except subprocess.TimeoutExpired:
             self.kill()
         raise DeadlinePassedError
@@ -82,12 +83,10 @@ def ask_person(prompt: str) -> str:
     deadline = current_deadline()
     try:
         # Not standard input and output: those belong to the program.
-        with open("/dev/tty", "r+", encoding="utf-8", buffering=1) as terminal:
-            terminal.write(prompt)
-            terminal.flush()
-            if deadline is None:
-                return terminal.readline().strip()
-            with deadline.paused():
-                return terminal.readline().strip()
+        with open("/dev/tty", encoding="utf-8") as typed, open("/dev/tty", "w") as shown:
+            shown.write(prompt)
+            shown.flush()
+            with nullcontext() if deadline is None else deadline.paused():
+                return typed.readline().strip()
     except OSError:
         raise refusal from None

@@ -1,0 +1,112 @@
+"""From codes and exceptions to documented errors."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+
+import pytest
+
+from ksm_storage.errors import KsmStorageError, PermissionDeniedError, ProviderError
+from ksm_storage.plugin import (
+    NETWORK_RULES,
+    Call,
+    DeadlinePassedError,
+    ErrorRule,
+    incomplete_reply,
+    rule_for_failure,
+    rule_for_status,
+    shown_code,
+    unreadable_reply,
+)
+
+CALL = Call("decrypt", "keys/one", "Acme (eu)", "acme.decrypt")
+
+
+def test_a_rule_fills_in_the_words_of_the_call() -> None:
+    rule = ErrorRule(
+        PermissionDeniedError,
+        "not allowed to use {permission} on {key} in {place} ({detail})",
+        "grant {permission} for {operation}",
+        permission="{permission}",
+    )
+
+    error = rule.error(CALL, request_id="r-1", detail="E7")
+
+    assert error.message == "not allowed to use acme.decrypt on 'keys/one' in Acme (eu) (E7)"
+    assert error.hint == "grant acme.decrypt for decrypt"
+    assert (error.permission, error.request_id) == ("acme.decrypt", "r-1")
+
+
+def test_a_rule_may_name_a_permission_of_its_own_or_none() -> None:
+    own = ErrorRule(PermissionDeniedError, "no quota", permission="acme.quota")
+
+    assert own.error(CALL).permission == "acme.quota"
+    assert ErrorRule(ProviderError, "no").error(CALL).permission is None
+
+
+def test_braces_in_a_key_are_not_filled_in() -> None:
+    error = ErrorRule(ProviderError, "no {key}").error(CALL._replace(key="{place}"))
+
+    assert error.message == "no '{place}'"
+
+
+FAILURES = {
+    "refused": (ConnectionRefusedError(), "cannot reach"),
+    "no address": (socket.gaierror(-2, "x"), "cannot reach"),
+    "slow": (TimeoutError(), "in time"),
+    "deadline": (DeadlinePassedError(), "in time"),
+    "reset": (ConnectionResetError(), "closed before"),
+    "cut off": (http.client.IncompleteRead(b"secret"), "closed before"),
+    "no reply": (http.client.RemoteDisconnected(""), "closed before"),
+    "certificate": (ssl.SSLCertVerificationError("x"), "is not trusted"),
+    "tls": (ssl.SSLEOFError("x"), "closed before"),
+    "file": (FileNotFoundError(2, "x", "secret"), "cannot read a file"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_of_the_network_is_its_documented_error(name: str) -> None:
+    exc, words = FAILURES[name]
+    wrapped = Exception("the SDK's own")
+    wrapped.__cause__ = exc
+
+    for each in (exc, wrapped):
+        rule = rule_for_failure(each, NETWORK_RULES)
+        assert rule is not None
+        assert words in rule.error(CALL).message
+
+
+def test_the_first_rule_that_fits_anything_in_the_chain_counts() -> None:
+    exc = KeyError("x")
+    exc.__cause__ = ConnectionRefusedError()
+    own = ErrorRule(ProviderError, "no credentials")
+
+    assert rule_for_failure(exc, {"KeyError": own, **NETWORK_RULES}) is own
+    assert rule_for_failure(KeyError("x"), NETWORK_RULES) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [(429, "ThrottledError"), (500, "UnavailableError"), (503, "UnavailableError")]
+    + [(status, "ProviderError") for status in (0, 400, 404, 418)],
+)
+def test_a_status_alone_is_told_by_what_it_means(status: int, name: str) -> None:
+    error = rule_for_status(status).error(CALL, detail=shown_code("E7"))
+
+    assert type(error).__name__ == name
+    assert "(E7)" in error.message
+
+
+@pytest.mark.parametrize("code", ["a b", "", "x" * 65, "{0}", "secret=1"])
+def test_a_code_that_is_no_plain_word_is_not_repeated(code: str) -> None:
+    assert shown_code(code) == "unknown code"
+
+
+@pytest.mark.parametrize(
+    "error", [unreadable_reply(KeyError("secret"), CALL), incomplete_reply("kid", CALL)]
+)
+def test_a_reply_that_cannot_be_used_may_be_asked_for_again(error: KsmStorageError) -> None:
+    assert error.retryable
+    assert "secret" not in str(error.as_dict())

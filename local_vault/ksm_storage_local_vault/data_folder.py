@@ -45,7 +45,7 @@ class DataFolder:
 
     @property
     def default_owner_file(self) -> Path:
-        """The owner's keyring unless told: beside the data folder, never in it."""
+        """The owner's keyring by default: beside the data folder, never in it."""
         return self.path.with_name(f"{self.path.name}-owner") / "owner.json"
 
     def make(self) -> None:
@@ -58,7 +58,7 @@ class DataFolder:
         if self.path.resolve() in owner_file.resolve().parents:
             raise SettingsError(
                 f"the owner's file {str(owner_file)!r} is inside the server's data folder",
-                hint="the server must not hold the owner's keys: give --owner another folder",
+                hint="the server must not hold the owner's keys; choose another place with --owner",
             )
 
     def write_address(self, address: str) -> None:
@@ -108,7 +108,7 @@ def make_private_folder(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise StorageError(f"cannot make the folder {str(path)!r}: {exc.strerror}") from exc
+        raise StorageError(f"cannot create the folder {str(path)!r}: {exc.strerror}") from exc
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,27 +7,20 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ksm_storage.errors import StorageError
+from ksm_storage.serving.file_addresses import Clock
 from ksm_storage.wire.base64_forms import new_uid
 
 from .data_folder import DataFolder
 from .schema import SCHEMA, SCHEMA_VERSION
 from .server_settings import ensure_server_key
 
-Clock = Callable[[], int]
-
-
-def now_milliseconds() -> int:
-    """Return the milliseconds since 1970, the unit of every time in the database."""
-    return time.time_ns() // 1_000_000
-
-
-BUSY_TIMEOUT_SECONDS = 10.0
-BUSY_POLL_SECONDS = 0.01
+_BUSY_TIMEOUT_SECONDS = 10.0
+_BUSY_POLL_SECONDS = 0.01
 
 
 class Database:
@@ -64,7 +57,7 @@ class Database:
         """Give the one writing connection; the block's end commits durably, an exception undoes.
 
         Raises:
-            StorageError: The disk refused, or another process holds the file for too long.
+            StorageError: The disk failed, or another process holds the file for too long.
         """
         with self._writer, self._connection() as connection:
             _run(connection, "BEGIN IMMEDIATE")
@@ -107,7 +100,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         _make_private(path)
         connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+            path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
         )
     except (OSError, sqlite3.Error) as exc:
         raise StorageError(f"cannot open the vault's database {str(path)!r}") from exc
@@ -132,14 +125,14 @@ def _set_up(connection: sqlite3.Connection) -> None:
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     # SQLite answers "locked" at once, its busy timeout notwithstanding, while another process
     # makes the same change to a new file.
-    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    deadline = time.monotonic() + _BUSY_TIMEOUT_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
-            time.sleep(BUSY_POLL_SECONDS)
+            time.sleep(_BUSY_POLL_SECONDS)
         else:
             return
 
@@ -149,7 +142,10 @@ def _prepare(connection: sqlite3.Connection) -> None:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in (0, SCHEMA_VERSION):
         connection.execute("ROLLBACK")
-        raise StorageError(f"the vault's database has the unknown version {version}")
+        raise StorageError(
+            f"the vault's database has the unsupported version {version}",
+            hint="make a new vault in another folder with --data",
+        )
     if version == 0:
         # One statement at a time: executescript would commit in between.
         for statement in SCHEMA.split(";\n"):
@@ -163,7 +159,7 @@ def _run(connection: sqlite3.Connection, statement: str) -> None:
     try:
         connection.execute(statement)
     except sqlite3.Error as exc:
-        raise StorageError(f"the vault's database refused {statement.lower()!r}") from exc
+        raise StorageError(f"the vault's database failed at {statement.lower()!r}") from exc
 
 
 def open_vault(folder: DataFolder, *, clock: Clock) -> Database:

@@ -7,7 +7,7 @@ never has.
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE vault (vault_id TEXT NOT NULL);
@@ -52,18 +52,27 @@ CREATE TABLE folders (
 );
 
 CREATE TABLE records (
-    position INTEGER PRIMARY KEY,
-    record_uid TEXT NOT NULL UNIQUE,
+    record_uid TEXT PRIMARY KEY,
     app_uid TEXT NOT NULL REFERENCES applications ON DELETE CASCADE,
-    folder_uid TEXT REFERENCES folders (folder_uid) ON DELETE CASCADE,       -- the root, or null
-    inner_folder_uid TEXT REFERENCES folders (folder_uid) ON DELETE CASCADE, -- below it, or null
-    record_key BLOB NOT NULL,            -- AES-GCM, root folder's key or application key
     owner_key BLOB NOT NULL,             -- ECIES, owner's public key
     data BLOB NOT NULL,                  -- AES-GCM, record key
     revision INTEGER NOT NULL,
     is_editable INTEGER NOT NULL
 );
 CREATE INDEX records_by_app ON records (app_uid);
+
+-- A record is in one place, and one more for each shortcut.
+CREATE TABLE places (
+    position INTEGER PRIMARY KEY,
+    record_uid TEXT NOT NULL REFERENCES records (record_uid) ON DELETE CASCADE,
+    folder_uid TEXT REFERENCES folders (folder_uid) ON DELETE CASCADE,       -- the root, or null
+    inner_folder_uid TEXT REFERENCES folders (folder_uid) ON DELETE CASCADE, -- below it, or null
+    is_flat INTEGER NOT NULL,            -- listed beside its folder, as Keeper's own pages do
+    record_key BLOB NOT NULL             -- AES-GCM, root folder's key or application key
+);
+CREATE INDEX places_by_record ON places (record_uid);
+CREATE INDEX places_by_folder ON places (folder_uid);
+CREATE INDEX places_by_inner_folder ON places (inner_folder_uid);
 
 CREATE TABLE held_updates (
     record_uid TEXT PRIMARY KEY REFERENCES records (record_uid) ON DELETE CASCADE,
@@ -101,12 +110,15 @@ CREATE INDEX links_by_record ON links (record_uid);
 -- SHA-256 of the wrapped transmission keys of past writes.
 CREATE TABLE received (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 
-CREATE TABLE throttle (
+CREATE TABLE behaviour (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    refuse_next INTEGER NOT NULL,
+    throttle_next INTEGER NOT NULL,
     request_limit INTEGER,
     window_seconds REAL NOT NULL,
-    retry_after_seconds REAL
+    retry_after_seconds REAL,
+    throttle_status INTEGER NOT NULL,
+    wording INTEGER NOT NULL,
+    numeric_key_id INTEGER NOT NULL
 );
-INSERT INTO throttle VALUES (1, 0, NULL, 10, NULL);
+INSERT INTO behaviour VALUES (1, 0, NULL, 10, NULL, 403, 0, 0);
 """

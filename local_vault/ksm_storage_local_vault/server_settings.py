@@ -1,4 +1,4 @@
-"""What the owner sets and the server obeys: its key pairs and its throttle."""
+"""What the owner sets and the server obeys: its key pairs, its throttle, its errors."""
 
 from __future__ import annotations
 
@@ -87,50 +87,86 @@ def _insert(connection: sqlite3.Connection, key: ServerKey, *, now: int) -> None
 
 
 # The service's own rule, as its client library tells it.
-SERVICE_LIMIT = 100
 SERVICE_WINDOW_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class ThrottleRule:
-    """Say which requests are refused.
+    """Say which requests are throttled, and how the client is told.
 
     Attributes:
-        refuse_next: So many requests are refused, whoever makes them.
-        request_limit: So many requests per client and path pass, or None for no limit.
-        window_seconds: The count starts anew after so much silence.
-        retry_after_seconds: What the refusal tells the client, or None to tell nothing.
+        throttle_next: The number of next requests that are throttled, whoever makes them.
+        request_limit: The number of requests per client and path that pass, or None for no limit.
+        window_seconds: The count resets after this much silence.
+        retry_after_seconds: The wait that the client is told, or None to tell nothing.
+        status: 403, or 429 with a Retry-After header, as the service sends since June 2026.
     """
 
-    refuse_next: int = 0
+    throttle_next: int = 0
     request_limit: int | None = None
     window_seconds: float = SERVICE_WINDOW_SECONDS
     retry_after_seconds: float | None = None
+    status: int = 403
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStyle:
+    """Say how errors are worded.
+
+    Attributes:
+        wording: 0 for the vault's own messages; from 1 on, the service's first, second... known
+            message for the same cause.
+        numeric_key_id: Whether the id of the wanted server key is a JSON number.
+    """
+
+    wording: int = 0
+    numeric_key_id: bool = False
 
 
 def read_throttle(connection: sqlite3.Connection) -> ThrottleRule:
     """Return the rule in force."""
-    row = connection.execute("SELECT * FROM throttle").fetchone()
+    row = connection.execute("SELECT * FROM behaviour").fetchone()
     return ThrottleRule(
-        refuse_next=row["refuse_next"],
+        throttle_next=row["throttle_next"],
         request_limit=row["request_limit"],
         window_seconds=row["window_seconds"],
         retry_after_seconds=row["retry_after_seconds"],
+        status=row["throttle_status"],
     )
 
 
 def write_throttle(connection: sqlite3.Connection, rule: ThrottleRule) -> None:
     """Put the rule in force with the next request."""
     connection.execute(
-        "UPDATE throttle SET refuse_next = ?, request_limit = ?, window_seconds = ?,"
-        " retry_after_seconds = ?",
-        (rule.refuse_next, rule.request_limit, rule.window_seconds, rule.retry_after_seconds),
+        "UPDATE behaviour SET throttle_next = ?, request_limit = ?, window_seconds = ?,"
+        " retry_after_seconds = ?, throttle_status = ?",
+        (
+            rule.throttle_next,
+            rule.request_limit,
+            rule.window_seconds,
+            rule.retry_after_seconds,
+            rule.status,
+        ),
     )
 
 
 def spend_throttled(connection: sqlite3.Connection) -> bool:
-    """Take one of the requests that shall be refused; tell whether there was one left."""
+    """Take one of the next requests to be throttled; tell whether there was one left."""
     changed = connection.execute(
-        "UPDATE throttle SET refuse_next = refuse_next - 1 WHERE refuse_next > 0"
+        "UPDATE behaviour SET throttle_next = throttle_next - 1 WHERE throttle_next > 0"
     )
     return changed.rowcount == 1
+
+
+def read_error_style(connection: sqlite3.Connection) -> ErrorStyle:
+    """Return how errors are worded."""
+    row = connection.execute("SELECT wording, numeric_key_id FROM behaviour").fetchone()
+    return ErrorStyle(row["wording"], bool(row["numeric_key_id"]))
+
+
+def write_error_style(connection: sqlite3.Connection, style: ErrorStyle) -> None:
+    """Word errors this way from the next request on."""
+    connection.execute(
+        "UPDATE behaviour SET wording = ?, numeric_key_id = ?",
+        (style.wording, int(style.numeric_key_id)),
+    )

@@ -27,6 +27,7 @@ class Reply:
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def refusal(self) -> Mapping[str, Any]:
@@ -117,7 +118,7 @@ class Device:
         try:
             connection.request(method, target, body, dict(headers or {}))
             response = connection.getresponse()
-            return Reply(response.status, response.read())
+            return Reply(response.status, response.read(), dict(response.headers))
         finally:
             connection.close()
 

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 from ksm_storage_local_vault.owner.access import add_client, revoke_client
-from ksm_storage_local_vault.owner.session import (
-    owner_session,
-    renumber_key,
-    rotate_key,
-    set_throttle,
-)
+from ksm_storage_local_vault.owner.session import OwnerSession, owner_session
 from ksm_storage_local_vault.server_settings import ThrottleRule
 from ksm_storage_local_vault.testing import APP_NAME, LocalVault, SampleContent
 
@@ -220,7 +215,9 @@ def test_an_unsupported_client_version_has_its_own_code(device: Device) -> None:
     assert reply.refusal["additional_info"].startswith("invalid client version")
 
 
-@pytest.mark.parametrize("rotate", [renumber_key, rotate_key])
+@pytest.mark.parametrize(
+    "rotate", [OwnerSession.renumber_server_key, OwnerSession.rotate_server_key]
+)
 def test_another_server_key_is_asked_for_by_id(
     own_vault: LocalVault, rotate: Callable[..., object]
 ) -> None:
@@ -236,7 +233,7 @@ def test_another_server_key_is_asked_for_by_id(
 def test_a_wrong_key_under_the_right_id_is_not_a_request_for_a_key(own_vault: LocalVault) -> None:
     device = Device.bound(own_vault)
     with own_vault.owner() as owner:
-        rotate_key(owner)
+        owner.rotate_server_key()
     signed, _ = device.sign({}, key_id="101")
 
     # A client would follow a request for a key without end.
@@ -246,7 +243,7 @@ def test_a_wrong_key_under_the_right_id_is_not_a_request_for_a_key(own_vault: Lo
 def test_the_next_requests_are_throttled_when_told(own_vault: LocalVault) -> None:
     device = Device.bound(own_vault)
     with own_vault.owner() as owner:
-        set_throttle(owner, ThrottleRule(refuse_next=1, retry_after_seconds=0.5))
+        owner.throttle = ThrottleRule(throttle_next=1, retry_after_seconds=0.5)
 
     reply = device.rejected("get_secret")
 
@@ -258,7 +255,7 @@ def test_the_next_requests_are_throttled_when_told(own_vault: LocalVault) -> Non
 def test_the_limit_counts_by_client_and_path(own_vault: LocalVault) -> None:
     busy, other = Device.bound(own_vault), Device.bound(own_vault)
     with own_vault.owner() as owner:
-        set_throttle(owner, ThrottleRule(request_limit=1))
+        owner.throttle = ThrottleRule(request_limit=1)
 
     busy.ask("get_secret")
 

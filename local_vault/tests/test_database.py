@@ -67,7 +67,7 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 9")
     connection.close()
 
-    with pytest.raises(StorageError, match="unknown version 9"):
+    with pytest.raises(StorageError, match="unsupported version 9"):
         Database(path)
 
 

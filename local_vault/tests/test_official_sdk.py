@@ -11,7 +11,6 @@ from cryptography.exceptions import InvalidTag
 from ksm_storage_local_vault.owner.access import revoke_client
 from ksm_storage_local_vault.owner.folders import add_folder
 from ksm_storage_local_vault.owner.records import add_records
-from ksm_storage_local_vault.owner.session import renumber_key, rotate_key, set_throttle
 from ksm_storage_local_vault.server_settings import ThrottleRule
 from ksm_storage_local_vault.testing import (
     APP_NAME,
@@ -255,7 +254,7 @@ def test_it_follows_another_id_of_the_server_key(own_vault: LocalVault, connect:
     sdk = connect(own_vault)
     sdk.get_secrets()
     with own_vault.owner() as owner:
-        new = renumber_key(owner)
+        new = owner.renumber_server_key()
 
     assert len(sdk.get_secrets()) == 3
     assert sdk.config.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID) == new.key_id
@@ -265,7 +264,7 @@ def test_a_new_server_key_must_be_given_to_it(own_vault: LocalVault, connect: Co
     sdk = connect(own_vault)
     sdk.get_secrets()
     with own_vault.owner() as owner:
-        new = rotate_key(owner)
+        new = owner.rotate_server_key()
 
     with pytest.raises(KeeperError, match="bad_request"):
         sdk.get_secrets()
@@ -278,7 +277,7 @@ def test_it_waits_out_a_throttled_request(own_vault: LocalVault, connect: Connec
     sdk = connect(own_vault)
     sdk.get_secrets()
     with own_vault.owner() as owner:
-        set_throttle(owner, ThrottleRule(refuse_next=2, retry_after_seconds=0.01))
+        owner.throttle = ThrottleRule(throttle_next=2, retry_after_seconds=0.01)
 
     assert len(sdk.get_secrets()) == 3
 
@@ -287,7 +286,7 @@ def test_it_gives_up_when_it_is_throttled_too_long(own_vault: LocalVault, connec
     sdk = connect(own_vault)
     sdk.get_secrets()
     with own_vault.owner() as owner:
-        set_throttle(owner, ThrottleRule(request_limit=1, retry_after_seconds=0.01))
+        owner.throttle = ThrottleRule(request_limit=1, retry_after_seconds=0.01)
 
     sdk.get_folders()
 

@@ -74,7 +74,7 @@ def test_a_damaged_owners_file_is_not_replaced(tmp_path: Path, content: bytes) -
 
 def test_a_key_is_not_lost_when_the_rows_cannot_be_written(owner: OwnerSession) -> None:
     create_application(owner, "app")
-    with pytest.raises(SettingsError, match="there is an application 'app' already"):
+    with pytest.raises(SettingsError, match="application 'app' already exists"):
         create_application(owner, "app")
 
     with owner.read() as (connection, keyring):
@@ -139,7 +139,7 @@ def test_a_device_is_revoked_by_name_id_or_beginning(owner: OwnerSession) -> Non
     revoke_client(owner, devices[2].client_id[:8])
 
     assert {item.state for item in list_clients(owner)} == {"revoked"}
-    with pytest.raises(SettingsError, match="there is no device"):
+    with pytest.raises(SettingsError, match="not found"):
         revoke_client(owner, devices[2].client_id[:3])
 
 
@@ -171,7 +171,7 @@ def test_a_second_server_for_the_same_folder_is_refused(tmp_path: Path) -> None:
         noted = json.loads((data / "address.json").read_text())
 
     assert (second.returncode, second.stdout) == (2, "")
-    assert f"another server serves '{data}' at {listening['address']}" in second.stderr
+    assert f"another server is already serving '{data}' at {listening['address']}" in second.stderr
     assert noted == {"address": listening["address"]}
 
 
@@ -191,16 +191,16 @@ def test_a_new_token_is_shown_with_its_terms(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [
-        (("record", "add", "--app", "no"), '{"title": "x"}', "there is no application 'no'"),
-        (("record", "add", "--app", "no"), "secret-text", "the input is not JSON"),
+        (("record", "add", "--app", "no"), '{"title": "x"}', "application 'no' not found"),
+        (("record", "add", "--app", "no"), "secret-text", "not valid JSON"),
         (("record", "import", "--app", "no"), '{"title": "x"}', "not a list of records"),
-        (("client", "revoke", "--client", "nobody"), "", "there is no device 'nobody'"),
-        (("client", "add", "--app", "no", "--token-expires", "soon"), "", "not a duration"),
+        (("client", "revoke", "--client", "nobody"), "", "device 'nobody' not found"),
+        (("client", "add", "--app", "no", "--token-expires", "soon"), "", "not a valid duration"),
         (("client", "add", "--app", "no", "--access-expires", "36526d"), "", "a hundred years"),
-        (("record", "add", "--app", "no"), "[" * 100_000, "the input is not JSON"),
-        (("throttle", "--next", "1", "--retry-after", "nan"), "", "not a number of seconds"),
-        (("throttle", "--next", "1", "--retry-after", "inf"), "", "not a number of seconds"),
-        (("throttle", "--limit", "1", "--per", "inf"), "", "not a number of seconds"),
+        (("record", "add", "--app", "no"), "[" * 100_000, "not valid JSON"),
+        (("throttle", "--next", "1", "--retry-after", "nan"), "", "must be a number of seconds"),
+        (("throttle", "--next", "1", "--retry-after", "inf"), "", "must be a number of seconds"),
+        (("throttle", "--limit", "1", "--per", "inf"), "", "must be a number of seconds"),
         (("throttle", "--next", "9" * 20), "", "not in the range"),
         (("serve", "--host", "0.0.0.0"), "", "can be reached from other machines"),
         (("throttle", "--off", "--next", "1"), "", "--off cannot be combined"),

@@ -6,12 +6,6 @@ from typing import Any
 
 import pytest
 from ksm_storage_local_vault.owner.access import revoke_client
-from ksm_storage_local_vault.owner.session import (
-    get_throttle,
-    renumber_key,
-    rotate_key,
-    set_throttle,
-)
 from ksm_storage_local_vault.server_settings import ThrottleRule
 from ksm_storage_local_vault.testing import LocalVault, add_sample_content, running_vault
 
@@ -23,7 +17,7 @@ def test_another_id_of_the_server_key_is_followed_and_kept(
     way: Way, device: Any, vault: LocalVault
 ) -> None:
     with vault.owner() as owner:
-        new = renumber_key(owner)
+        new = owner.renumber_server_key()
 
     assert len(device.get_secrets()) == 3
     assert way.open_config().read_storage()["serverPublicKeyId"] == new.key_id
@@ -37,7 +31,7 @@ def test_a_new_server_key_must_be_given(
         add_sample_content(vault)
         way.connect(vault, token=vault.new_client().token).get_secrets()
         with vault.owner() as owner:
-            new = rotate_key(owner)
+            new = owner.rotate_server_key()
 
         with pytest.raises(Exception, match="bad_request"):
             way.connect(vault).get_secrets()
@@ -48,11 +42,11 @@ def test_a_new_server_key_must_be_given(
 
 def test_throttled_requests_are_repeated(device: Any, vault: LocalVault) -> None:
     with vault.owner() as owner:
-        set_throttle(owner, ThrottleRule(refuse_next=2, retry_after_seconds=0.01))
+        owner.throttle = ThrottleRule(throttle_next=2, retry_after_seconds=0.01)
 
     assert len(device.get_secrets()) == 3
     with vault.owner() as owner:
-        assert get_throttle(owner).refuse_next == 0
+        assert owner.throttle.throttle_next == 0
 
 
 def test_a_revoked_device_is_refused_at_its_next_request(

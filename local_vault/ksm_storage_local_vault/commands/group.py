@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .owner import app, client, file, folder, record
-from .server import serve, server_key, throttle
+from .server import errors, serve, server_key, throttle
 
 
 @click.group()
@@ -17,5 +17,5 @@ def vault() -> None:
     """
 
 
-for _command in (app, client, file, folder, record, serve, server_key, throttle):
+for _command in (app, client, errors, file, folder, record, serve, server_key, throttle):
     vault.add_command(_command)

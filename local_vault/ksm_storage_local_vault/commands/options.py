@@ -31,7 +31,7 @@ def data_option(command: Command) -> Command:
         envvar="KSM_STORAGE_VAULT_DATA",
         default=_default_data,
         metavar="DIR",
-        help="The server's data folder [default: the user's data folder].",
+        help="The server's data folder [default: in the user's data folder].",
     )(command)
 
 
@@ -40,7 +40,7 @@ def _default_data() -> Path:
         return platformdirs.user_data_path("ksm-storage") / "vault"
     except RuntimeError as exc:
         raise SettingsError(
-            "this user has no home for a data folder", hint="name the data folder with --data"
+            "this user has no home directory for a data folder", hint="name a folder with --data"
         ) from exc
 
 
@@ -65,23 +65,23 @@ def app_option(command: Command) -> Command:
 
 
 def source_argument(command: Command) -> Command:
-    """Add the argument FILE, which is stdin unless given."""
+    """Add the argument FILE, stdin by default."""
     return click.argument(
         "source", metavar="[FILE]", type=click.File("rb"), default="-", required=False
     )(command)
 
 
 def open_owner(data: Path, owner_file: Path | None) -> AbstractContextManager[OwnerSession]:
-    """Open the vault as its owner; a vault that does not exist yet is made."""
+    """Open the vault as its owner; create a vault that does not exist yet."""
     return owner_session(data, owner_file)
 
 
 def read_json(content: bytes) -> object:
-    """Return the parsed content; raise SettingsError, which quotes none of it."""
+    """Return the parsed content; raise SettingsError, which quotes nothing from it."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as exc:
-        raise SettingsError("the input is not JSON") from exc
+        raise SettingsError("the input is not valid JSON") from exc
 
 
 def duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float | None:
@@ -90,19 +90,19 @@ def duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float |
         return None
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text)
     if found is None or float(found.group(1)) == 0:
-        raise click.BadParameter(f"{text!r} is not a duration like 90s, 10m, 2h or 7d")
+        raise click.BadParameter(f"{text!r} is not a valid duration: use 90s, 10m, 2h or 7d")
     # A date has years of four digits, and a list of devices shows each one's dates.
     if (seconds := float(found.group(1)) * _SECONDS[found.group(2)]) > _CENTURY_SECONDS:
-        raise click.BadParameter(f"{text!r} is more than a hundred years")
+        raise click.BadParameter(f"{text!r} is longer than a hundred years")
     return seconds
 
 
 def some_seconds(
     _ctx: click.Context, _param: click.Parameter, seconds: float | None
 ) -> float | None:
-    """Return a number of seconds that clients can be told; refuse infinity and what is none."""
+    """Return a number of seconds that clients can be told; reject infinity and NaN."""
     if seconds is not None and not 0 <= seconds <= _CENTURY_SECONDS:
-        raise click.BadParameter("not a number of seconds within a hundred years")
+        raise click.BadParameter("must be a number of seconds up to a hundred years")
     return seconds
 
 

@@ -23,7 +23,7 @@ from ..owner.access import (
     revoke_client,
 )
 from ..owner.folders import add_folder
-from ..owner.records import RecordJson, add_file, add_records
+from ..owner.records import RecordJson, add_file, add_records, add_shortcut
 from .options import (
     app_option,
     duration,
@@ -91,7 +91,7 @@ def record() -> None:
 
     A record has the service's own form, with title, type, fields, custom and notes:
     {"title": "db", "type": "login", "fields": [{"type": "login", "value": ["bob"]}]}.
-    It may also have folder, uid, readOnly and links.
+    It may also have folder, flat, shortcuts, uid, readOnly and links.
     """
 
 
@@ -99,12 +99,16 @@ def record() -> None:
 @source_argument
 @app_option
 @click.option("--folder", metavar="FOLDER", help="The folder's name or uid [default: none].")
+@click.option(
+    "--flat", is_flag=True, help="List the record beside its shared folder, as Keeper's pages do."
+)
 @owner_options
 @json_option
 def record_add(
     source: BinaryIO,
     app: str,
     folder: str | None,
+    flat: bool,
     data: Path,
     owner_file: Path | None,
     as_json: bool,
@@ -115,6 +119,8 @@ def record_add(
         raise SettingsError(
             "the input is not a single record", hint="add a list with: vault record import"
         )
+    if flat:
+        parsed["flat"] = True
     _add_records([parsed], app, folder, data, owner_file, as_json=as_json)
 
 
@@ -156,6 +162,22 @@ def _add_records(
         return
     for uid in uids:
         print_data(uid)
+
+
+@record.command("shortcut", short_help="Put a record into one more folder.")
+@click.argument("uid")
+@app_option
+@click.option(
+    "--folder", metavar="FOLDER", help="The folder's name or uid [default: shared directly]."
+)
+@click.option("--flat", is_flag=True, help="List the record beside that shared folder.")
+@owner_options
+def record_shortcut(
+    uid: str, app: str, folder: str | None, flat: bool, data: Path, owner_file: Path | None
+) -> None:
+    """Put the record UID into one more folder, so that clients see it twice."""
+    with open_owner(data, owner_file) as session:
+        add_shortcut(session, uid, app=app, folder=folder, flat=flat)
 
 
 @click.group()

@@ -16,8 +16,7 @@ from ksm_storage.cli.output import data_as_json, say
 from ksm_storage.errors import SettingsError
 
 from ..data_folder import DataFolder
-from ..owner.session import get_throttle, renumber_key, rotate_key, set_throttle
-from ..server_settings import SERVICE_WINDOW_SECONDS, ThrottleRule
+from ..server_settings import SERVICE_WINDOW_SECONDS, ErrorStyle, ThrottleRule
 from .options import data_option, open_owner, owner_options, some_seconds
 
 if TYPE_CHECKING:
@@ -56,7 +55,9 @@ def serve(
     and its public key.
     """
     # The web server takes longer to import than the other commands take to run.
-    from ..server.running import is_loopback, run_server
+    from ksm_storage.serving.listening import is_loopback
+
+    from ..server.running import run_server
 
     if not is_loopback(host) and not expose:
         raise SettingsError(
@@ -99,7 +100,7 @@ def server_key() -> None:
 def rotate(same_key: bool, data: Path, owner_file: Path | None, as_json: bool) -> None:
     """Replace the server's key; from the next request on, only the new one is accepted."""
     with open_owner(data, owner_file) as session:
-        key = renumber_key(session) if same_key else rotate_key(session)
+        key = session.renumber_server_key() if same_key else session.rotate_server_key()
     if as_json:
         data_as_json({"server_public_key_id": key.key_id, "server_public_key": key.public_text})
     else:
@@ -109,7 +110,7 @@ def rotate(same_key: bool, data: Path, owner_file: Path | None, as_json: bool) -
 
 
 @click.command(short_help="Make the server throttle clients.")
-@click.option("--next", "refuse_next", type=_COUNT, help="Throttle the next N requests.")
+@click.option("--next", "throttle_next", type=_COUNT, help="Throttle the next N requests.")
 @click.option("--limit", type=_COUNT, help="Requests allowed per client and path.")
 @click.option(
     "--per",
@@ -125,14 +126,22 @@ def rotate(same_key: bool, data: Path, owner_file: Path | None, as_json: bool) -
     callback=some_seconds,
     help="Seconds to wait, as told to the client.",
 )
+@click.option(
+    "--status",
+    type=click.Choice(["403", "429"]),
+    default="403",
+    show_default=True,
+    help="The HTTP status; 429 comes with a Retry-After header.",
+)
 @click.option("--off", is_flag=True, help="Throttle nothing.")
 @owner_options
 @json_option
 def throttle(
-    refuse_next: int | None,
+    throttle_next: int | None,
     limit: int | None,
     per: float,
     retry_after: float | None,
+    status: str,
     off: bool,
     data: Path,
     owner_file: Path | None,
@@ -142,12 +151,14 @@ def throttle(
 
     The service's own rule is --limit 100 --per 10.
     """
-    if off and (refuse_next or limit):
+    if off and (throttle_next or limit):
         raise click.UsageError("--off cannot be combined with --next or --limit")
     with open_owner(data, owner_file) as session:
-        if off or refuse_next or limit:
-            set_throttle(session, ThrottleRule(refuse_next or 0, limit, per, retry_after))
-        rule = get_throttle(session)
+        if off or throttle_next or limit:
+            session.throttle = ThrottleRule(
+                throttle_next or 0, limit, per, retry_after, int(status)
+            )
+        rule = session.throttle
     if as_json:
         data_as_json(dataclasses.asdict(rule))
         return
@@ -156,12 +167,50 @@ def throttle(
 
 def _shown(rule: ThrottleRule) -> str:
     parts = []
-    if rule.refuse_next:
-        parts.append(f"the next {rule.refuse_next} requests are throttled")
+    if rule.throttle_next:
+        parts.append(f"the next {rule.throttle_next} requests are throttled")
     if rule.request_limit is not None:
         parts.append(
             f"{rule.request_limit} requests are allowed until a pause of {rule.window_seconds:g} s"
         )
     if parts and rule.retry_after_seconds is not None:
         parts.append(f"clients are told to wait {rule.retry_after_seconds:g} s")
+    if parts and rule.status != 403:
+        parts.append(f"with status {rule.status}")
     return "; ".join(parts) or "off"
+
+
+@click.command(short_help="Choose how the server words its errors.")
+@click.option(
+    "--wording",
+    type=click.IntRange(0, 9),
+    help="0 for the vault's own messages, 1, 2... for messages that Keeper's service sends.",
+)
+@click.option(
+    "--numeric-key-id/--text-key-id",
+    default=None,
+    help="Send the id of the wanted server key as a number or as a text.",
+)
+@owner_options
+@json_option
+def errors(
+    wording: int | None,
+    numeric_key_id: bool | None,
+    data: Path,
+    owner_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Choose how the server words its errors, and print the choice in force."""
+    with open_owner(data, owner_file) as session:
+        style = session.error_style
+        if wording is not None or numeric_key_id is not None:
+            style = session.error_style = ErrorStyle(
+                style.wording if wording is None else wording,
+                style.numeric_key_id if numeric_key_id is None else numeric_key_id,
+            )
+    if as_json:
+        data_as_json(dataclasses.asdict(style))
+        return
+    print_data(
+        f"wording {style.wording}; key id as a {'number' if style.numeric_key_id else 'text'}"
+    )

@@ -21,12 +21,12 @@ from .session import OwnedApplication, OwnerKeyring, OwnerSession
 def create_application(session: OwnerSession, name: str) -> OwnedApplication:
     """Make an application with a fresh key; the name reaches the server encrypted only."""
     if not name.strip():
-        raise SettingsError("an application needs a name")
+        raise SettingsError("the application name is empty")
     application = OwnedApplication(new_uid(), name, os.urandom(KEY_BYTES))
     data = json.dumps({"title": name, "type": "app"}).encode()
     with session.write() as (connection, keyring):
         if any(item.name == name for item in keyring.applications.values()):
-            raise SettingsError(f"there is an application {name!r} already")
+            raise SettingsError(f"application {name!r} already exists")
         keyring.applications[application.app_uid] = application
         connection.execute(
             "INSERT INTO applications VALUES (?, ?, ?, ?)",
@@ -40,8 +40,8 @@ def create_application(session: OwnerSession, name: str) -> OwnedApplication:
     return application
 
 
-TOKEN_LIFE_SECONDS = 3600.0
-SHORTEST_PREFIX = 6
+_TOKEN_LIFE_SECONDS = 3600.0
+_MIN_PREFIX = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def add_client(
     app: str,
     name: str | None = None,
     unlock_ip: bool = False,
-    token_seconds: float = TOKEN_LIFE_SECONDS,
+    token_seconds: float = _TOKEN_LIFE_SECONDS,
     access_seconds: float | None = None,
 ) -> NewClient:
     """Make a one-time token for a device of the application.
@@ -122,7 +122,7 @@ def revoke_client(session: OwnerSession, client: str) -> ListedClient:
     """Refuse the device from its next request on; ``client`` is a name, an id or its beginning.
 
     Raises:
-        SettingsError: No device, or several, are meant.
+        SettingsError: No device matches, or several do.
     """
     with session.write() as (connection, keyring):
         row = _find(connection, keyring, client)
@@ -158,10 +158,12 @@ def _find(connection: sqlite3.Connection, keyring: OwnerKeyring, client: str) ->
         row
         for row in rows
         if keyring.client_names.get(row.client_id) == client
-        or (len(client) >= SHORTEST_PREFIX and row.client_id.startswith(client))
+        or (len(client) >= _MIN_PREFIX and row.client_id.startswith(client))
     ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise SettingsError(f"several devices match {client!r}", hint="give the whole client id")
-    raise SettingsError(f"there is no device {client!r}", hint="see: vault client list")
+        raise SettingsError(f"several devices match {client!r}", hint="use the whole client id")
+    raise SettingsError(
+        f"device {client!r} not found", hint="list the devices with: vault client list"
+    )

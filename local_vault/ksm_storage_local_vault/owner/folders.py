@@ -36,7 +36,7 @@ def add_folder(
 ) -> OwnedFolder:
     """Make a shared folder, or a folder below ``parent`` (a uid or a name)."""
     if not name.strip():
-        raise SettingsError("a folder needs a name")
+        raise SettingsError("the folder name is empty")
     with session.write() as (connection, keyring):
         application = keyring.application(app)
         above = find_folder(connection, application, parent) if parent else None
@@ -57,10 +57,10 @@ def find_folder(
         return found[0]
     if found:
         uids = ", ".join(item.folder_uid for item in found)
-        raise SettingsError(f"several folders are called {name!r}", hint=f"give a uid: {uids}")
+        raise SettingsError(f"several folders are named {name!r}", hint=f"use a uid: {uids}")
     raise SettingsError(
-        f"there is no folder {name!r} in the application",
-        hint="make one with: vault folder add NAME --app APP",
+        f"folder {name!r} not found in the application",
+        hint="create it with: vault folder add NAME --app APP",
     )
 
 

@@ -19,7 +19,7 @@ from .session import OwnedApplication, OwnerKeyring, OwnerSession
 
 RecordJson = Mapping[str, object]
 # What an import may say about a record beside the record itself.
-PLACE_PARTS = ("uid", "folder", "links", "readOnly")
+_PLACE_PARTS = ("uid", "folder", "flat", "shortcuts", "links", "readOnly")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ def add_records(
     """Encrypt the records and add all or none of them; return their uids in order.
 
     Each record is the JSON of the service (``title``, ``type``, ``fields``, ``custom``,
-    ``notes``), and may also say ``folder`` (uid or name), ``uid``, ``readOnly`` and ``links``.
+    ``notes``), and may also have ``folder`` (uid or name), ``flat`` (list it beside its shared
+    folder, as Keeper's own pages do), ``shortcuts`` (more folders), ``uid``, ``readOnly`` and
+    ``links``.
 
     Raises:
-        SettingsError: A record is not of its form, or names what does not exist.
+        SettingsError: A record is malformed, or names what does not exist.
     """
     with session.write() as (connection, keyring):
         application = keyring.application(app)
@@ -50,18 +52,39 @@ def add_records(
         ]
 
 
+def add_shortcut(
+    session: OwnerSession,
+    record_uid: str,
+    *,
+    app: str,
+    folder: str | None = None,
+    flat: bool = False,
+) -> None:
+    """Put a record into one more folder, or share it directly; every device sees it twice.
+
+    Raises:
+        SettingsError: The record or the folder does not exist.
+    """
+    with session.write() as (connection, keyring):
+        application = keyring.application(app)
+        key = open_record(connection, application, record_uid).key
+        target = find_folder(connection, application, folder) if folder else None
+        _put(connection, application, record_uid, key, target, is_flat=flat)
+
+
 def open_record(
     connection: sqlite3.Connection, application: OwnedApplication, record_uid: str
 ) -> OwnedRecord:
-    """Return the record of this uid with its contents; raise SettingsError when there is none."""
+    """Return the record of this uid with its contents; raise SettingsError if it does not exist."""
     row = connection.execute(
-        "SELECT * FROM records WHERE record_uid = ? AND app_uid = ?",
+        "SELECT * FROM records JOIN places USING (record_uid) WHERE record_uid = ? AND app_uid = ?"
+        " ORDER BY position LIMIT 1",
         (record_uid, application.app_uid),
     ).fetchone()
     if row is None:
         raise SettingsError(
-            f"there is no record {record_uid!r} in the application",
-            hint="give its uid, which 'vault record add' printed",
+            f"record {record_uid!r} not found in the application",
+            hint="use the uid that 'vault record add' printed",
         )
     key = gcm_open(_parent_key(connection, application, row["folder_uid"]), row["record_key"])
     return OwnedRecord(record_uid, key, json.loads(gcm_open(key, row["data"])))
@@ -83,7 +106,7 @@ def _checked(record: RecordJson, number: int) -> RecordJson:
     for name in ("fields", "custom", "links"):
         parts = record.get(name, [])
         if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-            raise SettingsError(f"{name} of record {number} is not a list of objects")
+            raise SettingsError(f"{name} of record {number} must be a list of objects")
     return record
 
 
@@ -97,33 +120,55 @@ def _add(
     place = record.get("folder") or folder
     target = find_folder(connection, application, str(place)) if place else None
     record_uid, key = str(record.get("uid") or new_uid()), os.urandom(KEY_BYTES)
-    contents = {name: part for name, part in record.items() if name not in PLACE_PARTS}
+    contents = {name: part for name, part in record.items() if name not in _PLACE_PARTS}
     contents = {"type": "login", "fields": [], "custom": [], **contents}
     try:
         connection.execute(
-            "INSERT INTO records (record_uid, app_uid, folder_uid, inner_folder_uid, record_key,"
-            " owner_key, data, revision, is_editable) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+            "INSERT INTO records VALUES (?, ?, ?, ?, 1, ?)",
             (
                 record_uid,
                 application.app_uid,
-                target.root_uid if target else None,
-                _inner_uid(target),
-                gcm_seal(target.root_key if target else application.key, key),
                 ecies_seal(public_point_of(keyring.private_key), key),
                 gcm_seal(key, json.dumps(contents).encode()),
                 int(_is_editable(record, target)),
             ),
         )
     except sqlite3.IntegrityError as exc:
-        raise SettingsError(f"there is a record {record_uid!r} already") from exc
+        raise SettingsError(f"record {record_uid!r} already exists") from exc
+    _put(connection, application, record_uid, key, target, is_flat=bool(record.get("flat")))
+    shortcuts = record.get("shortcuts")
+    for name in shortcuts if isinstance(shortcuts, list) else []:
+        other = find_folder(connection, application, str(name))
+        _put(connection, application, record_uid, key, other, is_flat=False)
     _add_links(connection, record_uid, key, record.get("links", []))
     return record_uid
 
 
-def _inner_uid(target: OwnedFolder | None) -> str | None:
-    if target is None or target.folder_uid == target.root_uid:
-        return None
-    return target.folder_uid
+def _put(
+    connection: sqlite3.Connection,
+    application: OwnedApplication,
+    record_uid: str,
+    key: bytes,
+    target: OwnedFolder | None,
+    *,
+    is_flat: bool,
+) -> None:
+    inner = target.folder_uid if target and target.folder_uid != target.root_uid else None
+    if is_flat and (target is None or inner is not None):
+        raise SettingsError(
+            "a flat record must be in a shared folder", hint="name a top-level folder"
+        )
+    connection.execute(
+        "INSERT INTO places (record_uid, folder_uid, inner_folder_uid, is_flat, record_key)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (
+            record_uid,
+            target.root_uid if target else None,
+            inner,
+            int(is_flat),
+            gcm_seal(target.root_key if target else application.key, key),
+        ),
+    )
 
 
 def _is_editable(record: RecordJson, target: OwnedFolder | None) -> bool:

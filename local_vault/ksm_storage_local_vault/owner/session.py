@@ -13,17 +13,21 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.serving.file_addresses import Clock, now_milliseconds
 from ksm_storage.wire.base64_forms import from_base64, to_base64
 from ksm_storage.wire.identity import new_private_key, private_key_from_text, private_key_to_text
 
 from ..data_folder import DataFolder, make_private_folder, read_private, write_private
-from ..database import Clock, Database, now_milliseconds, open_vault
+from ..database import Database, open_vault
 from ..server_settings import (
+    ErrorStyle,
     ServerKey,
     ThrottleRule,
+    read_error_style,
     read_throttle,
     renumber_server_key,
     rotate_server_key,
+    write_error_style,
     write_throttle,
 )
 
@@ -96,11 +100,13 @@ class OwnerKeyring:
                 dict(parts["clients"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise StorageError("the owner's file is not a keyring of a local vault") from exc
+            raise StorageError(
+                "the owner's file is not a keyring of a local vault, or is damaged"
+            ) from exc
         if keyring.vault_id != vault_id:
             raise SettingsError(
                 "the owner's file belongs to another vault",
-                hint="give the --data and --owner that were made together",
+                hint="use the --data and --owner that were created together",
             )
         return keyring
 
@@ -126,9 +132,9 @@ class OwnerKeyring:
         if len(found) == 1:
             return found[0]
         if found:
-            raise SettingsError(f"several applications are called {name!r}", hint="give the uid")
+            raise SettingsError(f"several applications are named {name!r}", hint="use the uid")
         raise SettingsError(
-            f"there is no application {name!r}", hint="make one with: vault app create NAME"
+            f"application {name!r} not found", hint="create it with: vault app create NAME"
         )
 
 
@@ -168,6 +174,38 @@ class OwnerSession:
             if content != before or self._file.read() is None:
                 self._file.write(content)
 
+    def rotate_server_key(self) -> ServerKey:
+        """Replace the server's key pair; clients that pinned the old key need the new one."""
+        with self.write() as (connection, _):
+            return rotate_server_key(connection, self.folder, now=self.clock())
+
+    def renumber_server_key(self) -> ServerKey:
+        """Give the server's key another id; clients follow by themselves."""
+        with self.write() as (connection, _):
+            return renumber_server_key(connection, now=self.clock())
+
+    @property
+    def throttle(self) -> ThrottleRule:
+        """The throttle in force; a new one counts from the next request on."""
+        with self.read() as (connection, _):
+            return read_throttle(connection)
+
+    @throttle.setter
+    def throttle(self, rule: ThrottleRule) -> None:
+        with self.write() as (connection, _):
+            write_throttle(connection, rule)
+
+    @property
+    def error_style(self) -> ErrorStyle:
+        """How the server words its errors; a new style counts from the next request on."""
+        with self.read() as (connection, _):
+            return read_error_style(connection)
+
+    @error_style.setter
+    def error_style(self, style: ErrorStyle) -> None:
+        with self.write() as (connection, _):
+            write_error_style(connection, style)
+
     def _load(self, connection: sqlite3.Connection) -> OwnerKeyring:
         vault_id: str = connection.execute("SELECT vault_id FROM vault").fetchone()[0]
         content = self._file.read()
@@ -193,27 +231,3 @@ def owner_session(
         yield OwnerSession(folder, database, PlainKeyringFile(path), clock)
     finally:
         database.close()
-
-
-def rotate_key(session: OwnerSession) -> ServerKey:
-    """Replace the server's key pair; clients that pinned the old key need the new one."""
-    with session.write() as (connection, _):
-        return rotate_server_key(connection, session.folder, now=session.clock())
-
-
-def renumber_key(session: OwnerSession) -> ServerKey:
-    """Give the server's key another id; clients follow by themselves."""
-    with session.write() as (connection, _):
-        return renumber_server_key(connection, now=session.clock())
-
-
-def set_throttle(session: OwnerSession, rule: ThrottleRule) -> None:
-    """Put a rule in force with the next request."""
-    with session.write() as (connection, _):
-        write_throttle(connection, rule)
-
-
-def get_throttle(session: OwnerSession) -> ThrottleRule:
-    """Return the rule in force."""
-    with session.read() as (connection, _):
-        return read_throttle(connection)

@@ -5,22 +5,19 @@ from __future__ import annotations
 import hmac
 import sqlite3
 
+from ksm_storage.serving.requests import OpenedRequest, public_point, rejected
 from ksm_storage.wire.answers import SecretsAnswer
 from ksm_storage.wire.api_errors import (
     ACCESS_EXPIRED,
     ADDRESS_REFUSED,
     CLIENT_REVOKED,
     CLIENT_UNKNOWN,
-    SIGNATURE_INVALID,
     TOKEN_EXPIRED,
     TOKEN_REDEEMED,
 )
 from ksm_storage.wire.base64_forms import to_base64
-from ksm_storage.wire.ecies import load_public_point
-from ksm_storage.wire.signed_request import verify
 
 from ..client_row import ClientRow
-from .requests import OpenedRequest, public_point, rejected
 
 
 def admit(client: ClientRow | None, opened: OpenedRequest, *, address: str, now: int) -> ClientRow:
@@ -32,7 +29,9 @@ def admit(client: ClientRow | None, opened: OpenedRequest, *, address: str, now:
     if client is None:
         raise rejected(CLIENT_UNKNOWN)
     presented = public_point(opened.payload)
-    _check_signature(client, presented, opened)
+    # A device that binds proves that it has the private half of the key it presents; whether
+    # that is the right key is decided afterwards.
+    opened.check_signature(presented or client.public_point)
     _check_state(client, address=address, now=now)
     if presented is not None:
         _check_token(client, presented, now=now)
@@ -51,21 +50,6 @@ def check_life(client: ClientRow, *, now: int) -> None:
         raise rejected(CLIENT_REVOKED)
     if client.access_expires_at is not None and now >= client.access_expires_at:
         raise rejected(ACCESS_EXPIRED)
-
-
-def _check_signature(client: ClientRow, presented: bytes | None, opened: OpenedRequest) -> None:
-    # A device that binds proves that it has the private half of the key it presents; whether
-    # that is the right key is decided afterwards.
-    point = presented or client.public_point
-    if point is None:
-        raise rejected(CLIENT_UNKNOWN, reason="the client device is not bound")
-    if not verify(
-        load_public_point(point),
-        opened.signed.signature,
-        transmission_key=opened.signed.transmission_key,
-        body=opened.signed.body,
-    ):
-        raise rejected(SIGNATURE_INVALID)
 
 
 def _check_state(client: ClientRow, *, address: str, now: int) -> None:

@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
 import os
 import sqlite3
-from dataclasses import dataclass
-from urllib.parse import quote
 
+from ksm_storage.serving.file_addresses import LIFE_MILLISECONDS, UPLOAD_EXPIRED, FileAddresses
+from ksm_storage.serving.requests import Payload, malformed, number, rejected, sealed, uid
+from ksm_storage.serving.web import MAX_FILE_BYTES
 from ksm_storage.wire.aes import GCM_OVERHEAD_BYTES
 from ksm_storage.wire.answers import AddFileAnswer
-from ksm_storage.wire.api_errors import CLIENT_UNKNOWN, OBJECT_UNKNOWN, REQUEST_MALFORMED, ApiError
+from ksm_storage.wire.api_errors import CLIENT_UNKNOWN, OBJECT_UNKNOWN, REQUEST_MALFORMED
 from ksm_storage.wire.base64_forms import to_url_safe
 
 from ..client_row import ClientRow, find_client
 from ..data_folder import DataFolder, read_private, write_private
-from ..database import Clock
 from .admission import check_address, check_life
-from .requests import ALREADY_EXISTS, Payload, malformed, number, rejected, sealed, uid
-from .writing import check_revision, editable_record, replace_data
-
-LIFE_MILLISECONDS = 3_600_000
-UPLOADED = 201
-
-
-@dataclass(frozen=True, slots=True)
-class FileAddresses:
-    """Make and check the addresses of files."""
-
-    host: str
-    secret: bytes
-    clock: Clock
-
-    def download_url(self, file_uid: str, client_id: str) -> str:
-        """Return where this device downloads the file for the next hour."""
-        expires = self.clock() + LIFE_MILLISECONDS
-        seal = self._seal(file_uid, client_id, expires)
-        query = f"client={quote(client_id, safe='')}&expires={expires}&seal={seal}"
-        return f"https://{self.host}/files/{file_uid}?{query}"
-
-    def allows_download(self, file_uid: str, client_id: str, *, expires: str, seal: str) -> bool:
-        """Tell whether the address was made here and is still good."""
-        if not expires.isdecimal() or len(expires) > 15 or not seal.isascii():
-            return False
-        made_here = hmac.compare_digest(self._seal(file_uid, client_id, int(expires)), seal)
-        return made_here and self.clock() < int(expires)
-
-    def upload_answer(self, ticket: str) -> AddFileAnswer:
-        """Return where and with what the encrypted content is posted, once."""
-        return {
-            "url": f"https://{self.host}/files",
-            "parameters": json.dumps({"ticket": ticket}),
-            "successStatusCode": UPLOADED,
-        }
-
-    def _seal(self, file_uid: str, client_id: str, expires: int) -> str:
-        message = f"{file_uid}\n{client_id}\n{expires}".encode()
-        return to_url_safe(hmac.new(self.secret, message, "sha256").digest())
+from .writing import ALREADY_EXISTS, check_revision, editable_record, replace_data
 
 
 def new_upload_ticket() -> tuple[str, bytes]:
@@ -80,11 +39,6 @@ def load_address_secret(folder: DataFolder) -> bytes:
     return read_private(path)
 
 
-MOST_FILE_BYTES = 100 * 1024 * 1024
-UPLOAD_EXPIRED = ApiError(403, "access_denied", "Upload address is expired or used")
-DOWNLOAD_EXPIRED = ApiError(403, "access_denied", "Download address is expired or altered")
-
-
 def add_file(
     connection: sqlite3.Connection,
     client: ClientRow,
@@ -94,7 +48,7 @@ def add_file(
     """Note a file of a record and answer with the address that takes its content once."""
     file_uid = uid(payload, "fileRecordUid")
     size = number(payload, "fileSize")
-    if not GCM_OVERHEAD_BYTES <= size <= MOST_FILE_BYTES:
+    if not GCM_OVERHEAD_BYTES <= size <= MAX_FILE_BYTES:
         raise malformed("fileSize is out of bounds")
     record = editable_record(connection, client, uid(payload, "ownerRecordUid"))
     check_revision(record, number(payload, "ownerRecordRevision"))

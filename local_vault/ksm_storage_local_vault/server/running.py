@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
-import signal
-import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-from starlette.applications import Starlette
-
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.serving.certificates import LOCAL_NAMES, Authority
+from ksm_storage.serving.file_addresses import Clock, FileAddresses, now_milliseconds
+from ksm_storage.serving.listening import bracketed, listening_socket, serve
 
-from ..data_folder import DataFolder
-from ..database import Clock, Database, now_milliseconds, open_vault
+from ..data_folder import DataFolder, read_private, write_private
+from ..database import Database, open_vault
 from ..server_settings import current_server_key
-from .certificates import LOCAL_NAMES, prepare_tls
 from .exchange import Exchange
-from .files import FileAddresses, load_address_secret
+from .files import load_address_secret
 from .web import make_application
-
-# A client that keeps an idle connection open is waited for; what is under way takes far less.
-STOP_SECONDS = 3
-MOST_CONNECTIONS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,77 +43,72 @@ def run_server(
 ) -> None:
     """Serve until SIGTERM or SIGINT, and finish what was begun before returning.
 
-    ``announce`` is called once, when connections are taken. ``names`` are what clients call this
-    machine where that is not ``host``; the first one is used in addresses that are given out.
+    ``announce`` is called once, when connections are accepted. ``names`` are what clients call
+    this machine where that is not ``host``; the first one is used in addresses that are given out.
 
     Raises:
-        SettingsError: The address cannot be listened on, another server serves the folder, or the
+        SettingsError: The address cannot be used, another server serves the folder, or the
             certificate authority was made for other names.
     """
     database = open_vault(folder, clock=clock)
     try:
-        with sole_server(folder), _listening_socket(host, port) as listener:
-            address = f"{_bracketed([*names, host][0])}:{listener.getsockname()[1]}"
+        with _sole_server(folder), listening_socket(host, port) as listener:
+            address = f"{bracketed([*names, host][0])}:{listener.getsockname()[1]}"
             addresses = FileAddresses(address, load_address_secret(folder), clock)
             exchange = Exchange(folder, database, addresses, clock)
             application = make_application(exchange, database, addresses, clock)
-            certificate = prepare_tls(folder, _certificate_names(host, names))
+            certificate = prepare_certificate(folder, _certificate_names(host, names))
             with _noted_address(folder, address):
-                announce(_listening(folder, database, address))
-                with _returning_signals():
-                    uvicorn.Server(_configuration(application, certificate)).run([listener])
+                listening = _listening(folder, database, address)
+                serve(
+                    application,
+                    [listener],
+                    certificate=certificate,
+                    announce=lambda: announce(listening),
+                )
     finally:
         database.close()
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach the host."""
+def prepare_certificate(folder: DataFolder, names: Sequence[str]) -> Path:
+    """Return a file with a fresh certificate for the names, its key and mode 0600.
+
+    The authority is made once and its key never leaves the data folder. Its certificate is
+    limited to the names of the first start, so that trusting it endangers no other host.
+    """
+    authority = _authority(folder, names)
+    outside = authority.name_outside(names)
+    if outside is not None:
+        raise SettingsError(
+            f"the vault's certificate authority is not valid for {outside!r}",
+            hint="delete ca.pem and keys/ca-key.pem from the data folder to make a new authority",
+        )
+    path = folder.keys / "tls.pem"
+    write_private(path, authority.issue("ksm-storage local vault", names))
+    return path
+
+
+def _authority(folder: DataFolder, names: Sequence[str]) -> Authority:
+    key_path = folder.keys / "ca-key.pem"
+    if not folder.ca_certificate.exists() or not key_path.exists():
+        made = Authority.new("ksm-storage local vault CA", names)
+        write_private(key_path, made.key_pem)
+        write_private(folder.ca_certificate, made.certificate_pem)
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return Authority.from_pem(read_private(folder.ca_certificate), read_private(key_path))
+    except ValueError as exc:
+        raise StorageError("the vault's certificate authority is damaged") from exc
 
 
-def _configuration(application: Starlette, certificate: Path) -> uvicorn.Config:
-    return uvicorn.Config(
-        application,
-        ssl_certfile=certificate,
-        log_config=None,
-        access_log=False,
-        # Otherwise a header could choose the address that a device is locked to.
-        proxy_headers=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        http="h11",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
+def _certificate_names(host: str, names: Sequence[str]) -> list[str]:
+    own = [] if host in ("0.0.0.0", "::") else [host]  # noqa: S104 - compared, not bound
+    return list(dict.fromkeys([*LOCAL_NAMES, *own, *names]))
 
 
 def _listening(folder: DataFolder, database: Database, address: str) -> Listening:
     with database.read() as connection:
         key = current_server_key(connection)
     return Listening(address, str(folder.ca_certificate), key.key_id, key.public_text)
-
-
-def _listening_socket(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the protocol is named; without it, the parts of an
-    # answer wait 40 ms for each other.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(MOST_CONNECTIONS)
-    except OSError as exc:
-        listener.close()
-        raise SettingsError(
-            f"cannot listen on {_bracketed(host)}:{port}: {exc.strerror}",
-            hint="give another --port, or 0 for any free one",
-        ) from exc
-    return listener
 
 
 @contextlib.contextmanager
@@ -135,73 +121,39 @@ def _noted_address(folder: DataFolder, address: str) -> Iterator[None]:
             folder.address_file.unlink()
 
 
-def _certificate_names(host: str, names: Sequence[str]) -> list[str]:
-    own = [] if host in ("0.0.0.0", "::") else [host]  # noqa: S104 - compared, not bound
-    return list(dict.fromkeys([*LOCAL_NAMES, *own, *names]))
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 @contextlib.contextmanager
-def _returning_signals() -> Iterator[None]:
-    # The server stops gracefully and then raises the signal again for whoever handled it before;
-    # being told to stop is no failure, so that second one ends here.
-    handled = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: None) for number in handled]
-    try:
-        yield
-    finally:
-        for number, handler in zip(handled, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def sole_server(folder: DataFolder) -> Iterator[None]:
+def _sole_server(folder: DataFolder) -> Iterator[None]:
     """Hold the folder for one server; the lock ends with the process, however that ends.
 
     Two servers would each remember only the requests that they saw themselves, and the one that
-    stops first would take the address of the other away.
-
-    Raises:
-        SettingsError: Another server holds it.
-        StorageError: The folder cannot be written.
+    stops first would delete the address of the other.
     """
-    # SQLite's own locks: the same on every system, and gone after a kill.
-    connection = _locked(folder.serving_lock, folder)
-    try:
-        yield
-    finally:
-        connection.close()
-
-
-def _locked(path: Path, folder: DataFolder) -> sqlite3.Connection:
-    _make_private(path)
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as exc:
-        connection.close()
-        if "locked" not in str(exc):
-            raise StorageError(
-                f"cannot lock {str(path)!r}",
-                hint="look whether the disk is full, or the folder can only be read",
-            ) from exc
-        raise SettingsError(
-            f"another server serves {str(folder.path)!r}{_where(folder)}",
-            hint="stop it, or give another folder with --data",
-        ) from exc
-    return connection
-
-
-def _make_private(path: Path) -> None:
+    path = folder.serving_lock
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as exc:
         raise StorageError(f"cannot write {str(path)!r}: {exc.strerror}") from exc
+    # SQLite's own locks: the same on every system, and gone after a kill.
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        _lock(connection, folder)
+        yield
+    finally:
+        connection.close()
 
 
-def _where(folder: DataFolder) -> str:
-    address = folder.read_address()
-    return f" at {address}" if address else ""
+def _lock(connection: sqlite3.Connection, folder: DataFolder) -> None:
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise StorageError(
+                f"cannot lock {str(folder.serving_lock)!r}",
+                hint="check that the disk is not full and the folder is writable",
+            ) from exc
+        address = folder.read_address()
+        at = f" at {address}" if address else ""
+        raise SettingsError(
+            f"another server is already serving {str(folder.path)!r}{at}",
+            hint="stop it, or give another folder with --data",
+        ) from exc

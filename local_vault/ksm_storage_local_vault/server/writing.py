@@ -5,22 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from ksm_storage.wire.answers import (
-    DeleteAnswer,
-    DeletedFolderAnswer,
-    DeletedRecordAnswer,
-    DeleteFolderAnswer,
-    FolderAnswer,
-    FoldersAnswer,
-)
-from ksm_storage.wire.api_errors import OBJECT_UNKNOWN, READ_ONLY, REVISION_STALE
-from ksm_storage.wire.base64_forms import to_base64
-
-from ..client_row import ClientRow
-from .requests import (
-    ALREADY_EXISTS,
-    TRANSACTION_OPEN,
-    TRANSACTION_UNKNOWN,
+from ksm_storage.serving.requests import (
     Payload,
     malformed,
     number,
@@ -31,8 +16,29 @@ from .requests import (
     uid,
     uids,
 )
+from ksm_storage.wire.answers import (
+    DeleteAnswer,
+    DeletedFolderAnswer,
+    DeletedRecordAnswer,
+    DeleteFolderAnswer,
+)
+from ksm_storage.wire.api_errors import (
+    BAD_REQUEST,
+    NOT_FOUND,
+    OBJECT_UNKNOWN,
+    OUT_OF_SYNC,
+    READ_ONLY,
+    REVISION_STALE,
+    ApiError,
+)
 
-TRANSACTION_TYPES = ("general", "rotation")
+from ..client_row import ClientRow
+
+# Errors that only this server answers; the service is not known to have them.
+ALREADY_EXISTS = ApiError(409, BAD_REQUEST, "Object exists already")
+_TRANSACTION_UNKNOWN = ApiError(404, NOT_FOUND, "Record has no open transaction")
+_TRANSACTION_OPEN = ApiError(409, OUT_OF_SYNC, "Record has an open transaction")
+_TRANSACTION_TYPES = ("general", "rotation")
 
 
 def create_record(connection: sqlite3.Connection, client: ClientRow, payload: Payload) -> None:
@@ -42,17 +48,13 @@ def create_record(connection: sqlite3.Connection, client: ClientRow, payload: Pa
     if connection.execute("SELECT 1 FROM records WHERE record_uid = ?", (record_uid,)).fetchone():
         raise rejected(ALREADY_EXISTS)
     connection.execute(
-        "INSERT INTO records (record_uid, app_uid, folder_uid, inner_folder_uid, record_key,"
-        " owner_key, data, revision, is_editable) VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1)",
-        (
-            record_uid,
-            client.app_uid,
-            root,
-            inner,
-            sealed(payload, "folderKey"),
-            sealed(payload, "recordKey"),
-            sealed(payload, "data"),
-        ),
+        "INSERT INTO records VALUES (?, ?, ?, ?, 1, 1)",
+        (record_uid, client.app_uid, sealed(payload, "recordKey"), sealed(payload, "data")),
+    )
+    connection.execute(
+        "INSERT INTO places (record_uid, folder_uid, inner_folder_uid, is_flat, record_key)"
+        " VALUES (?, ?, ?, 0, ?)",
+        (record_uid, root, inner, sealed(payload, "folderKey")),
     )
 
 
@@ -67,7 +69,7 @@ def update_record(connection: sqlite3.Connection, client: ClientRow, payload: Pa
         _remove_files(connection, row["record_uid"], removed)
         return
     kind = text(payload, "transactionType")
-    if kind not in TRANSACTION_TYPES:
+    if kind not in _TRANSACTION_TYPES:
         raise malformed("transactionType is unknown")
     connection.execute(
         "INSERT INTO held_updates VALUES (?, ?, ?, ?)",
@@ -107,7 +109,7 @@ def editable_record(
     if connection.execute(
         "SELECT 1 FROM held_updates WHERE record_uid = ?", (record_uid,)
     ).fetchone():
-        raise rejected(TRANSACTION_OPEN)
+        raise rejected(_TRANSACTION_OPEN)
     return row
 
 
@@ -156,7 +158,7 @@ def _take_held(connection: sqlite3.Connection, client: ClientRow, payload: Paylo
         (uid(payload, "recordUid"), client.app_uid),
     ).fetchone()
     if row is None:
-        raise rejected(TRANSACTION_UNKNOWN)
+        raise rejected(_TRANSACTION_UNKNOWN)
     connection.execute("DELETE FROM held_updates WHERE record_uid = ?", (row["record_uid"],))
     return row
 
@@ -186,14 +188,6 @@ def _delete_record(
         }
     connection.execute("DELETE FROM records WHERE record_uid = ?", (record_uid,))
     return {"recordUid": record_uid, "responseCode": "ok"}
-
-
-def read_folders(connection: sqlite3.Connection, client: ClientRow) -> FoldersAnswer:
-    """Return every folder of the application, a parent before its children."""
-    rows = connection.execute(
-        "SELECT * FROM folders WHERE app_uid = ? ORDER BY position", (client.app_uid,)
-    )
-    return {"folders": [_folder(row) for row in rows]}
 
 
 def create_folder(connection: sqlite3.Connection, client: ClientRow, payload: Payload) -> None:
@@ -256,15 +250,6 @@ def editable_folder(
     return row
 
 
-def _folder(row: sqlite3.Row) -> FolderAnswer:
-    return {
-        "folderUid": row["folder_uid"],
-        "folderKey": to_base64(row["folder_key"]),
-        "parent": row["parent_uid"],
-        "data": to_base64(row["data"]),
-    }
-
-
 def _delete_folder(
     connection: sqlite3.Connection, client: ClientRow, folder_uid: str, *, force: bool
 ) -> DeletedFolderAnswer:
@@ -279,6 +264,12 @@ def _delete_folder(
     if not force and _has_content(connection, folder_uid):
         return _kept(folder_uid, "not_empty", "folder is not empty")
     connection.execute("DELETE FROM folders WHERE folder_uid = ?", (folder_uid,))
+    # A record with a shortcut elsewhere stays.
+    connection.execute(
+        "DELETE FROM records WHERE app_uid = ?"
+        " AND record_uid NOT IN (SELECT record_uid FROM places)",
+        (client.app_uid,),
+    )
     return {"folderUid": folder_uid, "responseCode": "ok"}
 
 
@@ -289,7 +280,7 @@ def _kept(folder_uid: str, code: str, message: str) -> DeletedFolderAnswer:
 def _has_content(connection: sqlite3.Connection, folder_uid: str) -> bool:
     found = connection.execute(
         "SELECT 1 FROM folders WHERE parent_uid = ?"
-        " UNION ALL SELECT 1 FROM records WHERE inner_folder_uid = ?",
+        " UNION ALL SELECT 1 FROM places WHERE inner_folder_uid = ?",
         (folder_uid, folder_uid),
     ).fetchone()
     return found is not None

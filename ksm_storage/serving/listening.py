@@ -1,0 +1,119 @@
+"""Listen, serve over TLS, and stop when told."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ..errors import SettingsError
+
+# What is under way takes far less.
+_STOP_SECONDS = 3
+_MAX_CONNECTIONS = 512
+
+
+def serve(
+    application: Starlette,
+    listeners: Sequence[socket.socket],
+    *,
+    certificate: Path | None,
+    announce: Callable[[], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT, and finish what was begun before returning.
+
+    Args:
+        certificate: A file with the certificate and its key, or None to serve without TLS.
+        announce: Called once connections are accepted; a signal during it is not lost.
+    """
+    server = _Server(
+        uvicorn.Config(
+            application,
+            ssl_certfile=certificate,
+            log_config=None,
+            access_log=False,
+            # Otherwise a header could choose the address that a device is locked to.
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+    )
+    with _stopping(server):
+        announce()
+        server.run(list(listeners))
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that accepts connections.
+
+    Raises:
+        SettingsError: The address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it, the parts of an
+    # answer wait 40 ms for each other.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_MAX_CONNECTIONS)
+    except OSError as exc:
+        listener.close()
+        raise SettingsError(
+            f"cannot listen on {bracketed(host)}:{port}: {exc.strerror}",
+            hint="give another --port, or 0 for any free one",
+        ) from exc
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bracketed(host: str) -> str:
+    """Return the host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A TLS connection that is idle would be closed politely: after waiting for the client.
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            transport = getattr(connection, "transport", None)
+            if transport is not None and (cycle is None or cycle.response_complete):
+                transport.abort()
+        await super().shutdown(sockets)
+
+
+@contextlib.contextmanager
+def _stopping(server: uvicorn.Server) -> Iterator[None]:
+    # From before the announcement on, so that a signal which comes right after it counts. While
+    # the server runs it has handlers of its own, and raises what it got again afterwards: being
+    # told to stop is not a failure, so that ends here.
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, stop) for number in handled]
+    try:
+        yield
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)

@@ -17,8 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import ksm_storage
-from ksm_storage.providers.key_file_name import key_uri_of
-from ksm_storage.providers.key_file_writer import write_key_file
+from ksm_storage.providers.key_file import key_uri_of, write_key_file
 
 CONFIG = {"hostname": "keepersecurity.com", "clientId": "aWQ=", "privateKey": "a2V5", "url": "x"}
 PACKAGE = "ksm_storage"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..providers.key_file_name import key_uri_of
-from ..providers.key_file_writer import write_key_file
+from ..providers.key_file import key_uri_of, write_key_file
 from .options import json_option
 from .output import data, data_as_json, say
 

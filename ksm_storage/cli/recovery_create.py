@@ -7,9 +7,8 @@ import os
 import click
 
 from ..errors import StorageError
-from ..providers.recovery_file import format_recovery_file
 from ..providers.recovery_key import SCHEME, SECRET_BYTES, RecoveryKey
-from ..providers.recovery_words import sheet, words_of
+from ..providers.recovery_secret import format_recovery_file, sheet, words_of
 from ..storage.file import create_file
 from ..storage.lock import locked
 from ..storage.reading import resolved

@@ -10,9 +10,8 @@ import click
 
 from ..contract.redaction import shown_path
 from ..errors import SettingsError
-from ..providers.recovery_file import open_recovery_file, read_recovery_file
 from ..providers.recovery_key import SCHEME
-from ..providers.recovery_words import secret_of, words_of
+from ..providers.recovery_secret import open_recovery_file, read_recovery_file, secret_of, words_of
 
 Command = Callable[..., Any]
 Settings = Mapping[str, Mapping[str, object]]

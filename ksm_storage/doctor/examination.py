@@ -1,4 +1,4 @@
-"""Examine files and KEKs: each step on its own, so that one fault hides no other."""
+"""Examine files and KEKs, each step separately, so that one fault does not hide another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .finding import FileFinding, KeyFinding, SettingFinding
 
 
 def examine_file(path: str) -> FileFinding:
-    """Find out what can be found out about a file, without changing anything."""
+    """Return all that can be found out about a file, without changing anything."""
     found = FileFinding(path)
     try:
         real = resolved(path)
@@ -46,16 +46,16 @@ def examine_file(path: str) -> FileFinding:
 def _obstacles(real: str, status: os.stat_result) -> Iterator[str]:
     mode = stat.S_IMODE(status.st_mode)
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield f"others have a permission on it (mode {mode:04o}); it is sealed all the same"
+        yield f"accessible to other users (mode {mode:04o}); still encrypted"
     effective = os.access in os.supports_effective_ids
     if not os.access(real, os.W_OK, effective_ids=effective):
-        yield "it is read-only here: it opens, and cannot be saved"
+        yield "read-only here: it can be opened, but not saved"
     elif not os.access(os.path.dirname(real), os.W_OK | os.X_OK, effective_ids=effective):
-        yield "its folder is read-only here: it is saved in place"
+        yield "its folder is read-only here: saves are made in place"
 
 
 def examine_key(uri: KeyUri, arguments: Arguments | None) -> KeyFinding:
-    """Find out what can be found out about a KEK; whatever fails is a part of the finding."""
+    """Return all that can be found out about a KEK; failures are part of the finding."""
     found = KeyFinding(str(uri))
     with _problems_of(found):
         plugin = find_plugin(uri.provider)
@@ -76,10 +76,12 @@ def _ask(found: KeyFinding, kek: Kek) -> None:
     with _problems_of(found):
         probes = probe_permissions(kek)
         if probes is None:
-            found.notes.append("the plugin cannot probe permissions; 'check PATH' opens a file")
+            found.notes.append(
+                "the plugin cannot probe permissions; 'ksm-storage check PATH' opens a file"
+            )
         found.probes = tuple(probes or ())
-    told = {probe.reason for probe in found.probes}
-    found.notes = [note for note in found.notes if note not in told]
+    reported = {probe.reason for probe in found.probes}
+    found.notes = [note for note in found.notes if note not in reported]
 
 
 def _describe(found: KeyFinding, kek: Kek) -> None:
@@ -87,11 +89,11 @@ def _describe(found: KeyFinding, kek: Kek) -> None:
     try:
         found.description = describe_key(kek)
     except PermissionDeniedError as exc:
-        # Files open without this permission; whether they do is for the probes to tell.
+        # Files open without this permission; the probes tell whether they do.
         found.notes.append(exc.message)
         return
     if found.description is None:
-        found.notes.append("the plugin cannot describe its key")
+        found.notes.append("the plugin cannot describe its keys")
         return
     found.seconds = time.perf_counter() - began
     _refuse_unusable(found.uri, found.description)
@@ -102,7 +104,7 @@ def _problems_of(found: KeyFinding) -> Iterator[None]:
     try:
         yield
     except KsmStorageError as exc:
-        # A service that is out of reach says so at each step; once is enough.
+        # An unreachable service fails every step; reporting it once is enough.
         if (type(exc), exc.message) not in [(type(p), p.message) for p in found.problems]:
             found.problems.append(exc)
 
@@ -135,12 +137,12 @@ def _refuse_unusable(uri: str, key: KeyDescription) -> None:
     named = f" ({key.state_name})" if key.state_name else ""
     raise KeyStateError(
         f"the key {uri!r} is {key.state}{named}",
-        hint="'ksm-storage status PATHS --would-lose KEY' tells which files depend on it",
+        hint="to list the files that depend on it: ksm-storage status PATHS --would-lose KEY",
         key=uri,
     )
 
 
-# The core needs more than its providers do: what matters for a key is named here.
+# The core has more dependencies than its providers use: these are the ones that matter.
 _OF_THE_CORE = {"os-keyring": ("keyring",)}
 _CORE = "ksm-storage"
 
@@ -148,7 +150,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def libraries_of(distribution: str, provider: str) -> Mapping[str, str]:
-    """Return the libraries that a plugin's distribution requires, with their installed versions."""
+    """Return the libraries that a plugin's distribution requires, with installed versions."""
     if distribution == _CORE:
         names: list[str] = [*_OF_THE_CORE.get(provider, ()), "cryptography"]
     else:

@@ -12,7 +12,7 @@ from ..errors import KsmStorageError, PermissionDeniedError
 
 @dataclass(frozen=True, slots=True)
 class SettingFinding:
-    """Hold where a setting came from; ``shown`` is its value, or a word that hides it."""
+    """Hold where a setting came from; ``shown`` is its value, or a placeholder for a secret."""
 
     name: str
     shown: str
@@ -21,19 +21,19 @@ class SettingFinding:
 
 @dataclass(slots=True)
 class KeyFinding:
-    """Hold what was found out about a KEK; a step that failed left a problem and no result.
+    """Hold what was found about a KEK; a step that failed leaves a problem and no result.
 
     Attributes:
         uri: The KEK, as it was named.
-        plugin: Distribution and version of the plugin that serves it.
-        libraries: What the plugin stands on: ``{"botocore": "1.40.0"}``.
-        settings: Those that were given, with their sources.
-        access: By whom and where the KEK is reached.
+        plugin: Distribution and version of its plugin.
+        libraries: The plugin's dependencies: ``{"botocore": "1.40.0"}``.
+        settings: The settings that were given, with their sources.
+        access: The identity and the address used to reach the KEK.
         description: State and versions.
-        seconds: How long the first answer took, with the start of the service's library.
-        probes: Which permissions are there.
-        problems: Why the rest is not known, or what stands in the way.
-        notes: What could not be asked.
+        seconds: How long the first answer took, including loading the vendor's library.
+        probes: Which permissions are granted.
+        problems: Errors that prevent use of the KEK.
+        notes: What could not be determined.
     """
 
     uri: str
@@ -49,7 +49,7 @@ class KeyFinding:
 
     @property
     def exit_code(self) -> int:
-        """0 if files open and are sealed under the KEK, else that of the first problem."""
+        """0 if the KEK can open and seal files, otherwise that of the first problem."""
         if self.problems:
             return self.problems[0].exit_code
         needed = (probe for probe in self.probes if probe.need != "describe")
@@ -60,14 +60,14 @@ class KeyFinding:
 
 @dataclass(slots=True)
 class FileFinding:
-    """Hold what was found out about a file.
+    """Hold what was found about a file.
 
     Attributes:
         path: As it was given.
         facts: Short labels: mode, revision.
         keys: The KEKs of its recipients.
-        problems: What keeps it from being read.
-        notes: What is worth knowing, and may be meant.
+        problems: Errors that prevent reading it.
+        notes: What is worth knowing and may be intended.
     """
 
     path: str
@@ -78,15 +78,15 @@ class FileFinding:
 
     @property
     def exit_code(self) -> int:
-        """0 if the file can be read, else that of the first problem."""
+        """0 if the file can be read, otherwise that of the first problem."""
         return self.problems[0].exit_code if self.problems else 0
 
 
-_GRANTED = {True: "granted", False: "MISSING", None: "not known"}
+_GRANTED = {True: "granted", False: "MISSING", None: "unknown"}
 
 
 def lines_of_file(found: FileFinding) -> Iterator[str]:
-    """Yield a line for the file and indented ones for what was found."""
+    """Yield a line for the file and indented lines for the findings."""
     yield found.path
     for name, value in found.facts.items():
         yield _line(name, value)
@@ -96,7 +96,7 @@ def lines_of_file(found: FileFinding) -> Iterator[str]:
 
 
 def lines_of_key(found: KeyFinding) -> Iterator[str]:
-    """Yield a line for the KEK and indented ones for what was found."""
+    """Yield a line for the KEK and indented lines for the findings."""
     yield found.uri
     if found.plugin is not None:
         libraries = [f"{name} {version}" for name, version in found.libraries.items()]
@@ -109,7 +109,7 @@ def lines_of_key(found: KeyFinding) -> Iterator[str]:
         yield _line("key", ", ".join(_described(found.description)))
     if found.seconds is not None:
         milliseconds = f"{found.seconds * 1000:.0f} ms"
-        yield _line("answered in", f"{milliseconds}, the start of its library included")
+        yield _line("answered in", f"{milliseconds}, including loading its library")
     for probe in found.probes:
         yield from _probed(probe)
     yield from _end(found.problems, found.notes)
@@ -168,7 +168,7 @@ def _described(key: KeyDescription) -> Iterator[str]:
     if key.rotation is not None:
         yield f"rotates {key.rotation}"
     if key.public:
-        yield "can be forged with its public key"
+        yield "forgeable with its public key"
 
 
 def _probed(probe: PermissionProbe) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _probed(probe: PermissionProbe) -> Iterator[str]:
     what = f"{probe.permission} to {probe.need}"
     yield _line("permission", f"{what}: {_GRANTED[probe.granted]}{reason}")
     if probe.granted is False and probe.grant is not None:
-        yield _line("", "this grants it:")
+        yield _line("", "grant it with:")
         for line in probe.grant.splitlines():
             yield f"    {line}"
 

@@ -1,4 +1,4 @@
-"""Settings that nothing reads: mistyped variables, and tables of the settings file."""
+"""Settings that nothing reads: mistyped variables and tables of the settings file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..storage.rollback import TABLE as ROLLBACK
 
 PREFIX = "KSM_STORAGE_"
 
-# What is read by the core itself; a test holds this to the sources.
+# Read by the core itself; a test compares this list with the sources.
 READ = frozenset(
     f"{PREFIX}{name}"
     for name in (
@@ -23,12 +23,12 @@ READ = frozenset(
 
 
 def unread_variables(environment: Iterable[str], examined: Iterable[str]) -> list[str]:
-    """Return the names that begin as ours do, and are none that is read.
+    """Return the names that have our prefix and that nothing reads.
 
     Args:
         environment: The names of the variables that are set.
-        examined: The providers whose plugins may be loaded to ask for their options. What
-            begins with the name of another installed provider is taken for one of its options.
+        examined: The providers whose plugins may be loaded for their options. A variable with the
+            prefix of another installed provider is assumed to be one of its options.
     """
     asked = {provider: _options(provider) for provider in examined}
     prefixes = {
@@ -45,7 +45,7 @@ def _options(provider: str) -> frozenset[str] | None:
     try:
         options = find_plugin(provider).options()
     except KsmStorageError:
-        # It cannot be asked, which the finding about its key says.
+        # The finding about its key reports that the plugin cannot be loaded.
         return None
     return frozenset(environment_name(provider, option.name) for option in options)
 
@@ -58,9 +58,9 @@ def _is_option(name: str, prefixes: Mapping[str, frozenset[str] | None]) -> bool
 
 
 def unread_tables() -> list[str]:
-    """Return the names of tables that are no installed provider's, no key's of one, and not ours.
+    """Return the tables that belong neither to an installed provider or its keys, nor to the core.
 
-    A file that cannot be read has none; the finding about a key says why.
+    Empty if the file cannot be read; the finding about a key reports why.
     """
     try:
         names = table_names()

@@ -1,1 +1,1 @@
-"""The two built-in key services, registered by entry points like any plugin."""
+"""The three built-in key providers, registered by entry points like any plugin."""

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..plugin import Aad, DecryptionError, WrappedDek
+from ..plugin import (
+    Aad,
+    AuthenticationError,
+    DecryptionError,
+    PermissionDeniedError,
+    WrappedDek,
+)
 
 if TYPE_CHECKING:
     from ..contract.abilities import KeyDescription, PermissionProbe
@@ -22,7 +28,7 @@ _TAG_BYTES = 16
 
 
 class AesGcmWrapper:
-    """Wrap under the 32-byte KEK that a function returns, asked for at each use.
+    """Wrap under the 32-byte KEK that a function returns; it is called at each use.
 
     The ciphertext is ``nonce (12) || ciphertext || tag (16)``.
     Source: NIST SP 800-38D.
@@ -58,40 +64,52 @@ class AesGcmWrapper:
             DecryptionError: Another KEK, another AAD, or altered ciphertext.
         """
         if wrapped.algorithm != ALGORITHM:
-            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+            raise DecryptionError(f"unsupported wrapping algorithm {wrapped.algorithm!r}")
         if wrapped.key_id != self._key_id:
-            raise DecryptionError("the DEK was wrapped by another key")
+            raise DecryptionError("the data key was wrapped under another key")
         nonce, sealed = wrapped.ciphertext[:_NONCE_BYTES], wrapped.ciphertext[_NONCE_BYTES:]
         if len(sealed) < _TAG_BYTES:
-            raise DecryptionError("the wrapped DEK is too short")
+            raise DecryptionError("the wrapped data key is too short")
         try:
             return AESGCM(self._for_unwrap()).decrypt(nonce, sealed, bytes(aad))
         except InvalidTag as exc:
             raise DecryptionError(
-                "the wrapped DEK does not decrypt: another key, another context or altered data"
+                "the wrapped data key does not decrypt: wrong key, wrong context or altered data"
             ) from exc
 
     def describe_key(self) -> KeyDescription:
-        """Read the KEK, which shows that it is there; it has no versions and no states."""
-        from .local_description import described
+        """Read the KEK to prove that it exists; it has no versions and no states."""
+        from ..contract.abilities import KeyDescription
 
-        return described(self._key_id, self._for_unwrap)
+        self._for_unwrap()
+        return KeyDescription(self._key_id, "enabled", algorithm="AES-256", protection="SOFTWARE")
 
     def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
         """Return None: a local KEK has no versions."""
         return None
 
     def describe_access(self) -> Mapping[str, str]:
-        """Say where the KEK is kept, and for whom."""
-        from .local_description import local_access
+        """Return where the KEK is kept, and the user who reads it."""
+        import getpass
 
-        return local_access(self._kept_in)
+        try:
+            user = getpass.getuser()
+        # A container may run under a number that has no name (KeyError until Python 3.13).
+        except (KeyError, OSError):
+            return dict(self._kept_in)
+        return {"identity": user, **self._kept_in}
 
     def probe_permissions(self) -> Sequence[PermissionProbe]:
-        """Tell whether this user may read the KEK."""
-        from .local_description import probed
+        """Tell whether this user may read the KEK, as wrapping and unwrapping need."""
+        from ..contract.abilities import PermissionProbe
 
-        return probed(self._for_unwrap)
+        try:
+            self._for_unwrap()
+        except (AuthenticationError, PermissionDeniedError) as exc:
+            return [
+                PermissionProbe("read", "open", granted=False, reason=exc.message, grant=exc.hint)
+            ]
+        return [PermissionProbe("read", "open", granted=True)]
 
     def close(self) -> None:
-        """Do nothing: no KEK is kept between calls."""
+        """Do nothing: no KEK is held between calls."""

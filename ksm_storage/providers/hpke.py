@@ -28,7 +28,7 @@ def seal_to(public: X25519PublicKey, plaintext: bytes, *, info: bytes, aad: byte
     """Return ``encapsulated key (32) || ciphertext || tag (16)``.
 
     Raises:
-        ValueError: The public key is a point of small order, to which no secret can be agreed.
+        ValueError: The public key is a point of small order, with which no secret can be agreed.
     """
     # An ephemeral key pair per message: the AEAD key seals this message and no other, so the
     # nonce that is derived with it is used once.
@@ -44,7 +44,7 @@ def open_with(private: X25519PrivateKey, sealed: bytes, *, info: bytes, aad: byt
 
     Raises:
         cryptography.exceptions.InvalidTag: Another key, another AAD or altered data.
-        ValueError: The encapsulated key is none, or a point of small order.
+        ValueError: The encapsulated key is invalid, or a point of small order.
     """
     encapsulated, ciphertext = sealed[:PUBLIC_KEY_BYTES], sealed[PUBLIC_KEY_BYTES:]
     agreed = private.exchange(X25519PublicKey.from_public_bytes(encapsulated))
@@ -54,7 +54,7 @@ def open_with(private: X25519PrivateKey, sealed: bytes, *, info: bytes, aad: byt
 
 
 def shared_secret(agreed: bytes, encapsulated: bytes, public: bytes) -> bytes:
-    """Return what both sides derive from the point that they agreed on (section 4.1)."""
+    """Return the secret that both sides derive from the agreed point (section 4.1)."""
     secret = _extract(_KEM_SUITE, b"", b"eae_prk", agreed)
     return _expand(
         _KEM_SUITE, secret, b"shared_secret", encapsulated + public, length=_SECRET_BYTES

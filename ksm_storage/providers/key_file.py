@@ -1,4 +1,4 @@
-"""The provider ``key-file``: a KEK in a local file of exactly 32 bytes, readable by its owner."""
+"""The provider ``key-file``: a KEK in a local file of 32 bytes that only its owner can read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from functools import partial
 
+from ..errors import StorageError
 from ..plugin import (
     AuthenticationError,
     KeyNotFoundError,
@@ -21,11 +22,16 @@ from ..plugin import (
 )
 from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
 
+SCHEME = "key-file"
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare the option that says where a key file lies now."""
-    return [Option("path", "Absolute path of the key file where it moved since the wrap.")]
+    """Declare the option for a key file that was moved."""
+    return [Option("path", "Absolute path of the key file, if it was moved after sealing.")]
 
 
 @hookimpl
@@ -35,41 +41,39 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     path = moved or _path_named_by(key_id)
     if "\0" in path or not _is_encodable(path):
         raise SettingsError(
-            "the key file has a name that no file can have",
-            hint="name it as ksm-storage keygen did: key-file:///PATH",
+            "the key file's path is not a valid file name",
+            hint="use the URI that 'ksm-storage keygen' printed: key-file:///PATH",
         )
     if moved and not os.path.isabs(moved):
         # Not repeated: it may be the key itself.
         raise SettingsError(
-            "the setting 'path' of key-file is not an absolute path",
-            hint="give the path of the key file from the root on",
+            "the setting 'path' of key-file must be an absolute path",
+            hint="start the path at the root: /etc/keys/app.key",
         )
     if not os.path.isabs(path):
-        from .key_file_name import key_uri_of
-
         raise SettingsError(
-            f"the key file {path!r} is not an absolute path",
-            hint=f"write {key_uri_of(os.path.abspath(path))}",
+            f"the key file {path!r} must be an absolute path",
+            hint=f"use {key_uri_of(os.path.abspath(path))}",
         )
     read = partial(read_key_file, path)
     return AesGcmWrapper(key_id, for_wrap=read, for_unwrap=read, kept_in={"file": path})
 
 
 def read_key_file(path: str) -> bytes:
-    """Return the 32-byte KEK from a regular file that nobody but its owner can read.
+    """Return the 32-byte KEK from a regular file that only its owner can read.
 
     Raises:
-        KeyNotFoundError: There is no such file.
-        PermissionDeniedError: It cannot be read, or others could read it.
-        KeyStateError: It is no regular file of exactly 32 bytes.
+        KeyNotFoundError: The file does not exist.
+        PermissionDeniedError: It cannot be read, or other users can read it.
+        KeyStateError: It is not a regular file of exactly 32 bytes.
     """
     try:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
-        descriptor = os.open(path, os.O_RDONLY | _NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise KeyNotFoundError(
             f"the key file {path!r} does not exist",
-            hint="restore it, or say where it moved with the setting 'path' of key-file",
+            hint="restore it; if it was moved, give its path in the setting 'path' of key-file",
         ) from exc
     except OSError as exc:
         raise _unreadable(path, exc) from exc
@@ -83,8 +87,8 @@ def read_key_file(path: str) -> bytes:
             os.close(descriptor)
     if len(kek) != KEK_BYTES:
         raise KeyStateError(
-            f"the key file {path!r} does not hold exactly {KEK_BYTES} bytes",
-            hint="make one with: ksm-storage keygen PATH",
+            f"the key file {path!r} must be exactly {KEK_BYTES} bytes",
+            hint="create one with: ksm-storage keygen PATH",
         )
     return kek
 
@@ -96,15 +100,12 @@ def _unreadable(path: str, exc: OSError) -> PermissionDeniedError:
 def _path_named_by(key_id: str) -> str:
     path = key_id
     if os.name != "posix" or "%" in key_id:
-        # Loaded where a name has more to it than slashes: most starts do without.
-        from .key_file_name import path_of
-
         path = path_of(key_id)
-    # Windows logs in to the server of such a path: an envelope must not be able to send it there.
+    # Windows logs in to the server of such a path; an envelope must not be able to cause that.
     if not path[:2].strip("/\\"):
         raise SettingsError(
-            f"the key file {path!r} lies on a network share",
-            hint="if it is meant, give its path with the setting 'path' of key-file",
+            f"the key file {path!r} is on a network share",
+            hint="if this is intended, give its path in the setting 'path' of key-file",
         )
     return path
 
@@ -122,19 +123,87 @@ def _refuse_unsafe(path: str, status: os.stat_result) -> None:
         raise KeyStateError(f"the key file {path!r} is not a regular file")
     if os.name == "posix":
         if status.st_uid not in (0, os.geteuid()):
-            # Else an envelope could name a key of somebody who wants us to open their file.
+            # Otherwise an envelope could name the key of someone who wants us to open their file.
             raise AuthenticationError(
                 f"the key file {path!r} belongs to another user",
-                hint="let the user who runs this program, or root, own it",
+                hint="its owner must be root or the user who runs this program",
             )
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             import shlex
 
             raise PermissionDeniedError(
-                f"the key file {path!r} can be read by others",
+                f"the key file {path!r} is accessible to other users",
                 hint=f"chmod 600 {shlex.quote(path)}, "
-                "and make a new key if somebody may have read it",
+                "and create a new key if it may have been read",
             )
 
 
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+def path_of(key_id: str) -> str:
+    """Return the path that a key id names."""
+    from urllib.parse import unquote_to_bytes
+
+    path = os.fsdecode(unquote_to_bytes(key_id))
+    # file:///C:/keys/app.key and the like: the first slash is the URI's, not the path's.
+    return path[1:] if len(path) > 2 and path[0] == "/" and path[2] == ":" else path
+
+
+def key_uri_of(path: str | os.PathLike[str]) -> str:
+    """Return the URI of a key file at an absolute path."""
+    from pathlib import PurePath
+    from urllib.parse import quote
+
+    posix = (path if isinstance(path, PurePath) else PurePath(path)).as_posix()
+    return (
+        f"{SCHEME}://{'' if posix.startswith('/') else '/'}{quote(os.fsencode(posix), safe='/:')}"
+    )
+
+
+def write_key_file(path: str | os.PathLike[str]) -> str:
+    """Write 32 random bytes to a new file that only its owner can read; return its absolute path.
+
+    When this returns, the file and its name are on disk.
+
+    Raises:
+        StorageError: The path exists, which is never overwritten, or cannot be written; a partial
+            file is removed.
+    """
+    if not os.fspath(path):
+        raise StorageError("the path of the key file is empty")
+    absolute = os.path.abspath(path)
+    try:
+        # O_EXCL follows no symbolic link and fails if anything is there, even a dangling one.
+        descriptor = os.open(absolute, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+    except FileExistsError as exc:
+        raise StorageError(
+            f"{absolute!r} already exists",
+            hint="files sealed under a key cannot be opened without it; choose another path",
+        ) from exc
+    except OSError as exc:
+        raise _not_written(absolute, exc) from exc
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(KEK_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(os.path.dirname(absolute))
+    except OSError as exc:
+        os.unlink(absolute)
+        raise _not_written(absolute, exc) from exc
+    return absolute
+
+
+def _sync_folder(folder: str) -> None:
+    if os.name != "posix":
+        return  # Windows has no fsync of a folder; NTFS keeps names in its journal.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _not_written(path: str, exc: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write the key file {path!r}: {exc.strerror}",
+        hint="choose a path in an existing folder that you can write to",
+    )

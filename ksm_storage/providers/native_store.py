@@ -1,19 +1,22 @@
-"""The one seam to the operating system's store of secrets, through the package ``keyring``.
+"""The operating system's store of secrets, through the package ``keyring``.
 
-The back ends are named one by one. ``keyring.get_keyring()`` would choose by priority among all
-that is installed, and some of those keep plain text in a file or ask for a password.
+The back ends are listed here. ``keyring.get_keyring()`` would choose by priority among all that are
+installed, and some of those keep plain text in a file or ask for a password.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from contextlib import closing
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from ..errors import KsmStorageError, PluginLoadError, UnavailableError
-from .bounded_call import Overdue, within
-from .native_store_errors import translated
+if TYPE_CHECKING:
+    import ctypes
+
+from ..errors import KsmStorageError, PermissionDeniedError, PluginLoadError, UnavailableError
 
 AUTO = "auto"
 SECRET_SERVICE = "secret-service"  # noqa: S105  # a name
@@ -31,11 +34,17 @@ BACKENDS = {
 SECONDS = 1.8
 SECONDS_WITH_PROMPT = 120.0
 
+# By name, so that the libraries need not be imported, nor even be installed on this platform.
+_LOCKED = {"KeyringLocked", "LockedException", "PromptDismissedException"}
+_REFUSED = {"PasswordSetError", "PasswordDeleteError", "KeyringError", "PermissionError"}
+_DBUS_LOCKED = "org.freedesktop.Secret.Error.IsLocked"
+_DBUS_REFUSED = "org.freedesktop.DBus.Error.AccessDenied"
+
 _Result = TypeVar("_Result")
 
 
 class Backend(Protocol):
-    """What we use of a back end of ``keyring``."""
+    """The methods we use of a ``keyring`` back end."""
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return the entry, or None."""
@@ -47,15 +56,15 @@ class Backend(Protocol):
 
 
 class NativeStore:
-    """Read and write entries of the native store; each call is bounded in time.
+    """Read and write entries of the native store; each call has a time limit.
 
-    With ``prompt=False`` the store is asked first whether it would have to ask the user, and if
-    so the call fails with ``UnavailableError``.
+    With ``prompt=False`` a call fails with ``UnavailableError`` if the store would have to ask the
+    user.
 
     Raises:
         PluginLoadError: The package ``keyring`` is not installed.
         UnavailableError: There is no such store here, it is locked, or it does not answer.
-        PermissionDeniedError: The store refuses.
+        PermissionDeniedError: The store denied access.
     """
 
     def __init__(self, backend: str, *, prompt: bool) -> None:
@@ -64,15 +73,15 @@ class NativeStore:
 
     @property
     def name(self) -> str:
-        """The native store's name, as the option ``backend`` gives it."""
+        """The native store's name, one of the choices of the option ``backend``."""
         return self._name
 
     def check(self) -> None:
-        """Do nothing but find out whether the store can be used."""
+        """Return if the store can be used."""
         self._called(_nothing)
 
     def read(self, service: str, entry: str) -> str | None:
-        """Return the text of an entry, or None where there is none."""
+        """Return the text of an entry, or None if there is none."""
         return self._called(lambda backend: backend.get_password(service, entry))
 
     def write(self, service: str, entry: str, text: str) -> None:
@@ -80,7 +89,7 @@ class NativeStore:
         self._called(lambda backend: backend.set_password(service, entry, text))
 
     def _called(self, call: Callable[[Backend], _Result]) -> _Result:
-        # Imported here and not in the thread: a slow disk is no store that hangs.
+        # Imported here and not in the thread: a slow import does not mean that the store hangs.
         make = _backend_class(self._name)
         seconds = SECONDS_WITH_PROMPT if self._prompt else SECONDS
         try:
@@ -88,13 +97,13 @@ class NativeStore:
         except Overdue as exc:
             raise UnavailableError(
                 f"the OS keyring ({self._name}) did not answer in time",
-                hint="see whether its service hangs, or name another key with --key",
+                hint="restart its service, or use another key with --key",
             ) from exc
         except KsmStorageError:
             raise
         except ImportError as exc:
             raise _not_installed() from exc
-        # keyring lets through whatever the native library raises.
+        # keyring passes on whatever the native library raises.
         except Exception as exc:
             raise translated(exc, self._name) from exc
 
@@ -107,19 +116,17 @@ class NativeStore:
 
 
 def backend_for(platform: str) -> str:
-    """Return the native store of a platform, as ``sys.platform`` names it."""
+    """Return the native store of a platform; ``platform`` is a value of ``sys.platform``."""
     return {"darwin": MACOS, "win32": WINDOWS}.get(platform, SECRET_SERVICE)
 
 
 def prepare(name: str, backend: Backend, *, prompt: bool) -> None:
-    """Make sure that the store is there and, without ``prompt``, that it will not ask the user.
+    """Check that the store exists and, without ``prompt``, that it will not ask the user.
 
     Raises:
-        UnavailableError: It is not there, or would ask.
+        UnavailableError: It does not exist, or would ask.
     """
     if name == SECRET_SERVICE:
-        from .secret_service import refuse_prompting
-
         if not prompt:
             refuse_prompting(backend)
         return
@@ -127,13 +134,51 @@ def prepare(name: str, backend: Backend, *, prompt: bool) -> None:
     _ = type(backend).priority  # type: ignore[attr-defined]  # every back end of keyring has it
     if name == KWALLET and not prompt:
         raise UnavailableError(
-            "KWallet may ask the user, and nobody is there to answer",
-            hint="set os-keyring's backend to secret-service, which KWallet offers as well",
+            "KWallet may prompt, and no terminal is attached to answer",
+            hint="set 'backend' of os-keyring to secret-service, which KWallet also provides",
         )
     if name == MACOS:
-        from .macos_keychain import allow_interaction
-
         allow_interaction(prompt)
+
+
+def refuse_prompting(backend: object) -> None:
+    """Return if the collection that keyring would use exists and is unlocked.
+
+    Raises:
+        UnavailableError: It is locked, or there is none and the service would ask to make one.
+    """
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as connection:
+        # keyring reads the name of another collection from the environment.
+        preferred = getattr(backend, "preferred_collection", None)
+        try:
+            collection = (
+                secretstorage.Collection(connection, preferred)
+                if preferred
+                else secretstorage.get_collection_by_alias(connection, "default")
+            )
+        except secretstorage.ItemNotFoundException as exc:
+            raise UnavailableError(
+                "the OS keyring (secret-service) has no default collection",
+                hint="log in to the desktop session once, or use another key with --key",
+            ) from exc
+        if collection.is_locked():
+            raise locked("secret-service")
+
+
+def allow_interaction(allowed: bool, *, load: Callable[[str], ctypes.CDLL] | None = None) -> None:
+    """Set for this process whether the Keychain may ask; if not, it returns an error instead.
+
+    Source: Apple Security framework, SecKeychainSetUserInteractionAllowed.
+    """
+    import ctypes
+    import ctypes.util
+
+    path = ctypes.util.find_library("Security") or (
+        "/System/Library/Frameworks/Security.framework/Security"
+    )
+    (load or ctypes.CDLL)(path).SecKeychainSetUserInteractionAllowed(ctypes.c_ubyte(allowed))
 
 
 def _nothing(backend: Backend) -> None:
@@ -151,6 +196,73 @@ def _backend_class(name: str) -> Callable[[], Backend]:
 
 def _not_installed() -> PluginLoadError:
     return PluginLoadError(
-        "the package 'keyring', which os-keyring needs, is not installed",
+        "os-keyring needs the package 'keyring', which is not installed",
         hint="install it with: pip install 'ksm-storage[os-keyring]'",
     )
+
+
+def translated(exc: Exception, backend: str) -> KsmStorageError:
+    """Return the documented error for an exception of the store; its text is not copied."""
+    kind = type(exc).__name__
+    dbus_name = getattr(exc, "name", None) if kind == "DBusErrorResponse" else None
+    if kind in _LOCKED or dbus_name == _DBUS_LOCKED:
+        return locked(backend)
+    if kind in _REFUSED or dbus_name == _DBUS_REFUSED:
+        return PermissionDeniedError(
+            f"the OS keyring ({backend}) denied access",
+            hint="allow this program to use the keyring, or use another key with --key",
+        )
+    return UnavailableError(
+        f"no usable OS keyring ({backend}): {kind}",
+        hint="start a desktop session or its keyring service, or use another key with --key",
+    )
+
+
+def locked(backend: str) -> UnavailableError:
+    """Return the error for a locked store.
+
+    It is ``UnavailableError``: nothing is wrong with the key, the same call succeeds once the store
+    is unlocked, and meanwhile another recipient may open the envelope.
+    """
+    return UnavailableError(
+        f"the OS keyring ({backend}) is locked",
+        hint="unlock it (log in to the desktop session), or use another key with --key",
+    )
+
+
+class Overdue(Exception):  # noqa: N818  # not an error: the caller decides
+    """Report that the call did not return in time."""
+
+
+def within(seconds: float, call: Callable[[], _Result]) -> _Result:
+    """Return what the call returns, or raise what it raises, within a time limit.
+
+    Raises:
+        Overdue: It is still running. Its daemon thread does not keep the process alive.
+    """
+    running = _Running(call)
+    thread = threading.Thread(target=running.run, name="ksm-storage-bounded-call", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise Overdue
+    return running.result()
+
+
+class _Running(Generic[_Result]):
+    def __init__(self, call: Callable[[], _Result]) -> None:
+        self._call = call
+        self._results: list[_Result] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._results.append(self._call())
+        # It is raised again in the thread that waits.
+        except BaseException as exc:  # noqa: BLE001
+            self._error = exc
+
+    def result(self) -> _Result:
+        if self._error is not None:
+            raise self._error
+        return self._results[0]

@@ -7,10 +7,13 @@ import binascii
 import hmac
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from ..contract.key_uri import KeyUri
-from ..errors import KsmStorageError
+from ..errors import KsmStorageError, StorageError
 from ..keys.setting_sources import Arguments, gather_settings
 from ..plugin import (
     KeyNotFoundError,
@@ -21,30 +24,34 @@ from ..plugin import (
     SettingsError,
     hookimpl,
 )
+from ..storage.lock import locked
 from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
-from .creation_lock import creating
 from .native_store import AUTO, BACKENDS, NativeStore
-from .prompting import NEVER, PROMPTS, WHEN_INTERACTIVE, may_prompt
 
 SCHEME = "os-keyring"
 SERVICE = "ksm-storage"
+CREATION_WAIT_SECONDS = 30.0
+
+NEVER = "never"
+WHEN_INTERACTIVE = "when-interactive"
+PROMPTS = (NEVER, WHEN_INTERACTIVE)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare which native store is used, and whether it may ask the user something."""
+    """Declare which native store is used, and whether it may prompt the user."""
     return [
         Option(
             "backend",
-            "The native store: the system's own by default; no third-party store is ever used.",
+            "The native store; default: the system's own. Third-party stores are never used.",
             default=AUTO,
             choices=(AUTO, *BACKENDS),
         ),
         Option(
             "prompt",
-            "Whether a locked store may ask to be unlocked; only where a terminal is attached.",
+            "Whether a locked store may prompt for unlocking; only with a terminal attached.",
             default=WHEN_INTERACTIVE,
             choices=PROMPTS,
         ),
@@ -53,10 +60,10 @@ def key_wrapper_options() -> Sequence[Option]:
 
 @hookimpl
 def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
-    """Open the key wrapper of one KEK; the store is asked when the KEK is used."""
+    """Open the key wrapper of one KEK; the store is accessed when the KEK is used."""
     if not _NAME.fullmatch(key_id):
         raise SettingsError(
-            f"{key_id!r} is not a name for a key in the OS keyring",
+            f"{key_id!r} is not a valid name for a key in the OS keyring",
             hint="use 1 to 64 letters, digits, dots, hyphens and underscores",
         )
     store = _store(settings)
@@ -70,12 +77,12 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
 
 
 def check_usable(arguments: Arguments | None = None) -> None:
-    """Ask the OS keyring whether it can be used now; takes under two seconds and never prompts.
+    """Return if the OS keyring can be used now; takes under two seconds and never prompts.
 
     Raises:
         PluginLoadError: The package ``keyring`` is not installed.
         UnavailableError: There is no store, it is locked, or it does not answer.
-        SettingsError: A setting of ``os-keyring`` cannot be used.
+        SettingsError: A setting of ``os-keyring`` is invalid.
     """
     uri = KeyUri(SCHEME, "any")
     settings = gather_settings(uri, key_wrapper_options(), arguments)
@@ -83,7 +90,7 @@ def check_usable(arguments: Arguments | None = None) -> None:
 
 
 def is_usable(arguments: Arguments | None = None) -> bool:
-    """Tell whether :func:`check_usable` finds nothing to report."""
+    """Tell whether :func:`check_usable` returns."""
     try:
         check_usable(arguments)
     except SettingsError:
@@ -94,7 +101,7 @@ def is_usable(arguments: Arguments | None = None) -> bool:
 
 
 class KeyringKek:
-    """Hold the name of a KEK of 32 random bytes that lies in the store, in base64."""
+    """Read a named KEK of 32 random bytes, kept in the store as base64, or create it."""
 
     def __init__(self, name: str, store: NativeStore) -> None:
         self._name = name
@@ -104,23 +111,23 @@ class KeyringKek:
         """Return the KEK.
 
         Raises:
-            KeyNotFoundError: The store has no such entry; it is never made here.
-            KeyStateError: The entry is not what this provider wrote.
+            KeyNotFoundError: The store has no such entry; it is never created here.
+            KeyStateError: The entry was not written by this provider.
         """
         kek = self._read_if_there()
         if kek is None:
             raise KeyNotFoundError(
                 f"the OS keyring has no entry {self._name!r} of {SERVICE!r}",
-                hint="unwrap as the user and on the machine that wrapped, or restore the keyring",
+                hint="open the file as the user and on the machine that sealed it, or restore it",
             )
         return kek
 
     def read_or_create(self) -> bytes:
-        """Return the KEK, making it where there is none yet."""
+        """Return the KEK; create it if there is none yet."""
         kek = self._read_if_there()
         if kek is not None:
             return kek
-        # Without the lock two processes could each make one, and the second would overwrite the
+        # Without the lock two processes could each create one, and the second would overwrite the
         # first, under which an envelope may have been sealed by then.
         with creating(self._name):
             return self._read_if_there() or self._create()
@@ -128,7 +135,7 @@ class KeyringKek:
     def _create(self) -> bytes:
         kek = os.urandom(KEK_BYTES)
         self._store.write(SERVICE, self._name, base64.b64encode(kek).decode("ascii"))
-        # A store that drops what it is given must not be found out when the KEK is needed.
+        # A store that loses the entry must be noticed now, not when the KEK is needed.
         kept = self._read_if_there()
         if kept is None or not hmac.compare_digest(kept, kek):
             raise KeyStateError(f"the OS keyring did not keep the entry {self._name!r}")
@@ -145,9 +152,9 @@ class KeyringKek:
         if len(kek) != KEK_BYTES:
             # No cause: its text could hold a part of the entry.
             raise KeyStateError(
-                f"the entry {self._name!r} of {SERVICE!r} in the OS keyring is no key of "
+                f"the entry {self._name!r} of {SERVICE!r} in the OS keyring is not a key of "
                 "ksm-storage",
-                hint="restore the entry, or remove it if nothing was sealed under it",
+                hint="restore the entry, or delete it if nothing was sealed under it",
             )
         return kek
 
@@ -156,3 +163,47 @@ def _store(settings: Settings) -> NativeStore:
     return NativeStore(
         settings.required_text("backend"), prompt=may_prompt(settings.text("prompt") or NEVER)
     )
+
+
+def may_prompt(choice: str) -> bool:
+    """Tell whether a terminal is attached and the setting allows a prompt."""
+    return choice == WHEN_INTERACTIVE and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+
+
+def _is_terminal(stream: object) -> bool:
+    # Under pythonw the streams are None; a closed one raises.
+    try:
+        return bool(stream.isatty())  # type: ignore[attr-defined]  # None has none: caught
+    except (AttributeError, ValueError):
+        return False
+
+
+@contextmanager
+def creating(name: str) -> Iterator[None]:
+    """Hold the user's lock for creating the named KEK.
+
+    Raises:
+        StorageError: Another process holds it for too long, or the lock cannot be created.
+    """
+    folder = _state_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StorageError(
+            f"cannot create the folder {str(folder)!r} for a lock: {exc.strerror}",
+            hint="a new key is created under a lock in the user's state folder; make it writable",
+        ) from exc
+    with locked(str(folder / f"os-keyring-{name}.lock"), timeout_seconds=CREATION_WAIT_SECONDS):
+        yield
+
+
+def _state_folder() -> Path:
+    from platformdirs import user_state_path
+
+    try:
+        return user_state_path("ksm-storage", appauthor=False)
+    except RuntimeError as exc:
+        raise StorageError(
+            "this user has no home folder for the lock under which a new key is created",
+            hint="set HOME to a folder that this user owns",
+        ) from exc

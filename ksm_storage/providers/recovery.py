@@ -1,4 +1,4 @@
-"""The provider ``recovery``: a KEK whose secret lies on paper or in a safe, not on the machine."""
+"""The provider ``recovery``: a KEK whose secret is kept on paper or in a safe, off the machine."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ _CIPHERTEXT_BYTES = PUBLIC_KEY_BYTES + DEK_BYTES + TAG_BYTES
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare the two forms in which the secret is given; wrapping needs neither."""
+    """Declare the two ways to give the secret; wrapping needs neither."""
     return [
-        Option("words", "The 24 recovery words; needed to unwrap only.", secret=True),
-        Option("file", "The path of a recovery file, in place of the words."),
+        Option("words", "The 24 recovery words; needed only to open.", secret=True),
+        Option("file", "Path of a recovery file, instead of the words."),
         Option("passphrase", "The passphrase of the recovery file.", secret=True),
     ]
 
 
 @hookimpl
 def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
-    """Open the key wrapper of one recovery key; the secret is asked for when it unwraps."""
+    """Open the key wrapper of one recovery key; the secret is read when it unwraps."""
     return RecoveryKek(RecoveryKey.parse(key_id), lambda: given_secret(settings))
 
 
 class RecoveryKek:
-    """Wrap to the public part of a recovery key; unwrap where its secret is given."""
+    """Wrap to the public part of a recovery key; unwrap if its secret is given."""
 
     binds_aad = True
 
@@ -57,13 +57,13 @@ class RecoveryKek:
         self._secret = secret
 
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
-        """Encrypt the DEK; the secret is not needed, nor asked for."""
+        """Encrypt the DEK; the secret is not needed."""
         try:
             sealed = seal_to(self._key.public_key, dek, info=_INFO, aad=bytes(aad))
         except ValueError as exc:
             raise KeyStateError(
-                "the recovery key is no usable public key",
-                hint="make another one with: ksm-storage recovery create NAME",
+                "the recovery key is not a valid public key",
+                hint="create another one with: ksm-storage recovery create NAME",
             ) from exc
         return WrappedDek(self._key.key_id, ALGORITHM, sealed)
 
@@ -71,31 +71,31 @@ class RecoveryKek:
         """Decrypt the DEK.
 
         Raises:
-            KeyNotFoundError: The secret is not given, as it should be on most days.
+            KeyNotFoundError: The secret is not given, which is the normal case.
             DecryptionError: Another secret, another AAD, or altered ciphertext.
         """
         if wrapped.algorithm != ALGORITHM:
-            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+            raise DecryptionError(f"unsupported wrapping algorithm {wrapped.algorithm!r}")
         if wrapped.key_id != self._key.key_id:
-            raise DecryptionError("the DEK was wrapped by another key")
+            raise DecryptionError("the data key was wrapped under another key")
         if len(wrapped.ciphertext) != _CIPHERTEXT_BYTES:
-            raise DecryptionError("the wrapped DEK has another length than this key gives")
+            raise DecryptionError("the wrapped data key has the wrong length")
         secret = self._secret()
         if RecoveryKey.of(self._key.name, secret) != self._key:
             raise DecryptionError(
-                f"the recovery secret is not the one of {self._key.name!r}",
-                hint="look for the sheet or file of the key that 'ksm-storage inspect' shows",
+                f"the recovery secret does not belong to {self._key.name!r}",
+                hint="use the sheet or file of the key that 'ksm-storage inspect' shows",
             )
         private = private_key(self._key.name, secret)
         try:
             return open_with(private, wrapped.ciphertext, info=_INFO, aad=bytes(aad))
         except (InvalidTag, ValueError) as exc:
             raise DecryptionError(
-                "the wrapped DEK does not decrypt: another context or altered data"
+                "the wrapped data key does not decrypt: another context or altered data"
             ) from exc
 
     def describe_key(self) -> KeyDescription:
-        """Tell whether the secret is at hand; without it nobody here knows whether it still is."""
+        """Describe the key: enabled if its secret is given, otherwise in an unknown state."""
         from ..contract.abilities import KeyDescription
 
         described = KeyDescription(
@@ -112,7 +112,7 @@ class RecoveryKek:
         return None
 
     def close(self) -> None:
-        """Do nothing: no secret is kept between calls."""
+        """Do nothing: no secret is held between calls."""
 
 
 def given_secret(settings: Settings) -> bytes:
@@ -120,22 +120,22 @@ def given_secret(settings: Settings) -> bytes:
 
     Raises:
         KeyNotFoundError: Neither words nor a file are given.
-        SettingsError, DecryptionError: They are not usable.
+        SettingsError, DecryptionError: They are invalid.
     """
     words, path = settings.text("words"), settings.text("file")
     if words is not None and path is not None:
-        raise SettingsError(f"the settings 'words' and 'file' of {SCHEME} exclude each other")
-    # Loaded with a secret only: each file that has a recovery key is opened without one.
+        raise SettingsError(f"the settings 'words' and 'file' of {SCHEME} cannot be combined")
+    # Loaded only with a secret: every file that has a recovery key is opened without one.
     if words is not None:
-        from .recovery_words import secret_of
+        from .recovery_secret import secret_of
 
         return secret_of(words)
     if path is not None:
-        from .recovery_file import open_recovery_file, read_recovery_file
+        from .recovery_secret import open_recovery_file, read_recovery_file
 
         passphrase = settings.required_text("passphrase")
         return open_recovery_file(read_recovery_file(path), passphrase)
     raise KeyNotFoundError(
-        "the secret of the recovery key is not given here",
-        hint="with its words or its file at hand: ksm-storage recovery use PATH --key URI",
+        "the recovery key's secret is not given",
+        hint="with its words or its file at hand, run: ksm-storage recovery use PATH --key URI",
     )

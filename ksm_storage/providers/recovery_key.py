@@ -1,4 +1,4 @@
-"""The recovery key: its public part is the key id, its private part comes from the secret."""
+"""The recovery key: its public part is the key id; its private part derives from the secret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RecoveryKey(NamedTuple):
     """Hold the public part of a recovery key, which is all that wrapping needs.
 
     Attributes:
-        name: What its owner calls it; another name of the same secret is another key.
+        name: What its owner calls it; the same secret under another name is another key.
         public: The X25519 public key, 32 bytes.
     """
 
@@ -36,10 +36,10 @@ class RecoveryKey(NamedTuple):
 
     @classmethod
     def of(cls, name: str, secret: bytes) -> RecoveryKey:
-        """Return the public part of the recovery key that a secret gives under a name.
+        """Return the public part of the recovery key for a name and a secret.
 
         Raises:
-            SettingsError: The name cannot be one.
+            SettingsError: The name is invalid.
         """
         return cls(check_name(name), private_key(name, secret).public_key().public_bytes_raw())
 
@@ -48,15 +48,15 @@ class RecoveryKey(NamedTuple):
         """Read ``NAME/PUBLIC``.
 
         Raises:
-            SettingsError: It has another form, or a character of it is wrong.
+            SettingsError: It is malformed, or a character is wrong.
         """
         name, _, text = key_id.partition("/")
         key = cls(name, _decoded(text))
-        # Without the checksum a slip of the pen would wrap for nobody, and be found out on the
-        # day when the recovery key is the last one.
+        # Without the checksum a typing error would wrap to nobody, and be noticed only on the day
+        # when the recovery key is the last one.
         if key.key_id != key_id or not _NAME.fullmatch(name):
             raise SettingsError(
-                f"{key_id!r} is not a recovery key, or a character of it is wrong",
+                f"{key_id!r} is not a recovery key, or a character is wrong",
                 hint="copy the whole URI that 'ksm-storage recovery create NAME' printed",
             )
         return key
@@ -85,14 +85,14 @@ def private_key(name: str, secret: bytes) -> X25519PrivateKey:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a recovery key if it can be one.
+    """Return the name if it is valid for a recovery key.
 
     Raises:
-        SettingsError: It cannot.
+        SettingsError: It is not.
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(
-            f"{name!r} is not a name for a recovery key",
+            f"{name!r} is not a valid name for a recovery key",
             hint="use 1 to 64 letters, digits, dots, hyphens and underscores",
         )
     return name

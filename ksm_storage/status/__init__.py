@@ -1,1 +1,1 @@
-"""What is known of sealed files and of the keys that open them, without opening a payload."""
+"""The state of sealed files and of the keys that open them, without opening a payload."""

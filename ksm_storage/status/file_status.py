@@ -1,8 +1,7 @@
-"""What is known of one sealed file, as data and in lines for a person; no payload is opened."""
+"""The state of one sealed file, as data and as text for a person; no payload is opened."""
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from .key_facts import KeyFacts, RecipientStatus
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """Hold what is known of a sealed file; of its header nothing is verified.
+    """Hold what is known about a sealed file; nothing in its header is verified.
 
     Attributes:
         path: As it was given.
@@ -50,20 +49,20 @@ class FileStatus:
 
 
 def examine(path: str, facts: KeyFacts | None) -> FileStatus:
-    """Return what is known of a sealed file; no payload is opened, and nothing is changed.
+    """Return the status of a sealed file, without opening its payload or changing anything.
 
     Args:
-        path: The file, symbolic links followed.
-        facts: Who asks the key services; None to read the header only.
+        path: The file; symbolic links are followed.
+        facts: Queries the key services; None to read the header only.
 
     Raises:
-        StorageError, EnvelopeError: It cannot be read, or is no envelope.
+        StorageError, EnvelopeError: It cannot be read, or is not an envelope.
     """
     real = resolved(path)
     try:
         found = read_envelope(real)
     except FileNotFoundError as exc:
-        raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
+        raise StorageError(f"{path!r} does not exist") from exc
     header = decode(found.content).header
     if facts is None:
         recipients = tuple(RecipientStatus(recipient) for recipient in header.recipients)
@@ -107,7 +106,7 @@ def _facts(recipient: RecipientStatus) -> Iterator[str]:
         yield f"rotates {key.rotation}"
     yield recipient.recipient.algorithm
     if recipient.is_public:
-        yield "can be forged with its public key"
+        yield "forgeable with its public key"
     if recipient.problem is not None:
         yield recipient.problem.message
 
@@ -115,7 +114,7 @@ def _facts(recipient: RecipientStatus) -> Iterator[str]:
 def _state(recipient: RecipientStatus) -> str:
     key = recipient.key
     if key is None:
-        return "not asked" if recipient.problem is None else "unknown"
+        return "not queried" if recipient.problem is None else "unknown"
     if key.deletion is not None:
         return f"{key.state} until {format_time(key.deletion)}"
     if key.state in ("unusable", "unknown") and key.state_name is not None:

@@ -1,4 +1,4 @@
-"""What the key services say of each recipient's KEK; each KEK is asked for once."""
+"""What the key services report about each recipient's KEK; each KEK is queried once."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..keys.kek_abilities import describe_key, wrapping_version
 
 @dataclass(frozen=True, slots=True)
 class RecipientStatus:
-    """Hold what is known of a recipient.
+    """Hold what is known about a recipient.
 
     Attributes:
         recipient: As the header has it.
-        key: What the provider says of the KEK; None where it was not asked or did not answer.
-        version: The version or key material that wrapped the DEK, where it can be told.
-        problem: Why ``key`` or ``version`` is not known, where somebody was asked.
+        key: The provider's description of the KEK; None if not queried or not answered.
+        version: The version or key material that wrapped the DEK, if known.
+        problem: Why ``key`` or ``version`` is unknown although the provider was queried.
     """
 
     recipient: Recipient
@@ -35,21 +35,21 @@ class RecipientStatus:
 
     @property
     def state(self) -> str:
-        """The state of the KEK, ``unknown`` where nobody told."""
+        """The state of the KEK, ``unknown`` if the provider did not report it."""
         return "unknown" if self.key is None else self.key.state
 
     @property
     def is_current(self) -> bool | None:
-        """Whether the DEK is wrapped under the KEK's current version; None if nobody can tell."""
+        """Whether the DEK is wrapped under the KEK's current version; None if unknown."""
         if self.key is None or self.version is None or self.key.current_version is None:
             return None
         return self.version == self.key.current_version
 
     @property
     def is_public(self) -> bool:
-        """Whether anyone who has a public key can make a whole envelope that this KEK opens."""
-        told = self.key is not None and self.key.public
-        return told or is_public_key_algorithm(self.recipient.algorithm)
+        """Whether anyone with the public key can create an envelope that this KEK opens."""
+        described = self.key is not None and self.key.public
+        return described or is_public_key_algorithm(self.recipient.algorithm)
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain data."""
@@ -79,11 +79,11 @@ class _Fact:
 
 
 class KeyFacts:
-    """Describe recipients; safe across threads, and each KEK is described by one call.
+    """Describe recipients. Thread-safe; each KEK is described by one call, whatever the files.
 
     Args:
         keks: The open KEKs.
-        trusted: The only KEKs that may be asked; any that a file names if None.
+        trusted: The only KEKs that may be queried; None allows any that a file names.
     """
 
     def __init__(self, keks: KekPool, trusted: Sequence[KeyUri] | None = None) -> None:
@@ -93,8 +93,8 @@ class KeyFacts:
         self._facts: dict[KeyUri, _Fact] = {}
 
     def of(self, recipient: Recipient, *, aad: Aad) -> RecipientStatus:
-        """Return what the recipient's provider says; a failure is part of it."""
-        uri = self._name_to_ask(recipient.key)
+        """Return what the recipient's provider reports; a failure is part of the result."""
+        uri = self._name_to_query(recipient.key)
         if uri is None:
             return RecipientStatus(recipient)
         description, problem = self.describe(uri)
@@ -108,7 +108,7 @@ class KeyFacts:
         return RecipientStatus(recipient, description, version)
 
     def describe(self, uri: KeyUri) -> tuple[KeyDescription | None, KsmStorageError | None]:
-        """Return the provider's description of a KEK, or why there is none."""
+        """Return the provider's description of a KEK, or the error that prevented one."""
         with self._lock:
             fact = self._facts.setdefault(uri, _Fact())
         with fact.lock:
@@ -121,7 +121,7 @@ class KeyFacts:
                 fact.known = True
             return fact.description, fact.problem
 
-    def _name_to_ask(self, key: KeyUri) -> KeyUri | None:
+    def _name_to_query(self, key: KeyUri) -> KeyUri | None:
         if self._trusted is None or key in self._trusted:
             return key
         return next((name for name in self._trusted if covers(name, key)), None)

@@ -1,4 +1,4 @@
-"""Which files nothing would open any more if a key, or one version of it, were destroyed."""
+"""Which files would become unreadable if a key, or one version of it, were destroyed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ..errors import DecryptionError, KeyNotFoundError, SettingsError
 from .file_status import FileStatus
 from .key_facts import KeyFacts, RecipientStatus
 
-# What such a key opens today it does not open for long; the other states can be undone.
+# A key in one of these states opens nothing for long; the other states can be undone.
 DOOMED = ("destroyed", "pending-deletion")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyLossImpact:
-    """Hold which key would be destroyed.
+    """Hold the key whose loss is examined.
 
     Attributes:
-        key: Its own name, no alias; with a version, or for all of its versions.
-        version: The one version or key material concerned, as ``status`` shows it; all if None.
+        key: Its own name, not an alias; with a version, or for all of its versions.
+        version: The version or key material, as ``status`` shows it; None for all.
     """
 
     key: KeyUri
@@ -28,18 +28,17 @@ class KeyLossImpact:
 
     @classmethod
     def of(cls, key: KeyUri, version: str | None, facts: KeyFacts | None) -> KeyLossImpact:
-        """Resolve an alias, so that no other key is taken for this one.
+        """Resolve an alias through the key service; without ``facts`` take the name as it is.
 
         Raises:
-            SettingsError: It may be an alias, and the key service is not to be asked.
-            KsmStorageError: The key service refused or failed.
+            KsmStorageError: The key service rejected the query or failed.
         """
         if facts is None:
             return cls(key, version)
         description, problem = facts.describe(key)
         if problem is not None and not isinstance(problem, KeyNotFoundError):
             raise problem
-        # A key that is gone already is a good question, too.
+        # It is also worth asking about a key that is already gone.
         resolved = key.key_id if description is None else description.key_id
         return cls(KeyUri(key.provider, resolved), version)
 
@@ -47,7 +46,7 @@ class KeyLossImpact:
         """Tell whether the recipient would be lost.
 
         Raises:
-            SettingsError: Which version wrapped it is not known.
+            SettingsError: The version that wrapped it is unknown.
         """
         own = recipient.recipient.key
         if _is_version_of(self.key, own):
@@ -63,13 +62,13 @@ class KeyLossImpact:
 
 
 def is_lost_by(impact: KeyLossImpact, status: FileStatus) -> bool:
-    """Tell whether no other recipient is left that opens the file.
+    """Tell whether no other recipient would remain that opens the file.
 
-    A recipient whose key is destroyed, about to be, or not found does not count as left, nor one
-    that its key does not unwrap; one whose key is disabled, kept offline or was not asked does.
+    A recipient does not count as remaining if its key is destroyed, pending deletion or not found,
+    or does not unwrap it. It does count if its key is disabled, kept offline or was not queried.
 
     Raises:
-        SettingsError: It cannot be told.
+        SettingsError: It cannot be determined.
     """
     concerned = [impact.concerns(recipient) for recipient in status.recipients]
     if not any(concerned):
@@ -91,7 +90,7 @@ def _is_version_of(version: KeyUri, key: KeyUri) -> bool:
 
 def _version_not_known(key: KeyUri) -> SettingsError:
     return SettingsError(
-        f"it is not known which version of {key} wrapped it",
-        hint="name the whole key; or ask with --version, the permission to unwrap, and without "
+        f"the version of {key} that wrapped the data key is unknown",
+        hint="name the whole key; or use --version, with permission to unwrap and without "
         "--offline",
     )

@@ -1,4 +1,4 @@
-"""What an operator demands of sealed files, read from a small TOML file."""
+"""Rules for sealed files, read from a TOML file, and the check of a file against them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..keys.known_providers import OFFLINE
 from .file_status import FileStatus
 from .key_facts import RecipientStatus
 
-_SIZE_LIMIT = 65_536
+_MAX_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Hold the rules; what is not given is not demanded.
+    """Hold the rules; a rule that is not given is not checked.
 
     Attributes:
-        allowed_keys: Patterns (``*``, ``?``) of which each recipient's URI must match one.
-        minimum_recipients: So many keys must be able to open the file.
-        maximum_dek_age_days: The DEK must not be older; ``rekey`` makes a new one.
-        maximum_sealed_age_days: The payload must have been sealed since.
-        allow_public_keys: Whether a recipient may be one that anyone with a public key can forge.
+        allowed_keys: Patterns (``*``, ``?``); each recipient's URI must match one of them.
+        minimum_recipients: How many keys, at least, must be able to open the file.
+        maximum_dek_age_days: Maximum age of the DEK; ``rekey`` makes a new one.
+        maximum_sealed_age_days: Maximum days since the payload was last sealed.
+        allow_public_keys: Whether to allow recipients that anyone with the public key can forge.
         require_enabled: Whether each recipient's key must be known to be enabled.
-        require_current_version: Whether each DEK must be wrapped under the current version.
-        required_context: Labels that the context must have; the value ``*`` stands for any.
-        maximum_mode: Permission bits that the file may have, in octal.
+        require_current_version: Whether each DEK must be wrapped under the key's current version.
+        required_context: Labels that the context must have; the value ``*`` matches any value.
+        maximum_mode: The widest file mode allowed, in octal.
     """
 
     allowed_keys: tuple[str, ...] | None = None
@@ -45,7 +45,7 @@ class Policy:
 
     @property
     def asks_key_services(self) -> bool:
-        """Whether a rule needs what only the key services know."""
+        """Whether a rule needs an answer from the key services."""
         return self.require_enabled or self.require_current_version
 
 
@@ -53,14 +53,14 @@ def read_policy(path: str) -> Policy:
     """Read a policy file.
 
     Raises:
-        SettingsError: It cannot be read, is no TOML, or has a rule that is unknown or unusable.
+        SettingsError: It cannot be read, is not valid TOML, or has an unknown or invalid rule.
     """
     try:
         raw = Path(path).read_bytes()
     except OSError as exc:
         raise SettingsError(f"cannot read the policy {path!r}: {exc.strerror}") from exc
-    if len(raw) > _SIZE_LIMIT:
-        raise SettingsError(f"the policy {path!r} is larger than {_SIZE_LIMIT} bytes")
+    if len(raw) > _MAX_BYTES:
+        raise SettingsError(f"the policy {path!r} is larger than {_MAX_BYTES} bytes")
     try:
         rules = _toml(raw.decode("utf-8"))
     except ValueError as exc:
@@ -69,13 +69,13 @@ def read_policy(path: str) -> Policy:
     for name in rules:
         if name not in known:
             raise SettingsError(
-                f"the policy {path!r} has no rule {name!r}",
+                f"unknown rule {name!r} in the policy {path!r}",
                 hint=f"the rules are: {', '.join(known)}",
             )
-    # An empty policy would be kept by every file, which nobody means.
+    # Every file would pass an empty policy, which nobody intends.
     if not rules:
         raise SettingsError(
-            f"the policy {path!r} has no rules", hint=f"the rules are: {', '.join(known)}"
+            f"the policy {path!r} is empty", hint=f"the rules are: {', '.join(known)}"
         )
     read: dict[str, Any] = {name: _READERS[name](value, name) for name, value in rules.items()}
     return Policy(**read)
@@ -90,7 +90,7 @@ def _toml(text: str) -> Mapping[str, object]:
 
 def _count(value: object, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise _unusable(name, "a whole number from 1")
+        raise _unusable(name, "a whole number of at least 1")
     return value
 
 
@@ -102,13 +102,13 @@ def _flag(value: object, name: str) -> bool:
 
 def _patterns(value: object, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-        raise _unusable(name, "a list of key URIs, where * stands for anything")
+        raise _unusable(name, "a list of key URIs; * matches anything")
     return tuple(value)
 
 
 def _labels(value: object, name: str) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise _unusable(name, "a table of labels and their values")
+        raise _unusable(name, "a table of labels with string values")
     return value
 
 
@@ -140,9 +140,9 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
 
 
 def broken_rules(policy: Policy, status: FileStatus, *, now: datetime) -> list[str]:
-    """Return a clause for each way in which the file breaks the policy; empty if it keeps it.
+    """Return a clause for each broken rule; empty if the file complies with the policy.
 
-    What a rule needs to know and nobody told breaks it: silence is no consent.
+    A rule is broken, too, if the fact it needs is unknown.
     """
     return [*_of_file(policy, status, now), *_of_recipients(policy, status)]
 
@@ -150,22 +150,22 @@ def broken_rules(policy: Policy, status: FileStatus, *, now: datetime) -> list[s
 def _of_file(policy: Policy, status: FileStatus, now: datetime) -> Iterator[str]:
     count, wanted = len(status.recipients), policy.minimum_recipients
     if wanted is not None and count < wanted:
-        yield f"has {count} of the {wanted} recipients that it must have"
+        yield f"has {count} of the {wanted} required recipients"
     ages = (
-        ("its DEK", status.created, policy.maximum_dek_age_days),
-        ("its sealing", status.sealed, policy.maximum_sealed_age_days),
+        ("its data key", status.created, policy.maximum_dek_age_days),
+        ("its last save", status.sealed, policy.maximum_sealed_age_days),
     )
     for what, since, days in ages:
         if days is not None and now - since > timedelta(days=days):
-            yield f"{what} is {(now - since).days} days old, more than {days}"
+            yield f"{what} is {(now - since).days} days old; the maximum is {days}"
     for name, value in policy.required_context.items():
         given = status.context.get(name)
         if given is None:
-            yield f"has no label {name!r} in its context"
+            yield f"its context has no label {name!r}"
         elif value not in ("*", given):
-            yield f"has the label {name}={given}, not {name}={value}"
+            yield f"its context has {name}={given}, not {name}={value}"
     if policy.maximum_mode is not None and status.mode & ~policy.maximum_mode:
-        yield f"has the mode {status.mode:04o}, wider than {policy.maximum_mode:04o}"
+        yield f"its mode {status.mode:04o} is wider than {policy.maximum_mode:04o}"
 
 
 def _of_recipients(policy: Policy, status: FileStatus) -> Iterator[str]:
@@ -178,22 +178,22 @@ def _of_recipient(policy: Policy, recipient: RecipientStatus) -> Iterator[str]:
     uri = str(recipient.recipient.key)
     allowed = policy.allowed_keys
     if allowed is not None and not any(fnmatchcase(uri, pattern) for pattern in allowed):
-        yield "is not among the allowed keys"
+        yield "is not an allowed key"
     if recipient.is_public and not policy.allow_public_keys:
         yield "can be forged by anyone who has its public key"
-    # Nobody who is asked could tell the state of a key that is kept offline.
-    is_askable = recipient.recipient.key.provider not in OFFLINE
-    if policy.require_enabled and is_askable and recipient.state != "enabled":
+    # No service knows the state of a key that is kept offline.
+    is_online = recipient.recipient.key.provider not in OFFLINE
+    if policy.require_enabled and is_online and recipient.state != "enabled":
         yield f"is {recipient.state}, not enabled"
     if policy.require_current_version and recipient.is_current is False:
         current = recipient.key and recipient.key.current_version
-        yield f"was used in the version {recipient.version}, not the current {current}"
-    elif policy.require_current_version and _has_untold_version(recipient):
-        yield "did not tell which of its versions was used"
+        yield f"wrapped with version {recipient.version}, not with the current {current}"
+    elif policy.require_current_version and _has_unknown_version(recipient):
+        yield "did not report which version wrapped the data key"
 
 
-def _has_untold_version(recipient: RecipientStatus) -> bool:
+def _has_unknown_version(recipient: RecipientStatus) -> bool:
     if recipient.key is None:
         return True
-    # A provider that names no current version has none.
+    # A provider that reports no current version has no versions.
     return recipient.key.current_version is not None and recipient.is_current is None

@@ -11,7 +11,7 @@ import pytest
 from ksm_storage_local_vault.testing import LocalVault, SampleContent
 
 from ksm_storage import open_storage
-from ksm_storage.providers.key_file_writer import write_key_file
+from ksm_storage.providers.key_file import write_key_file
 
 RIVALS = 5
 

@@ -10,7 +10,7 @@ import pytest
 
 from ksm_storage.cli.main import main
 from ksm_storage.errors import StorageError
-from ksm_storage.providers.creation_lock import creating
+from ksm_storage.providers.os_keyring import creating
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere the system names the home"
@@ -48,5 +48,5 @@ def test_a_key_file_needs_no_home(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_new_key_of_the_keyring_asks_for_a_home() -> None:
-    with pytest.raises(StorageError, match="has no home for the lock"), creating("app"):
+    with pytest.raises(StorageError, match="has no home folder for the lock"), creating("app"):
         pass

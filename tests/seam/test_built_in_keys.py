@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from ksm_storage.plugin import KeyNotFoundError, KeyStateError, PermissionDeniedError
-from ksm_storage.providers.key_file_name import key_uri_of, path_of
+from ksm_storage.providers.key_file import key_uri_of, path_of
 from ksm_storage.testing.conformance import Fault, KeyWrapperConformance
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from ksm_storage.providers.recovery_key import RecoveryKey
-from ksm_storage.providers.recovery_words import words_of
+from ksm_storage.providers.recovery_secret import words_of
 from ksm_storage.testing.conformance import KeyWrapperConformance
 
 

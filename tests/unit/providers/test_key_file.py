@@ -27,9 +27,7 @@ from ksm_storage.errors import (
 )
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.providers import key_file
-from ksm_storage.providers.key_file import read_key_file
-from ksm_storage.providers.key_file_name import key_uri_of, path_of
-from ksm_storage.providers.key_file_writer import write_key_file
+from ksm_storage.providers.key_file import key_uri_of, path_of, read_key_file, write_key_file
 
 AAD = Aad({"purpose": "test"})
 DEK = bytes(range(32))
@@ -93,7 +91,7 @@ def test_a_folder_of_one_letter_is_no_drive() -> None:
 def test_a_relative_path_is_refused_and_the_absolute_one_told(path: str) -> None:
     settings = gather_settings(KeyUri("key-file", path), key_file.key_wrapper_options())
 
-    with pytest.raises(SettingsError, match="not an absolute path") as failure:
+    with pytest.raises(SettingsError, match="must be an absolute path") as failure:
         key_file.open_key_wrapper(path, settings)
 
     assert key_uri_of(os.path.abspath(path)) in str(failure.value.hint)
@@ -113,7 +111,7 @@ def test_an_envelope_cannot_name_a_network_share(key_id: str) -> None:
 
 
 def test_a_name_with_a_nul_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no file can have"):
+    with pytest.raises(SettingsError, match="not a valid file name"):
         opened(Path(f"{tmp_path}/a\0b"))
 
 
@@ -148,7 +146,7 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path, size: int) -> None:
 @posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o660, 0o644, 0o666])
 def test_a_file_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(PermissionDeniedError, match="read by others") as failure:
+    with pytest.raises(PermissionDeniedError, match="accessible to other users") as failure:
         read_key_file(str(written(tmp_path / "my app.key", mode=mode)))
 
     assert f"chmod 600 '{tmp_path}/my app.key'" in str(failure.value.hint)
@@ -284,7 +282,7 @@ def test_a_moved_file_is_found_through_the_setting(tmp_path: Path, key_path: Pat
 
 
 def test_a_relative_path_in_the_setting_is_refused_and_not_repeated(key_path: Path) -> None:
-    with pytest.raises(SettingsError, match="not an absolute path") as failure:
+    with pytest.raises(SettingsError, match="must be an absolute path") as failure:
         opened(key_path, path="perhaps-the-key-itself")
 
     assert "itself" not in f"{failure.value} {failure.value.hint}"
@@ -292,7 +290,7 @@ def test_a_relative_path_in_the_setting_is_refused_and_not_repeated(key_path: Pa
 
 @pytest.mark.parametrize("path", ["/moved\0.key", "/moved\ud800.key"])
 def test_a_name_that_no_file_can_have_is_refused_in_the_setting(key_path: Path, path: str) -> None:
-    with pytest.raises(SettingsError, match="no file can have"):
+    with pytest.raises(SettingsError, match="not a valid file name"):
         opened(key_path, path=path)
 
 
@@ -324,7 +322,7 @@ def test_a_new_key_file_is_its_owners_alone_from_the_first_moment(
         modes.append(stat.S_IMODE((tmp_path / "app.key").stat().st_mode))
         return random(size)
 
-    monkeypatch.setattr("ksm_storage.providers.key_file_writer.os.urandom", observing)
+    monkeypatch.setattr("ksm_storage.providers.key_file.os.urandom", observing)
     before = os.umask(umask)
     try:
         write_key_file(tmp_path / "app.key")
@@ -346,7 +344,7 @@ def test_a_relative_path_is_returned_absolute(
 def test_an_existing_file_is_never_overwritten(tmp_path: Path, content: bytes) -> None:
     path = written(tmp_path / "app.key", content)
 
-    with pytest.raises(StorageError, match="not overwritten") as failure:
+    with pytest.raises(StorageError, match="already exists") as failure:
         write_key_file(path)
 
     assert failure.value.hint
@@ -357,7 +355,7 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path, content: bytes) -
 def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "app.key").symlink_to(tmp_path / "elsewhere.key")
 
-    with pytest.raises(StorageError, match="not overwritten"):
+    with pytest.raises(StorageError, match="already exists"):
         write_key_file(tmp_path / "app.key")
 
     assert not (tmp_path / "elsewhere.key").exists()
@@ -384,7 +382,7 @@ def test_file_and_folder_are_synced_in_this_order(
         )
         real(descriptor)
 
-    monkeypatch.setattr("ksm_storage.providers.key_file_writer.os.fsync", observing)
+    monkeypatch.setattr("ksm_storage.providers.key_file.os.fsync", observing)
     write_key_file(tmp_path / "app.key")
 
     assert synced == [(False, 32), (True, 0)]
@@ -404,7 +402,7 @@ def test_a_key_file_that_was_not_written_whole_is_removed(tmp_path: Path) -> Non
 _WRITE_ON_A_FULL_DISK = """
 import resource, signal, sys
 from ksm_storage.errors import StorageError
-from ksm_storage.providers.key_file_writer import write_key_file
+from ksm_storage.providers.key_file import write_key_file
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))

@@ -15,11 +15,16 @@ from ksm_storage.errors import (
     UnavailableError,
 )
 from ksm_storage.providers import native_store
-from ksm_storage.providers.bounded_call import Overdue, within
-from ksm_storage.providers.macos_keychain import allow_interaction
-from ksm_storage.providers.native_store import NativeStore, backend_for, prepare
-from ksm_storage.providers.native_store_errors import translated
-from ksm_storage.providers.prompting import may_prompt
+from ksm_storage.providers.native_store import (
+    NativeStore,
+    Overdue,
+    allow_interaction,
+    backend_for,
+    prepare,
+    translated,
+    within,
+)
+from ksm_storage.providers.os_keyring import may_prompt
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,7 @@ def test_the_windows_locker_is_read_and_written(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("name", ["macos-keychain", "windows-credential-locker", "kwallet"])
 def test_a_store_of_another_system_is_unavailable(name: str) -> None:
-    with pytest.raises(UnavailableError, match="no OS keyring") as failure:
+    with pytest.raises(UnavailableError, match="no usable OS keyring") as failure:
         NativeStore(name, prompt=True).check()
 
     assert failure.value.hint
@@ -95,7 +100,7 @@ def test_the_librarys_text_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_kwallet_is_not_used_where_nobody_could_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnavailableError, match="may ask"):
+    with pytest.raises(UnavailableError, match="may prompt"):
         use(monkeypatch, Working(), name="kwallet", prompt=False).read("ksm-storage", "app")
 
     assert use(monkeypatch, Working(), name="kwallet", prompt=True).read("s", "e") is None
@@ -106,7 +111,7 @@ def test_the_keychain_is_told_whether_it_may_ask(
     monkeypatch: pytest.MonkeyPatch, prompt: bool
 ) -> None:
     told: list[bool] = []
-    monkeypatch.setattr("ksm_storage.providers.macos_keychain.allow_interaction", told.append)
+    monkeypatch.setattr("ksm_storage.providers.native_store.allow_interaction", told.append)
 
     prepare("macos-keychain", Working(), prompt=prompt)
 
@@ -144,15 +149,19 @@ def error_named(kind: str, **attributes: str) -> Exception:
         (
             error_named("DBusErrorResponse", name="org.freedesktop.DBus.Error.AccessDenied"),
             PermissionDeniedError,
-            "refuses",
+            "denied",
         ),
-        (error_named("DBusErrorResponse", name="org.x.Error"), UnavailableError, "no OS keyring"),
-        (error_named("PasswordSetError"), PermissionDeniedError, "refuses"),
-        (error_named("KeyringError"), PermissionDeniedError, "refuses"),
-        (PermissionError(13, "text"), PermissionDeniedError, "refuses"),
-        (error_named("InitError"), UnavailableError, "no OS keyring"),
-        (FileNotFoundError(2, "text"), UnavailableError, "no OS keyring"),
-        (NameError("text"), UnavailableError, "no OS keyring"),
+        (
+            error_named("DBusErrorResponse", name="org.x.Error"),
+            UnavailableError,
+            "no usable OS keyring",
+        ),
+        (error_named("PasswordSetError"), PermissionDeniedError, "denied"),
+        (error_named("KeyringError"), PermissionDeniedError, "denied"),
+        (PermissionError(13, "text"), PermissionDeniedError, "denied"),
+        (error_named("InitError"), UnavailableError, "no usable OS keyring"),
+        (FileNotFoundError(2, "text"), UnavailableError, "no usable OS keyring"),
+        (NameError("text"), UnavailableError, "no usable OS keyring"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )

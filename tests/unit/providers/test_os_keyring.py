@@ -29,7 +29,7 @@ from ksm_storage.errors import (
 )
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.providers import os_keyring
-from ksm_storage.providers.creation_lock import creating
+from ksm_storage.providers.os_keyring import creating
 from tests.secret_service_daemon import KeyringDaemon
 
 AAD = Aad({"purpose": "test"})
@@ -239,7 +239,7 @@ def test_a_keyring_without_collection_is_told_and_none_is_made(
 
 
 def test_a_bus_without_a_secret_service_is_told(private_bus: str) -> None:
-    with pytest.raises(UnavailableError, match="no OS keyring") as failure:
+    with pytest.raises(UnavailableError, match="no usable OS keyring") as failure:
         opened().wrap(DEK, aad=AAD)
 
     assert failure.value.hint
@@ -359,7 +359,7 @@ def test_another_name_is_refused(name: str) -> None:
     options = os_keyring.key_wrapper_options()
     settings = gather_settings(KeyUri("os-keyring", "any"), options)
 
-    with pytest.raises(SettingsError, match="not a name"):
+    with pytest.raises(SettingsError, match="not a valid name"):
         os_keyring.open_key_wrapper(name, settings)
 
 

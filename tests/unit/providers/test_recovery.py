@@ -20,14 +20,16 @@ from ksm_storage.errors import (
 )
 from ksm_storage.keys.kek import Kek
 from ksm_storage.plugin import Aad
-from ksm_storage.providers import recovery_file
-from ksm_storage.providers.recovery_file import (
+from ksm_storage.providers import recovery_secret
+from ksm_storage.providers.recovery_key import RecoveryKey
+from ksm_storage.providers.recovery_secret import (
     format_recovery_file,
     open_recovery_file,
     read_recovery_file,
+    secret_of,
+    sheet,
+    words_of,
 )
-from ksm_storage.providers.recovery_key import RecoveryKey
-from ksm_storage.providers.recovery_words import secret_of, sheet, words_of
 
 SECRET = bytes(range(32))
 AAD = Aad({"purpose": "test"})
@@ -39,7 +41,7 @@ PASSPHRASE = "correct horse battery staple"
 
 @pytest.fixture(autouse=True)
 def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery_file, "_SCRYPT_N", 2)
+    monkeypatch.setattr(recovery_secret, "_SCRYPT_N", 2)
 
 
 def test_the_key_of_a_secret_stays_the_same() -> None:
@@ -52,7 +54,7 @@ def test_wrapping_needs_no_secret_and_unwrapping_does() -> None:
     with Kek.open(URI) as kek:
         wrapped = kek.wrap(DEK, aad=AAD)
 
-        with pytest.raises(KeyNotFoundError, match="not given here") as caught:
+        with pytest.raises(KeyNotFoundError, match="secret is not given") as caught:
             kek.unwrap(wrapped, aad=AAD)
 
     assert "recovery use" in (caught.value.hint or "")
@@ -72,9 +74,9 @@ def test_a_recovery_file_unwraps_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "match"),
     [
-        ({"words": " ".join(words_of(bytes(32)))}, DecryptionError, "is not the one of 'office'"),
-        ({"words": "abandon " * 23}, SettingsError, "are 23, not 24"),
-        ({"words": "a", "file": "b"}, SettingsError, "exclude each other"),
+        ({"words": " ".join(words_of(bytes(32)))}, DecryptionError, "does not belong to 'office'"),
+        ({"words": "abandon " * 23}, SettingsError, "expected 24 recovery words, found 23"),
+        ({"words": "a", "file": "b"}, SettingsError, "cannot be combined"),
         ({"file": "/no/such/file", "passphrase": "p"}, SettingsError, "cannot read"),
         ({"file": "/no/such/file"}, SettingsError, "'passphrase' is missing"),
     ],
@@ -98,7 +100,7 @@ def test_a_slip_of_the_pen_in_the_uri_is_noticed(place: int) -> None:
     text = KEY.key_id
     other = "a" if text[place] != "a" else "b"
 
-    with pytest.raises(SettingsError, match="a character of it is wrong"):
+    with pytest.raises(SettingsError, match="a character is wrong"):
         Kek.open(KeyUri("recovery", text[:place] + other + text[place + 1 :]))
 
 
@@ -131,7 +133,7 @@ def test_a_public_key_that_nobody_can_hold_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "-a", "a/b", "x" * 65, "ä"])
 def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match="is not a name for a recovery key"):
+    with pytest.raises(SettingsError, match="is not a valid name for a recovery key"):
         RecoveryKey.of(name, SECRET)
 
 
@@ -156,10 +158,13 @@ def test_words_are_read_as_people_write_them(write: Callable[[list[str]], str]) 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "are 0, not 24"),
-        (" ".join(words_of(SECRET)[:12]), "are 12, not 24"),
-        (" ".join(["canaryword", *words_of(SECRET)[1:]]), "at place 1"),
-        (" ".join([*words_of(SECRET)[1:], words_of(SECRET)[0]]), "do not fit their checksum"),
+        ("", "expected 24 recovery words, found 0"),
+        (" ".join(words_of(SECRET)[:12]), "expected 24 recovery words, found 12"),
+        (" ".join(["canaryword", *words_of(SECRET)[1:]]), "recovery word 1"),
+        (
+            " ".join([*words_of(SECRET)[1:], words_of(SECRET)[0]]),
+            "the checksum of the recovery words",
+        ),
     ],
 )
 def test_wrong_words_are_told_without_showing_them(text: str, match: str) -> None:
@@ -183,7 +188,7 @@ def test_a_recovery_file_shows_nothing_of_the_secret() -> None:
 def test_the_memory_hard_function_takes_128_mib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
 
-    assert 128 * recovery_file._SCRYPT_R * recovery_file._SCRYPT_N == 128 * 2**20
+    assert 128 * recovery_secret._SCRYPT_R * recovery_secret._SCRYPT_N == 128 * 2**20
 
 
 @pytest.mark.parametrize("place", range(0, 200, 7))
@@ -221,7 +226,7 @@ def test_a_recovery_file_that_cannot_be_read_is_a_settings_error(path: str) -> N
 
 @pytest.mark.parametrize("text", ["", "x", "ksm-storage recovery file v1\n\n\n\n", "a\nb\nc\nd\n"])
 def test_what_is_no_recovery_file_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="is none, or damaged"):
+    with pytest.raises(SettingsError, match="not a recovery file, or damaged"):
         open_recovery_file(text, PASSPHRASE)
 
 
@@ -229,7 +234,7 @@ def test_what_is_no_recovery_file_is_refused(text: str) -> None:
 def test_what_follows_a_recovery_file_is_refused(more: str) -> None:
     text = format_recovery_file(KEY, SECRET, PASSPHRASE).decode() + more
 
-    with pytest.raises(SettingsError, match="is none, or damaged"):
+    with pytest.raises(SettingsError, match="not a recovery file, or damaged"):
         open_recovery_file(text, PASSPHRASE)
 
 
@@ -238,7 +243,7 @@ def test_a_part_of_a_recovery_file_that_is_too_short_is_refused(line: int) -> No
     lines = format_recovery_file(KEY, SECRET, PASSPHRASE).decode().split("\n")
     lines[line] = f"{lines[line].partition(' ')[0]} AAAA"
 
-    with pytest.raises(SettingsError, match="is none, or damaged"):
+    with pytest.raises(SettingsError, match="not a recovery file, or damaged"):
         open_recovery_file("\n".join(lines), PASSPHRASE)
 
 
@@ -247,19 +252,19 @@ def test_a_wrapped_dek_of_another_length_is_refused_before_it_is_decrypted(lengt
     with Kek.open(URI) as kek:
         wrapped = replace(kek.wrap(DEK, aad=AAD), ciphertext=bytes(length))
 
-        with pytest.raises(DecryptionError, match="another length"):
+        with pytest.raises(DecryptionError, match="wrong length"):
             kek.unwrap(wrapped, aad=AAD)
 
 
 def test_another_passphrase_does_not_open_it() -> None:
     text = format_recovery_file(KEY, SECRET, PASSPHRASE).decode()
 
-    with pytest.raises(DecryptionError, match="another passphrase"):
+    with pytest.raises(DecryptionError, match="wrong passphrase"):
         open_recovery_file(text, f"{PASSPHRASE}!")
 
 
 def test_a_short_passphrase_is_refused() -> None:
-    with pytest.raises(SettingsError, match="shorter than 12"):
+    with pytest.raises(SettingsError, match="at least 12"):
         format_recovery_file(KEY, SECRET, "short")
 
 

@@ -100,7 +100,7 @@ def test_each_recipient_that_breaks_a_rule_is_named() -> None:
 
     clauses = check(Policy(allowed_keys=("key-file://*",)), status)
 
-    assert clauses == [f"{uri} is not among the allowed keys" for uri in (KEY, KEY + "2")]
+    assert clauses == [f"{uri} is not an allowed key" for uri in (KEY, KEY + "2")]
 
 
 def test_all_rules_are_read(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
-from ksm_storage.providers.key_file_name import key_uri_of
-from ksm_storage.providers.key_file_writer import write_key_file
+from ksm_storage.providers.key_file import key_uri_of, write_key_file
 
 CONFIG = {
     "hostname": "keepersecurity.com",

@@ -15,7 +15,7 @@ from ksm_storage.errors import (
     SettingsError,
 )
 from ksm_storage.providers.recovery_key import RecoveryKey
-from ksm_storage.providers.recovery_words import words_of
+from ksm_storage.providers.recovery_secret import words_of
 from tests.unit.storage.fixtures import CONFIG, write_plain
 from tests.unit.storage.planted import Counted
 
@@ -54,7 +54,7 @@ def test_a_key_beside_it_is_proved_as_ever(sealed: Path, counted: Counted) -> No
 def test_another_secret_is_found_out(sealed: Path) -> None:
     before = sealed.read_bytes()
 
-    with pytest.raises(DecryptionError, match="is not the one of 'office'"):
+    with pytest.raises(DecryptionError, match="does not belong to 'office'"):
         ksm_storage.rewrap(sealed, add=[RECOVERY], settings=OTHER_WORDS)
 
     assert sealed.read_bytes() == before
@@ -81,7 +81,7 @@ def test_a_plain_file_is_not_protected_under_it_with_another_secret(folder: Path
     plain = write_plain(folder / "c")
     before = plain.read_bytes()
 
-    with pytest.raises(DecryptionError, match="is not the one of 'office'"):
+    with pytest.raises(DecryptionError, match="does not belong to 'office'"):
         ksm_storage.protect(plain, [key, RECOVERY], settings=OTHER_WORDS)
 
     assert plain.read_bytes() == before
@@ -100,7 +100,7 @@ def test_it_is_asked_after_every_other_key(folder: Path, counted: Counted) -> No
 def test_without_its_secret_it_opens_nothing(sealed: Path) -> None:
     ksm_storage.rewrap(sealed, add=[RECOVERY])
 
-    with pytest.raises(KeyNotFoundError, match="is not given here"):
+    with pytest.raises(KeyNotFoundError, match="is not given"):
         ksm_storage.open_storage(sealed, keys=[RECOVERY])
 
 

@@ -28,7 +28,7 @@ from ksm_storage_emulators.azure_key_vault.errors import VaultError
 from ksm_storage_emulators.oci_vault import cipher as oci
 from ksm_storage_emulators.oci_vault.errors import OciError
 from ksm_storage_emulators.oci_vault.keys import RSA, Key, KeyVersion
-from ksm_storage_gcp_kms.asymmetric import PublicKey
+from ksm_storage_gcp_kms.purposes import PublicKey
 
 from tests.wycheproof.vectors import FOLDER, Vector, raw, run, vectors
 
@@ -107,7 +107,7 @@ def test_what_the_plugin_for_google_cloud_encrypts_is_decrypted_by_another_libra
     def there_and_back(vector: Vector) -> bytes:
         key, sha = private_key(vector), vector["sha"].replace("-", "")
         algorithm = f"RSA_DECRYPT_OAEP_{vector['keySize']}_{sha}"
-        sealed = PublicKey("v", algorithm, key.public_key()).encrypt(raw(vector, "msg"))
+        _, _, sealed = PublicKey("v", algorithm, key.public_key()).encrypt(raw(vector, "msg"))
         other = loaded_elsewhere(raw(vector, "privateKeyPkcs8"))
         hashing = {"SHA1": SHA1, "SHA256": SHA256}[sha]
         return PKCS1_OAEP.new(other, hashAlgo=hashing).decrypt(sealed)

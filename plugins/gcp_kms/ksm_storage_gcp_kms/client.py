@@ -1,26 +1,37 @@
-"""The one connection of a key wrapper to Cloud KMS: made at first use, its failures translated."""
+"""The Cloud KMS client of one key wrapper: its channel, its retries and its deadline."""
 
 from __future__ import annotations
 
 import codecs
-import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ksm_storage.plugin import KsmStorageError, SettingsError, gc_pause, quiet_logs
+from ksm_storage.plugin import (
+    ServiceClient,
+    current_deadline,
+    deadline_of,
+    seconds_left,
+    translating,
+    within_deadline,
+)
 
-from .deadline import Deadline
-from .options import Connection
+from .options import Access
 
 if TYPE_CHECKING:
+    from ksm_storage.plugin import KsmStorageError
+
     from .credentials import CallCredentials
 
 # At DEBUG the client prints requests and replies, the plaintext DEK with them, and the
 # credentials library prints tokens.
 SDK_LOGGERS = ("google", "grpc", "urllib3", "requests")
+
+MAX_ATTEMPTS = 4
+
+# Each call is safe to repeat: encrypting twice makes two ciphertexts, of which one is kept.
+_RETRIED = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED"}
 
 _CHANNEL_OPTIONS = [
     # Neither retries nor anything else that a DNS record might configure.
@@ -30,7 +41,6 @@ _CHANNEL_OPTIONS = [
 
 
 class _Session(NamedTuple):
-    process: int
     service: Any
     credentials: CallCredentials
 
@@ -38,12 +48,15 @@ class _Session(NamedTuple):
 class KmsClient:
     """Call Cloud KMS over gRPC; safe across threads, and across a fork."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._session: _Session | None = None
-        # Sessions of a parent process. Closing one would end the parent's connection as well.
-        self._inherited: list[_Session] = []
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._held: ServiceClient[_Session] = ServiceClient(
+            self._create,
+            close=lambda session: session.service.transport.close(),
+            deadline=access.connection.deadline,
+            loggers=SDK_LOGGERS,
+            load=_import_sdk,
+        )
 
     def call(self, method: str, request: Mapping[str, object]) -> Any:
         """Call a method of the client with its request, and return the reply.
@@ -51,72 +64,66 @@ class KmsClient:
         Raises:
             KsmStorageError: Cloud KMS, the network, the credentials or a setting failed.
         """
-        _import_sdk()
-        from google.api_core.exceptions import GoogleAPIError
 
-        from .errors import Call, translated
+        def send(session: _Session) -> Any:
+            return getattr(session.service, method)(
+                request=dict(request),
+                metadata=self._headers(session),
+                retry=_retry(),
+                timeout=_bounding(self.access.attempt_timeout),
+            )
 
-        deadline = Deadline(self._connection.deadline)
-        session = self._ready_session()
-        with quiet_logs(*SDK_LOGGERS):
-            metadata = self._metadata(session, deadline)
-            try:
-                return getattr(session.service, method)(
-                    request=dict(request),
-                    retry=deadline.retry(),
-                    timeout=deadline.bounding(self._connection.attempt_timeout),
-                    metadata=metadata,
-                )
-            except GoogleAPIError as exc:
-                key = str(request.get("name") or request.get("resource"))
-                raise translated(exc, Call(method, key)) from exc
-
-    @property
-    def connection(self) -> Connection:
-        """How Cloud KMS is reached, and by whom."""
-        return self._connection
+        key = str(request.get("name") or request.get("resource"))
+        with translating(lambda exc: self._translated(exc, method, key)):
+            return self._held.run(send)
 
     def identity(self) -> str | None:
         """Return the e-mail address of the caller, None where the credentials do not say it.
 
-        Cloud KMS is not asked; the network only where the credentials need a token.
+        Cloud KMS is not called; the network is used only where the credentials need a token.
 
         Raises:
             KsmStorageError: There are no usable credentials.
         """
-        session = self._ready_session()
-        with quiet_logs(*SDK_LOGGERS):
-            self._metadata(session, Deadline(self._connection.deadline))
-        return session.credentials.identity
+
+        def ask(session: _Session) -> str | None:
+            self._headers(session)
+            return session.credentials.identity
+
+        with translating(lambda exc: self._translated(exc, "", "")):
+            return self._held.run(ask)
 
     def close(self) -> None:
         """Close the connection."""
-        with self._lock:
-            session, self._session = self._session, None
-        if session is not None and session.process == os.getpid():
-            session.service.transport.close()
+        self._held.close()
 
-    def _metadata(self, session: _Session, deadline: Deadline) -> Sequence[tuple[str, str]]:
-        from google.auth.exceptions import GoogleAuthError
+    def _create(self) -> _Session:
+        from google.cloud.kms_v1 import KeyManagementServiceClient
+        from google.cloud.kms_v1.services.key_management_service.transports import (
+            KeyManagementServiceGrpcTransport,
+        )
 
-        from .credential_failures import UNREADABLE, translated_credentials
+        from .credentials import CallCredentials
+
+        transport = KeyManagementServiceGrpcTransport(channel=_channel(self.access))
+        service = KeyManagementServiceClient(transport=transport)
+        return _Session(service, CallCredentials(self.access))
+
+    def _headers(self, session: _Session) -> Sequence[tuple[str, str]]:
+        from .errors import credential_error
 
         # Asked here and not by gRPC, which would turn any failure into UNAVAILABLE and repeat it,
         # and which sends no credentials to an emulator without TLS.
-        try:
-            return session.credentials.metadata(deadline)
-        except (GoogleAuthError, *UNREADABLE) as exc:
-            raise translated_credentials(exc, self._connection) from exc
+        with (
+            translating(lambda exc: credential_error(exc, self.access)),
+            deadline_of(self.access.credential_timeout),
+        ):
+            return within_deadline(session.credentials.headers)
 
-    def _ready_session(self) -> _Session:
-        with self._lock:
-            session = self._session
-            if session is not None and session.process != os.getpid():
-                self._inherited.append(session)
-                session = None
-            if session is None:
-                session = self._session = _created(self._connection)
-            return session
+    def _translated(self, exc: Exception, method: str, key: str) -> KsmStorageError:
+        from .errors import translated
+
+        return translated(exc, method, key)
 
 
 @cache
@@ -124,48 +131,67 @@ def _import_sdk() -> None:
     # All of it here, so that the imports elsewhere only give the names. The package imports the
     # clients of all its services whichever module is asked for: docs/decisions/0103-gcp-client.md
     # has the numbers.
-    with gc_pause():
-        from google.cloud import kms_v1  # noqa: F401
+    from google.cloud import kms_v1  # noqa: F401
 
-        from . import credential_failures, credentials, errors  # noqa: F401
-
-
-def _created(connection: Connection) -> _Session:
-    from google.cloud.kms_v1 import KeyManagementServiceClient
-    from google.cloud.kms_v1.services.key_management_service.transports import (
-        KeyManagementServiceGrpcTransport,
-    )
-
-    from .credentials import CallCredentials
-
-    # After the imports: only loggers that exist by now are silenced.
-    with quiet_logs(*SDK_LOGGERS):
-        transport = KeyManagementServiceGrpcTransport(channel=_channel(connection))
-        service = KeyManagementServiceClient(transport=transport)
-    return _Session(os.getpid(), service, CallCredentials(connection))
+    from . import credentials, errors  # noqa: F401
 
 
-def _channel(connection: Connection) -> Any:
+def _channel(access: Access) -> Any:
     import grpc
 
-    if not connection.is_encrypted:
+    if not access.is_encrypted:
         # To an emulator on this machine. Through a proxy the DEK would leave it in the clear.
         direct = [*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)]
-        return grpc.insecure_channel(connection.target, options=direct)
-    credentials = grpc.ssl_channel_credentials(_authorities(connection.ca_file))
-    return grpc.secure_channel(connection.target, credentials, options=_CHANNEL_OPTIONS)
+        return grpc.insecure_channel(access.target, options=direct)
+    ca_file = access.connection.ca_file
+    # gRPC, unlike others, finds no certificate behind the mark that some editors put first.
+    bundle = ca_file and Path(ca_file).read_bytes().removeprefix(codecs.BOM_UTF8)
+    credentials = grpc.ssl_channel_credentials(bundle)
+    return grpc.secure_channel(access.target, credentials, options=_CHANNEL_OPTIONS)
 
 
-def _authorities(path: str | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        # gRPC, unlike others, finds no certificate behind the mark that some editors put first.
-        return Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as exc:
-        raise unreadable_authorities(path, exc) from exc
+def _retry() -> Any:
+    """Return the retry of one call.
+
+    The client's own goes on for 60 s whatever time-out it is given, and does not know INTERNAL
+    and RESOURCE_EXHAUSTED.
+    """
+    from google.api_core.retry import Retry
+
+    return Retry(
+        predicate=_WorthRetrying(),
+        initial=0.2,
+        maximum=4.0,
+        multiplier=2.0,
+        timeout=seconds_left(),
+    )
 
 
-def unreadable_authorities(path: str, exc: OSError) -> KsmStorageError:
-    """Return the error for a file of authorities that vanished after the key was opened."""
-    return SettingsError(f"cannot read {path!r} of the setting 'ca_file': {exc.strerror}")
+def _bounding(attempt_seconds: float) -> Callable[[Callable[..., Any]], Any]:
+    """Return what the client takes for a time-out: it sets that of each attempt."""
+
+    def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(*args: Any, **kwargs: Any) -> Any:
+            kwargs["timeout"] = min(attempt_seconds, seconds_left())
+            return call(*args, **kwargs)
+
+        return attempt
+
+    return bounded
+
+
+class _WorthRetrying:
+    def __init__(self) -> None:
+        self._attempts = 0
+
+    def __call__(self, exc: Exception) -> bool:
+        from .errors import code_of, is_untrusted_certificate, retry_delay
+
+        self._attempts += 1
+        if self._attempts >= MAX_ATTEMPTS or code_of(exc) not in _RETRIED:
+            return False
+        if is_untrusted_certificate(exc):
+            return False
+        # Where the service says how long to wait and that is too long, waiting less is no use.
+        deadline = current_deadline()
+        return deadline is None or retry_delay(exc) < deadline.remaining

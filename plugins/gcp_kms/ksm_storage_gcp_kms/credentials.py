@@ -1,4 +1,4 @@
-"""The credentials of a connection: found once, renewed when they run out, within a bound."""
+"""The credentials of a connection: found once, renewed when they run out, within the deadline."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from .deadline import Deadline
-from .options import IMPERSONATION, METADATA, SERVICE_ACCOUNT, Connection
+import requests
+from google.auth import transport
+from google.auth.transport.requests import Request
+
+from ksm_storage.plugin import DeadlinePassedError, seconds_left
+
+from .options import IMPERSONATION, METADATA, SERVICE_ACCOUNT, Access
 
 # Those that the client asks for by itself. IAM Credentials and the exchange of foreign tokens do
 # not take the second alone.
@@ -18,94 +23,120 @@ SCOPES = (
 
 
 class CallCredentials:
-    """Give out the headers that say who asks; safe across threads."""
+    """Give out the headers that identify the caller; safe across threads."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._lock = threading.Lock()
         self._found: Any = None
 
     @property
     def identity(self) -> str | None:
-        """The e-mail address of whom the credentials found speak for, where they say it."""
-        with self._lock:
-            found = self._found
+        """The e-mail address that the credentials speak for, where they say it."""
         for name in ("service_account_email", "signer_email", "account"):
-            address = getattr(found, name, None)
+            address = getattr(self._found, name, None)
             # An instance calls its account "default" until it has asked.
             if isinstance(address, str) and "@" in address:
                 return address
         return None
 
-    def metadata(self, deadline: Deadline) -> Sequence[tuple[str, str]]:
-        """Return the headers of one call; asks the network only when there is no valid token.
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Return the headers of one call; uses the network only when there is no valid token.
 
         Raises:
-            GoogleAuthError: There are no credentials, or no token can be had in time.
-            OSError, ValueError, LookupError, TypeError, AttributeError: A file cannot be read.
+            Exception: Whatever the credentials library raises: its own errors, those of files and
+                of the network, and those of a parser.
         """
-        from .token_requests import BoundedRequest
-
         headers: dict[str, str] = {}
-        within = deadline.within(self._connection.credential_timeout)
-        request = BoundedRequest(within, ca_file=self._connection.ca_file)
+        # Within the deadline too: a thread that was left behind may hold it.
+        if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
+            raise DeadlinePassedError
+        request = BoundedRequest(ca_file=self._access.connection.ca_file)
         try:
-            with self._lock:
-                if self._found is None:
-                    self._found = _found(self._connection, request)
-                # Not before_request(): that starts a thread which asks IAM for the regions of
-                # the account, beside each call and beyond any deadline.
-                if not self._found.valid:
-                    self._found.refresh(request)
-                self._found.apply(headers)
+            if self._found is None:
+                self._found = _found(self._access, request)
+            # Not before_request(): that starts a thread which asks IAM for the regions of
+            # the account, beside each call and beyond any deadline.
+            if not self._found.valid:
+                self._found.refresh(request)
+            self._found.apply(headers)
         finally:
-            request.close()
+            self._lock.release()
+            request.session.close()
         # gRPC refuses names with capitals.
         return [(name.lower(), value) for name, value in headers.items()]
 
 
-def _found(connection: Connection, request: Any) -> Any:
-    if connection.credential != IMPERSONATION:
-        return _with_quota_project(_own(connection, request), connection)
+class BoundedRequest(transport.Request):  # type: ignore[misc]  # the class is untyped
+    """Send the requests for credentials; each one's time-out is shortened to fit the deadline."""
+
+    def __init__(self, *, ca_file: str | None) -> None:
+        self._ca_file = ca_file
+        self.session = requests.Session()
+        self._request = Request(session=self.session)
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Any = None,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Send one request.
+
+        Raises:
+            DeadlinePassedError: The deadline has passed. It is no ``TransportError``: the
+                credentials library repeats those after a pause.
+        """
+        left = seconds_left()
+        # As the session's "verify" it would lose to REQUESTS_CA_BUNDLE in the environment.
+        if self._ca_file is not None:
+            kwargs.setdefault("verify", self._ca_file)
+        seconds = left if timeout is None else min(timeout, left)
+        return self._request(
+            url=url, method=method, body=body, headers=headers, timeout=seconds, **kwargs
+        )
+
+
+def _found(access: Access, request: Any) -> Any:
+    if access.credential != IMPERSONATION:
+        return _with_quota_project(_own(access, request), access)
     from google.auth import impersonated_credentials
 
-    account = connection.impersonated
+    account = access.impersonated
     return impersonated_credentials.Credentials(
-        source_credentials=_own(connection, request),
+        source_credentials=_own(access, request),
         target_principal=account,
         target_scopes=list(SCOPES),
-        quota_project_id=connection.quota_project,
-        iam_endpoint_override=f"{connection.iam_endpoint}/v1/projects/-/serviceAccounts/"
+        quota_project_id=access.quota_project,
+        iam_endpoint_override=f"{access.iam_endpoint}/v1/projects/-/serviceAccounts/"
         f"{account}:generateAccessToken",
     )
 
 
-def _own(connection: Connection, request: Any) -> Any:
-    if connection.credential == METADATA:
+def _own(access: Access, request: Any) -> Any:
+    if access.credential == METADATA:
         from google.auth import compute_engine
 
         return compute_engine.Credentials(scopes=list(SCOPES))
-    if connection.credential == SERVICE_ACCOUNT:
+    if access.credential == SERVICE_ACCOUNT:
         from google.oauth2 import service_account
 
-        file = connection.credentials_file
+        file = access.credentials_file
         return _self_signing(service_account.Credentials.from_service_account_file(file))
-    if connection.credentials_file is None:
-        import google.auth
-
-        return _self_signing(google.auth.default(request=request)[0])
-    return _self_signing(_from_file(connection.credentials_file, request))
-
-
-def _from_file(path: str, request: Any) -> Any:
-    import warnings
-
     import google.auth
+
+    if access.credentials_file is None:
+        return _self_signing(google.auth.default(request=request)[0])
+    import warnings
 
     # The function is deprecated for files of unknown origin; this one comes from the settings.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return google.auth.load_credentials_from_file(path, request=request)[0]
+        found = google.auth.load_credentials_from_file(access.credentials_file, request=request)
+    return _self_signing(found[0])
 
 
 def _self_signing(found: Any) -> Any:
@@ -120,7 +151,7 @@ def _self_signing(found: Any) -> Any:
     return found
 
 
-def _with_quota_project(found: Any, connection: Connection) -> Any:
-    if connection.quota_project is None or not hasattr(found, "with_quota_project"):
+def _with_quota_project(found: Any, access: Access) -> Any:
+    if access.quota_project is None or not hasattr(found, "with_quota_project"):
         return found
-    return found.with_quota_project(connection.quota_project)
+    return found.with_quota_project(access.quota_project)

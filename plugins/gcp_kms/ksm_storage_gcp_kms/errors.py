@@ -1,51 +1,303 @@
-"""Translate what Cloud KMS and its client report, none of its text copied."""
+"""What Cloud KMS, the credentials library and the gRPC client report, and what it means.
+
+Sources: google.rpc.Code; google.api.ErrorReason; Cloud KMS documentation, "Key version states",
+"Quotas", "Data integrity guidelines", "Permissions and roles"; google-auth,
+``google.auth.exceptions``.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ksm_storage.plugin import KsmStorageError
-
-from .refusal import Refusal
-from .service_codes import (
-    CODES,
-    DAMAGED_REQUEST,
-    OTHER,
-    REASONS,
-    STATES,
-    UNDECRYPTABLE,
-    UNTRUSTED_CERTIFICATE,
+from ksm_storage.plugin import (
+    NETWORK_RULES,
+    AuthenticationError,
+    Call,
+    DecryptionError,
+    ErrorRule,
+    KeyNotFoundError,
+    KeyStateError,
+    KsmStorageError,
+    PermissionDeniedError,
+    ProviderError,
+    SettingsError,
+    ThrottledError,
+    UnavailableError,
+    rule_for_failure,
+    unreadable_reply,
 )
 
-# The permission of each call. Source: Cloud KMS documentation, "Permissions and roles".
+from .options import IMPERSONATION, Access
+
+DECRYPT = "cloudkms.cryptoKeyVersions.useToDecrypt"
+ENCRYPT = "cloudkms.cryptoKeyVersions.useToEncrypt"
+VIEW_PUBLIC_KEY = "cloudkms.cryptoKeyVersions.viewPublicKey"
+GET_KEY = "cloudkms.cryptoKeys.get"
+GET_VERSION = "cloudkms.cryptoKeyVersions.get"
+
 _PERMISSIONS = {
-    "encrypt": "cloudkms.cryptoKeyVersions.useToEncrypt",
-    "raw_encrypt": "cloudkms.cryptoKeyVersions.useToEncrypt",
-    "get_public_key": "cloudkms.cryptoKeyVersions.viewPublicKey",
-    "decrypt": "cloudkms.cryptoKeyVersions.useToDecrypt",
-    "raw_decrypt": "cloudkms.cryptoKeyVersions.useToDecrypt",
-    "asymmetric_decrypt": "cloudkms.cryptoKeyVersions.useToDecrypt",
-    "get_crypto_key": "cloudkms.cryptoKeys.get",
-    "get_crypto_key_version": "cloudkms.cryptoKeyVersions.get",
+    "encrypt": ENCRYPT,
+    "raw_encrypt": ENCRYPT,
+    "get_public_key": VIEW_PUBLIC_KEY,
+    "decrypt": DECRYPT,
+    "raw_decrypt": DECRYPT,
+    "asymmetric_decrypt": DECRYPT,
+    "get_crypto_key": GET_KEY,
+    "get_crypto_key_version": GET_VERSION,
 }
 _PERMISSION = re.compile(r"[A-Za-z.]{1,100}")
 _STATE = re.compile(r"current state is: ([A-Z_]{1,40})")
 
+_BAD_TOKEN = ErrorRule(
+    AuthenticationError,
+    "Google rejected the credentials of the call",
+    "check where the credentials come from (for your own: gcloud auth application-default login), "
+    "whether the account or its key was deleted, and the clock of this host",
+)
+_THROTTLED = ErrorRule(
+    ThrottledError,
+    "Cloud KMS is throttling requests: the project's quota is used up",
+    "retry later, or request a higher quota for cryptographic requests",
+)
+_FAILING = ErrorRule(UnavailableError, "Cloud KMS reported an internal error", "retry later")
+_DENIED = ErrorRule(
+    PermissionDeniedError,
+    "not allowed to use {permission} on the key {key}, or the key does not exist",
+    "Google does not tell the two apart: check the key's name, then the roles on the key",
+    permission="{permission}",
+)
 
-class Call(NamedTuple):
-    """Say which call failed: the client's method, and the key as it was named."""
+# By google.rpc.ErrorInfo, which says more than the code.
+REASONS: Mapping[str, ErrorRule] = {
+    "CREDENTIALS_MISSING": ErrorRule(
+        AuthenticationError,
+        "the call reached Google without credentials",
+        "check that no proxy removes the header 'authorization'",
+    ),
+    "ACCESS_TOKEN_EXPIRED": ErrorRule(
+        AuthenticationError,
+        "the access token has expired",
+        "get new credentials, and check the clock of this host",
+    ),
+    "ACCESS_TOKEN_TYPE_UNSUPPORTED": _BAD_TOKEN,
+    "ACCOUNT_STATE_INVALID": ErrorRule(
+        AuthenticationError,
+        "the calling account is disabled or deleted",
+        "see it with: gcloud iam service-accounts describe EMAIL",
+    ),
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": ErrorRule(
+        PermissionDeniedError,
+        "the access token lacks the scope for Cloud KMS",
+        "give the instance or the node pool the scope cloud-platform or cloudkms",
+    ),
+    "IAM_PERMISSION_DENIED": _DENIED,
+    "USER_PROJECT_DENIED": ErrorRule(
+        PermissionDeniedError,
+        "not allowed to use serviceusage.services.use on the quota project",
+        "grant roles/serviceusage.serviceUsageConsumer on that project, or check the option "
+        "'quota_project'",
+        permission="serviceusage.services.use",
+    ),
+    "SECURITY_POLICY_VIOLATED": ErrorRule(
+        PermissionDeniedError,
+        "a service perimeter or an organization policy forbids the use of the key {key}",
+        "ask the administrator of VPC Service Controls",
+    ),
+    "SERVICE_DISABLED": ErrorRule(
+        ProviderError,
+        "Cloud KMS is not enabled in the project",
+        "enable it: gcloud services enable cloudkms.googleapis.com",
+    ),
+    "BILLING_DISABLED": ErrorRule(
+        ProviderError,
+        "billing is disabled for the project",
+        "link a billing account to the project",
+    ),
+    "CONSUMER_INVALID": ErrorRule(
+        ProviderError,
+        "unknown project for the quota of the call",
+        "check the project in the key's name and the option 'quota_project'",
+    ),
+    "RATE_LIMIT_EXCEEDED": _THROTTLED,
+}
 
-    method: str
-    key: str
+# By google.rpc.PreconditionFailure: the type without "KEY_" is the state of the version.
+STATES: Mapping[str, ErrorRule] = {
+    "DISABLED": ErrorRule(
+        KeyStateError,
+        "the version of the key {key} is disabled",
+        "enable it: gcloud kms keys versions enable N --key=... --keyring=... --location=...",
+    ),
+    "DESTROY_SCHEDULED": ErrorRule(
+        KeyStateError,
+        "the version of the key {key} is scheduled for destruction",
+        "to keep it: gcloud kms keys versions restore N ..., then enable it",
+    ),
+    "DESTROYED": ErrorRule(
+        KeyStateError,
+        "the version of the key {key} is destroyed",
+        "what it wrapped cannot be decrypted any more; use another recipient of the file, or a "
+        "backup",
+    ),
+    "PENDING_GENERATION": ErrorRule(
+        KeyStateError, "the version of the key {key} is still being generated", "retry later"
+    ),
+    "PENDING_IMPORT": ErrorRule(
+        KeyStateError, "the version of the key {key} is still being imported", "retry later"
+    ),
+    "IMPORT_FAILED": ErrorRule(
+        KeyStateError,
+        "the import of the version of the key {key} failed",
+        "see it with: gcloud kms keys versions describe N ...",
+    ),
+    "GENERATION_FAILED": ErrorRule(
+        KeyStateError,
+        "the generation of the version of the key {key} failed",
+        "see it with: gcloud kms keys versions describe N ...",
+    ),
+}
+
+CODES: Mapping[str, ErrorRule] = {
+    "UNAUTHENTICATED": _BAD_TOKEN,
+    "PERMISSION_DENIED": _DENIED,
+    "NOT_FOUND": ErrorRule(
+        KeyNotFoundError,
+        "the key {key} was not found",
+        "check the project, the location, the key ring, the key and the version",
+    ),
+    "FAILED_PRECONDITION": ErrorRule(
+        KeyStateError,
+        "the key {key} cannot be used in its current state, has no primary version, or has "
+        "another purpose",
+        "see it with: gcloud kms keys describe KEY ...; check the option 'purpose'",
+    ),
+    "INVALID_ARGUMENT": ErrorRule(
+        KeyStateError,
+        "the key {key} does not support the operation: another purpose, or another algorithm",
+        "check the option 'purpose'; raw keys must be AES-GCM",
+    ),
+    "RESOURCE_EXHAUSTED": _THROTTLED,
+    "UNAVAILABLE": ErrorRule(
+        UnavailableError,
+        "cannot reach Cloud KMS",
+        "check the network, the proxy settings and the option 'endpoint'",
+    ),
+    "DEADLINE_EXCEEDED": ErrorRule(
+        UnavailableError,
+        "Cloud KMS did not answer in time",
+        "retry; the options 'attempt_timeout' and 'deadline' set the limits",
+    ),
+    **dict.fromkeys(("INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "DATA_LOSS"), _FAILING),
+    "UNIMPLEMENTED": ErrorRule(
+        ProviderError,
+        "the endpoint does not support this operation of Cloud KMS",
+        "check the option 'endpoint': an emulator or a proxy may not support all of Cloud KMS",
+    ),
+}
+
+# INVALID_ARGUMENT, where the call was to decrypt.
+UNDECRYPTABLE = ErrorRule(
+    DecryptionError,
+    "cannot decrypt the wrapped data key under {key}: another key, another context or altered data",
+    "Cloud KMS does not tell these apart; restore the file from a backup",
+)
+# INVALID_ARGUMENT about a checksum: the request was damaged on its way.
+DAMAGED_REQUEST = ErrorRule(
+    UnavailableError,
+    "the request was altered in transit to Cloud KMS",
+    "retry; if it persists, check the proxy between this host and Cloud KMS",
+)
+# gRPC verifies certificates in its own library, so that no exception of ours names this.
+UNTRUSTED_CERTIFICATE = ErrorRule(
+    ProviderError,
+    "the TLS certificate of Cloud KMS is not trusted",
+    "for a private endpoint or an inspecting proxy, set the option 'ca_file' to its CA file",
+)
+OTHER = ErrorRule(
+    ProviderError,
+    "Cloud KMS rejected the call for the key {key}",
+    "check the key's name; an emulator or a proxy may not support all of Cloud KMS",
+)
+
+_UNREADABLE_CREDENTIALS = ErrorRule(
+    SettingsError,
+    "cannot use the Google credentials file",
+    "it must be the JSON file that Google issues, of the kind that the option 'credential' names; "
+    "check 'credentials_file' and GOOGLE_APPLICATION_CREDENTIALS",
+)
+_UNREACHABLE_CREDENTIALS = ErrorRule(
+    UnavailableError,
+    "cannot reach the service that issues the Google credentials",
+    "check the network and the proxy settings",
+)
+_SIGN_IN_AGAIN = "gcloud auth application-default login"
+MAY_NOT_IMPERSONATE = ErrorRule(
+    PermissionDeniedError,
+    "not allowed to use {permission} on the service account to impersonate, or it does not exist",
+    "grant the caller roles/iam.serviceAccountTokenCreator on the account",
+    permission="iam.serviceAccounts.getAccessToken",
+)
+CREDENTIAL_FAILURES: Mapping[str, ErrorRule] = {
+    "DeadlinePassedError": ErrorRule(
+        UnavailableError,
+        "the Google credentials were not obtained in time",
+        "the option 'credential_timeout' sets the limit, the option 'credential' where to look",
+    ),
+    **dict.fromkeys(("TransportError", "RequestException"), _UNREACHABLE_CREDENTIALS),
+    **dict.fromkeys(
+        ("MalformedError", "InvalidValue", "InvalidResource", "InvalidType"),
+        _UNREADABLE_CREDENTIALS,
+    ),
+    "DefaultCredentialsError": ErrorRule(
+        AuthenticationError,
+        "no usable Google credentials found",
+        "set the option 'credentials_file' or GOOGLE_APPLICATION_CREDENTIALS to a file, run on "
+        f"Google Cloud, or run: {_SIGN_IN_AGAIN}",
+    ),
+    "ReauthFailError": ErrorRule(
+        AuthenticationError, "Google requires the user to sign in again", f"run: {_SIGN_IN_AGAIN}"
+    ),
+    "RefreshError": ErrorRule(
+        AuthenticationError,
+        "Google refused to renew the credentials",
+        "they were revoked, have expired, or the account or its key was deleted; for your own, "
+        f"run: {_SIGN_IN_AGAIN}",
+    ),
+    # Where a file has another form than Google's, the library lets these through.
+    **dict.fromkeys(
+        ("OSError", "ValueError", "LookupError", "TypeError", "AttributeError"),
+        _UNREADABLE_CREDENTIALS,
+    ),
+    "GoogleAuthError": ErrorRule(
+        AuthenticationError,
+        "cannot use the Google credentials",
+        "check the options 'credential' and 'credentials_file'",
+    ),
+}
 
 
-def translated(exc: Exception, call: Call) -> KsmStorageError:
-    """Return the documented error for an exception of the client."""
+def translated(exc: Exception, method: str, key: str) -> KsmStorageError:
+    """Return the documented error for a failed call, none of the client's text copied."""
     exc = _innermost(exc)
-    return _refusal_of(exc, call).error(
-        key=call.key, permission=_permission(exc, call), request_id=_request_id(exc)
+    call = Call(method, key, "Cloud KMS", _permission(exc, method))
+    rule = _rule(exc, method)
+    return unreadable_reply(exc, call) if rule is None else rule.error(call, request_id=_id(exc))
+
+
+def credential_error(exc: Exception, access: Access) -> KsmStorageError:
+    """Return the documented error for credentials that were not obtained."""
+    call = Call("GetCredentials", "", "Google")
+    names = [kind.__name__ for kind in type(exc).__mro__]
+    rule = next((CREDENTIAL_FAILURES[name] for name in names if name in CREDENTIAL_FAILURES), None)
+    if "RefreshError" in names:
+        if access.credential == IMPERSONATION and _is_denied(exc):
+            rule = MAY_NOT_IMPERSONATE
+        elif getattr(exc, "retryable", False) or _is_about_transport(exc):
+            rule = _UNREACHABLE_CREDENTIALS
+    return (rule or _UNREADABLE_CREDENTIALS).error(
+        call._replace(permission=rule and rule.permission)
     )
 
 
@@ -57,8 +309,7 @@ def code_of(exc: Exception) -> str:
 
 def is_untrusted_certificate(exc: Exception) -> bool:
     """Tell whether the server's certificate is what failed; gRPC has no code for it."""
-    text = str(exc)
-    return code_of(exc) == "UNAVAILABLE" and "CERTIFICATE_VERIFY_FAILED" in text
+    return code_of(exc) == "UNAVAILABLE" and "CERTIFICATE_VERIFY_FAILED" in str(exc)
 
 
 def retry_delay(exc: Exception) -> float:
@@ -76,7 +327,7 @@ def _innermost(exc: Exception) -> Exception:
     return cause if isinstance(cause, Exception) else exc
 
 
-def _refusal_of(exc: Exception, call: Call) -> Refusal:
+def _rule(exc: Exception, method: str) -> ErrorRule | None:
     if is_untrusted_certificate(exc):
         return UNTRUSTED_CERTIFICATE
     code, reason = code_of(exc), str(getattr(exc, "reason", None))
@@ -86,9 +337,11 @@ def _refusal_of(exc: Exception, call: Call) -> Refusal:
         return STATES.get(_state(exc), CODES[code])
     if code == "INVALID_ARGUMENT" and "crc32c" in str(exc):
         return DAMAGED_REQUEST
-    if code == "INVALID_ARGUMENT" and call.method.endswith("decrypt"):
+    if code == "INVALID_ARGUMENT" and method.endswith("decrypt"):
         return UNDECRYPTABLE
-    return CODES.get(code, OTHER)
+    if code or type(exc).__module__.startswith("google."):
+        return CODES.get(code, OTHER)
+    return rule_for_failure(exc, NETWORK_RULES)
 
 
 def _state(exc: Exception) -> str:
@@ -101,15 +354,13 @@ def _state(exc: Exception) -> str:
     return "" if match is None else match[1]
 
 
-def _permission(exc: Exception, call: Call) -> str | None:
+def _permission(exc: Exception, method: str) -> str | None:
     metadata: Any = getattr(exc, "metadata", None) or {}
     named = str(metadata.get("permission", ""))
-    if _PERMISSION.fullmatch(named):
-        return named
-    return _PERMISSIONS.get(call.method)
+    return named if _PERMISSION.fullmatch(named) else _PERMISSIONS.get(method)
 
 
-def _request_id(exc: Exception) -> str | None:
+def _id(exc: Exception) -> str | None:
     for detail in _details(exc):
         request_id = getattr(detail, "request_id", None)
         if isinstance(request_id, str) and request_id:
@@ -120,3 +371,13 @@ def _request_id(exc: Exception) -> str | None:
 def _details(exc: Exception) -> Iterator[Any]:
     details = getattr(exc, "details", None)
     yield from details if isinstance(details, (list, tuple)) else ()
+
+
+def _is_denied(exc: Exception) -> bool:
+    text = str(exc)
+    return "PERMISSION_DENIED" in text or "NOT_FOUND" in text
+
+
+def _is_about_transport(exc: BaseException) -> bool:
+    chain = (exc.__cause__, exc.__context__)
+    return any(type(link).__name__ == "TransportError" for link in chain)

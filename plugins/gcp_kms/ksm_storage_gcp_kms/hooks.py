@@ -11,7 +11,7 @@ from . import key_names
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare how Cloud KMS is reached and who asks."""
+    """Declare how Cloud KMS is reached and which credentials are used."""
     from .options import declared_options
 
     return declared_options()
@@ -22,23 +22,23 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one key; the client is made when it is first used."""
     from .client import KmsClient
     from .key_wrapper import GcpKmsKeyWrapper
-    from .options import connection_from
+    from .options import access_from
 
-    name = key_names.KeyName.parse(key_id)
-    client = KmsClient(connection_from(settings))
+    name = key_names.NAMES.parse(key_id)
+    client = KmsClient(access_from(settings))
     return GcpKmsKeyWrapper(name, client, purpose=settings.required_text("purpose"))
 
 
 @hookimpl
 def recognise_key(text: str) -> str | None:
     """Recognise the resource name of a key or of a key version."""
-    return text if key_names.is_name(text) else None
+    return text if key_names.NAMES.find(text) else None
 
 
 @hookimpl
 def key_covers(trusted: str, key_id: str) -> bool | None:
     """Let a key without version stand for each of its versions."""
-    return key_names.covers(trusted, key_id)
+    return key_names.NAMES.covers(trusted, key_id)
 
 
 @hookimpl

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from ksm_storage.plugin import Aad, DecryptionError, ProviderError, SettingsError, WrappedDek
 
-from . import asymmetric, key_names, raw, symmetric
+from . import purposes
 from .client import KmsClient
-from .key_names import KeyName
+from .key_names import NAMES, SYMMETRIC_ALGORITHM
 from .options import ASYMMETRIC, SYMMETRIC
 
 if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, PermissionProbe
+    from ksm_storage.plugin import KeyDescription, KeyName, PermissionProbe
 
 
 class GcpKmsKeyWrapper:
@@ -28,7 +28,7 @@ class GcpKmsKeyWrapper:
         self._client = client
         self._purpose = purpose
         self._lock = threading.Lock()
-        self._public_key: asymmetric.PublicKey | None = None
+        self._public_key: purposes.PublicKey | None = None
 
     @property
     def binds_aad(self) -> bool:
@@ -43,13 +43,20 @@ class GcpKmsKeyWrapper:
             ProviderError: Cloud KMS refused or failed, or encrypted under another key.
         """
         if self._purpose == ASYMMETRIC:
-            public_key = self._fetched_public_key()
-            return WrappedDek(public_key.version, public_key.algorithm, public_key.encrypt(dek))
+            version, algorithm, ciphertext = self._fetched_public_key().encrypt(dek)
+            return WrappedDek(version, algorithm, ciphertext)
         if self._purpose == SYMMETRIC:
-            version, ciphertext = symmetric.encrypt(self._client, str(self._name), dek, bytes(aad))
-            return self._checked(WrappedDek(version, symmetric.ALGORITHM, ciphertext))
-        version, sealed = raw.encrypt(self._client, self._version(), dek, bytes(aad))
-        return self._checked(WrappedDek(version, raw.ALGORITHM, sealed))
+            wrapped = purposes.encrypt(self._client, str(self._name), dek, bytes(aad))
+        else:
+            wrapped = purposes.raw_encrypt(self._client, self._version(), dek, bytes(aad))
+        version, algorithm, ciphertext = wrapped
+        if not NAMES.covers(str(self._name), version):
+            raise ProviderError(
+                f"Cloud KMS encrypted under the key {version!r} instead of {str(self._name)!r}",
+                hint="check the endpoint: Cloud KMS itself does not do this; in the key's name, "
+                "write the project's id and not its number",
+            )
+        return WrappedDek(version, algorithm, ciphertext)
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
         """Decrypt a DEK that this key wrapped; another key is refused before Cloud KMS is called.
@@ -59,15 +66,17 @@ class GcpKmsKeyWrapper:
             ProviderError: Cloud KMS refused or failed.
         """
         self._require_covered(wrapped)
-        if wrapped.algorithm == symmetric.ALGORITHM:
+        if wrapped.algorithm == SYMMETRIC_ALGORITHM:
             # The service refuses the name of a version here, and finds the version by itself.
-            key = KeyName.parse(wrapped.key_id).key
-            return symmetric.decrypt(self._client, key, wrapped.ciphertext, bytes(aad))
-        if wrapped.algorithm == raw.ALGORITHM:
-            return raw.decrypt(self._client, wrapped.key_id, wrapped.ciphertext, bytes(aad))
-        if asymmetric.is_algorithm(wrapped.algorithm):
-            return asymmetric.decrypt(self._client, wrapped.key_id, wrapped.ciphertext)
-        raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+            key = NAMES.parse(wrapped.key_id).key
+            return purposes.decrypt(self._client, key, wrapped.ciphertext, bytes(aad))
+        if wrapped.algorithm == purposes.RAW_ALGORITHM:
+            return purposes.raw_decrypt(
+                self._client, wrapped.key_id, wrapped.ciphertext, bytes(aad)
+            )
+        if purposes.is_rsa_algorithm(wrapped.algorithm):
+            return purposes.asymmetric_decrypt(self._client, wrapped.key_id, wrapped.ciphertext)
+        raise DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
 
     def decrypt_official(self, ciphertext: bytes) -> bytes:
         """Decrypt a key that Keeper's own packages encrypted under this key.
@@ -83,10 +92,10 @@ class GcpKmsKeyWrapper:
             # The service would refuse it as a malformed request, which would hide the damage.
             raise DecryptionError("the ciphertext is empty")
         if self._purpose == SYMMETRIC:
-            return symmetric.decrypt(self._client, self._name.key, ciphertext, b"")
+            return purposes.decrypt(self._client, self._name.key, ciphertext, b"")
         if self._purpose == ASYMMETRIC:
-            return asymmetric.decrypt(self._client, self._version(), ciphertext)
-        return raw.decrypt_official(self._client, self._version(), ciphertext)
+            return purposes.asymmetric_decrypt(self._client, self._version(), ciphertext)
+        return purposes.raw_decrypt_official(self._client, self._version(), ciphertext)
 
     def describe_key(self) -> KeyDescription:
         """Ask Cloud KMS for the state and the versions of the key.
@@ -94,7 +103,7 @@ class GcpKmsKeyWrapper:
         Raises:
             ProviderError: Cloud KMS refused or failed.
         """
-        from .description import describe_key
+        from .abilities import describe_key
 
         return describe_key(self._client, self._name)
 
@@ -105,7 +114,7 @@ class GcpKmsKeyWrapper:
             DecryptionError: Another key wrapped it.
         """
         self._require_covered(wrapped)
-        return KeyName.parse(wrapped.key_id).version
+        return NAMES.parse(wrapped.key_id).version
 
     def describe_access(self) -> Mapping[str, str]:
         """Say whom the credentials speak for, and where the key is.
@@ -114,7 +123,7 @@ class GcpKmsKeyWrapper:
             AuthenticationError: There are no usable credentials.
             ProviderError: They could not be had.
         """
-        from .access import describe_access
+        from .abilities import describe_access
 
         return describe_access(self._client, self._name)
 
@@ -124,7 +133,7 @@ class GcpKmsKeyWrapper:
         Raises:
             ProviderError: Cloud KMS could not be asked.
         """
-        from .probing import probe_permissions
+        from .abilities import probe_permissions
 
         return probe_permissions(self._client, self._name, self._purpose)
 
@@ -133,20 +142,11 @@ class GcpKmsKeyWrapper:
         self._client.close()
 
     def _require_covered(self, wrapped: WrappedDek) -> None:
-        if not key_names.covers(str(self._name), wrapped.key_id):
+        if not NAMES.covers(str(self._name), wrapped.key_id):
             raise DecryptionError(
-                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
+                f"{str(self._name)!r}"
             )
-
-    def _checked(self, wrapped: WrappedDek) -> WrappedDek:
-        if not key_names.covers(str(self._name), wrapped.key_id):
-            raise ProviderError(
-                f"Cloud KMS encrypted under the key {wrapped.key_id!r} instead of "
-                f"{str(self._name)!r}",
-                hint="check the endpoint: Cloud KMS itself does not do this; in the key's name, "
-                "write the project's id and not its number",
-            )
-        return wrapped
 
     def _version(self) -> str:
         if self._name.version is None:
@@ -156,9 +156,9 @@ class GcpKmsKeyWrapper:
             )
         return str(self._name)
 
-    def _fetched_public_key(self) -> asymmetric.PublicKey:
+    def _fetched_public_key(self) -> purposes.PublicKey:
         version = self._version()
         with self._lock:
             if self._public_key is None:
-                self._public_key = asymmetric.fetched(self._client, version)
+                self._public_key = purposes.fetch_public_key(self._client, version)
             return self._public_key

@@ -1,4 +1,4 @@
-"""The options of the plugin, and the connection that the given settings describe."""
+"""The options of the plugin, and the access that the given settings describe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ksm_storage.plugin import Option, Settings, SettingsError, validate_endpoint
+from ksm_storage.plugin import (
+    Connection,
+    CredentialKind,
+    Option,
+    Settings,
+    SettingsError,
+    credential_kind,
+    endpoint_setting,
+    is_plain_http,
+    standard_options,
+)
 
 # Cloud KMS's own words for what a key does: its CryptoKeyPurpose.
 SYMMETRIC = "ENCRYPT_DECRYPT"
@@ -18,7 +28,15 @@ DEFAULT = "default"
 SERVICE_ACCOUNT = "service-account"
 IMPERSONATION = "impersonation"
 METADATA = "metadata"
-CREDENTIALS = (DEFAULT, SERVICE_ACCOUNT, IMPERSONATION, METADATA)
+
+CREDENTIALS = {
+    DEFAULT: CredentialKind(optional=("credentials_file",)),
+    SERVICE_ACCOUNT: CredentialKind(needed=("credentials_file",)),
+    IMPERSONATION: CredentialKind(
+        needed=("impersonate_service_account",), optional=("credentials_file",)
+    ),
+    METADATA: CredentialKind(),
+}
 
 PUBLIC_ENDPOINT = "https://cloudkms.googleapis.com"
 PUBLIC_IAM_ENDPOINT = "https://iamcredentials.googleapis.com"
@@ -28,31 +46,29 @@ def declared_options() -> Sequence[Option]:
     """Return every option that the plugin understands."""
     return [
         Option("purpose", "Purpose of the key.", default=SYMMETRIC, choices=PURPOSES),
-        Option("credential", "Kind of credentials.", default=DEFAULT, choices=CREDENTIALS),
-        Option("credentials_file", "JSON file of the credentials to use."),
+        Option("credential", "Kind of credentials.", default=DEFAULT, choices=tuple(CREDENTIALS)),
+        Option("credentials_file", "JSON file with the credentials to use."),
         Option("impersonate_service_account", "E-mail address of the account to impersonate."),
         Option("quota_project", "Project whose quota the calls count against."),
         Option("endpoint", "URL of Cloud KMS.", default=PUBLIC_ENDPOINT),
         Option("iam_endpoint", "URL of IAM Credentials.", default=PUBLIC_IAM_ENDPOINT),
-        Option("ca_file", "PEM file of the authorities to trust for TLS."),
+        *standard_options("Cloud KMS", without=("endpoint", "connect_timeout", "read_timeout")),
         Option("attempt_timeout", "Seconds for one attempt.", kind=float, default=6.0),
-        Option("deadline", "Seconds for a call with all its retries.", kind=float, default=20.0),
         Option("credential_timeout", "Seconds to get credentials.", kind=float, default=6.0),
     ]
 
 
-class Connection(NamedTuple):
+class Access(NamedTuple):
     """Hold how Cloud KMS is reached, and by whom."""
 
+    connection: Connection
     credential: str
     credentials_file: str | None
     impersonated: str | None
     quota_project: str | None
     endpoint: str
     iam_endpoint: str
-    ca_file: str | None
     attempt_timeout: float
-    deadline: float
     credential_timeout: float
 
     @property
@@ -65,46 +81,30 @@ class Connection(NamedTuple):
     @property
     def is_encrypted(self) -> bool:
         """Whether the connection is TLS; otherwise it does not leave this machine."""
-        return urlsplit(self.endpoint).scheme == "https"
+        return not is_plain_http(self.endpoint)
 
 
-def connection_from(settings: Settings) -> Connection:
-    """Check the settings and return the connection that they describe.
+def access_from(settings: Settings) -> Access:
+    """Check the settings and return the access that they describe.
 
     Raises:
         SettingsError: A setting cannot be used.
     """
-    seconds = {
-        name: settings.seconds(name)
-        for name in ("attempt_timeout", "deadline", "credential_timeout")
-    }
-    _check_credential(settings)
-    return Connection(
-        credential=settings.required_text("credential"),
-        credentials_file=settings.file("credentials_file"),
-        impersonated=settings.text("impersonate_service_account"),
-        quota_project=settings.text("quota_project"),
-        endpoint=_endpoint(settings, "endpoint"),
-        iam_endpoint=_endpoint(settings, "iam_endpoint"),
-        ca_file=settings.authorities("ca_file"),
-        **seconds,
-    )
-
-
-def _check_credential(settings: Settings) -> None:
-    kind = settings.required_text("credential")
-    file, account = settings.text("credentials_file"), settings.text("impersonate_service_account")
-    if kind == SERVICE_ACCOUNT and file is None:
-        raise SettingsError(f"the credential {kind!r} needs the setting 'credentials_file'")
-    if kind == METADATA and file is not None:
-        raise SettingsError(f"the credential {kind!r} takes no 'credentials_file'")
-    if (kind == IMPERSONATION) != (account is not None):
-        raise SettingsError(
-            "the credential 'impersonation' and the setting 'impersonate_service_account' "
-            "go together"
-        )
+    kind = credential_kind(settings, CREDENTIALS)
+    account = settings.text("impersonate_service_account")
     if account is not None and not _is_address(account):
-        raise SettingsError(f"{account!r} is not the e-mail address of a service account")
+        raise SettingsError(f"not a valid e-mail address of a service account: {account!r}")
+    return Access(
+        connection=Connection.from_settings(settings),
+        credential=kind,
+        credentials_file=settings.file("credentials_file"),
+        impersonated=account,
+        quota_project=settings.text("quota_project"),
+        endpoint=_host(settings, "endpoint"),
+        iam_endpoint=_host(settings, "iam_endpoint"),
+        attempt_timeout=settings.seconds("attempt_timeout"),
+        credential_timeout=settings.seconds("credential_timeout"),
+    )
 
 
 def _is_address(text: str) -> bool:
@@ -113,9 +113,8 @@ def _is_address(text: str) -> bool:
     return bool(name and at and domain) and not set(text) & set("/?#%: \\")
 
 
-def _endpoint(settings: Settings, name: str) -> str:
-    url = settings.required_text(name)
-    validate_endpoint(url, named=f"the setting {name!r}")
-    if urlsplit(url).path not in ("", "/"):
-        raise SettingsError(f"the setting {name!r} is no http or https URL of a host alone")
-    return url.rstrip("/")
+def _host(settings: Settings, name: str) -> str:
+    url = endpoint_setting(settings, name) or settings.required_text(name)
+    if urlsplit(url).path:
+        raise SettingsError(f"the setting {name!r} must be a URL without a path")
+    return url

@@ -93,4 +93,4 @@ def scripted_settings(scripted: ScriptedKms, key_file: str) -> Mapping[str, obje
 @pytest.fixture
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the repeated attempts, which test_deadline.py is about."""
-    monkeypatch.setattr("ksm_storage_gcp_kms.deadline.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("ksm_storage_gcp_kms.client.MAX_ATTEMPTS", 1)

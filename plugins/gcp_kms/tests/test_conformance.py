@@ -65,7 +65,7 @@ class EmulatedKeys(KeyWrapperConformance):
     @pytest.fixture
     def settings(self, kms: EmulatedKms, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, object]:
         # The pauses between attempts are tested in test_deadline.py.
-        monkeypatch.setattr("ksm_storage_gcp_kms.deadline.MAX_ATTEMPTS", 1)
+        monkeypatch.setattr("ksm_storage_gcp_kms.client.MAX_ATTEMPTS", 1)
         return {**kms.settings, "purpose": self.purpose}
 
     @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -163,7 +164,7 @@ def test_a_token_is_renewed_when_it_runs_out(kms: EmulatedKms, user_file: Path) 
     key = kms.create_key()
     with open_kek(key.name, _settings(kms, credentials_file=str(user_file))) as kek:
         kek.wrap(DEK, aad=AAD)
-        credentials = kek._wrapper._client._session.credentials._found  # type: ignore[attr-defined]
+        credentials = kek._wrapper._client._held._clients[os.getpid()].credentials._found  # type: ignore[attr-defined]
         credentials.expiry = credentials.expiry.replace(year=2000)
 
         kek.wrap(DEK, aad=AAD)

@@ -9,10 +9,10 @@ import pytest
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2
 from ksm_storage_emulators.faults import FaultKind
-from ksm_storage_gcp_kms.deadline import MAX_ATTEMPTS, Deadline
+from ksm_storage_gcp_kms.client import MAX_ATTEMPTS, _retry
 
 from ksm_storage.errors import KsmStorageError, ProviderError, ThrottledError, UnavailableError
-from ksm_storage.plugin import WrappedDek
+from ksm_storage.plugin import WrappedDek, deadline_of
 
 from .emulated_kms import EmulatedKms
 from .opening import AAD, DEK, open_kek
@@ -76,13 +76,14 @@ def test_a_wait_that_is_longer_than_the_deadline_is_not_begun(
 
 def test_the_retry_of_a_call_ends_with_its_deadline() -> None:
     # The last pause must not overrun it either; by how much it would is left to chance.
-    assert 0 < Deadline(3.0).retry().timeout <= 3.0
+    with deadline_of(3.0):
+        assert 0 < _retry().timeout <= 3.0
 
 
 def test_no_attempt_begins_after_the_deadline(
     scripted: ScriptedKms, scripted_settings: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ksm_storage_gcp_kms.deadline.MAX_ATTEMPTS", 1000)
+    monkeypatch.setattr("ksm_storage_gcp_kms.client.MAX_ATTEMPTS", 1000)
     scripted.answer = refused("UNAVAILABLE")
     started = time.monotonic()
 
@@ -119,7 +120,7 @@ def test_an_attempt_that_hangs_is_tried_again_within_the_deadline(slow_kms: Emul
 def test_a_certificate_that_is_not_trusted_is_told_at_once(
     kms_tls: EmulatedKms, key_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ksm_storage_gcp_kms.deadline.MAX_ATTEMPTS", 1000)
+    monkeypatch.setattr("ksm_storage_gcp_kms.client.MAX_ATTEMPTS", 1000)
     settings = {
         "endpoint": kms_tls.url,
         "credential": "service-account",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from google.rpc import error_details_pb2
-from ksm_storage_gcp_kms.service_codes import CODES, REASONS, STATES
+from ksm_storage_gcp_kms.errors import CODES, DECRYPT, REASONS, STATES
 
 from ksm_storage import errors
 from ksm_storage.plugin import WrappedDek
@@ -94,7 +94,7 @@ def test_a_reason_says_more_than_its_code(
     error = _unwrap_refused(scripted_settings)
 
     assert type(error) is kind
-    assert error.message == REASONS[reason].message.format(key=repr(KEY))
+    assert error.message == REASONS[reason].message.format(key=repr(KEY), permission=DECRYPT)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -140,7 +140,8 @@ def test_a_denial_names_the_permission_and_both_causes(
     error = _wrap_refused(scripted_settings) if wrap else _unwrap_refused(scripted_settings)
 
     assert error.permission == f"cloudkms.cryptoKeyVersions.{permission}"
-    assert "or there is no such key" in error.message
+    assert "or the key does not exist" in error.message
+    assert error.permission in error.message
 
 
 def test_the_permission_that_the_service_names_is_the_one_that_is_told(

@@ -18,17 +18,18 @@ key, settings = sys.argv[1], json.loads(sys.argv[2])
 kek = open_kek(key, settings)
 wrapped = kek.wrap(DEK, aad=AAD)
 client = kek._wrapper._client
-before = client._session
+before = client._held._clients[os.getpid()]
 child = os.fork()
 if child == 0:
     signal.alarm(20)
     ok = kek.unwrap(wrapped, aad=AAD) == DEK
-    ok = ok and client._session is not before and client._session.process == os.getpid()
+    mine = client._held._clients[os.getpid()]
+    ok = ok and mine is not before
     kek.close()
     os._exit(0 if ok else 3)
 _, status = os.waitpid(child, 0)
 assert kek.unwrap(wrapped, aad=AAD) == DEK
-assert client._session is before
+assert client._held._clients[os.getpid()] is before
 print(status)
 """
 

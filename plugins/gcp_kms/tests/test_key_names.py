@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ksm_storage_gcp_kms import hooks
-from ksm_storage_gcp_kms.key_names import KeyName
+from ksm_storage_gcp_kms.key_names import NAMES
 
 from ksm_storage.errors import SettingsError
 
@@ -12,14 +12,14 @@ RING = "projects/demo/locations/europe-west3/keyRings/apps"
 KEY = f"{RING}/cryptoKeys/ksm"
 V1, V2 = f"{KEY}/cryptoKeyVersions/1", f"{KEY}/cryptoKeyVersions/2"
 
-NAMES = (
+VALID = (
     KEY,
     V1,
     KEY.replace("demo", "example.com:demo"),
     KEY.replace("demo", "123456789012"),
     KEY.replace("europe-west3", "global"),
 )
-NO_NAMES = (
+INVALID = (
     "",
     RING,
     f"/{KEY}",
@@ -35,16 +35,16 @@ NO_NAMES = (
 )
 
 
-@pytest.mark.parametrize("text", NAMES)
+@pytest.mark.parametrize("text", VALID)
 def test_a_name_is_read_and_written_the_same_and_recognised(text: str) -> None:
-    assert str(KeyName.parse(text)) == text
+    assert str(NAMES.parse(text)) == text
     assert hooks.recognise_key(text) == text
 
 
-@pytest.mark.parametrize("text", NO_NAMES)
+@pytest.mark.parametrize("text", INVALID)
 def test_what_is_no_name_is_refused_and_not_recognised(text: str) -> None:
-    with pytest.raises(SettingsError, match="does not name a Cloud KMS key"):
-        KeyName.parse(text)
+    with pytest.raises(SettingsError, match="not a valid Cloud KMS key"):
+        NAMES.parse(text)
     assert hooks.recognise_key(text) is None
 
 

@@ -37,9 +37,8 @@ kek = open_kek(key, settings)
 wrapped = kek.wrap(DEK, aad=AAD)
 assert kek.unwrap(wrapped, aad=AAD) == DEK
 if mode == "sdk":
-    session = kek._wrapper._client._session
-    from ksm_storage_gcp_kms.deadline import Deadline
-    metadata = session.credentials.metadata(Deadline(5))
+    session = kek._wrapper._client._held._clients[os.getpid()]
+    metadata = session.credentials.headers()
     session.service.encrypt(request={"name": key, "plaintext": DEK}, metadata=metadata)
 """
 

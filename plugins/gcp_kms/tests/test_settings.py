@@ -20,9 +20,9 @@ DOCUMENTATION = Path(__file__).parents[3] / "docs" / "plugins" / "gcp-kms.md"
 ACCOUNT = "app@demo.iam.gserviceaccount.com"
 
 REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
-    "endpoint without a scheme": ({"endpoint": "kms.example"}, "no http or https URL"),
-    "endpoint of another kind": ({"endpoint": "ftp://127.0.0.1"}, "no http or https URL"),
-    "endpoint with a path": ({"endpoint": "https://kms.example/v1"}, "no http or https URL"),
+    "endpoint without a scheme": ({"endpoint": "kms.example"}, "is not an http or https URL"),
+    "endpoint of another kind": ({"endpoint": "ftp://127.0.0.1"}, "is not an http or https URL"),
+    "endpoint with a path": ({"endpoint": "https://kms.example/v1"}, "without a path"),
     "endpoint in the clear": ({"endpoint": "http://kms.example"}, "in the clear"),
     "endpoint that looks local": ({"endpoint": "http://127.0.0.1.example"}, "in the clear"),
     "IAM in the clear": ({"iam_endpoint": "http://iam.example"}, "'iam_endpoint' would send"),
@@ -33,16 +33,16 @@ REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
     "no time for credentials": ({"credential_timeout": 0}, "'credential_timeout' must be"),
     "unknown purpose": ({"purpose": "ASYMMETRIC_SIGN"}, "must be one of"),
     "unknown credential": ({"credential": "magic"}, "must be one of"),
-    "account without a file": ({"credential": "service-account"}, "needs the setting"),
+    "account without a file": ({"credential": "service-account"}, "missing for credential"),
     "metadata with a file": (
         {"credential": "metadata", "credentials_file": __file__},
-        "takes no 'credentials_file'",
+        "does not belong to credential",
     ),
-    "impersonation of nobody": ({"credential": "impersonation"}, "go together"),
-    "impersonation not asked for": ({"impersonate_service_account": ACCOUNT}, "go together"),
+    "impersonation of nobody": ({"credential": "impersonation"}, "missing for credential"),
+    "impersonation not asked for": ({"impersonate_service_account": ACCOUNT}, "does not belong"),
     "account that is a path": (
         {"credential": "impersonation", "impersonate_service_account": "a/../b@c"},
-        "is not the e-mail address",
+        "not a valid e-mail address",
     ),
 }
 

@@ -230,7 +230,7 @@ def test_a_raw_wrap_is_the_iv_before_ciphertext_and_tag(kms: EmulatedKms) -> Non
     [
         ({"tag_length": 12}, KeyStateError, "is not AES-GCM"),
         ({"initialization_vector": bytes(16)}, KeyStateError, "is not AES-GCM"),
-        ({"ciphertext": bytes(47)}, UnavailableError, "a wrong length"),
+        ({"ciphertext": bytes(47)}, UnavailableError, "of the wrong length"),
     ],
 )
 def test_a_raw_reply_that_is_not_gcm_is_refused(

@@ -9,6 +9,7 @@ DISTRIBUTIONS = {
     "gcp-kms": "ksm-storage-gcp-kms",
     "oracle-kv": "ksm-storage-oracle-kv",
     "pkcs11": "ksm-storage-entrust-hsm",
+    "vault-transit": "ksm-storage-vault-transit",
     "key-file": "ksm-storage",
     "os-keyring": "ksm-storage",
     "recovery": "ksm-storage",

@@ -24,6 +24,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gcp-kms", "ksm-storage-gcp-kms"),
         ("oracle-kv", "ksm-storage-oracle-kv"),
         ("pkcs11", "ksm-storage-entrust-hsm"),
+        ("vault-transit", "ksm-storage-vault-transit"),
         ("key-file", "ksm-storage"),
         ("os-keyring", "ksm-storage"),
         ("recovery", "ksm-storage"),

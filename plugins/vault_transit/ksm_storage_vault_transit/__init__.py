@@ -1,0 +1,1 @@
+"""Lets ksm-storage use Transit keys in HashiCorp Vault and OpenBao."""

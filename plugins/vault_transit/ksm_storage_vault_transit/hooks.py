@@ -1,0 +1,25 @@
+"""The hooks of the provider ``vault-transit``; importing this module imports no HTTP client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ksm_storage.plugin import KeyWrapper, Option, Settings, hookimpl
+
+
+@hookimpl
+def key_wrapper_options() -> Sequence[Option]:
+    """Declare how the server is reached and who asks."""
+    from .options import declared_options
+
+    return declared_options()
+
+
+@hookimpl
+def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
+    """Open the key wrapper of one key; the server is first called when it is used."""
+    from .client import VaultClient
+    from .key_wrapper import TransitKey, TransitKeyWrapper
+    from .options import access_from
+
+    return TransitKeyWrapper(TransitKey.parse(key_id), VaultClient(access_from(settings)))

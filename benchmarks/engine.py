@@ -166,15 +166,15 @@ def read_all(record: Any) -> int:
 def make_manager(engine: str, config: str, answer: bytes) -> Any:
     """Return the engine over a configuration in memory, answered with the recorded answer."""
     if engine == "ours":
-        from ksm_storage.engine import KSMHttpResponse, MemoryConfig, SecretsManager
+        from ksm_storage.engine import InMemoryKeyValueStorage, KSMHttpResponse, SecretsManager
 
-        ours = MemoryConfig(json.loads(config))
+        ours = InMemoryKeyValueStorage(json.loads(config))
         return SecretsManager(config=ours, custom_post_function=post_with(KSMHttpResponse, answer))
     from keeper_secrets_manager_core import SecretsManager as Official
     from keeper_secrets_manager_core.dto.payload import KSMHttpResponse as OfficialResponse
-    from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage
+    from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as OfficialInMemory
 
-    theirs = InMemoryKeyValueStorage(config)
+    theirs = OfficialInMemory(config)
     post = post_with(OfficialResponse, answer)
     return Official(config=theirs, custom_post_function=post)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import click
 
 from ..config.document import Document
-from ..engine import MemoryConfig, SecretsManager
+from ..engine import InMemoryKeyValueStorage, SecretsManager
 from ..envelope.codec import looks_like_envelope
 from ..errors import SettingsError
 from ..storage.encrypted import EncryptedStorage
@@ -73,7 +73,7 @@ def init(
     begun = _begun(place, trust, profile)
     server = _Server(secret, hostname, server_key, server_key_id, ca_file, proxy)
     # A rehearsal in memory: what is wrong with the token or the options leaves no file behind.
-    server.connect(MemoryConfig(begun.read_storage() if begun else None))
+    server.connect(InMemoryKeyValueStorage(begun.read_storage() if begun else None))
     storage = begun or _new(place, trust, profile)
     _bind(server, storage)
     _report(place, storage, profile, as_json=as_json)
@@ -95,12 +95,12 @@ class _Server:
         self._key, self._key_id = server_key, server_key_id
         self._ca_file, self._proxy = ca_file, proxy
 
-    def connect(self, config: MemoryConfig | EncryptedStorage) -> SecretsManager:
+    def connect(self, config: InMemoryKeyValueStorage | EncryptedStorage) -> SecretsManager:
         """Store what a bind needs, and send nothing yet."""
         return SecretsManager(
             self._token,
             self._hostname,
-            config,
+            config=config,
             server_public_key=self._key,
             server_public_key_id=self._key_id,
             ca_file=self._ca_file,

@@ -1,53 +1,134 @@
 """Binding: a one-time token becomes a client device.
 
-Order is what makes it safe. Before the token is spent, the key pair and the client id are in the
-storage and have been read back, and server, server key and CA are known to be usable. So a bind
-that dies later can be resumed: the same token gives the same client id, the stored key pair is
-the one that the server may have registered, and a server hands the application key to it again.
+The order is what makes it safe. Before the token is spent, the key pair and the client id are in
+the storage and have been read back, and server, server key and CA are known to be usable. So a
+bind that dies later can be resumed: the same token gives the same client id, the stored key pair
+is the one that the server may have registered, and the server returns the application key again.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ..errors import DecryptionError, KsmStorageError, SettingsError, StorageError
+from ..errors import DecryptionError, KsmStorageError, StorageError
 from ..wire import endpoints
 from ..wire.aes import KEY_BYTES, gcm_open
 from ..wire.answers import SecretsAnswer
 from ..wire.base64_forms import from_base64, to_base64
 from ..wire.ecies import load_public_point, public_point_of
-from ..wire.identity import new_private_key, private_key_to_text, token_bytes
+from ..wire.identity import new_private_key, private_key_to_text
 from ..wire.requests import GetRequest
-from .answer_json import parse_answer
-from .config_keys import ConfigKey
-from .device import Device
-from .errors import (
-    ClientRevokedError,
-    ClientUnknownError,
-    ServerAnswerError,
-    ServerRefusedError,
-    TokenExpiredError,
-    TokenRedeemedError,
+from . import late_errors as errors
+from .answer import parse_answer
+from .configkeys import ConfigKeys
+from .device import (
+    DEFAULT_KEY_ID,
+    SERVER_KEYS,
+    Device,
+    DeviceStorage,
+    check_public_key,
+    is_key_id,
+    unknown_server_key,
 )
-from .one_time_token import OneTimeToken
-from .requester import Requester
+from .one_time_token import OneTimeToken, check_length, parse_token
+from .storage import FileKeyValueStorage, InMemoryKeyValueStorage
 
+Ask = Callable[[str, Mapping[str, Any]], bytes]
 _log = logging.getLogger(__name__)
 
-# After these the token is of no use, so nothing of it may stand in the way of the next one.
-_FINAL = (ClientRevokedError, ClientUnknownError, TokenExpiredError, TokenRedeemedError)
+
+def open_device(
+    *,
+    token: str | None,
+    hostname: str | None,
+    config: DeviceStorage | None,
+    server_public_key: str | None,
+    server_public_key_id: str | None,
+) -> Device:
+    """Return the device; with a token, all that binding needs has been stored and checked.
+
+    Raises:
+        ClientSettingsError: No configuration, no token for an unbound one, or an invalid value.
+        StorageError: The storage does not keep what is stored in it.
+    """
+    device = Device(_default_config() if config is None else config)
+    given = _given_token(device, token, hostname)
+    key = server_public_key or (given.server_public_key if given else None)
+    key_id = server_public_key_id or (given.server_public_key_id if given else None)
+    _check_server_key(device, key, key_id)
+    if given is not None:
+        prepare(device, given)
+    _finish_bind(device)
+    if key:
+        device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY, key)
+    if key_id or device.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID) is None:
+        device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID, key_id or DEFAULT_KEY_ID)
+    return device
+
+
+def _default_config() -> DeviceStorage:
+    text = os.environ.get("KSM_CONFIG")
+    return InMemoryKeyValueStorage(text) if text else FileKeyValueStorage()
+
+
+def _given_token(device: Device, token: str | None, hostname: str | None) -> OneTimeToken | None:
+    # A bound device ignores a KSM_TOKEN that was left in the environment.
+    text = token or (None if device.is_bound else os.environ.get("KSM_TOKEN"))
+    place = hostname or os.environ.get("KSM_HOSTNAME") or device.get(ConfigKeys.KEY_HOSTNAME)
+    if text:
+        return parse_token(text, hostname=place)
+    stored = None if device.is_bound else device.get(ConfigKeys.KEY_CLIENT_KEY)
+    return parse_token(stored, hostname=place or "US") if stored else None
+
+
+def _check_server_key(device: Device, key: str | None, key_id: str | None) -> None:
+    if key_id and not is_key_id(key_id):
+        raise errors.ClientSettingsError(
+            f"{key_id[:64]!r} is not a valid id of a server public key",
+            hint="use the server's name of the key, such as '10'",
+        )
+    if key:
+        check_public_key(key)
+        return
+    if not key_id or device.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY) is not None:
+        return
+    if key_id not in SERVER_KEYS:
+        raise unknown_server_key(key_id)
+
+
+def _finish_bind(device: Device) -> None:
+    # Read first: another process that binds stores the application key and then removes it.
+    client_key = device.get(ConfigKeys.KEY_CLIENT_KEY)
+    if device.is_bound:
+        if client_key is not None:
+            # Left behind by a crash after the application key was stored.
+            device.delete(ConfigKeys.KEY_CLIENT_KEY)
+    elif client_key is None:
+        raise _no_token()
+
+
+def _no_token() -> KsmStorageError:
+    # The first words are the official package's: programs look for them.
+    return errors.ClientSettingsError(
+        "Cannot locate One Time Token: the configuration is not bound",
+        hint="pass a one-time token, or the configuration of a bound client device, such as"
+        " config=ksm_storage.open_storage(...)",
+    )
 
 
 def prepare(device: Device, token: OneTimeToken) -> None:
-    """Store all that a bind needs, or find that the device is bound by this token already.
+    """Store all that a bind needs, or find that this token has bound the device already.
 
     Raises:
-        SettingsError: The configuration is bound by another token.
-        StorageError: The storage does not keep what it is given.
+        ClientSettingsError: Another token has bound the configuration.
+        StorageError: The storage does not keep what is stored in it.
     """
     if _is_bound_by(device, token):
-        _log.warning("the configuration is bound already with this one-time token")
-        device.delete(ConfigKey.CLIENT_KEY)
+        _log.warning("the configuration is already bound with this one-time token")
+        device.delete(ConfigKeys.KEY_CLIENT_KEY)
         return
     if not device.apply(lambda config: _claim(config, token)):
         _store_one_by_one(device, token)
@@ -57,63 +138,64 @@ def prepare(device: Device, token: OneTimeToken) -> None:
 def _is_bound_by(device: Device, token: OneTimeToken) -> bool:
     if not device.is_bound:
         return False
-    if device.get(ConfigKey.CLIENT_ID) != token.client_id:
-        raise SettingsError(
-            "the configuration is bound already, with another one-time token",
-            hint="give the new client device a configuration of its own",
+    if device.get(ConfigKeys.KEY_CLIENT_ID) != token.client_id:
+        raise errors.ClientSettingsError(
+            "the storage is already initialized with a different token",
+            hint="use a separate configuration for the new client device",
         )
     return True
 
 
 def _claim(config: dict[str, str], token: OneTimeToken) -> None:
     # What another process has stored for this token since stays: it may have been registered.
-    if config.get(ConfigKey.APP_KEY.value):
+    if config.get(ConfigKeys.KEY_APP_KEY.value):
         return
-    is_ours = config.get(ConfigKey.CLIENT_ID.value) == token.client_id
-    if not is_ours or not config.get(ConfigKey.PRIVATE_KEY.value):
-        config[ConfigKey.PRIVATE_KEY.value] = private_key_to_text(new_private_key())
-    config[ConfigKey.CLIENT_ID.value] = token.client_id
-    config[ConfigKey.HOSTNAME.value] = token.host
-    config[ConfigKey.CLIENT_KEY.value] = token.client_key
+    is_ours = config.get(ConfigKeys.KEY_CLIENT_ID.value) == token.client_id
+    if not is_ours or not config.get(ConfigKeys.KEY_PRIVATE_KEY.value):
+        config[ConfigKeys.KEY_PRIVATE_KEY.value] = private_key_to_text(new_private_key())
+    config[ConfigKeys.KEY_CLIENT_ID.value] = token.client_id
+    config[ConfigKeys.KEY_HOSTNAME.value] = token.host
+    config[ConfigKeys.KEY_CLIENT_KEY.value] = token.client_key
 
 
 def _store_one_by_one(device: Device, token: OneTimeToken) -> None:
-    client_id = device.get(ConfigKey.CLIENT_ID)
-    if client_id != token.client_id or device.get(ConfigKey.PRIVATE_KEY) is None:
+    client_id = device.get(ConfigKeys.KEY_CLIENT_ID)
+    if client_id != token.client_id or device.get(ConfigKeys.KEY_PRIVATE_KEY) is None:
         _store_key_pair(device, token.client_id)
-    device.set(ConfigKey.HOSTNAME, token.host)
-    device.set(ConfigKey.CLIENT_KEY, token.client_key)
+    device.set(ConfigKeys.KEY_HOSTNAME, token.host)
+    device.set(ConfigKeys.KEY_CLIENT_KEY, token.client_key)
 
 
 def _store_key_pair(device: Device, client_id: str) -> None:
-    # The id goes first and comes back last: a client id beside another one's key pair, which a
-    # crash in between would leave, could bind to nothing and be resumed by nobody.
-    device.delete(ConfigKey.CLIENT_ID)
-    device.set(ConfigKey.PRIVATE_KEY, private_key_to_text(new_private_key()))
-    device.set(ConfigKey.CLIENT_ID, client_id)
+    # The id is removed first and stored last: a client id beside another one's key pair, which a
+    # crash in between would leave, could neither bind nor be resumed.
+    device.delete(ConfigKeys.KEY_CLIENT_ID)
+    device.set(ConfigKeys.KEY_PRIVATE_KEY, private_key_to_text(new_private_key()))
+    device.set(ConfigKeys.KEY_CLIENT_ID, client_id)
 
 
 def _read_back(device: Device, token: OneTimeToken) -> None:
-    kept = (device.get(ConfigKey.CLIENT_ID), device.get(ConfigKey.CLIENT_KEY))
-    if kept != (token.client_id, token.client_key) or device.get(ConfigKey.PRIVATE_KEY) is None:
-        # Asked last: another process that binds removes the token when it has done so.
+    kept = (device.get(ConfigKeys.KEY_CLIENT_ID), device.get(ConfigKeys.KEY_CLIENT_KEY))
+    has_key = device.get(ConfigKeys.KEY_PRIVATE_KEY) is not None
+    if kept != (token.client_id, token.client_key) or not has_key:
+        # Checked last: another process that binds removes the token when it has done so.
         if _is_bound_by(device, token):
             return
         raise StorageError(
-            "the storage does not keep what it is given",
-            hint="the one-time token is not spent; use it with a storage that can be written",
+            "the storage does not keep what is stored in it",
+            hint="the one-time token was not spent; use it with a writable storage",
         )
     device.private_key()
 
 
-def bind(device: Device, requester: Requester) -> bool:
+def bind(device: Device, ask: Ask) -> bool:
     """Redeem the stored token: register the public key, receive and store the application key.
 
     Return False where another process with the same configuration has done it first.
 
     Raises:
-        VaultError: The server refused or did not answer; whether the bind can be resumed is
-            in the hint.
+        VaultError: The server refused or did not answer; the hint says whether the bind can be
+            resumed.
         KsmStorageError: The application key could not be stored; the bind can be resumed.
     """
     token = _stored_token(device)
@@ -125,15 +207,21 @@ def bind(device: Device, requester: Requester) -> bool:
         "publicKey": to_base64(public_point_of(device.private_key())),
     }
     try:
-        answer = parse_answer(requester.ask(endpoints.GET_SECRET, request))
-    except _FINAL as exc:
-        # The server hands the application key out until the device has it: another process does.
+        answer = parse_answer(ask(endpoints.GET_SECRET, request))
+    except (
+        # After these the token is useless, so nothing of it may block the next one.
+        errors.ClientRevokedError,
+        errors.ClientUnknownError,
+        errors.TokenExpiredError,
+        errors.TokenRedeemedError,
+    ) as exc:
+        # The server returns the application key until the device has it: another process does.
         if device.is_bound:
             return False
         _forget_token(device)
         raise exc
     except KsmStorageError as exc:
-        _say_how_to_resume(exc)
+        _add_resume_hint(exc)
         raise
     if not answer.get("encryptedAppKey") and device.is_bound:
         return False
@@ -142,41 +230,43 @@ def bind(device: Device, requester: Requester) -> bool:
 
 
 def _stored_token(device: Device) -> bytes | None:
-    text = device.get(ConfigKey.CLIENT_KEY)
+    text = device.get(ConfigKeys.KEY_CLIENT_KEY)
     if text is None:
         # The application key is stored before the token is removed.
         if device.is_bound:
             return None
-        raise SettingsError(
-            "the configuration is not bound and there is no one-time token",
-            hint="give a one-time token, or the configuration of a bound client device",
-        )
+        raise _no_token()
     try:
-        return token_bytes(text)
+        token = from_base64(text)
     except ValueError as exc:
-        raise SettingsError("the configuration's 'clientKey' is damaged") from exc
+        raise errors.ClientSettingsError(
+            "the configuration's 'clientKey' is invalid",
+            hint="bind the client device with a new One-Time Token",
+        ) from exc
+    check_length(token)
+    return token
 
 
 def _store_app_key(device: Device, answer: SecretsAnswer, token: bytes) -> None:
-    sealed = answer.get("encryptedAppKey")
-    if not sealed:
-        raise ServerAnswerError(
-            "the server no longer hands out the application key for this one-time token",
-            hint="the bind cannot be resumed; revoke the client device and ask for a new token",
+    encrypted = answer.get("encryptedAppKey")
+    if not encrypted:
+        raise errors.ServerAnswerError(
+            "the server no longer returns the application key for this one-time token",
+            hint="the bind cannot be resumed; revoke the client device and get a new token",
         )
     try:
-        app_key = gcm_open(token, from_base64(sealed))
+        app_key = gcm_open(token, from_base64(encrypted))
     except (DecryptionError, ValueError) as exc:
-        raise ServerAnswerError("the application key does not open with the token") from exc
+        raise errors.ServerAnswerError("cannot decrypt the application key with the token") from exc
     if len(app_key) != KEY_BYTES:
-        raise ServerAnswerError(f"the application key has {len(app_key)} bytes instead of 32")
+        raise errors.ServerAnswerError(f"the application key is {len(app_key)} bytes, not 32")
     owner = answer.get("appOwnerPublicKey")
     if owner:
-        device.set(ConfigKey.APP_OWNER_PUBLIC_KEY, to_base64(_checked_point(owner)))
-    # The application key goes in before the token goes out: a crash in between leaves a bound
-    # device and a spent token, which the next start removes.
-    device.set(ConfigKey.APP_KEY, to_base64(app_key))
-    device.delete(ConfigKey.CLIENT_KEY)
+        device.set(ConfigKeys.KEY_OWNER_PUBLIC_KEY, to_base64(_checked_point(owner)))
+    # The application key is stored before the token is removed: a crash in between leaves a
+    # bound device and a spent token, which the next start removes.
+    device.set(ConfigKeys.KEY_APP_KEY, to_base64(app_key))
+    device.delete(ConfigKeys.KEY_CLIENT_KEY)
 
 
 def _checked_point(text: str) -> bytes:
@@ -184,18 +274,22 @@ def _checked_point(text: str) -> bytes:
         point = from_base64(text)
         load_public_point(point)
     except ValueError as exc:
-        raise ServerAnswerError("the application owner's public key is not one") from exc
+        raise errors.ServerAnswerError("the application owner's public key is invalid") from exc
     return point
 
 
 def _forget_token(device: Device) -> None:
     # The official package refuses a new token as long as any client id is there.
-    for key in (ConfigKey.CLIENT_KEY, ConfigKey.CLIENT_ID, ConfigKey.PRIVATE_KEY):
+    for key in (
+        ConfigKeys.KEY_CLIENT_KEY,
+        ConfigKeys.KEY_CLIENT_ID,
+        ConfigKeys.KEY_PRIVATE_KEY,
+    ):
         device.delete(key)
 
 
-def _say_how_to_resume(exc: KsmStorageError) -> None:
-    if isinstance(exc, ServerRefusedError) and exc.hint:
+def _add_resume_hint(exc: KsmStorageError) -> None:
+    if isinstance(exc, errors.ServerRefusedError) and exc.hint:
         return
     resume = "the bind can be resumed with the same one-time token and configuration"
     exc.hint = f"{exc.hint}; {resume}" if exc.hint else resume

@@ -3,23 +3,54 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ..errors import KsmStorageError, SettingsError
+from ..errors import KsmStorageError
 from ..wire.aes import KEY_BYTES
 from ..wire.base64_forms import from_base64
+from ..wire.ecies import load_public_point
 from ..wire.identity import private_key_from_text
-from . import server_keys
-from .config_keys import ConfigKey, key_for
-from .one_time_token import check_public_key
-from .regions import HOSTS, host_of
+from . import late_errors as errors
+from .configkeys import ConfigKeys, key_for
+
+HOSTS = {
+    "US": "keepersecurity.com",
+    "EU": "keepersecurity.eu",
+    "AU": "keepersecurity.com.au",
+    "CA": "keepersecurity.ca",
+    "JP": "keepersecurity.jp",
+    "US_GOV": "govcloud.keepersecurity.us",
+    "GOV": "govcloud.keepersecurity.us",
+    "IL5": "il5.keepersecurity.us",
+}
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+
+DEFAULT_KEY_ID = "10"
+_KEY_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_FIRST = "BK9w6TZFxE6nFNbMfIpULCup2a8xc6w2tUTABjxny7yFmxW0dAEojwC6j6zb5nTlmb1dAx8nwo3qF7RPYGmloRM"
+# The public points of Keeper's servers; the first seven ids name one and the same key.
+SERVER_KEYS = {
+    **{str(number): _FIRST for number in range(1, 8)},
+    "8": "BKnhy0obglZJK-igwthNLdknoSXRrGB-mvFRzyb_L-DKKefWjYdFD2888qN1ROczz4n3keYSfKz9Koj90Z6w_tQ",
+    "9": "BAsPQdCpLIGXdWNLdAwx-3J5lNqUtKbaOMV56hUj8VzxE2USLHuHHuKDeno0ymJt-acxWV1xPlBfNUShhRTR77g",
+    "10": "BNYIh_Sv03nRZUUJveE8d2mxKLIDXv654UbshaItHrCJhd6cT7pdZ_XwbdyxAOCWMkBb9AZ4t1XRCsM8-wkEBRg",
+    "11": "BA6uNfeYSvqagwu4TOY6wFK4JyU5C200vJna0lH4PJ-SzGVXej8l9dElyQ58_ljfPs5Rq6zVVXpdDe8A7Y3WRhk",
+    "12": "BMjTIlXfohI8TDymsHxo0DqYysCy7yZGJ80WhgOBR4QUd6LBDA6-_318a-jCGW96zxXKMm8clDTKpE8w75KG-FY",
+    "13": "BJBDU1P1H21IwIdT2brKkPqbQR0Zl0TIHf7Bz_OO9jaNgIwydMkxt4GpBmkYoprZ_DHUGOrno2faB7pmTR7HhuI",
+    "14": "BJFF8j-dH7pDEw_U347w2CBM6xYM8Dk5fPPAktjib-opOqzvvbsER-WDHM4ONCSBf9O_obAHzCyygxmtpktDuiE",
+    "15": "BDKyWBvLbyZ-jMueORl3JwJnnEpCiZdN7yUvT0vOyjwpPBCDf6zfL4RWzvSkhAAFnwOni_1tQSl8dfXHbXqXsQ8",
+    "16": "BDXyZZnrl0tc2jdC5I61JjwkjK2kr7uet9tZjt8StTiJTAQQmnVOYBgbtP08PWDbecxnHghx3kJ8QXq1XE68y8c",
+    "17": "BFX68cb97m9_sweGdOVavFM3j5ot6gveg6xT4BtGahfGhKib-zdZyO9pwvv1cBda9ahkSzo1BQ4NVXp9qRyqVGU",
+    "18": "BNhngQqTT1bPKxGuB6FhbPTAeNVFl8PKGGSGo5W06xWIReutm6ix6JPivqnbvkydY-1uDQTr-5e6t70G01Bb5JA",
+}
 
 
-class KeyValueStorage(Protocol):
-    """What the engine asks of a storage; the official interface has five methods more."""
+class DeviceStorage(Protocol):
+    """What the engine needs of a storage; the official interface has five methods more."""
 
     def get(self, key: object, /) -> object:
         """Return the value, or None."""
@@ -33,112 +64,158 @@ class KeyValueStorage(Protocol):
 
 @runtime_checkable
 class AppliesChanges(Protocol):
-    """What a storage may offer beyond that: a change of all it holds that nobody comes between."""
+    """What a storage may offer beyond that: an atomic change of all its values."""
 
     def apply(self, change: Callable[[dict[str, str]], None], /) -> object:
-        """Let the function change the configuration as it is, by its JSON names, and save it."""
+        """Let the function change the current configuration, by its JSON names, and save it."""
 
 
 class Device:
-    """Give the values of one client device their types; nothing is kept but in the storage."""
+    """Give the values of one client device their types; the storage alone keeps them."""
 
-    def __init__(self, storage: KeyValueStorage) -> None:
-        self._storage = storage
+    def __init__(self, storage: DeviceStorage) -> None:
+        self.storage = storage
 
-    def get(self, key: ConfigKey) -> str | None:
-        """Return a value, an empty one being none."""
-        value = self._storage.get(key_for(self._storage, key))
+    def get(self, key: ConfigKeys) -> str | None:
+        """Return a value, None for an empty one."""
+        value = self.storage.get(key_for(self.storage, key))
+        # Some storages keep a number in the place of the key id.
         return str(value) if value else None
 
-    def set(self, key: ConfigKey, value: str) -> None:
+    def set(self, key: ConfigKeys, value: str) -> None:
         """Store a value unless it is there already: a save may cost an fsync."""
         if self.get(key) != value:
-            self._storage.set(key_for(self._storage, key), value)
+            self.storage.set(key_for(self.storage, key), value)
 
-    def delete(self, key: ConfigKey) -> None:
+    def delete(self, key: ConfigKeys) -> None:
         """Remove a value if it is there."""
         if self.get(key) is not None:
-            self._storage.delete(key_for(self._storage, key))
+            self.storage.delete(key_for(self.storage, key))
 
     def apply(self, change: Callable[[dict[str, str]], None]) -> bool:
         """Let the function change all values at once; False if the storage does not offer that."""
-        if not isinstance(self._storage, AppliesChanges):
+        if not isinstance(self.storage, AppliesChanges):
             return False
-        self._storage.apply(change)
+        self.storage.apply(change)
         return True
 
     @property
     def is_bound(self) -> bool:
         """Tell whether the application key has been received."""
-        return self.get(ConfigKey.APP_KEY) is not None
+        return self.get(ConfigKeys.KEY_APP_KEY) is not None
 
     @property
     def host(self) -> str:
         """Return where the server is: KSM_HOSTNAME, then the configuration, then US."""
-        given = os.environ.get("KSM_HOSTNAME") or self.get(ConfigKey.HOSTNAME)
+        given = os.environ.get("KSM_HOSTNAME") or self.get(ConfigKeys.KEY_HOSTNAME)
         return host_of(given) if given else HOSTS["US"]
 
     @property
     def client_id(self) -> str:
         """Return the client id."""
-        return self._require(ConfigKey.CLIENT_ID)
+        return self._require(ConfigKeys.KEY_CLIENT_ID)
 
     def app_key(self) -> bytes:
-        """Return the 32 bytes under which all that is shared with the application is opened."""
+        """Return the 32 bytes that decrypt all that is shared with the application."""
         try:
-            key = from_base64(self._require(ConfigKey.APP_KEY))
+            key = from_base64(self._require(ConfigKeys.KEY_APP_KEY))
         except ValueError as exc:
-            raise _unusable(ConfigKey.APP_KEY) from exc
+            raise _invalid(ConfigKeys.KEY_APP_KEY) from exc
         if len(key) != KEY_BYTES:
-            raise _unusable(ConfigKey.APP_KEY)
+            raise _invalid(ConfigKeys.KEY_APP_KEY)
         return key
 
     def private_key(self) -> ec.EllipticCurvePrivateKey:
         """Return the key pair that signs."""
         try:
-            return private_key_from_text(self._require(ConfigKey.PRIVATE_KEY))
+            return private_key_from_text(self._require(ConfigKeys.KEY_PRIVATE_KEY))
         except ValueError as exc:
-            raise _unusable(ConfigKey.PRIVATE_KEY) from exc
+            raise _invalid(ConfigKeys.KEY_PRIVATE_KEY) from exc
 
     def owner_public_key(self) -> bytes:
-        """Return the point to which the keys of new records and files are sealed."""
-        return check_public_key(self._require(ConfigKey.APP_OWNER_PUBLIC_KEY))
+        """Return the point to which the keys of new records and files are encrypted."""
+        return check_public_key(self._require(ConfigKeys.KEY_OWNER_PUBLIC_KEY))
 
     def server_key(self, requested_id: str | None = None) -> tuple[str, bytes]:
         """Return id and point of the server public key to use.
 
-        A configured key stands for every id, as its server is not in the table. An id that is
-        not known here falls back to the default one: the server then names the one it wants.
+        A configured key stands for every id, as its server is not in the table. An unknown id
+        falls back to the default one: the server then names the one it wants.
         """
-        key_id = requested_id or self.get(ConfigKey.SERVER_PUBLIC_KEY_ID) or server_keys.DEFAULT_ID
-        configured = self.get(ConfigKey.SERVER_PUBLIC_KEY)
+        stored = self.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID)
+        key_id = requested_id or stored or DEFAULT_KEY_ID
+        configured = self.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY)
         if configured is not None:
-            if not server_keys.is_key_id(key_id):
-                raise _unusable(ConfigKey.SERVER_PUBLIC_KEY_ID)
+            if not is_key_id(key_id):
+                raise _invalid(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID)
             return key_id, check_public_key(configured)
-        known = server_keys.known_key(key_id)
-        if known is not None:
-            return key_id, known
-        default = server_keys.known_key(server_keys.DEFAULT_ID)
-        if requested_id is not None or default is None:
-            raise SettingsError(
-                f"the server public key {key_id!r} is not known here",
-                hint="give server_public_key and server_public_key_id",
-            )
-        return server_keys.DEFAULT_ID, default
+        if key_id not in SERVER_KEYS:
+            if requested_id is not None:
+                raise unknown_server_key(requested_id)
+            key_id = DEFAULT_KEY_ID
+        return key_id, from_base64(SERVER_KEYS[key_id])
 
-    def _require(self, key: ConfigKey) -> str:
+    def _require(self, key: ConfigKeys) -> str:
         value = self.get(key)
         if value is None:
-            raise SettingsError(
+            raise errors.ClientSettingsError(
                 f"the configuration has no {key.value!r}",
-                hint="bind the client device with a fresh one-time token",
+                hint="bind the client device with a new One-Time Token",
             )
         return value
 
 
-def _unusable(key: ConfigKey) -> KsmStorageError:
-    return SettingsError(
-        f"the configuration's {key.value!r} is damaged",
-        hint="restore the configuration, or bind with a fresh one-time token",
+def _invalid(key: ConfigKeys) -> KsmStorageError:
+    return errors.ClientSettingsError(
+        f"the configuration's {key.value!r} is invalid",
+        hint="restore the configuration, or bind with a new one-time token",
     )
+
+
+def unknown_server_key(key_id: str) -> KsmStorageError:
+    """Return the error for a key id that is not in the table."""
+    return errors.ClientSettingsError(
+        f"unknown server public key {key_id!r}",
+        hint="pass server_public_key with server_public_key_id",
+    )
+
+
+def is_key_id(text: str) -> bool:
+    """Tell whether the text has the form of a key id, which goes into a header."""
+    return _KEY_ID.fullmatch(text) is not None
+
+
+def check_public_key(text: str) -> bytes:
+    """Return the point of a server public key in base64; raise ClientSettingsError otherwise."""
+    try:
+        point = from_base64(text)
+        load_public_point(point)
+    except ValueError as exc:
+        raise errors.ClientSettingsError(
+            "the server public key is not a P-256 point in base64",
+            hint="copy the whole key: 87 characters without padding",
+        ) from exc
+    return point
+
+
+def host_of(text: str) -> str:
+    """Return ``host`` or ``host:port`` for a region code, a host or an https address.
+
+    Raises:
+        ClientSettingsError: Neither a code nor a host, or an address that is not https.
+    """
+    stripped = text.strip()
+    if stripped.upper() in HOSTS:
+        return HOSTS[stripped.upper()]
+    if stripped.lower().startswith("http://"):
+        raise errors.ClientSettingsError("the server must use https", hint="remove http://")
+    without_scheme = re.sub(r"^https://", "", stripped, flags=re.IGNORECASE)
+    authority = without_scheme.split("/", 1)[0]
+    match = _HOST.fullmatch(authority)
+    if match is None or int(match["port"] or 443) not in range(1, 65536):
+        # The text is not repeated: a token in the place of the host would end in a log.
+        raise errors.ClientSettingsError(
+            "the hostname is neither a region code nor a valid host",
+            hint=f"use one of {', '.join(HOSTS)}, or host or host:port",
+        )
+    return authority

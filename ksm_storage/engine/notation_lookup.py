@@ -1,49 +1,187 @@
-"""From a notation to the record it names, and on to the value."""
+"""From a notation to the record that it names, and on to the value that it selects."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .errors import SecretNotFoundError
-from .notation_syntax import parse_notation
-from .notation_values import all_values, single_value
+from ..wire.base64_forms import to_url_safe
+from . import late_errors as errors
+from .keeper_file import KeeperFile
+from .notation import Notation, parse_notation
 from .record import Record
+from .record_fields import Field, value_of
 from .record_list import RecordList
-from .references import inflate
 
 _UID = re.compile(r"[A-Za-z0-9_-]{22}")
 
+# For each type of reference, the fields of the other record that stand in its place.
+REFERENCE_FIELDS: Mapping[str, list[str]] = {
+    "addressRef": ["address"],
+    "cardRef": ["paymentCard", "text", "pinCode", "addressRef"],
+}
+
+Fetch = Callable[[list[str] | None], RecordList]
+
 
 class NotationLookup:
-    """Resolve notations with a function that fetches records by uid, all for none."""
+    """Resolve notations with a function that fetches records by uid, all for None."""
 
-    def __init__(self, fetch: Callable[[list[str] | None], RecordList]) -> None:
+    def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
 
     def single(self, text: str) -> Any:
-        """Return one value, or all of a field for ``[]``."""
+        """Return one value: the first of a field unless an index or ``[]`` says otherwise.
+
+        A file is returned as bytes, and references to other records as their values.
+
+        Raises:
+            NotationError: Brackets that this form does not take.
+            SecretNotFoundError: No such record, field, value, property or file.
+        """
         notation = parse_notation(text, property_first=True)
-        return single_value(self._record(notation.record), notation, self._inflate)
+        record = self._record(notation.record)
+        if notation.parameter is None:
+            return record.dict.get(notation.selector)
+        if notation.selector == "file":
+            return _file(record, notation.parameter).get_file_data()
+        field = _field_by_label_or_type(record, notation)
+        values = field.get("value")
+        if field.get("type") in REFERENCE_FIELDS:
+            values = self.inflate(values or [], REFERENCE_FIELDS[str(field["type"])])
+        if notation.property_name is not None:
+            _check_property(notation)
+        elif notation.index == "":
+            return values
+        if not isinstance(values, list):
+            return values
+        return _picked(values, notation) if values else None
 
     def results(self, text: str) -> list[str]:
-        """Return all values as text."""
-        notation = parse_notation(text)
-        return all_values(self._record(notation.record), notation)
+        """Return all values as text; other values become JSON, a file url-safe base64.
 
-    def _inflate(self, uids: list[str], field_type: str) -> list[Any]:
-        return inflate(uids, field_type, self._fetch)
+        Raises:
+            SecretNotFoundError: No field or file matches, or several do, or the index is too high.
+        """
+        notation = parse_notation(text)
+        record = self._record(notation.record)
+        if notation.parameter is None:
+            value = record.dict.get(notation.selector)
+            return [] if value is None else [value]
+        if notation.selector == "file":
+            return [to_url_safe(_file(record, notation.parameter).get_file_data())]
+        values = _only_field(record, notation).get("value", [])
+        values = values if isinstance(values, list) else []
+        if notation.index:
+            values = [_at(values, int(notation.index))]
+        if not notation.property_name:
+            return [_as_text(value) for value in values]
+        name = notation.property_name
+        return [_as_text(v[name]) for v in values if isinstance(v, dict) and name in v]
+
+    def inflate(self, uids: Iterable[str], replace_fields: Iterable[str]) -> list[Any]:
+        """Return the values of the records with these uids; those without values are left out."""
+        wanted = list(uids)
+        records = {record.uid: record for record in self._fetch(wanted)}
+        values = [self._merged(records[uid], replace_fields) for uid in wanted if uid in records]
+        return [value for value in values if value is not None]
+
+    def _merged(self, record: Record, replace_fields: Iterable[str]) -> Any:
+        parts: list[tuple[Field, Any]] = []
+        for name in replace_fields:
+            field = record.get_standard_field(name)
+            value = None if field is None else value_of(field, single=True)
+            if name in REFERENCE_FIELDS and value is not None:
+                value = next(iter(self.inflate([value], REFERENCE_FIELDS[name])), None)
+            if field is not None and value is not None:
+                parts.append((field, value))
+        if len(parts) < 2:
+            return parts[0][1] if parts else None
+        merged: dict[str, Any] = {}
+        for field, value in parts:
+            merged.update(value if isinstance(value, dict) else {_label(field): value})
+        return merged
 
     def _record(self, uid_or_title: str) -> Record:
         if _UID.fullmatch(uid_or_title):
-            # A record that is shared twice arrives twice; both are the same one.
             for record in self._fetch([uid_or_title]):
                 return record
         found = list(self._fetch(None).titled(uid_or_title))
-        if len(found) != 1:
-            raise SecretNotFoundError(
-                f"{len(found) or 'no'} records have the uid or title {uid_or_title!r}",
-                hint="use the uid where titles are not unique" if found else None,
+        if len(found) > 1:
+            raise errors.SecretNotFoundError(
+                f"multiple records match record {uid_or_title!r}", hint="use the uid"
+            )
+        if not found:
+            raise errors.SecretNotFoundError(
+                f"no records match record {uid_or_title!r}",
+                hint="check the uid or title, and that the record is shared with the application",
             )
         return found[0]
+
+
+def _label(field: Field) -> str:
+    return str(field.get("label") or field.get("type"))
+
+
+def _check_property(notation: Notation) -> None:
+    name = notation.property_name
+    if not name or name.isdigit():
+        raise errors.NotationError(
+            "Keeper notation is invalid: the second brackets must hold a property"
+        )
+
+
+def _picked(values: list[Any], notation: Notation) -> Any:
+    value = _at(values, int(notation.index or 0))
+    name = notation.property_name
+    if name is None:
+        return value
+    if not isinstance(value, dict) or name not in value:
+        raise errors.SecretNotFoundError(f"the value has no property {name!r}")
+    return value[name]
+
+
+def _at(values: list[Any], index: int) -> Any:
+    if index >= len(values):
+        raise errors.SecretNotFoundError(
+            f"the field has {len(values)} values; there is none at index {index}"
+        )
+    return values[index]
+
+
+def _field_by_label_or_type(record: Record, notation: Notation) -> Field:
+    name = notation.parameter or ""
+    is_standard = notation.selector == "field"
+    field = record.get_standard_field(name) if is_standard else record.get_custom_field(name)
+    if field is None:
+        kind = "standard" if is_standard else "custom"
+        raise errors.SecretNotFoundError(f"Cannot find {kind} field {name!r}")
+    return field
+
+
+def _only_field(record: Record, notation: Notation) -> Field:
+    part = "fields" if notation.selector == "field" else "custom"
+    name = notation.parameter
+    found: list[Field] = [
+        field
+        for field in record.dict.get(part) or []
+        if name in (field.get("type"), field.get("label"))
+    ]
+    if len(found) != 1:
+        count = "multiple" if found else "no"
+        raise errors.SecretNotFoundError(f"the record has {count} fields matching {name!r}")
+    return found[0]
+
+
+def _file(record: Record, name: str) -> KeeperFile:
+    found = [file for file in record.files if name in (file.name, file.title, file.uid)]
+    if len(found) != 1:
+        count = "multiple" if found else "no"
+        raise errors.SecretNotFoundError(f"the record has {count} files matching {name!r}")
+    return found[0]
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

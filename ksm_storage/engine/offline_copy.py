@@ -1,4 +1,4 @@
-"""The last answer, sealed on disk, for when the server cannot be reached.
+"""The last answer, encrypted on disk, for when the server cannot be reached.
 
 The file is a magic line, the time of fetching, and AES-GCM of the answer. The key is derived from
 the application key with a label of its own, so that whoever holds the file needs the client
@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import struct
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,12 +23,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import DecryptionError, StorageError
 from ..wire.aes import GCM_IV_BYTES, GCM_OVERHEAD_BYTES, KEY_BYTES
+from .storage import replace_file
 
 _MAGIC = b"ksm-storage-offline-copy/1\n"
 _TIME = struct.Struct(">Q")
 _HEADER_BYTES = len(_MAGIC) + _TIME.size
 _LABEL = b"ksm-storage offline copy v1"
-# Clocks of a machine and of its next boot may differ a little; a copy of tomorrow is no copy.
+# Clocks of a machine and of its next boot may differ a little; a copy from the future is invalid.
 _CLOCK_TOLERANCE_SECONDS = 300
 _log = logging.getLogger(__name__)
 
@@ -58,15 +58,15 @@ class OfflineCopy:
         iv = os.urandom(GCM_IV_BYTES)
         sealed = AESGCM(_derived(app_key)).encrypt(iv, answer, header)
         try:
-            _replace(self._path, header + iv + sealed)
+            replace_file(self._path, header + iv + sealed)
         except OSError as exc:
-            _log.warning("the offline copy cannot be written: %s", exc.strerror)
+            _log.warning("cannot write the offline copy: %s", exc.strerror)
 
     def load(self, app_key: bytes) -> tuple[bytes, datetime]:
         """Return the answer and when it was fetched.
 
         Raises:
-            StorageError: There is no copy, or it is older than the age limit.
+            StorageError: The copy is missing, or older than the age limit.
             DecryptionError: It is altered or belongs to another client device.
         """
         content = self._read()
@@ -85,7 +85,7 @@ class OfflineCopy:
         return answer, datetime.fromtimestamp(fetched, UTC)
 
     def remove(self) -> None:
-        """Delete the copy, as after a revocation; that there is none is fine."""
+        """Delete the copy, as after a revocation, if there is one."""
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -94,7 +94,7 @@ class OfflineCopy:
             return self._path.read_bytes()
         except OSError as exc:
             raise StorageError(
-                f"there is no offline copy to read at {str(self._path)!r}: {exc.strerror}"
+                f"cannot read the offline copy {str(self._path)!r}: {exc.strerror}"
             ) from exc
 
     def _check_age(self, fetched: int) -> None:
@@ -108,18 +108,3 @@ class OfflineCopy:
 
 def _derived(app_key: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_LABEL).derive(app_key)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # mkstemp makes the file with mode 0600 and a name that nobody could have put there before.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..errors import SettingsError
 from ..wire.base64_forms import from_base64, to_url_safe
-from ..wire.ecies import load_public_point
-from ..wire.identity import client_id_from_token, token_bytes
-from .regions import HOSTS, host_of
+from ..wire.identity import TOKEN_BYTES, client_id_from_token
+from . import late_errors as errors
+from .device import HOSTS, check_public_key, host_of
 
 _EMBEDS_SERVER_KEY = "IL5"
 
 
 @dataclass(frozen=True, slots=True)
 class OneTimeToken:
-    """Hold a token that was taken apart.
+    """Hold a parsed token.
 
     Attributes:
-        secret: The 32 bytes; not in the repr.
+        secret: What it decodes to, 32 bytes if it is whole; not in the repr.
         host: Where to redeem it.
         server_public_key_id, server_public_key: Embedded in tokens of isolated regions.
     """
@@ -40,31 +39,43 @@ class OneTimeToken:
 
 
 def parse_token(text: str, *, hostname: str | None = None) -> OneTimeToken:
-    """Take apart ``CODE:TOKEN``, ``HOST[:PORT]:TOKEN``, ``IL5:TOKEN:ID:KEY`` or a bare token.
+    """Parse ``CODE:TOKEN``, ``HOST[:PORT]:TOKEN``, ``IL5:TOKEN:ID:KEY`` or a bare token.
 
-    A host in the token wins over ``hostname``.
+    A host in the token wins over ``hostname``. The length of the token is not checked here:
+    :func:`check_length` does that before it is redeemed.
 
     Raises:
-        SettingsError: None of these forms; the message never repeats the token.
+        ClientSettingsError: None of these forms; the message never repeats the token.
     """
     parts = text.strip().split(":")
     if parts[0].upper() == _EMBEDS_SERVER_KEY and len(parts) > 2:
         return _parse_with_server_key(parts)
     host, _, secret = text.strip().rpartition(":")
     if parts[0].upper() in HOSTS and len(parts) > 2:
-        raise SettingsError("the one-time token has more parts than its region allows")
+        raise errors.ClientSettingsError(
+            "the one-time token has too many parts", hint="the form is REGION:TOKEN"
+        )
     if not host and not hostname:
-        raise SettingsError(
-            "the one-time token names no server",
-            hint="put the region before it, as in US:TOKEN, or give a hostname",
+        raise errors.ClientSettingsError(
+            "the hostname must be present in the token or passed as hostname",
+            hint="put the region before the token, as in US:TOKEN",
         )
     return OneTimeToken(_secret_of(secret), host_of(host or hostname or ""))
 
 
+def check_length(secret: bytes) -> None:
+    """Raise ClientSettingsError for a token that was not copied as a whole."""
+    if len(secret) != TOKEN_BYTES:
+        raise errors.ClientSettingsError(
+            f"a one-time token must be {TOKEN_BYTES} bytes in base64",
+            hint="copy the whole token: 43 characters after the last colon",
+        )
+
+
 def _parse_with_server_key(parts: list[str]) -> OneTimeToken:
     if len(parts) != 4 or not all(parts):
-        raise SettingsError(
-            "an IL5 one-time token with a server key has four parts",
+        raise errors.ClientSettingsError(
+            "an IL5 one-time token with a server key must have four parts",
             hint="the form is IL5:TOKEN:KEY_ID:SERVER_PUBLIC_KEY",
         )
     code, secret, key_id, key = parts
@@ -72,24 +83,14 @@ def _parse_with_server_key(parts: list[str]) -> OneTimeToken:
     return OneTimeToken(_secret_of(secret), host_of(code), key_id, key)
 
 
-def check_public_key(text: str) -> bytes:
-    """Return the point of a server public key in base64; raise SettingsError if it is none."""
-    try:
-        point = from_base64(text)
-        load_public_point(point)
-    except ValueError as exc:
-        raise SettingsError(
-            "the server public key is not a point of P-256 in base64",
-            hint="copy the whole key: 87 characters without padding",
-        ) from exc
-    return point
-
-
 def _secret_of(text: str) -> bytes:
     try:
-        return token_bytes(text)
+        secret = from_base64(text)
     except ValueError as exc:
-        raise SettingsError(
-            "the one-time token is not 32 bytes in base64",
+        raise errors.ClientSettingsError(
+            "the one-time token is not base64",
             hint="copy the whole token: 43 characters after the last colon",
         ) from exc
+    if not secret:
+        raise errors.ClientSettingsError("the one-time token is empty")
+    return secret

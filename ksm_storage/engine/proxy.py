@@ -1,4 +1,4 @@
-"""Which proxy, if any, lies between this machine and a host."""
+"""Which proxy, if any, is between this host and the server."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ..errors import SettingsError
+from . import late_errors as errors
 
-_FORM = "the form is http://[user:password@]host:port; what passes through it is TLS"
+_FORM = "the form is http://[user:password@]host:port; the traffic through it is TLS"
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Hold a proxy's address and the headers of the CONNECT request, which may hold a password."""
+    """Hold a proxy's address and the headers of the CONNECT request, maybe with a password."""
 
     host: str
     port: int
@@ -22,22 +22,22 @@ class Proxy:
 
 
 def proxy_for(host: str, port: int, *, given: str | None) -> Proxy | None:
-    """Return the given proxy, or the environment's unless NO_PROXY excepts the host.
+    """Return the given proxy, or the environment's unless NO_PROXY excludes the host.
 
     Raises:
-        SettingsError: A proxy that is not an http address; the message does not repeat it,
-            as it may hold a password.
+        ClientSettingsError: Not an http address; the message does not repeat it, as it may
+            hold a password.
     """
     if given:
         return _parsed(given)
     found = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    if not found or _is_excepted(host, port):
+    if not found or _is_excluded(host, port):
         return None
     return _parsed(found)
 
 
-def _is_excepted(host: str, port: int) -> bool:
-    # Loaded here: it is slow to import, and most machines have no proxy.
+def _is_excluded(host: str, port: int) -> bool:
+    # Imported here: it is slow to import, and most machines have no proxy.
     from urllib.request import proxy_bypass
 
     return bool(proxy_bypass(f"{host}:{port}"))
@@ -49,14 +49,9 @@ def _parsed(url: str) -> Proxy:
         port = parts.port or 80
     except ValueError:
         # Not from it: the parser's text repeats a part of the address.
-        raise SettingsError(
-            "the proxy is no address with a number as its port", hint=_FORM
-        ) from None
+        raise errors.ClientSettingsError("the proxy address is invalid", hint=_FORM) from None
     if parts.scheme != "http" or not parts.hostname:
-        raise SettingsError(
-            "the proxy is not an http address",
-            hint=_FORM,
-        )
+        raise errors.ClientSettingsError("the proxy address is not an http address", hint=_FORM)
     return Proxy(parts.hostname, port, _authorization(parts))
 
 
@@ -64,6 +59,6 @@ def _authorization(parts: SplitResult) -> dict[str, str]:
     if parts.username is None:
         return {}
     credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    # An environment variable may hold bytes that are no text.
+    # An environment variable may hold bytes that are not text.
     raw = credentials.encode("utf-8", "surrogateescape")
     return {"Proxy-Authorization": f"Basic {b64encode(raw).decode('ascii')}"}

@@ -3,7 +3,7 @@
 An answer of 10,000 records is mostly base64 in which a search for ``"<uid>"`` runs at the speed
 of memory, some ten times faster than parsing it. What is found this way is a guess about the
 structure around it, so every guess is proved before it is used: the object parses and has the
-uid, its surroundings parse as a shared folder or as the answer itself, and the caller opens the
+uid, its surroundings parse as a shared folder or as the answer itself, and the caller decrypts the
 record with the key of that folder, which only succeeds on what really is its record. Whatever is
 not proved is ``None``, and the caller parses the whole answer instead.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 _decoder = json.JSONDecoder()
 _RECORDS = b'"records"'
+_FOLDER_KEY = b'"folderKey"'
 # Most records are shorter; for a longer one the window grows.
 _WINDOW_BYTES = 1 << 14
 
@@ -38,11 +39,29 @@ def find_records(answer: bytes, uid: str) -> list[Found] | None:
     return found or None
 
 
+def find_folder(answer: bytes, uid: str) -> dict[str, Any] | None:
+    """Return the members of a shared folder that come before its records, or None.
+
+    Folders are few, so each is looked at in turn: the uid itself may stand in every record.
+    """
+    position = answer.find(_FOLDER_KEY)
+    while position >= 0:
+        records = answer.find(_RECORDS, position)
+        opening = answer.rfind(b"{", 0, position)
+        if records >= 0 and opening >= 0:
+            closed = answer[opening:records].rstrip().removesuffix(b",") + b"}"
+            head, end = _object_at(closed, 0)
+            if head is not None and end == len(closed) and head.get("folderUid") == uid:
+                return head
+        position = answer.find(_FOLDER_KEY, position + 1)
+    return None
+
+
 def _record_at(
     answer: bytes, start: int, uid: str
 ) -> tuple[dict[str, Any], int, dict[str, Any] | None] | None:
     entry, end = _object_at(answer, start)
-    # A link from another record has the uid too; it does not open as a record.
+    # A link from another record has the uid too; it cannot be decrypted as a record.
     if entry is None or entry.get("recordUid") != uid:
         return None
     head = _head_before(answer, start)

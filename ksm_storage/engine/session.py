@@ -1,79 +1,162 @@
-"""A bound device in conversation: binds at the first question, falls back to the offline copy."""
+"""One client device in conversation with the server: key changes, throttling, offline copy."""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import KsmStorageError, StorageError
-from ..wire import endpoints
+from ..errors import DecryptionError, KsmStorageError, StorageError
+from ..wire import api_errors, endpoints
+from ..wire.aes import gcm_open
 from ..wire.requests import ClientPart, GetRequest
-from . import binding
-from .answer_json import parse_answer
-from .device import Device
-from .errors import (
-    AccessExpiredError,
-    ClientRevokedError,
-    ClientUnknownError,
-    ServerAnswerError,
-    ServerUnreachableError,
-)
-from .options import QueryOptions
-from .requester import Requester
-from .transport import HttpsTransport
+from ..wire.signed_request import SignedRequest, make_request
+from . import late_errors as errors
+from .answer import parse_answer
+from .backoff import BackoffPolicy, ThrottleGate, asked_seconds
+from .binding import bind, open_device
+from .configkeys import ConfigKeys
+from .device import Device, DeviceStorage, is_key_id
+from .dto.payload import EncryptedPayload, PostFunction, QueryOptions, TransmissionKey
+from .error_rules import code_of, error_for, read_body
+from .storage import is_true
+from .transport import HttpAnswer, HttpsTransport
 
 if TYPE_CHECKING:
     from .offline_copy import OfflineCopy
 
-# Whoever may not read online may not go on reading offline.
-_ENDED = (AccessExpiredError, ClientRevokedError, ClientUnknownError)
+_MAX_KEY_CHANGES = 3
+_FORBIDDEN = 403
+_TOO_MANY_REQUESTS = 429
+_FILTERS = frozenset({"requestedRecords", "requestedFolders"})
+_log = logging.getLogger(__name__)
+
+# Returns the function that sends a request in the place of HTTPS, or None.
+ChoosePost = Callable[[str], PostFunction | None]
+
+
+def build_session(
+    *,
+    token: str | None,
+    hostname: str | None,
+    config: DeviceStorage | None,
+    server_public_key: str | None,
+    server_public_key_id: str | None,
+    proxy_url: str | None,
+    ca_file: str | os.PathLike[str] | None,
+    verify_ssl_certs: bool,
+    connect_timeout_seconds: float,
+    read_timeout_seconds: float,
+    backoff: BackoffPolicy,
+    offline_copy: str | os.PathLike[str] | None,
+    offline_max_age_seconds: float,
+    choose_post: ChoosePost,
+    ask: Callable[[str, Mapping[str, Any]], bytes],
+) -> Session:
+    """Return a session that has sent nothing yet.
+
+    The transport is made before anything is stored: a wrong CA file changes no configuration.
+    """
+    if not is_verified(verify_ssl_certs):
+        raise unverified()
+    transport = HttpsTransport(
+        ca_file=ca_file,
+        proxy_url=proxy_url,
+        connect_timeout_seconds=connect_timeout_seconds,
+        read_timeout_seconds=read_timeout_seconds,
+    )
+    device = open_device(
+        token=token,
+        hostname=hostname,
+        config=config,
+        server_public_key=server_public_key,
+        server_public_key_id=server_public_key_id,
+    )
+    copy = None
+    if offline_copy is not None:
+        # Imported here: it needs modules that no other part of the engine does.
+        from .offline_copy import OfflineCopy
+
+        copy = OfflineCopy(offline_copy, max_age_seconds=offline_max_age_seconds)
+    return Session(
+        device,
+        transport,
+        backoff=backoff,
+        proxy_url=proxy_url,
+        offline_copy=copy,
+        choose_post=choose_post,
+        ask=ask,
+    )
+
+
+def is_verified(verify_ssl_certs: object) -> bool:
+    """Tell whether the caller and KSM_SKIP_VERIFY leave certificates verified."""
+    return verify_ssl_certs is True and not is_true(os.environ.get("KSM_SKIP_VERIFY"))
+
+
+def unverified() -> KsmStorageError:
+    """Return the error for a caller who wants to skip the verification of certificates."""
+    return errors.ClientSettingsError(
+        "certificate verification cannot be disabled",
+        hint="pass the server's CA as ca_file, and unset KSM_SKIP_VERIFY",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Throttled:
+    """Say that a request was throttled, and how long the server asked to wait."""
+
+    asked_seconds: float
 
 
 class Session:
-    """Ask the server on behalf of one device.
+    """Ask the server on behalf of one device; each attempt has its own transmission key.
 
     Attributes:
         device: The client device.
-        just_bound: Whether the one-time token was redeemed by this object.
+        ask: Ask a question by path and payload; a bound method of the manager, so that a program
+            which replaces that method is obeyed.
     """
 
     def __init__(
         self,
         device: Device,
-        requester: Requester,
         transport: HttpsTransport,
         *,
-        offline_copy: OfflineCopy | None = None,
+        backoff: BackoffPolicy,
+        proxy_url: str | None,
+        offline_copy: OfflineCopy | None,
+        choose_post: ChoosePost,
+        ask: Callable[[str, Mapping[str, Any]], bytes],
     ) -> None:
         self.device = device
-        self.just_bound = False
-        self._requester = requester
+        self.ask = ask
         self._transport = transport
+        self._backoff = backoff
+        self._proxy_url = proxy_url
         self._offline = offline_copy
+        self._choose_post = choose_post
 
     def bind(self) -> bool:
         """Redeem the one-time token if that has not happened; return whether it did now."""
-        if self.device.is_bound:
-            return False
-        self.just_bound = binding.bind(self.device, self._requester)
-        return self.just_bound
+        return False if self.device.is_bound else bind(self.device, self.ask)
 
     def client_part(self) -> ClientPart:
-        """Return what every request carries."""
-        return {"clientVersion": endpoints.CLIENT_VERSION, "clientId": self.device.client_id}
-
-    def ask(self, path: str, payload: Mapping[str, Any]) -> bytes:
-        """Return the opened answer; bind first if need be."""
+        """Return what every request carries; bind first if need be."""
         self.bind()
-        return self._requester.ask(path, payload)
+        return {"clientVersion": endpoints.CLIENT_VERSION, "clientId": self.device.client_id}
 
     def fetch_secrets(self, options: QueryOptions | None) -> tuple[bytes, datetime | None]:
         """Return the answer of get_secret, and when it was fetched if it is the offline copy."""
+        client = self.client_part()
         request: GetRequest = {
-            "clientVersion": endpoints.CLIENT_VERSION,
-            "clientId": self.device.client_id,
+            "clientVersion": client["clientVersion"],
+            "clientId": client["clientId"],
         }
         if options and options.records_filter:
             request["requestedRecords"] = list(options.records_filter)
@@ -81,52 +164,203 @@ class Session:
             request["requestedFolders"] = list(options.folders_filter)
         if options and options.request_links:
             request["requestLinks"] = True
+        if self._offline is None:
+            return self.ask(endpoints.GET_SECRET, request), None
+        return self._fetch_or_load(request, self._offline)
+
+    def _fetch_or_load(
+        self, request: GetRequest, offline: OfflineCopy
+    ) -> tuple[bytes, datetime | None]:
         try:
             answer = self.ask(endpoints.GET_SECRET, request)
-        except ServerUnreachableError as exc:
-            return self._from_copy(exc)
-        except _ENDED:
-            if self._offline is not None:
-                self._offline.remove()
+        except errors.ServerUnreachableError as exc:
+            return self._loaded(offline, exc)
+        except errors.ServerRefusedError as exc:
+            # Whoever may not read online may not go on reading offline.
+            if exc.server_code == api_errors.ACCESS_DENIED:
+                offline.remove()
             raise
-        # Neither a part of the records nor an answer of none may replace the copy of all.
-        is_whole = not request.keys() & _FILTERS and answer.lstrip().startswith(b"{")
-        if self._offline is not None and is_whole:
-            self._offline.save(answer, self.device.app_key())
+        # Neither a part of the records nor an empty answer may replace the copy of all.
+        if not request.keys() & _FILTERS and answer.lstrip().startswith(b"{"):
+            offline.save(answer, self.device.app_key())
         return answer, None
 
-    def _from_copy(self, unreachable: ServerUnreachableError) -> tuple[bytes, datetime]:
-        if self._offline is None or not self.device.is_bound:
-            raise unreachable
+    def _loaded(self, offline: OfflineCopy, unreachable: Any) -> tuple[bytes, datetime]:
         try:
-            answer, fetched = self._offline.load(self.device.app_key())
+            answer, fetched = offline.load(self.device.app_key())
             _check_access(answer)
         except KsmStorageError as exc:
-            unreachable.hint = f"{exc.message}, so it does not help either"
+            unreachable.hint = f"the offline copy cannot be used either: {exc.message}"
             raise unreachable from exc
         return answer, fetched
 
-    def download(self, url: str, limit: int) -> bytes:
+    def exchange(self, path: str, payload: Mapping[str, Any]) -> bytes:
+        """Send a request until it is answered, and return the decrypted answer, maybe empty.
+
+        Raises:
+            ServerRefusedError: By its class, what the server answered.
+            ServerUnreachableError: No answer.
+            ServerAnswerError: An answer that cannot be decrypted.
+        """
+        body = json.dumps(payload).encode()
+        gate = ThrottleGate.of(self.device.host, self.device.client_id, path)
+        seen = gate.wait_until_open()
+        answer = self._attempt(path, body)
+        if not isinstance(answer, _Throttled):
+            return answer
+        with gate.closed(seen) as must_wait:
+            for attempt in range(self._backoff.retries + 1):
+                if must_wait:
+                    self._wait(attempt, answer.asked_seconds, path=path)
+                must_wait = True
+                answer = self._attempt(path, body)
+                if not isinstance(answer, _Throttled):
+                    return answer
+            raise _still_throttled(attempt + 1, path)
+
+    def _attempt(self, path: str, body: bytes) -> bytes | _Throttled:
+        asked_key: str | None = None
+        key_changes = 0
+        while True:
+            key_id, point = self.device.server_key(asked_key)
+            answer, key = self._send(path, body, key_id=key_id, point=point)
+            if answer.status == 200:
+                self._remember_key(asked_key)
+                return _decrypted(answer.body, key, path=path)
+            said = read_body(answer.body)
+            code = code_of(said)
+            if code == api_errors.KEY:
+                key_changes += 1
+                asked_key = _next_key(said, key_changes=key_changes)
+            elif _is_throttled(answer.status, code):
+                self._remember_key(asked_key)
+                return _Throttled(asked_seconds(said, answer.retry_after))
+            else:
+                raise error_for(answer.status, said, operation=path)
+
+    def _send(
+        self, path: str, body: bytes, *, key_id: str, point: bytes
+    ) -> tuple[HttpAnswer, bytes]:
+        request, key = make_request(
+            body,
+            private_key=self.device.private_key(),
+            server_public_key=point,
+            public_key_id=key_id,
+        )
+        url = endpoints.request_url(self.device.host, path)
+        post = self._choose_post(path)
+        if post is not None:
+            return _post_custom(post, url, request, key, self._proxy_url)
+        answer = self._transport.post(url, headers=request.headers(), body=request.body)
+        _log.debug("%s answered with status %d", path, answer.status)
+        return answer, key
+
+    def _wait(self, attempt: int, asked: float, *, path: str) -> None:
+        seconds = self._backoff.wait_seconds(attempt, asked=asked)
+        if seconds is None:
+            raise _still_throttled(attempt + 1, path)
+        _log.warning(
+            "%s is throttled (attempt %d/%d); retrying in %.1f s",
+            path,
+            attempt + 1,
+            self._backoff.retries,
+            seconds,
+        )
+        self._backoff.sleep(seconds)
+
+    def _remember_key(self, key_id: str | None) -> None:
+        if key_id is None:
+            return
+        try:
+            self.device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID, key_id)
+        except KsmStorageError:
+            # The server names the key again next time; a read-only configuration still works.
+            _log.warning("cannot save the server's new public key id")
+
+    def download(self, url: str, limit: int, proxy_url: str | None = None) -> bytes:
         """Return what is at an https address, at most ``limit`` bytes."""
-        answer = self._transport.get(url, limit=limit)
-        if answer.status != 200:
-            raise ServerAnswerError(
-                f"the download ended with status {answer.status}",
-                hint="addresses of files expire: fetch the record again",
-                operation="download",
-            )
-        return answer.body
+        return downloaded(self._transport, url, limit, proxy_url)
 
     def upload(self, url: str, *, media_type: str, body: bytes) -> None:
         """Post a form to an https address; raise ServerAnswerError unless it is accepted."""
         answer = self._transport.post(url, headers={"Content-Type": media_type}, body=body)
         if not 200 <= answer.status < 400:
-            raise ServerAnswerError(
-                f"the upload ended with status {answer.status}", operation="upload"
+            raise errors.ServerAnswerError(
+                f"the upload ended with HTTP status {answer.status}", operation="upload"
             )
 
 
-_FILTERS = frozenset({"requestedRecords", "requestedFolders"})
+def downloaded(
+    transport: HttpsTransport, url: str, limit: int, proxy_url: str | None = None
+) -> bytes:
+    """Return what is at an https address; raise ServerAnswerError unless the status is 200."""
+    answer = transport.get(url, limit=limit, proxy_url=proxy_url)
+    if answer.status != 200:
+        raise errors.ServerAnswerError(
+            f"the download ended with HTTP status {answer.status}",
+            hint="addresses of files expire: fetch the record again",
+            operation="download",
+        )
+    return answer.body
+
+
+def _is_throttled(status: int, code: str | None) -> bool:
+    # A proxy in front of the service may throttle with 429 in words of its own.
+    if status == _TOO_MANY_REQUESTS:
+        return True
+    return status == _FORBIDDEN and code == api_errors.THROTTLED
+
+
+def _still_throttled(requests: int, path: str) -> KsmStorageError:
+    return errors.ServerThrottledError(
+        f"request throttled: the server refused it {requests} times",
+        hint="send fewer requests, or ask for more records at once",
+        operation=path,
+        server_code=api_errors.THROTTLED,
+    )
+
+
+def _post_custom(
+    post: PostFunction, url: str, request: SignedRequest, key: bytes, proxy_url: str | None
+) -> tuple[HttpAnswer, bytes]:
+    transmission = TransmissionKey(request.public_key_id, key, request.transmission_key)
+    given = post(
+        url, transmission, EncryptedPayload(request.body, request.signature), True, proxy_url
+    )
+    # A function that answers from a cache puts the key of the cached answer here.
+    key = transmission.key
+    if given.status_code == 200:
+        return HttpAnswer(200, given.data or b""), key
+    response = given.http_response
+    text = str(getattr(response, "text", "") or "")
+    headers = getattr(response, "headers", None) or {}
+    return HttpAnswer(int(given.status_code), text.encode(), headers.get("Retry-After")), key
+
+
+def _next_key(said: Mapping[str, Any], *, key_changes: int) -> str:
+    key_id = said.get("key_id")
+    # It goes into a header and into messages.
+    if key_id is None or isinstance(key_id, bool) or not is_key_id(str(key_id)):
+        raise errors.ServerAnswerError("the server requests another public key without a valid id")
+    if key_changes > _MAX_KEY_CHANGES:
+        raise errors.ServerRefusedError(
+            f"the server requested another public key {key_changes} times",
+            hint="check server_public_key and server_public_key_id",
+            server_code=api_errors.KEY,
+        )
+    _log.info("the server requests public key %.16r", str(key_id))
+    return str(key_id)
+
+
+def _decrypted(body: bytes, key: bytes, *, path: str) -> bytes:
+    if not body:
+        return b""
+    try:
+        return gcm_open(key, body)
+    except DecryptionError as exc:
+        raise errors.ServerAnswerError(
+            "cannot decrypt the answer with the key of its request", operation=path
+        ) from exc
 
 
 def _check_access(answer: bytes) -> None:

@@ -11,25 +11,32 @@ from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
 from .. import __version__
-from ..errors import SettingsError
-from .errors import ServerAnswerError
+from ..errors import VaultError
+from . import late_errors as errors
+from .device import HOSTS
 from .proxy import Proxy, proxy_for
-from .unreachable import unreachable, untrusted
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 3
+_MAX_REDIRECTS = 3
 # Far above the answer of an application with 100,000 records.
-MOST_ANSWER_BYTES = 1 << 29
+MAX_ANSWER_BYTES = 1 << 29
 _PIECE_BYTES = 1 << 18
-# What an address is made of; anything beyond that is percent-encoded, as browsers do.
-_WRITTEN_AS_THEY_ARE = "/?:@!$&'()*+,;=%~[]"
+# The characters of an address; anything else is percent-encoded, as browsers do.
+_SAFE = "/?:@!$&'()*+,;=%~[]"
 # 24 days: poll() counts milliseconds in 32 bits.
-_LONGEST_TIMEOUT_SECONDS = 2_000_000.0
+_MAX_TIMEOUT_SECONDS = 2_000_000.0
+
+# OpenSSL's numbers, X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, then
+# X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
+_OTHER_NAME = frozenset({62, 64})
+_OUTSIDE_VALIDITY = frozenset({9, 10})
+# What http.client says when a proxy answers CONNECT with anything but success.
+_TUNNEL_REFUSED = "Tunnel connection failed"
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """Hold status and body of an answer, and the header that asks for patience."""
+    """Hold status and body of an answer, and two of its headers."""
 
     status: int
     body: bytes
@@ -54,46 +61,51 @@ class HttpsTransport:
         self._connect_timeout = _bounded(connect_timeout_seconds)
         self._read_timeout = _bounded(read_timeout_seconds)
 
-    def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+    def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, proxy_url: str | None = None
+    ) -> HttpAnswer:
         """Post the body and return the answer, whatever its status.
 
         Raises:
             ServerUnreachableError: No connection, no trusted certificate, or no answer in time.
-            ServerAnswerError: More than ``MOST_ANSWER_BYTES``.
+            ServerAnswerError: More than ``MAX_ANSWER_BYTES``.
         """
-        return self._exchange("POST", url, headers=headers, body=body, limit=MOST_ANSWER_BYTES)
+        proxy_url = proxy_url or self._proxy_url
+        return self._exchange("POST", url, headers, body, MAX_ANSWER_BYTES, proxy_url)
 
-    def get(self, url: str, *, limit: int) -> HttpAnswer:
+    def get(self, url: str, *, limit: int, proxy_url: str | None = None) -> HttpAnswer:
         """Get at most ``limit`` bytes, following a few redirects to https addresses.
 
         Raises:
             ServerUnreachableError: As for :meth:`post`.
             ServerAnswerError: More than ``limit`` bytes, or too many redirects.
         """
-        for _ in range(_MOST_REDIRECTS + 1):
-            answer = self._exchange("GET", url, headers={}, body=None, limit=limit)
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = self._exchange("GET", url, {}, None, limit, proxy_url or self._proxy_url)
             if answer.status not in _REDIRECTS or not answer.location:
                 return answer
             url = _joined(url, answer.location)
-        raise ServerAnswerError("the download was redirected too often", operation="download")
+        raise errors.ServerAnswerError(
+            f"the download was redirected more than {_MAX_REDIRECTS} times", operation="download"
+        )
 
     def _exchange(
         self,
         method: str,
         url: str,
-        *,
         headers: Mapping[str, str],
         body: bytes | None,
         limit: int,
+        proxy_url: str | None,
     ) -> HttpAnswer:
-        host, port, target = _taken_apart(url)
+        host, port, target = _split(url)
         connection = _Connection(host, port, context=self._context, timeout=self._connect_timeout)
-        proxy = proxy_for(host, port, given=self._proxy_url)
+        proxy = proxy_for(host, port, given=proxy_url)
         if proxy is not None:
             connection.go_through(proxy)
         try:
             connection.connect()
-            # The socket's one time-out served for connecting; from here on it is for reading.
+            # The socket has one time-out: until here for connecting, from here on for reading.
             connection.sock.settimeout(self._read_timeout)
             connection.request(method, target, body=body, headers=_with_agent(headers))
             return _read(connection.getresponse(), limit=limit)
@@ -107,7 +119,7 @@ class HttpsTransport:
 
 
 class _Connection(http.client.HTTPSConnection):
-    """Connect directly or through a proxy; the proxy's address is the one that is dialled."""
+    """Connect directly or through a proxy; the proxy's address is the one to dial."""
 
     sock: socket.socket
 
@@ -118,13 +130,13 @@ class _Connection(http.client.HTTPSConnection):
 
 
 def _bounded(seconds: float) -> float:
-    # Not None either: a wait without an end is what the constructor rules out.
+    # Not None either: the constructor rules out a wait without an end.
     if not isinstance(seconds, (int, float)) or not seconds > 0:
-        raise SettingsError(
-            "a time-out of the server is a number of seconds above 0",
+        raise errors.ClientSettingsError(
+            "a server time-out must be a number of seconds above 0",
             hint="leave it out for 10 seconds to connect and 60 to read",
         )
-    return min(seconds, _LONGEST_TIMEOUT_SECONDS)
+    return min(seconds, _MAX_TIMEOUT_SECONDS)
 
 
 def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
@@ -134,8 +146,8 @@ def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=chosen)
     # ValueError: a path with a zero byte.
     except (OSError, ValueError) as exc:
-        raise SettingsError(
-            f"the CA file {os.fspath(chosen or '')!r} cannot be read as PEM certificates"
+        raise errors.ClientSettingsError(
+            f"cannot read the CA file {os.fspath(chosen or '')!r} as PEM certificates"
         ) from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
@@ -145,24 +157,26 @@ def _joined(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError:
-        raise _no_address() from None
+        raise _invalid_address() from None
 
 
-def _taken_apart(url: str) -> tuple[str, int, str]:
+def _split(url: str) -> tuple[str, int, str]:
     try:
         parts = urlsplit(url)
         port = parts.port or 443
     except ValueError:
-        raise _no_address() from None
+        raise _invalid_address() from None
     if parts.scheme != "https" or not parts.hostname:
-        raise ServerAnswerError("an address of the server is not https", operation="connect")
+        raise errors.ServerAnswerError(
+            "an address from the server is not https", operation="connect"
+        )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.hostname, port, quote(target, safe=_WRITTEN_AS_THEY_ARE, errors="replace")
+    return parts.hostname, port, quote(target, safe=_SAFE, errors="replace")
 
 
-def _no_address() -> ServerAnswerError:
+def _invalid_address() -> VaultError:
     # Without the parser's text, which repeats a part of what may hold a ticket.
-    return ServerAnswerError("an address of the server is none", operation="connect")
+    return errors.ServerAnswerError("an address from the server is invalid", operation="connect")
 
 
 def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:
@@ -171,11 +185,10 @@ def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _read(response: http.client.HTTPResponse, *, limit: int) -> HttpAnswer:
     body = bytearray()
-    # In pieces: one bounded read would make room for the whole limit before a byte has come.
     while piece := response.read(_PIECE_BYTES):
         body += piece
         if len(body) > limit:
-            raise ServerAnswerError(
+            raise errors.ServerAnswerError(
                 f"the answer is longer than {limit} bytes", operation="download"
             )
     # A bounded read does not mind an answer that is shorter than was announced.
@@ -187,3 +200,44 @@ def _read(response: http.client.HTTPResponse, *, limit: int) -> HttpAnswer:
         retry_after=response.getheader("Retry-After"),
         location=response.getheader("Location"),
     )
+
+
+# Why no answer came, in words of our own: the cause's text may repeat what was sent.
+
+
+def untrusted(exc: ssl.SSLCertVerificationError, host: str) -> VaultError:
+    """Return the error for a certificate that cannot be verified."""
+    message = f"the certificate of {host!r} is not trusted"
+    hint = "pass the CA that signed it as ca_file"
+    if exc.verify_code in _OTHER_NAME:
+        message += ": it was issued for another name"
+        hint = "use the hostname in the certificate"
+    elif exc.verify_code in _OUTSIDE_VALIDITY:
+        message += ": it has expired or is not valid yet"
+        hint = "check the clock of this host; if it is right, the server needs a new certificate"
+    return errors.ServerUnreachableError(message, hint=hint, operation="connect")
+
+
+def unreachable(exc: Exception, *, host: str, port: int, proxy: Proxy | None) -> VaultError:
+    """Return the error for a connection that failed or timed out."""
+    server = repr(f"{host}:{port}")
+    peer = server if proxy is None else f"the proxy '{proxy.host}:{proxy.port}'"
+    hint = "check the network, the proxy and the hostname"
+    if isinstance(exc, (socket.gaierror, UnicodeError)):
+        name = host if proxy is None else proxy.host
+        message, hint = f"cannot resolve the hostname {name!r}", _resolve_hint(name)
+    elif str(exc).startswith(_TUNNEL_REFUSED):
+        message = f"{peer} refused to connect to {server}"
+        hint = "set the proxy's user and password in $HTTPS_PROXY"
+    elif isinstance(exc, TimeoutError):
+        message = f"{peer} did not answer in time"
+    else:
+        message = f"cannot connect to {peer}"
+    return errors.ServerUnreachableError(message, hint=hint, operation="connect")
+
+
+def _resolve_hint(name: str) -> str:
+    if "." in name:
+        return "check the network and the hostname"
+    # Most likely the first part of a one-time token.
+    return f"the regions are {', '.join(HOSTS)}; otherwise use a hostname"

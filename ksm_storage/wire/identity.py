@@ -23,18 +23,6 @@ def client_id_from_token(token: bytes) -> str:
     return to_base64(hmac.new(token, _CLIENT_ID_MESSAGE, "sha512").digest())
 
 
-def token_bytes(token: str) -> bytes:
-    """Return the 32 bytes of a token without its host part.
-
-    Raises:
-        ValueError: Not base64, or not 32 bytes.
-    """
-    decoded = from_base64(token)
-    if len(decoded) != TOKEN_BYTES:
-        raise ValueError(f"a one-time token has 32 bytes, not {len(decoded)}")
-    return decoded
-
-
 def new_private_key() -> ec.EllipticCurvePrivateKey:
     """Return a fresh P-256 key pair."""
     return ec.generate_private_key(ec.SECP256R1())

@@ -33,15 +33,20 @@ class SignedRequest:
     signature: bytes
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of the protocol; the length is the transport's business."""
-        return {
-            "Content-Type": endpoints.CONTENT_TYPE,
-            endpoints.HEADER_PUBLIC_KEY_ID: self.public_key_id,
-            endpoints.HEADER_TRANSMISSION_KEY: to_base64(self.transmission_key),
-            endpoints.HEADER_AUTHORIZATION: (
-                f"{endpoints.SIGNATURE_SCHEME} {to_base64(self.signature)}"
-            ),
-        }
+        """Return the headers of the protocol; the transport adds the length."""
+        return protocol_headers(self.public_key_id, self.transmission_key, self.signature)
+
+
+def protocol_headers(
+    public_key_id: str, transmission_key: bytes, signature: bytes
+) -> dict[str, str]:
+    """Return the headers of a request, from the wrapped transmission key and the signature."""
+    return {
+        "Content-Type": endpoints.CONTENT_TYPE,
+        endpoints.HEADER_PUBLIC_KEY_ID: public_key_id,
+        endpoints.HEADER_TRANSMISSION_KEY: to_base64(transmission_key),
+        endpoints.HEADER_AUTHORIZATION: f"{endpoints.SIGNATURE_SCHEME} {to_base64(signature)}",
+    }
 
 
 def make_request(

@@ -76,7 +76,7 @@ path, key, address, ca_file, token, server_key, key_id = sys.argv[1:]
 storage = ksm_storage.open_storage(path, keys=[key])
 print("ready", flush=True)
 sys.stdin.readline()
-manager = SecretsManager(token, address, storage, server_public_key=server_key,
+manager = SecretsManager(token, address, config=storage, server_public_key=server_key,
                          server_public_key_id=key_id, ca_file=ca_file)
 print(len(manager.get_secrets()) > 0, flush=True)
 """

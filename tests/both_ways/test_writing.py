@@ -9,7 +9,7 @@ from ksm_storage_local_vault.owner.folders import add_folder
 from ksm_storage_local_vault.owner.records import add_records
 from ksm_storage_local_vault.testing import APP_NAME, LocalVault, SampleContent, login_record
 
-from tests.both_ways.ways import Way
+from tests.both_ways.ways import Way, results_of
 
 
 def new_record(way: Way, title: str, *, password: str = "first") -> Any:
@@ -31,7 +31,7 @@ def test_a_record_is_created_updated_and_deleted(
     device.save(record)
     again = device.get_secrets([uid])[0]
 
-    answers = device.delete_secret([uid, "A" * 22])
+    answers = results_of(device.delete_secret, [uid, "A" * 22])
 
     assert created["title"] == "made"
     assert [field["value"] for field in created["fields"]] == [["bob"], ["second"]]
@@ -109,7 +109,7 @@ def test_folders_are_made_renamed_nested_and_deleted(
     device.update_folder(below, "renamed")
     folders = {item.folder_uid: item for item in device.get_folders()}
 
-    refused = device.delete_folder([made])
+    refused = results_of(device.delete_folder, [made])
     deleted = device.delete_folder([made], force_deletion=True)
 
     assert (folders[below].name, folders[below].parent_uid) == ("renamed", made)
@@ -133,4 +133,4 @@ def test_what_is_shared_for_reading_is_not_changed(
         device.create_secret(target, new_record(way, "refused"))
 
     assert record.is_editable is False
-    assert device.delete_secret([uid])[0]["responseCode"] == "access_denied"
+    assert results_of(device.delete_secret, [uid])[0]["responseCode"] == "access_denied"

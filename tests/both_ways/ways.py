@@ -75,6 +75,14 @@ class Way:
         return self.client.refused(word)
 
 
+def results_of(delete: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Return what the server answers for each object of a deletion; the engine raises it."""
+    try:
+        return delete(*arguments, **keywords)
+    except engine.DeletionRefusedError as exc:
+        return exc.results
+
+
 def _engine_refuses(word: str) -> AbstractContextManager[Any]:
     return pytest.raises(REFUSALS[word][0])
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from ksm_storage.engine import MemoryConfig, Patience, SecretsManager
+from ksm_storage.engine import BackoffPolicy, InMemoryKeyValueStorage, SecretsManager
 from tests.engine.loopback_server import LoopbackServer, running
 
 Connect = Callable[..., SecretsManager]
@@ -75,10 +75,13 @@ def connect(server: LoopbackServer, ca_file: Path, waits: list[float]) -> Connec
         arguments.setdefault("server_public_key", server.server_public_key)
         arguments.setdefault("server_public_key_id", server.public_key_id)
         arguments.setdefault("ca_file", ca_file)
-        patience = Patience(sleep=waits.append, uniform=lambda low, high: 0.0)
-        arguments.setdefault("patience", patience)
-        return SecretsManager(config=MemoryConfig() if config is None else config, **arguments)
+        backoff = BackoffPolicy(sleep=waits.append, uniform=lambda low, high: 0.0)
+        arguments.setdefault("backoff", backoff)
+        return SecretsManager(
+            config=InMemoryKeyValueStorage() if config is None else config, **arguments
+        )
 
+    make.ca_file = ca_file  # type: ignore[attr-defined]
     return make
 
 

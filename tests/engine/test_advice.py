@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from ksm_storage.engine.proxy import proxy_for
-from ksm_storage.engine.totp import get_totp_code
 from ksm_storage.engine.transport import HttpsTransport
+from ksm_storage.engine.utils import get_totp_code
 from ksm_storage.errors import SettingsError
 
 CANARY = "c4n4ry"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from keeper_secrets_manager_core import SecretsManager as Official
-from keeper_secrets_manager_core.storage import FileKeyValueStorage, InMemoryKeyValueStorage
+from keeper_secrets_manager_core.storage import FileKeyValueStorage
+from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as OfficialInMemory
 
 from ksm_storage.engine import (
     AddressLockedError,
-    MemoryConfig,
+    InMemoryKeyValueStorage,
     SecretsManager,
     ServerAnswerError,
     ServerUnreachableError,
@@ -37,30 +39,30 @@ def other_token(server: Any) -> str:
     return str(server.token_text)
 
 
-def public_point(config: MemoryConfig) -> bytes:
+def public_point(config: InMemoryKeyValueStorage) -> bytes:
     return public_point_of(Device(config).private_key())
 
 
-class BrokenConfig(MemoryConfig):
+class BrokenConfig(InMemoryKeyValueStorage):
     """Fail when one key is set, as a full disk or a lost permission would."""
 
     broken_key = "appKey"
 
-    def set(self, key: object, value: str) -> dict[str, str]:
+    def set(self, key: object, value: str | None, /) -> None:
         if getattr(key, "value", key) == self.broken_key:
             raise StorageError("the disk is full")
-        return super().set(key, value)
+        super().set(key, value)
 
 
-class ForgetfulConfig(MemoryConfig):
+class ForgetfulConfig(InMemoryKeyValueStorage):
     """Accept everything and keep nothing."""
 
-    def set(self, key: object, value: str) -> dict[str, str]:
-        return {}
+    def set(self, key: object, value: str | None, /) -> None:
+        pass
 
 
 def test_a_bind_stores_the_application_key_and_deletes_the_token(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
 
     assert connect(config).bind() is True
 
@@ -80,7 +82,7 @@ def test_only_the_first_request_carries_the_public_key(server: Any, connect: Any
 
 
 def test_everything_is_stored_before_the_first_request(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
 
     connect(config)
 
@@ -116,14 +118,14 @@ def test_a_bind_that_dies_before_its_save_is_resumed_with_the_same_key_pair(
     with pytest.raises(StorageError):
         connect(config).bind()
 
-    assert connect(MemoryConfig(config.read_storage())).bind() is True
+    assert connect(InMemoryKeyValueStorage(config.read_storage())).bind() is True
 
     first, second = (payload["publicKey"] for _path, payload in server.asked)
     assert first == second
 
 
 def test_a_bind_is_resumed_from_the_configuration_alone(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     connect(config)
 
     assert connect(config, token=None).bind() is True
@@ -137,12 +139,12 @@ def test_a_bind_that_the_server_finished_without_us_says_why_it_cannot_be_resume
     with pytest.raises(ServerAnswerError) as caught:
         connect().bind()
 
-    assert "no longer hands out" in caught.value.message
+    assert "no longer returns" in caught.value.message
     assert "cannot be resumed" in (caught.value.hint or "")
 
 
 def test_an_unreachable_server_leaves_a_bind_that_can_be_resumed(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     manager = connect(config)
     server.reply(502, b"bad gateway")
 
@@ -163,7 +165,7 @@ def test_an_unreachable_server_leaves_a_bind_that_can_be_resumed(server: Any, co
 def test_after_a_final_refusal_the_storage_takes_another_token(
     server: Any, connect: Any, refusal: api_errors.ApiError, error: type[Exception]
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     server.refuse(refusal)
     with pytest.raises(error):
         connect(config).bind()
@@ -172,7 +174,7 @@ def test_after_a_final_refusal_the_storage_takes_another_token(
     assert connect(config, token=other_token(server)).bind() is True
 
 
-def bound_meanwhile(server: Any, config: MemoryConfig, answer: Any) -> None:
+def bound_meanwhile(server: Any, config: InMemoryKeyValueStorage, answer: Any) -> None:
     """Let the next request be answered after somebody else has stored the application key."""
     original = server.handle_post
 
@@ -196,7 +198,7 @@ def bound_meanwhile(server: Any, config: MemoryConfig, answer: Any) -> None:
 def test_a_token_that_another_process_redeems_meanwhile_leaves_its_configuration(
     server: Any, connect: Any, answer: Any
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     manager = connect(config)
     server.clients[client_id_from_token(server.token)] = public_point(config)
     bound_meanwhile(server, config, answer)
@@ -210,7 +212,7 @@ def test_a_token_that_another_process_redeems_meanwhile_leaves_its_configuration
 def test_a_bind_that_another_process_finished_before_it_began_is_none(
     server: Any, connect: Any
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     device = Device(config)
     connect(config)
     config.set("appKey", to_url_safe(server.app_key))
@@ -219,7 +221,7 @@ def test_a_bind_that_another_process_finished_before_it_began_is_none(
     assert bind(device, None) is False  # type: ignore[arg-type]  # it asks nobody
 
 
-class ContestedConfig(MemoryConfig):
+class ContestedConfig(InMemoryKeyValueStorage):
     """Offer ``apply``, and let another process be first each time."""
 
     def __init__(self, rival: dict[str, str]) -> None:
@@ -235,7 +237,7 @@ class ContestedConfig(MemoryConfig):
 def test_a_key_pair_that_another_process_stored_meanwhile_is_shared(
     server: Any, connect: Any
 ) -> None:
-    first = MemoryConfig()
+    first = InMemoryKeyValueStorage()
     connect(first)
     config = ContestedConfig(first.read_storage())
 
@@ -247,7 +249,7 @@ def test_a_key_pair_that_another_process_stored_meanwhile_is_shared(
 def test_a_configuration_that_another_process_bound_meanwhile_stays_as_it_is(
     server: Any, connect: Any
 ) -> None:
-    rival = MemoryConfig()
+    rival = InMemoryKeyValueStorage()
     connect(rival).bind()
     config = ContestedConfig(rival.read_storage())
 
@@ -259,18 +261,18 @@ def test_a_configuration_that_another_process_bound_meanwhile_stays_as_it_is(
 def test_a_configuration_that_another_token_bound_meanwhile_is_refused(
     server: Any, connect: Any
 ) -> None:
-    rival = MemoryConfig()
+    rival = InMemoryKeyValueStorage()
     connect(rival).bind()
     config = ContestedConfig(rival.read_storage())
 
-    with pytest.raises(SettingsError, match="another one-time token"):
+    with pytest.raises(SettingsError, match="different token"):
         connect(config, token=other_token(server))
 
     assert config.read_storage() == rival.read_storage()
 
 
 def test_a_refusal_that_may_pass_keeps_the_key_pair(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     manager = connect(config)
     key_pair = config.get("privateKey")
     server.refuse(api_errors.ADDRESS_REFUSED)
@@ -284,7 +286,7 @@ def test_a_refusal_that_may_pass_keeps_the_key_pair(server: Any, connect: Any) -
 def test_a_half_bound_configuration_takes_another_token_with_a_new_key_pair(
     server: Any, connect: Any
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     connect(config)
     key_pair = config.get("privateKey")
 
@@ -293,25 +295,25 @@ def test_a_half_bound_configuration_takes_another_token_with_a_new_key_pair(
 
 
 def test_another_token_on_a_bound_configuration_is_refused(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     connect(config).bind()
     before = config.read_storage()
 
-    with pytest.raises(SettingsError, match="another one-time token"):
+    with pytest.raises(SettingsError, match="different token"):
         connect(config, token=other_token(server), server_public_key_id="43")
 
     assert config.read_storage() == before
 
 
 def test_the_same_token_on_a_bound_configuration_binds_nothing(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     connect(config).bind()
 
     assert connect(config).bind() is False
 
 
 def test_a_token_left_behind_by_a_crash_is_removed(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     connect(config).bind()
     config.set("clientKey", to_url_safe(server.token))
 
@@ -321,22 +323,53 @@ def test_a_token_left_behind_by_a_crash_is_removed(server: Any, connect: Any) ->
 
 
 def test_an_unbound_configuration_without_a_token_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no one-time token"):
-        SecretsManager(config=MemoryConfig())
+    with pytest.raises(SettingsError, match="Cannot locate One Time Token"):
+        SecretsManager(config=InMemoryKeyValueStorage())
 
 
-def test_no_configuration_is_refused_with_a_hint() -> None:
+def test_no_configuration_is_refused_with_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
     with pytest.raises(SettingsError) as caught:
-        SecretsManager(token="US:x")
+        SecretsManager()
 
     assert "open_storage" in (caught.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_configuration_is_the_official_file(
+    server: Any, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_CONFIG_FILE", str(tmp_path / "config.json"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(connect.ca_file))
+    first = SecretsManager(
+        server.token_text,
+        server_public_key=server.server_public_key,
+        server_public_key_id=server.public_key_id,
+    )
+
+    assert first.bind() is True
+
+    assert stat.S_IMODE((tmp_path / "config.json").stat().st_mode) == 0o600
+    assert SecretsManager().get_secrets() == []
+
+
+def test_a_truncated_token_is_never_sent(server: Any, connect: Any) -> None:
+    manager = connect(token=server.token_text[:-3])
+
+    with pytest.raises(SettingsError, match="must be 32 bytes"):
+        manager.get_secrets()
+
+    assert server.asked == []
 
 
 def test_an_application_key_under_another_token_is_refused(server: Any, connect: Any) -> None:
     manager = connect()
     server.token = os.urandom(32)
 
-    with pytest.raises(ServerAnswerError, match="does not open"):
+    with pytest.raises(ServerAnswerError, match="cannot decrypt"):
         manager.bind()
 
 
@@ -344,9 +377,9 @@ def test_an_application_key_under_another_token_is_refused(server: Any, connect:
 def test_an_unusable_id_of_a_server_key_spends_no_token_and_stores_nothing(
     server: Any, connect: Any, key_id: str
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
 
-    with pytest.raises(SettingsError, match="is no id"):
+    with pytest.raises(SettingsError, match="is not a valid id"):
         connect(config, server_public_key_id=key_id)
 
     assert config.is_empty()
@@ -357,7 +390,7 @@ def test_the_official_storages_serve_the_engine_and_then_the_official_package(
     server: Any, connect: Any, tmp_path: Path, kind: str
 ) -> None:
     path = str(tmp_path / "config.json")
-    config: Any = FileKeyValueStorage(path) if kind == "file" else InMemoryKeyValueStorage()
+    config: Any = FileKeyValueStorage(path) if kind == "file" else OfficialInMemory()
 
     assert connect(config).bind() is True
 
@@ -368,7 +401,7 @@ def test_the_official_storages_serve_the_engine_and_then_the_official_package(
 def test_a_token_from_the_environment_binds_where_it_says(
     server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     monkeypatch.setenv("KSM_TOKEN", server.token_text)
 
     assert connect(config, token=None).bind() is True
@@ -378,7 +411,7 @@ def test_a_token_from_the_environment_binds_where_it_says(
 def test_a_token_in_the_environment_of_a_bound_device_is_ignored(
     server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     connect(config).bind()
     monkeypatch.setenv("KSM_TOKEN", "US:nonsense")
 
@@ -386,7 +419,7 @@ def test_a_token_in_the_environment_of_a_bound_device_is_ignored(
 
 
 def test_an_application_key_of_another_length_is_refused(server: Any, connect: Any) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     server.app_key = os.urandom(31)
 
     with pytest.raises(ServerAnswerError, match="31 bytes"):
@@ -399,7 +432,7 @@ def test_an_application_key_of_another_length_is_refused(server: Any, connect: A
 def test_an_unusable_server_key_spends_no_token_and_stores_nothing(
     server: Any, connect: Any, key: str | None, key_id: str
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
 
     with pytest.raises(SettingsError, match="server public key"):
         connect(config, server_public_key=key, server_public_key_id=key_id)

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ksm_storage.engine import MemoryConfig, SecretsManager
+from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager
 from ksm_storage.errors import SettingsError
 from tests.engine.conftest import Connect
 
@@ -37,7 +37,7 @@ def _key_of_another_curve() -> str:
 def test_a_damaged_value_is_reported_and_not_shown(
     server: Any, ca_file: Path, connect: Connect, name: str, value: str
 ) -> None:
-    config = MemoryConfig()
+    config = InMemoryKeyValueStorage()
     connect(config).bind()
     config.set(name, value)
 

@@ -58,7 +58,7 @@ def test_a_file_without_a_described_size_is_downloaded(server: Any, describe: An
 def test_a_size_below_zero_bounds_the_download_like_none(
     server: Any, bound: Any, describe: Any, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(keeper_file, "_MOST_BYTES", SIZE - 1)
+    monkeypatch.setattr(keeper_file, "_MAX_BYTES", SIZE - 1)
     server.files["a"] = gcm_seal(FILE_KEY, CONTENT)
 
     with pytest.raises(ServerAnswerError, match="longer than"):
@@ -111,7 +111,7 @@ def test_a_saved_file_is_private(server: Any, bound: Any, describe: Any, tmp_pat
 
     assert target.read_bytes() == CONTENT
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    with pytest.raises(ValueError, match="no file 'B'"):
+    with pytest.raises(ValueError, match="File B not found"):
         found.download_file_by_title("B", str(target))
 
 
@@ -158,8 +158,8 @@ def test_a_refused_upload_is_an_error(server: Any, bound: Any) -> None:
     server.answers["add_file"] = {"url": "https://localhost:1/upload", "parameters": "{}"}
     found = bound.get_secrets()[0]
 
-    with pytest.raises(SettingsError, match="needs a name"):
+    with pytest.raises(SettingsError, match="must have a name"):
         bound.upload_file(found, KeeperFileUpload())
     server.answers["add_file"] = {}
-    with pytest.raises(ServerAnswerError, match="where to upload"):
+    with pytest.raises(ServerAnswerError, match="no address for the upload"):
         bound.upload_file(found, KeeperFileUpload("n", data=b"x"))

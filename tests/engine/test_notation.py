@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keeper_secrets_manager_core import SecretsManager as Official
 from keeper_secrets_manager_core.dto.payload import KSMHttpResponse as OfficialResponse
-from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage
+from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as OfficialInMemory
 
 from ksm_storage.engine import (
+    InMemoryKeyValueStorage,
     KSMHttpResponse,
-    MemoryConfig,
     NotationError,
     SecretNotFoundError,
     SecretsManager,
 )
-from ksm_storage.engine.notation_syntax import parse_notation
+from ksm_storage.engine.notation import parse_notation
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import to_base64
 from ksm_storage.wire.identity import new_private_key, private_key_to_text
@@ -94,8 +94,8 @@ def manager(kind: Any, response: Any, config: Any) -> Any:
     return kind(config=config, custom_post_function=post)
 
 
-OURS = manager(SecretsManager, KSMHttpResponse, MemoryConfig(CONFIG))
-THEIRS = manager(Official, OfficialResponse, InMemoryKeyValueStorage(json.dumps(CONFIG)))
+OURS = manager(SecretsManager, KSMHttpResponse, InMemoryKeyValueStorage(CONFIG))
+THEIRS = manager(Official, OfficialResponse, OfficialInMemory(json.dumps(CONFIG)))
 
 NOTATIONS = [
     f"{UID}/type",

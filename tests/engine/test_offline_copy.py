@@ -14,7 +14,7 @@ import pytest
 
 from ksm_storage.engine import (
     ClientRevokedError,
-    MemoryConfig,
+    InMemoryKeyValueStorage,
     ServerAnswerError,
     ServerThrottledError,
     ServerUnreachableError,
@@ -38,7 +38,7 @@ def manager(server: Any, connect: Any, path: Path) -> Any:
     entries = [record(login("one", password="pass-canary"), server.app_key)]
     entries.append(record(login("two"), server.app_key))
     server.answers["get_secret"] = {"records": entries, "expiresOn": None}
-    made = connect(MemoryConfig(), offline_copy=path, offline_max_age_seconds=100)
+    made = connect(InMemoryKeyValueStorage(), offline_copy=path, offline_max_age_seconds=100)
     made.get_secrets()
     return made
 
@@ -135,7 +135,7 @@ def test_a_missing_copy_leaves_the_first_error(server: Any, manager: Any, path: 
     with pytest.raises(ServerUnreachableError) as caught:
         manager.get_secrets()
 
-    assert "no offline copy" in (caught.value.hint or "")
+    assert "cannot read the offline copy" in (caught.value.hint or "")
 
 
 def test_a_copy_that_cannot_be_written_does_not_hide_the_answer(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ksm_storage.engine.device import host_of
 from ksm_storage.engine.one_time_token import parse_token
-from ksm_storage.engine.regions import host_of
 from ksm_storage.errors import SettingsError
 from ksm_storage.wire.base64_forms import to_url_safe
 from ksm_storage.wire.ecies import public_point_of
@@ -82,11 +82,11 @@ def test_a_token_is_not_in_its_repr() -> None:
 
 
 def test_a_region_that_takes_no_server_key_says_so() -> None:
-    with pytest.raises(SettingsError, match="more parts"):
+    with pytest.raises(SettingsError, match="too many parts"):
         parse_token(f"US:{TOKEN}:25:{POINT}")
 
 
 @pytest.mark.parametrize("host", ["http://ksm.company.com", "HTTP://ksm.company.com:8443"])
 def test_a_host_without_tls_is_told_that_there_is_none(host: str) -> None:
-    with pytest.raises(SettingsError, match="over https only"):
+    with pytest.raises(SettingsError, match="must use https"):
         host_of(host)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from keeper_secrets_manager_core import SecretsManager as Official
 from keeper_secrets_manager_core.dto.payload import KSMHttpResponse as OfficialResponse
-from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage
+from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as OfficialInMemory
 
-from ksm_storage.engine import MemoryConfig, QueryOptions, SecretsManager, record_opening
+from ksm_storage.engine import InMemoryKeyValueStorage, QueryOptions, SecretsManager
 from ksm_storage.engine import record as record_module
+from ksm_storage.engine.record import decrypt_entry
 from ksm_storage.errors import DecryptionError
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
@@ -29,9 +30,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counting(entry: Any, *rest: Any) -> Any:
         uids.append(entry["recordUid"])
-        return record_opening.open_entry(entry, *rest)
+        return decrypt_entry(entry, *rest)
 
-    monkeypatch.setattr(record_module, "open_entry", counting)
+    monkeypatch.setattr(record_module, "decrypt_entry", counting)
     return uids
 
 
@@ -152,16 +153,16 @@ def test_records_that_do_not_open_are_reported_and_no_error(server: Any, bound: 
     assert not bound.get_secrets(["short"])
 
 
-@pytest.mark.parametrize(("value", "shown"), [(5, "5"), (["x"], "['x']"), (None, ""), (0, "")])
+@pytest.mark.parametrize(("value", "shown"), [(5, "5"), (["x"], "['x']"), (None, None), (0, "")])
 def test_what_is_no_text_is_shown_as_text(
-    server: Any, bound: Any, value: object, shown: str
+    server: Any, bound: Any, value: object, shown: str | None
 ) -> None:
     content = {**login("x"), "title": value, "type": value, "notes": value}
     server.answers["get_secret"] = {"records": [record(content, server.app_key)]}
 
     (found,) = bound.get_secrets()
 
-    assert (found.title, found.type, found.notes or "") == (shown, shown, shown)
+    assert (found.title, found.type, found.notes) == (shown, shown, shown)
 
 
 def test_a_value_that_is_no_list_is_the_value(server: Any, bound: Any) -> None:
@@ -184,7 +185,7 @@ def test_an_interrupt_while_records_are_opened_loses_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(record_module, "open_entry", interrupted)
+        patched.setattr(record_module, "decrypt_entry", interrupted)
         with pytest.raises(KeyboardInterrupt):
             len(records)
 
@@ -262,7 +263,7 @@ def test_fields_are_found_and_set_as_in_the_official_package(server: Any, bound:
     ]
     entry = record(login("t", custom=custom, notes="n"), server.app_key)
     server.answers["get_secret"] = {"records": [entry]}
-    config = InMemoryKeyValueStorage(json.dumps(official_config(bound)))
+    config = OfficialInMemory(json.dumps(official_config(bound)))
     answer = {"records": [entry]}
     theirs = Official(config=config, custom_post_function=recorded(answer)).get_secrets()[0]
     ours = bound.get_secrets()[0]
@@ -341,8 +342,8 @@ def test_folders_that_do_not_open_are_left_out(server: Any, bound: Any) -> None:
 
 
 def official_config(manager: SecretsManager) -> dict[str, str]:
-    storage = manager._session.device._storage
-    assert isinstance(storage, MemoryConfig)
+    storage = manager._session.device.storage
+    assert isinstance(storage, InMemoryKeyValueStorage)
     return storage.read_storage()
 
 
@@ -358,7 +359,7 @@ def recorded(answer: dict[str, Any]) -> Any:
 def test_all_records_are_equal_to_those_of_the_official_package(server: Any, bound: Any) -> None:
     answer = many(server.app_key, 20)
     server.answers["get_secret"] = answer
-    config = InMemoryKeyValueStorage(json.dumps(official_config(bound)))
+    config = OfficialInMemory(json.dumps(official_config(bound)))
 
     theirs = Official(config=config, custom_post_function=recorded(answer)).get_secrets()
     ours = bound.get_secrets()
@@ -374,7 +375,8 @@ def test_a_custom_post_function_of_the_official_kind_serves_the_engine(
 ) -> None:
     answer = many(server.app_key, 2)
     manager = SecretsManager(
-        config=MemoryConfig(official_config(bound)), custom_post_function=recorded(answer)
+        config=InMemoryKeyValueStorage(official_config(bound)),
+        custom_post_function=recorded(answer),
     )
 
     assert len(manager.get_secrets()) == 4

@@ -59,7 +59,8 @@ def test_the_real_body_of_a_refused_version_is_understood(server: Any, bound: An
     with pytest.raises(engine.ClientVersionError) as caught:
         bound.get_secrets()
 
-    assert "Keeper app" not in str(caught.value)
+    assert "message=Please update your Keeper app ..." in str(caught.value)
+    assert caught.value.server_message == "Please update your Keeper app ..."
 
 
 @pytest.mark.parametrize("body", [b"<html>secret</html>", b"", b"[]", b'{"error": "odd one"}'])
@@ -95,7 +96,7 @@ def test_each_attempt_has_a_transmission_key_of_its_own(
 
 
 def test_another_server_key_is_followed_and_remembered(server: Any, connect: Any) -> None:
-    config = engine.MemoryConfig()
+    config = engine.InMemoryKeyValueStorage()
     manager = connect(config)
     manager.bind()
     server.reply(403, key_change("44"))
@@ -120,14 +121,14 @@ def test_a_server_that_never_stops_asking_for_another_key_is_left(server: Any, b
 def test_a_key_change_that_names_no_key_is_an_error(server: Any, bound: Any, key_id: Any) -> None:
     server.reply(403, {"error": "key", "key_id": key_id})
 
-    with pytest.raises(engine.ServerAnswerError, match="does not name it"):
+    with pytest.raises(engine.ServerAnswerError, match="without a valid id"):
         bound.get_secrets()
 
 
 def test_an_unknown_server_key_is_an_error_where_none_is_configured(
     server: Any, connect: Any
 ) -> None:
-    config = engine.MemoryConfig()
+    config = engine.InMemoryKeyValueStorage()
     connect(config).bind()
     config.delete("serverPublicKey")
     config.set("serverPublicKeyId", "10")
@@ -142,7 +143,7 @@ def test_an_unknown_server_key_is_an_error_where_none_is_configured(
 
     manager = engine.SecretsManager(config=config, custom_post_function=post)
 
-    with pytest.raises(SettingsError, match="'99' is not known"):
+    with pytest.raises(SettingsError, match="unknown server public key '99'"):
         manager.get_secrets()
     assert seen == ["10", "17"]
 
@@ -203,26 +204,26 @@ def test_a_wait_beyond_the_longest_is_not_begun(
 
 
 def test_a_wait_beyond_what_can_be_slept_is_not_begun() -> None:
-    patience = engine.Patience(longest_wait_seconds=float("inf"))
+    backoff = engine.BackoffPolicy(max_wait_seconds=float("inf"))
 
-    assert patience.wait_seconds(0, asked=1e300) is None
+    assert backoff.wait_seconds(0, asked=1e300) is None
 
 
 def test_the_jitter_never_comes_back_earlier_than_asked() -> None:
-    patience = engine.Patience(uniform=lambda low, high: low)
+    backoff = engine.BackoffPolicy(uniform=lambda low, high: low)
 
-    assert patience.wait_seconds(0, asked=10) == 10
-    assert patience.wait_seconds(0, asked=0) == 11 * 0.75
+    assert backoff.wait_seconds(0, asked=10) == 10
+    assert backoff.wait_seconds(0, asked=0) == 11
 
 
 def test_a_read_only_configuration_follows_a_key_change(server: Any, connect: Any) -> None:
     from ksm_storage.errors import StorageError
 
-    class ReadOnly(engine.MemoryConfig):
-        def set(self, key: object, value: str) -> dict[str, str]:
+    class ReadOnly(engine.InMemoryKeyValueStorage):
+        def set(self, key: object, value: str | None, /) -> None:
             raise StorageError("read-only")
 
-    config = engine.MemoryConfig()
+    config = engine.InMemoryKeyValueStorage()
     connect(config).bind()
     read_only = ReadOnly(config.read_storage())
     server.reply(403, key_change("44"))
@@ -233,7 +234,7 @@ def test_a_read_only_configuration_follows_a_key_change(server: Any, connect: An
 def test_an_answer_under_another_key_is_an_error(server: Any, bound: Any) -> None:
     server.reply(200, bytes(100))
 
-    with pytest.raises(engine.ServerAnswerError, match="does not open"):
+    with pytest.raises(engine.ServerAnswerError, match="cannot decrypt"):
         bound.get_secrets()
 
 
@@ -276,7 +277,7 @@ def test_no_secret_is_logged_at_any_level(
     server: Any, connect: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    config = engine.MemoryConfig()
+    config = engine.InMemoryKeyValueStorage()
     server.reply(403, throttle())
     manager = connect(config, log_level="DEBUG")
 

@@ -67,7 +67,7 @@ def test_a_certificate_of_an_unknown_ca_is_refused(server: Any) -> None:
 def test_a_certificate_of_another_host_is_refused(server: Any, ca_file: Path) -> None:
     transport = HttpsTransport(ca_file=ca_file)
 
-    with pytest.raises(ServerUnreachableError, match="not trusted: it is for another name"):
+    with pytest.raises(ServerUnreachableError, match="not trusted: it was issued for another name"):
         transport.get(f"https://127.0.0.1:{server.port}/files/x", limit=10)
 
 
@@ -106,7 +106,7 @@ def test_verification_cannot_be_switched_off(
     if way == "environment":
         monkeypatch.setenv("KSM_SKIP_VERIFY", "TRUE")
 
-    with pytest.raises(SettingsError, match="always verified"):
+    with pytest.raises(SettingsError, match="cannot be disabled"):
         connect(verify_ssl_certs=way != "argument")
 
 
@@ -136,7 +136,7 @@ def test_nobody_listening_is_unreachable_and_retryable(ca_file: Path) -> None:
         port = listening.getsockname()[1]
 
     with pytest.raises(
-        ServerUnreachableError, match=f"^'localhost:{port}' cannot be reached$"
+        ServerUnreachableError, match=f"^cannot connect to 'localhost:{port}'$"
     ) as caught:
         HttpsTransport(ca_file=ca_file).get(f"https://localhost:{port}/", limit=10)
 
@@ -153,7 +153,7 @@ def test_a_download_longer_than_its_limit_is_refused(server: Any, ca_file: Path)
 def test_an_answer_longer_than_any_is_refused(
     server: Any, bound: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 9)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 9)
     server.reply(200, b"0123456789")
 
     with pytest.raises(ServerAnswerError, match="longer than 9 bytes"):
@@ -210,17 +210,17 @@ def test_an_address_that_is_none_is_refused_without_repeating_it(
     server.reply(302, b"", {"Location": url})
 
     for first in (url, server.file_url("y")):
-        with pytest.raises(ServerAnswerError, match="none") as caught:
+        with pytest.raises(ServerAnswerError, match="invalid") as caught:
             transport.get(first, limit=10)
         assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])
 def test_a_name_that_can_be_none_is_an_unknown_one(host: str) -> None:
-    with pytest.raises(ServerUnreachableError, match="not known"):
+    with pytest.raises(ServerUnreachableError, match="cannot resolve"):
         HttpsTransport().get(f"https://{host}/", limit=10)
 
-    with pytest.raises(ServerUnreachableError, match="not known"):
+    with pytest.raises(ServerUnreachableError, match="cannot resolve"):
         HttpsTransport(proxy_url=f"http://{host}:1").get("https://localhost/", limit=10)
 
 
@@ -244,7 +244,7 @@ def test_redirects_without_end_are_refused(server: Any, ca_file: Path) -> None:
     for _ in range(5):
         server.reply(302, b"", {"Location": server.file_url("x")})
 
-    with pytest.raises(ServerAnswerError, match="too often"):
+    with pytest.raises(ServerAnswerError, match="more than 3 times"):
         HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)
 
 

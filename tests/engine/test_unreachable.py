@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from ksm_storage.engine import ServerUnreachableError
-from ksm_storage.engine.transport import HttpsTransport
-from ksm_storage.engine.unreachable import untrusted
+from ksm_storage.engine.transport import HttpsTransport, untrusted
 
 
 @contextmanager
@@ -40,7 +39,7 @@ def test_a_proxy_that_nobody_runs_is_named(server: Any, ca_file: Path) -> None:
     with pytest.raises(ServerUnreachableError) as caught:
         transport.get(server.file_url("x"), limit=10)
 
-    assert str(caught.value) == f"the proxy '127.0.0.1:{port}' cannot be reached"
+    assert str(caught.value) == f"cannot connect to the proxy '127.0.0.1:{port}'"
 
 
 def test_a_proxy_that_refuses_is_named_without_its_password(server: Any, ca_file: Path) -> None:
@@ -49,7 +48,7 @@ def test_a_proxy_that_refuses_is_named_without_its_password(server: Any, ca_file
         with pytest.raises(ServerUnreachableError) as caught:
             transport.get(server.file_url("x"), limit=10)
 
-    assert str(caught.value).startswith(f"the proxy '127.0.0.1:{port}' refuses to connect to")
+    assert str(caught.value).startswith(f"the proxy '127.0.0.1:{port}' refused to connect to")
     assert "$HTTPS_PROXY" in (caught.value.hint or "")
     assert "canary" not in f"{caught.value} {caught.value.hint}"
 
@@ -65,7 +64,9 @@ def test_a_name_that_is_not_known_is_told_from_a_server_that_is_down(
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-    with pytest.raises(ServerUnreachableError, match=f"the name '{host}' is not known") as caught:
+    with pytest.raises(
+        ServerUnreachableError, match=f"cannot resolve the hostname '{host}'"
+    ) as caught:
         HttpsTransport().get(f"https://{host}/", limit=10)
 
     assert advice in (caught.value.hint or "")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from keeper_secrets_manager_core.configkeys import ConfigKeys
-from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage
+from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as OfficialInMemory
 
 import ksm_storage
 from ksm_storage.cli.main import main
-from ksm_storage.engine import MemoryConfig, SecretsManager, TokenExpiredError
+from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager, TokenExpiredError
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.base64_forms import to_url_safe
 from ksm_storage.wire.ecies import public_point_of
@@ -37,7 +37,7 @@ def test_core_17_3_0_a_failed_bind_leaves_a_storage_that_takes_another_token(
     """There, a bind that the server refused leaves every storage but the plain file with "already
     initialized with a different token"; here, the next token binds.
     """
-    config = InMemoryKeyValueStorage()
+    config = OfficialInMemory()
     official_sdk.SecretsManager(token=f"EU:{TOKEN}", config=config)
     with pytest.raises(Exception, match="already initialized with a different token"):
         official_sdk.SecretsManager(token=f"EU:{to_url_safe(bytes(32))}", config=config)
@@ -75,7 +75,7 @@ def test_core_17_3_0_a_token_with_host_and_port_keeps_both(
     """There, ``host:port:TOKEN`` loses the port and takes it for the token; here, it is that host,
     that port and that token.
     """
-    config = InMemoryKeyValueStorage()
+    config = OfficialInMemory()
     official_sdk.SecretsManager(token=f"localhost:8443:{TOKEN}", config=config)
     assert config.get(ConfigKeys.KEY_HOSTNAME) == "localhost"
     assert config.get(ConfigKeys.KEY_CLIENT_KEY) == "8443"
@@ -88,11 +88,11 @@ def test_core_17_3_0_a_token_in_the_environment_keeps_its_region(
 ) -> None:
     """There, ``KSM_TOKEN=EU:...`` goes to the server in the United States; here, to the EU."""
     monkeypatch.setenv("KSM_TOKEN", f"EU:{TOKEN}")
-    config = InMemoryKeyValueStorage()
+    config = OfficialInMemory()
     official = official_sdk.SecretsManager(config=config, hostname=None)
     assert "keepersecurity.eu" not in {official.hostname, config.get(ConfigKeys.KEY_HOSTNAME)}
 
-    ours = MemoryConfig()
+    ours = InMemoryKeyValueStorage()
     SecretsManager(config=ours)
     assert ours.get("hostname") == "keepersecurity.eu"
 
@@ -108,11 +108,11 @@ def test_core_17_3_0_an_il5_token_in_the_environment_gives_the_right_client(
     client_id = client_id_from_token(SECRET)
     digest = hmac.new(SECRET, b"KEEPER_SECRETS_MANAGER_CLIENT_ID", hashlib.sha512).digest()
     assert client_id == base64.b64encode(digest).decode()
-    config = InMemoryKeyValueStorage()
+    config = OfficialInMemory()
     official_sdk.SecretsManager(config=config)
     assert config.get(ConfigKeys.KEY_CLIENT_ID) != client_id
 
-    ours = MemoryConfig()
+    ours = InMemoryKeyValueStorage()
     SecretsManager(config=ours)
     assert ours.get("clientId") == client_id
     assert (ours.get("serverPublicKeyId"), ours.get("serverPublicKey")) == ("25", point)

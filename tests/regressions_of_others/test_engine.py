@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.engine import MemoryConfig, SecretsManager, ServerUnreachableError
+from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager, ServerUnreachableError
 from ksm_storage.wire.api_errors import key_change
 from ksm_storage.wire.base64_forms import to_url_safe
 from tests.engine.sealed_secrets import login, record
@@ -31,7 +31,7 @@ def test_core_17_3_0_a_silent_server_is_given_up(ca_file: Path) -> None:
         host = f"localhost:{silent.getsockname()[1]}"
         manager = SecretsManager(
             token=f"{host}:{TOKEN}",
-            config=MemoryConfig(),
+            config=InMemoryKeyValueStorage(),
             ca_file=ca_file,
             connect_timeout_seconds=0.2,
             read_timeout_seconds=0.2,
@@ -92,7 +92,7 @@ def test_core_17_3_0_a_copy_of_the_answer_does_not_hold_its_key(
 
     entry = record(login("one", password="pass-canary"), server.app_key)
     server.answers["get_secret"] = {"records": [entry], "folders": []}
-    config, copy = MemoryConfig(), tmp_path / "copy"
+    config, copy = InMemoryKeyValueStorage(), tmp_path / "copy"
     connect(config, offline_copy=copy).get_secrets()
 
     raw = copy.read_bytes()

@@ -1,0 +1,1 @@
+"""The classes of the official package that programs import by name, under its module names."""

@@ -22,7 +22,7 @@ from benchmarks.tables import Table, publish, words
 
 
 def main(arguments: list[str]) -> None:
-    """Measure and print each table, or say why there is none."""
+    """Measure and print each table, or the reason why it is missing."""
     names = words(arguments)
     if names == ["--list"]:
         print("\n".join(SERVICES))

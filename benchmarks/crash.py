@@ -1,4 +1,4 @@
-"""How many configurations are lost when a process is killed while it saves.
+"""Count the configurations that are lost when a process is killed while it saves.
 
 ``crash.py [SERVICE ...]``; ``BENCH_KILLS`` says how many random kills each package gets.
 """

@@ -1,4 +1,4 @@
-"""The official class for Azure Key Vault, led to the emulator; used in a process of its own."""
+"""The official class for Azure Key Vault, redirected to the emulator, in a separate process."""
 
 from __future__ import annotations
 

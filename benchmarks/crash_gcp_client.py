@@ -1,4 +1,4 @@
-"""The official class for Google Cloud KMS, led to the emulator; used in a process of its own."""
+"""The official class for Google Cloud KMS, redirected to the emulator, in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kill a process while it saves, and look whether its configuration is still there."""
+"""Kill a process while it saves, and check that its configuration is still there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BACKUP = "backup"
 
 
 class Losses(NamedTuple):
-    """Hold what the kills of one package did.
+    """Hold the results of the kills of one package.
 
     Attributes:
         random: Configurations that were lost by kills at random moments.
@@ -43,7 +43,7 @@ class Losses(NamedTuple):
 
 
 def measure(package: Package, kills: int) -> Losses:
-    """Kill a process that saves at so many moments, and at each system call of one save."""
+    """Kill a saving process at that many random moments, and at each system call of one save."""
     killed = _Killed(package)
     for _ in range(kills):
         killed.at_a_random_moment()

@@ -60,7 +60,7 @@ def tables(records: int, rounds: int) -> Iterator[Table]:
 
 
 def record_answer(place: Path, count: int) -> int:
-    """Write configuration, sealed answer and what to look for; return the answer's size."""
+    """Write configuration, encrypted answer and expected values; return the answer's size."""
     app_key, folder_keys = os.urandom(32), [os.urandom(32) for _ in range(FOLDERS)]
     alone = count // 10
     folders: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Count the files of this project that one operation runs through, in a process that runs already.
+"""Count the source files that one operation runs through, in a running process.
 
 A file counts when one of its functions is called; that a module is imported does not count. Run
 ``python benchmarks/files_per_operation.py [--list]``; ``--list`` names the files.
@@ -59,7 +59,7 @@ def _own(file: str) -> str:
 
 @contextmanager
 def local_operations() -> Iterator[dict[str, Operation]]:
-    """Give the operations that need no service, over a file sealed under a key file."""
+    """Return the operations that need no service, on a file sealed under a key file."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_key_file(str(folder / "app.key"))
@@ -85,7 +85,7 @@ def local_operations() -> Iterator[dict[str, Operation]]:
 
 
 def counted(operation: Operation) -> list[str]:
-    """Return the files that an operation runs through once it has been done before."""
+    """Return the files that an operation runs through when it is repeated."""
     operation()
     return files_run(operation)
 

@@ -60,7 +60,7 @@ def tables(count: int, quota: int) -> Iterator[Table]:
 
 
 def measure(count: int, quota: int) -> Iterator[Row]:
-    """Run all steps on so many new files, and return a row for each."""
+    """Run all steps on that many new files, and return a row for each."""
     with tempfile.TemporaryDirectory() as folder, Emulator(quota) as emulator:
         listing = write_files(Path(folder), count)
         for name in STEPS:
@@ -91,7 +91,7 @@ def write_files(folder: Path, count: int) -> Path:
 
 
 def step(name: str, listing: str, old: str, new: str) -> dict[str, Any]:
-    """Do one step to each file of the list, and tell how it went."""
+    """Run one step on each listed file and return the result."""
 
     pool = KekPool()
     policies = {key: OpenPolicy.from_args([key], None, None, pool=pool) for key in (old, new)}
@@ -124,7 +124,7 @@ def _is_under(path: str, key: str) -> bool:
 
 
 class Emulator:
-    """Run the emulated KMS in a process of its own while the context lasts."""
+    """Run the emulated KMS in a separate process while the context lasts."""
 
     def __init__(self, quota: int) -> None:
         self._process = subprocess.Popen(
@@ -138,14 +138,14 @@ class Emulator:
         self._environment: Mapping[str, str] = started["environment"]
 
     def counts(self) -> dict[str, int]:
-        """Return the calls and the refused ones since the last time."""
+        """Return the calls and the throttled ones since the last time."""
         assert self._process.stdin is not None
         print(file=self._process.stdin, flush=True)
         answer: dict[str, int] = self._answer()
         return answer
 
     def run(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """Run this file in a process that has the emulator for its KMS."""
+        """Run this file in a process that uses the emulator as its KMS."""
         done = subprocess.run(
             [sys.executable, __file__, *arguments],
             env={**child_environment(), **self._environment},
@@ -167,7 +167,7 @@ class Emulator:
 
 
 def emulate(quota: int) -> None:
-    """Serve until stdin ends; answer each line with what was called since the last one."""
+    """Serve until stdin ends; answer each line with the calls since the last one."""
     from ksm_storage_emulators.aws_kms.service import AwsKmsService
     from ksm_storage_emulators.emulator import Emulator as Server
 

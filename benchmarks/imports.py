@@ -1,4 +1,4 @@
-"""Print what it costs to import ksm-storage, and to look for its plugins."""
+"""Print the cost of importing ksm-storage and of finding its plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time several programs in turn, so that a busy moment of the machine hits all of them alike."""
+"""Time several programs in turn, so that load on the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTE = f"median of {ROUNDS} interleaved runs"
 
 
 class Program(NamedTuple):
-    """Name one program, and the command that runs it in a process of its own."""
+    """Name one program and the command that runs it in a separate process."""
 
     name: str
     kind: Kind
@@ -27,7 +27,7 @@ class Program(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Hold what one run took: seconds by the clock, and of the processor, both to its end.
+    """Hold the time of one run to its end: seconds by the clock, and of the processor.
 
     ``first_output`` is the time by the clock until it wrote something, or ended.
     """
@@ -94,7 +94,7 @@ def _medians(programs: Sequence[Program], rounds: int) -> tuple[list[float], lis
 
 
 def run(program: Program) -> Run:
-    """Run a program once, and tell what it took."""
+    """Run a program once and return its time."""
     if program.before is not None:
         program.before()
     start = time.perf_counter()
@@ -128,7 +128,7 @@ def _peak_mb(program: Program) -> float:
 
 
 def child_environment() -> Mapping[str, str]:
-    """Return the environment, in which Python keeps the bytecode of what it imports.
+    """Return an environment in which Python stores the bytecode of imports.
 
     An installed package has its bytecode; a checkout in which none may be written would be
     compiled at every start.

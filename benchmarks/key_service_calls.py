@@ -1,4 +1,4 @@
-"""Print how often a key service is called, ours beside the official class: exact counts."""
+"""Print the exact number of calls to a key service, ours beside the official class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETS = 100
 
 
 def tables() -> Iterator[Table]:
-    """Return a table for each service that counts."""
+    """Return a table for each service that counts calls."""
     with tempfile.TemporaryDirectory() as folder:
         for name in CLOUD:
             with started(name, Path(folder)) as found:

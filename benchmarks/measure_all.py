@@ -1,4 +1,4 @@
-"""Run the benchmarks, and bring the plots and the tables of the documentation up to date.
+"""Run the benchmarks and update the plots and tables of the documentation.
 
 ``measure_all.py [NAME ...]`` runs all of them, or the named ones, and writes what they measured to
 ``benchmarks/results``. ``--print`` prints only; ``--report`` measures nothing and makes plots and
@@ -29,7 +29,7 @@ PRINTED_ONLY = ("vault_load",)
 
 
 def main(arguments: list[str]) -> None:
-    """Run what is asked for."""
+    """Run the requested benchmarks."""
     names = [each for each in arguments if not each.startswith("--")] or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:

@@ -1,4 +1,4 @@
-"""Draw tables as bars: an SVG without a library, readable on a light and on a dark page."""
+"""Draw tables as bars: an SVG without a library, readable on light and dark pages."""
 
 from __future__ import annotations
 

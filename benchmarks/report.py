@@ -1,4 +1,4 @@
-"""Write what was measured into the documentation: plots, and tables between marker comments."""
+"""Write measurements into docs/performance.md: plots, and tables between marker comments."""
 
 from __future__ import annotations
 
@@ -14,38 +14,28 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
 MACHINE = RESULTS / "machine.json"
 PICTURES = ROOT / "docs/pictures"
-PAGES = (ROOT / "docs/performance.md", ROOT / "benchmarks/README.md")
+PAGE = ROOT / "docs/performance.md"
 
-# ``measured: machine``, ``measured: PICTURE`` for plot and table, ``printed: PROGRAM`` for tables.
-_MARKED = re.compile(r"(<!-- (measured|printed): ([a-z_-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+# ``measured: machine``, or ``measured: PICTURE`` for a plot and its table.
+_MARKED = re.compile(r"(<!-- measured: ([a-z_-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def write() -> None:
-    """Make the plots, and fill the marked places of the pages."""
+    """Draw the plots and fill in the marked parts of the page."""
     results = {path.stem: read_tables(path) for path in _result_files()}
     pictures = _by_picture(results)
     PICTURES.mkdir(exist_ok=True)
     for name, tables in pictures.items():
         (PICTURES / f"{name}.svg").write_text(drawn(tables), encoding="utf-8")
-    for page in PAGES:
-        page.write_text(
-            filled(page.read_text(encoding="utf-8"), results, pictures), encoding="utf-8"
-        )
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), pictures), encoding="utf-8")
 
 
-def filled(
-    text: str, results: Mapping[str, Sequence[Table]], pictures: Mapping[str, Sequence[Table]]
-) -> str:
-    """Return a page with what was measured in its marked places."""
+def filled(text: str, pictures: Mapping[str, Sequence[Table]]) -> str:
+    """Return the page with the measurements in its marked parts."""
 
     def replaced(match: re.Match[str]) -> str:
-        head, kind, name, end = match.groups()
-        if name == "machine":
-            body = _machine()
-        elif kind == "printed":
-            body = _printed(results.get(name, ()))
-        else:
-            body = _measured(name, pictures.get(name, ()))
+        head, name, end = match.groups()
+        body = _machine() if name == "machine" else _measured(name, pictures.get(name, ()))
         return f"{head}{body}{end}"
 
     return _MARKED.sub(replaced, text)
@@ -91,9 +81,3 @@ def _markdown(tables: Sequence[Table]) -> Iterator[str]:
             value = shown(row.value) + (f" {table.unit}" if len(units) > 1 else "")
             cells = [f"{table.title}: {row.name}", value, *([table.ratio(row)] if ratios else [])]
             yield f"| {' | '.join([*cells, *(row.more.get(name, '') for name in headings)])} |"
-
-
-def _printed(tables: Sequence[Table]) -> str:
-    notes = dict.fromkeys(table.note for table in tables if table.note)
-    told = [f"{note[0].upper()}{note[1:]}.\n" for note in notes]
-    return "\n".join(["", *told, *_markdown(tables), "", ""])

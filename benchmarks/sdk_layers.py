@@ -1,4 +1,4 @@
-"""Print what it costs to import each layer of a vendor's SDK, down to what could sign by hand.
+"""Print the import time of each layer of a vendor's SDK, down to signing by hand.
 
 The decisions 0101 to 0104 say which layer each plugin stands on, and why it is no lower one.
 """

@@ -1,4 +1,4 @@
-"""Do one task with one storage, in a process of its own, and print how long each one took.
+"""Run one task with one storage in a separate process, and print how long each run took.
 
 ``storage_worker.py TASK COUNT PATH MODULE CODE``: the code makes ``storage`` of the file ``path``;
 importing the module beforehand keeps imports out of what is measured. One number is printed, in
@@ -47,7 +47,7 @@ def get(opened: Opened, count: int) -> float:
 
 
 def set_value(opened: Opened, count: int) -> float:
-    """Set one value to another text each time, so that none is skipped as unchanged."""
+    """Set one value to a different text each time, so that no save is skipped as unchanged."""
     storage = opened()
     numbers = iter(range(count + 1))
     storage.set(ConfigKeys.KEY_HOSTNAME, f"host{next(numbers)}")
@@ -55,7 +55,7 @@ def set_value(opened: Opened, count: int) -> float:
 
 
 def reopen(opened: Opened, count: int) -> float:
-    """Open the file that is there, and read a value."""
+    """Open the existing file and read a value."""
     return _timed(lambda: opened().get(ConfigKeys.KEY_HOSTNAME), count)
 
 
@@ -65,7 +65,7 @@ def bind(opened: Opened, count: int) -> float:
 
 
 def bind_again(opened: Opened, count: int) -> float:
-    """Bind in a process that has bound another file: all that is imported late is loaded."""
+    """Bind in a process that has bound another file, so that late imports are done."""
     _bound(opened(".first"))
     return bind(opened, count)
 

@@ -1,4 +1,4 @@
-"""Print how long ``get``, ``set`` and a first bind take in a process that runs already.
+"""Print how long ``get``, ``set`` and a first bind take in a running process.
 
 Ours stands beside the official storage class of each key service, and the SDK's own file storage
 beside a key file. The Keeper server is one in the same process, and the key services are the
@@ -35,7 +35,7 @@ _WORKER = str(Path(__file__).with_name("storage_worker.py"))
 
 
 class Subject(NamedTuple):
-    """Name one storage, with the code that makes it and what that imports."""
+    """Name one storage, with the code that creates it and its imports."""
 
     name: str
     kind: Kind
@@ -49,7 +49,7 @@ class Subject(NamedTuple):
 
 
 def subjects(service: Service) -> list[Subject]:
-    """Return the storages of a service that are compared: the official one first."""
+    """Return the storages of a service to compare, the official one first."""
     ours = Subject("ksm-storage", "ours", service.ours)
     if service.official is not None:
         return [Subject(service.official_name, "official", service.official), ours]
@@ -59,7 +59,7 @@ def subjects(service: Service) -> list[Subject]:
 
 
 def worked(subject: Subject, task: str, *, count: int, path: Path) -> float:
-    """Do a task in a process of its own, and return the seconds that it took once."""
+    """Run a task in a separate process, and return the seconds of one run."""
     command = (sys.executable, _WORKER, task, str(count), str(path), subject.modules, subject.code)
     done = subprocess.run(
         command, env=dict(child_environment()), capture_output=True, text=True, check=False

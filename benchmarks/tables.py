@@ -1,4 +1,4 @@
-"""Hold what a benchmark measured, print it, and write it for the plots and the documentation."""
+"""Hold the results of a benchmark, print them, and store them for plots and documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["floor", "ours", "official", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Hold one measured thing.
+    """Hold one measurement.
 
     Attributes:
         name: What was measured.
@@ -50,7 +50,7 @@ class Table:
     note: str = ""
 
     def ratio(self, row: Row) -> str:
-        """Return a row's ratio to the one beside which it stands, as text."""
+        """Return the ratio of a row to the reference row, as text."""
         base = next((each.value for each in self.rows if each.name == self.beside), 0)
         return f"{row.value / base:.2f}" if base else ""
 
@@ -79,13 +79,13 @@ def words(arguments: list[str]) -> list[str]:
 
 
 def read_tables(path: Path) -> list[Table]:
-    """Return what a benchmark wrote."""
+    """Return the stored results of a benchmark."""
     found = json.loads(path.read_text())
     return [Table(**{**each, "rows": [Row(**row) for row in each["rows"]]}) for each in found]
 
 
 def shown(value: float) -> str:
-    """Return a number with three digits that mean something, or whole."""
+    """Return a number with three significant digits, or as an integer."""
     if value >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

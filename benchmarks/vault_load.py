@@ -1,4 +1,4 @@
-"""Print what the local vault does under a bounded load on loopback.
+"""Print how the local vault performs under a bounded load on loopback.
 
 Several clients, each a process of its own as a real device would be, ask one server at the same
 time. Every request is complete: a fresh transmission key, a signature, and the answer decrypted.
@@ -40,7 +40,7 @@ RECORDS = 100
 
 @dataclass(frozen=True)
 class Target:
-    """What a client process is told."""
+    """The parameters of a client process."""
 
     address: str
     ca_file: str
@@ -52,7 +52,7 @@ class Target:
 
 
 class Client:
-    """A bound device on one kept connection."""
+    """A bound device on one persistent connection."""
 
     def __init__(self, target: Target) -> None:
         host, _, port = target.address.rpartition(":")
@@ -64,7 +64,7 @@ class Client:
         self.ask("get_secret", publicKey=to_base64(public_point_of(self._private_key)))
 
     def ask(self, path: str, **payload: object) -> None:
-        """Make one request and decrypt its answer; raise for a refusal."""
+        """Send one request and decrypt its answer; raise for an error."""
         whole = {"clientVersion": CLIENT_VERSION, "clientId": self._client_id, **payload}
         signed, key = make_request(
             json.dumps(whole).encode(),
@@ -109,7 +109,7 @@ MIXES: dict[str, Callable[[Client], None]] = {
 
 
 def load(target: Target, mix: str, requests: int) -> list[float]:
-    """Return the seconds that each request took; runs in a process of its own."""
+    """Return the seconds of each request; runs in a separate process."""
     client = Client(target)
     taken = []
     for _ in range(requests):

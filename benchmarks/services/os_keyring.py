@@ -27,7 +27,7 @@ AESGCM(key).decrypt(bytes(12), AESGCM(key).encrypt(bytes(12), b"value", None), N
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[Service, Program]]:
-    """Run a Secret Service of its own, and store a key in it for the floor."""
+    """Run a private Secret Service, and store a key in it for the floor."""
     require("keyring", "secretstorage")
     if sys.platform != "linux" or missing_programs():
         raise NotMeasuredError(f"not installed: {', '.join(missing_programs()) or 'Linux'}")

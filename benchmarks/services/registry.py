@@ -1,4 +1,4 @@
-"""The key services that the benchmarks measure, each with how it is started."""
+"""The key services that the benchmarks measure, and how each is started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLOUD = ("aws-kms", "azure-kv", "gcp-kms", "oracle-kv")
 
 @contextmanager
 def started(name: str, folder: Path) -> Iterator[tuple[Service, Program] | None]:
-    """Run a service while the context lasts; None, with a printed line, where it cannot be."""
+    """Run a service while the context lasts; print a line and return None if that is impossible."""
     place = folder / name
     place.mkdir()
     try:

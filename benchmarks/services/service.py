@@ -1,4 +1,4 @@
-"""What each key service gives to the benchmarks: a key, a floor, and the official class."""
+"""What each key service provides to the benchmarks: a key, a floor and the official class."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEYS = "from keeper_secrets_manager_core.configkeys import ConfigKeys\n"
 
 
 class NotMeasuredError(Exception):
-    """Say in one line why a service, or the official class, is left out."""
+    """Say in one line why a service or the official class is missing."""
 
 
 class Service(NamedTuple):
@@ -54,7 +54,7 @@ class Service(NamedTuple):
 
 
 def cold_starts(service: Service, floor: Program, folder: Path) -> list[Program]:
-    """Return the floor, our program and the official one, each telling when it has the value."""
+    """Return the floor, our program and the official one; each reports when it has the value."""
     path = sealed(folder / f"{service.provider}.json", service.key)
     opening = f"import ksm_storage; assert ksm_storage.open_storage({str(path)!r}).get('hostname')"
     programs = [floor, python("ksm-storage", "ours", opening)]
@@ -81,12 +81,12 @@ def sealed(path: Path, key: str) -> Path:
 
 
 def official(package: str, code: str) -> str | None:
-    """Return the code of an official class, or None where its package is not installed."""
+    """Return the code of an official class, or None if its package is not installed."""
     return code if find_spec(package) is not None else None
 
 
 def require(*modules: str) -> None:
-    """Check that packages are there, without importing them.
+    """Check that packages are installed, without importing them.
 
     Raises:
         NotMeasuredError: One is not installed.
@@ -109,7 +109,7 @@ def variables(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 def counting(emulator: object) -> Callable[[], Counter[str]]:
-    """Return the function that tells an emulator's calls since it was asked last."""
+    """Return a function that returns an emulator's calls since the last time."""
     transcript = emulator.transcript  # type: ignore[attr-defined]  # one type for each service
 
     def counted() -> Counter[str]:

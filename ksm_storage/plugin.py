@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     )
     from .plugin_kit.error_table import (
         NETWORK_RULES,
+        UNREADABLE_FILE,
         Call,
         ErrorRule,
         incomplete_reply,
@@ -108,6 +109,7 @@ _LAZY = {
     **dict.fromkeys(
         (
             "NETWORK_RULES",
+            "UNREADABLE_FILE",
             "Call",
             "ErrorRule",
             "incomplete_reply",
@@ -128,6 +130,7 @@ _LAZY = {
 __all__ = [
     "DEK_BYTES",
     "NETWORK_RULES",
+    "UNREADABLE_FILE",
     "Aad",
     "AuthenticationError",
     "Call",

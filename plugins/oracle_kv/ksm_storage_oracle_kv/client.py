@@ -1,19 +1,21 @@
-"""The one client of an endpoint of a vault: made at first use, its failures translated."""
+"""The client of one endpoint of a vault: made at first use, its failures translated."""
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ksm_storage.plugin import AuthenticationError, KsmStorageError, gc_pause, quiet_logs
+from ksm_storage.plugin import (
+    AuthenticationError,
+    Call,
+    KeyName,
+    KsmStorageError,
+    ServiceClient,
+    deadline_of,
+    translating,
+)
 
-from .key_names import KeyName
-from .options import Connection
-from .refusal import Call
+from .options import Access
 
 if TYPE_CHECKING:
     from .credentials import Credentials
@@ -39,95 +41,45 @@ class Reply(NamedTuple):
         return value if isinstance(value, str) and value else None
 
 
-class Sdk(Protocol):
-    """What is used of Oracle's client for one endpoint; a module fits."""
-
-    def endpoint_of(self, name: KeyName, connection: Connection) -> str:
-        """Return the URL of the endpoint."""
-        ...
-
-    def create_client(
-        self, credentials: Credentials, connection: Connection, *, endpoint: str
-    ) -> Any:
-        """Return a client of the endpoint; it calls nothing yet."""
-        ...
-
-    def send(
-        self,
-        client: Any,
-        operation: str,
-        details: Mapping[str, object],
-        connection: Connection,
-        ends_at: float,
-    ) -> Any:
-        """Send one call with the client's own retries, and return its response."""
-        ...
-
-
-@cache
-def _crypto_sdk() -> Sdk:
-    with gc_pause():
-        from . import sdk_client
-
-    return sdk_client
-
-
-class _Ready(NamedTuple):
+class _Session(NamedTuple):
     sdk: Any
     credentials: Credentials
 
 
 class VaultClient:
-    """Call a vault through one client, which is made at the first call and safe across threads."""
+    """Call one endpoint of a vault; safe across threads, and across a fork."""
 
-    def __init__(
-        self, name: KeyName, connection: Connection, load_sdk: Callable[[], Sdk] = _crypto_sdk
-    ) -> None:
-        self._name = name
-        self._connection = connection
-        self._load_sdk = load_sdk
-        self._lock = threading.Lock()
-        self._ready: _Ready | None = None
-        self._process = 0
-
-    def encrypt(self, details: Mapping[str, object]) -> Reply:
-        """Call ``Encrypt``; the details are the members of ``EncryptDataDetails``.
-
-        Raises:
-            KsmStorageError: The vault, the network, the credentials or a setting failed.
-        """
-        return self.call("encrypt", details)
-
-    def decrypt(self, details: Mapping[str, object]) -> Reply:
-        """Call ``Decrypt``; the details are the members of ``DecryptDataDetails``.
-
-        Raises:
-            KsmStorageError: The vault, the network, the credentials or a setting failed.
-        """
-        return self.call("decrypt", details)
-
-    def close(self) -> None:
-        """Close the connections."""
-        with self._lock:
-            self._forget()
+    def __init__(self, name: KeyName, access: Access, *, management: bool = False) -> None:
+        self.name = name
+        self.access = access
+        self._management = management
+        # Whether the client that is held has been answered: what it signs with may be outdated.
+        self._has_served = False
+        self._held: ServiceClient[_Session] = ServiceClient(
+            self._create,
+            close=lambda session: session.sdk.base_client.session.close(),
+            deadline=access.connection.deadline,
+            loggers=SDK_LOGGERS,
+            load=_import_sdk,
+        )
 
     def call(self, operation: str, details: Mapping[str, object]) -> Reply:
-        """Call an operation of the endpoint.
+        """Call an operation of the endpoint; the details are the members of its request.
 
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        # The import first: it takes longer than a call, and only loggers that exist are silenced.
-        sdk = self._load_sdk()
-        ends_at = time.monotonic() + self._connection.deadline
-        with quiet_logs(*SDK_LOGGERS):
-            endpoint = sdk.endpoint_of(self._name, self._connection)
-            call = Call(operation, str(self._name), PERMISSIONS[operation], endpoint)
-            ready = self._made_ready(sdk, call, ends_at)
+        with deadline_of(self.access.connection.deadline):
+            if self._has_served:
+                try:
+                    return self._sent(operation, details)
+                except AuthenticationError:
+                    # By now another token or key may be in the files: a session that was renewed
+                    # while this process was idle must not fail a call.
+                    self.close()
             try:
-                return self._sent(sdk, ready, call, details, ends_at)
+                return self._sent(operation, details)
             except AuthenticationError:
-                # Another token or key may lie in the files by the next call.
                 self.close()
                 raise
 
@@ -137,75 +89,71 @@ class VaultClient:
         Raises:
             KsmStorageError: They could not be obtained.
         """
-        sdk = self._load_sdk()
-        ends_at = time.monotonic() + self._connection.deadline
-        with quiet_logs(*SDK_LOGGERS):
-            endpoint = sdk.endpoint_of(self._name, self._connection)
-            call = Call("decrypt", str(self._name), PERMISSIONS["decrypt"], endpoint)
-            return self._made_ready(sdk, call, ends_at).credentials
+        with translating(lambda exc: self._translated(exc, "decrypt")):
+            return self._held.run(lambda session: session.credentials)
 
-    def _made_ready(self, sdk: Sdk, call: Call, ends_at: float) -> _Ready:
-        with self._lock:
-            # A connection shared with a parent process would mix up whose reply is whose.
-            if self._ready is None or self._process != os.getpid():
-                self._ready = self._create(sdk, call, ends_at)
-                self._process = os.getpid()
-            else:
-                self._refresh(self._ready, call, ends_at)
-            return self._ready
+    def management(self) -> VaultClient:
+        """Return a client of the management endpoint of the same vault; close it."""
+        return VaultClient(self.name, self.access, management=True)
 
-    def _create(self, sdk: Sdk, call: Call, ends_at: float) -> _Ready:
-        from . import credentials
-        from .errors import credential_error, repeats_a_file
+    def close(self) -> None:
+        """Close the connections."""
+        self._has_served = False
+        self._held.close()
 
-        choice = self._connection.credential
-        try:
-            found = credentials.load_credentials(
-                choice, region=self._name.region, seconds=self._credential_seconds(ends_at)
+    def _sent(self, operation: str, details: Mapping[str, object]) -> Reply:
+        from . import sdk_client
+
+        def send(session: _Session) -> Any:
+            self._refresh(session.credentials)
+            return sdk_client.send(session.sdk, operation, details, self.access)
+
+        with translating(lambda exc: self._translated(exc, operation)):
+            response = self._held.run(send)
+            self._has_served = True
+            return Reply(response.data, response.headers.get("opc-request-id"))
+
+    def _create(self) -> _Session:
+        from . import sdk_client
+        from .credentials import load_credentials
+
+        endpoint = self._endpoint()
+        with translating(self._credential_error), deadline_of(self.access.credential.timeout):
+            region = self.name.parts["region"]
+            found = load_credentials(self.access.credential, region=region)
+            sdk = sdk_client.create_client(
+                found, self.access, endpoint=endpoint, management=self._management
             )
-            made = sdk.create_client(found, self._connection, endpoint=call.endpoint)
-            return _Ready(made, found)
-        except KsmStorageError:
-            raise
-        # What goes wrong on the way to credentials is of every kind; none of it is a bug here.
-        except Exception as exc:  # noqa: BLE001  # it is told, and raised below
-            told = credential_error(exc, choice.kind, call)
-            cause = None if repeats_a_file(exc) else exc
-        # Outside the except block, so that a line with a passphrase does not stay on __context__.
-        raise told from cause
+        return _Session(sdk, found)
 
-    def _refresh(self, ready: _Ready, call: Call, ends_at: float) -> None:
+    def _refresh(self, credentials: Credentials) -> None:
+        with translating(self._credential_error), deadline_of(self.access.credential.timeout):
+            credentials.refresh()
+
+    def _endpoint(self) -> str:
+        from . import sdk_client
+
+        access = self.access
+        if self._management and access.management_endpoint is not None:
+            return access.management_endpoint
+        crypto = access.connection.endpoint or sdk_client.crypto_endpoint(
+            self.name, region=access.region
+        )
+        # The two differ by a word.
+        return crypto.replace("-crypto.kms.", "-management.kms.") if self._management else crypto
+
+    def _translated(self, exc: Exception, operation: str) -> KsmStorageError:
+        from .errors import translated
+
+        place = repr(self._endpoint())
+        return translated(exc, Call(operation, str(self.name), place, PERMISSIONS[operation]))
+
+    def _credential_error(self, exc: Exception) -> KsmStorageError:
         from .errors import credential_error
 
-        try:
-            ready.credentials.refresh(self._credential_seconds(ends_at))
-        except Exception as exc:  # as above
-            raise credential_error(exc, self._connection.credential.kind, call) from exc
+        call = Call("GetCredentials", str(self.name), "Oracle's credential service")
+        return credential_error(exc, self.access.credential.kind, call)
 
-    def _credential_seconds(self, ends_at: float) -> float:
-        return min(self._connection.credential.timeout, ends_at - time.monotonic())
 
-    def _sent(
-        self, sdk: Sdk, ready: _Ready, call: Call, details: Mapping[str, object], ends_at: float
-    ) -> Reply:
-        from .errors import UNREADABLE, forget_bodies, translated, unreadable
-
-        try:
-            response = sdk.send(ready.sdk, call.operation, details, self._connection, ends_at)
-            return Reply(response.data, response.headers.get("opc-request-id"))
-        except Exception as exc:
-            error = translated(exc, call)
-            if error is not None:
-                forget_bodies(exc)
-                raise error from exc
-            if not isinstance(exc, UNREADABLE):
-                raise
-            name = type(exc).__name__
-        # Outside the except block on purpose: these exceptions carry the reply's body, plaintext
-        # DEK and all, so neither __cause__ nor __context__ may keep them.
-        raise unreadable(name, call)
-
-    def _forget(self) -> None:
-        if self._ready is not None:
-            self._ready.sdk.base_client.session.close()
-        self._ready = None
+def _import_sdk() -> None:
+    from . import credentials, errors, sdk_client  # noqa: F401

@@ -10,10 +10,9 @@ import oci
 from oci.auth import signers
 from oci.circuit_breaker import NoCircuitBreakerStrategy
 
-from ksm_storage.plugin import SettingsError
+from ksm_storage.plugin import SettingsError, seconds_left, within_deadline
 
 from .options import CONFIG_FILE, INSTANCE, OKE, RESOURCE, CredentialChoice
-from .time_limit import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Credentials:
     config: dict[str, Any] = field(repr=False)
     signer: Any
 
-    def refresh(self, seconds: float) -> None:
+    def refresh(self) -> None:
         """Get another token if the one at hand is about to expire, where there are tokens.
 
         The signer would do so by itself in the middle of a call, for minutes if need be.
@@ -32,42 +31,43 @@ class Credentials:
         issuer = getattr(self.signer, "federation_client", self.signer)
         renew = getattr(issuer, "get_security_token", None)
         if renew is not None:
-            within(seconds, renew)
+            within_deadline(renew)
 
 
-def load_credentials(choice: CredentialChoice, *, region: str, seconds: float) -> Credentials:
+def load_credentials(choice: CredentialChoice, *, region: str) -> Credentials:
     """Return the credentials of the chosen kind.
 
     Raises:
-        SettingsError: The profile asks for what is chosen in another way here.
-        TimeLimitError: They could not be obtained in the given time.
+        SettingsError: The profile asks for another kind than the one chosen here.
+        DeadlinePassedError: They were not obtained in time.
     """
+    # Oracle's client tries for minutes to reach the metadata service of a machine that has none,
+    # and takes no time-out for it.
     if choice.kind == INSTANCE:
-        return Credentials({}, within(seconds, lambda: _instance(choice, seconds)))
+        return Credentials({}, within_deadline(lambda: _instance(choice)))
     if choice.kind == RESOURCE:
-        return Credentials({}, within(seconds, signers.get_resource_principals_signer))
+        return Credentials({}, within_deadline(signers.get_resource_principals_signer))
     if choice.kind == OKE:
-        return Credentials({}, within(seconds, lambda: _oke(seconds)))
+        return Credentials({}, within_deadline(_oke))
     return _from_file(choice, region=region)
 
 
-def _instance(choice: CredentialChoice, seconds: float) -> Any:
+def _instance(choice: CredentialChoice) -> Any:
     # The default circuit breaker is one for the process: it would count others' failures.
     return signers.InstancePrincipalsSecurityTokenSigner(
-        retry_strategy=_retries(seconds),
-        federation_client_retry_strategy=_retries(seconds),
+        retry_strategy=_retries(),
+        federation_client_retry_strategy=_retries(),
         federation_client_circuit_breaker_strategy=NoCircuitBreakerStrategy(),
         federation_endpoint=choice.federation_endpoint,
     )
 
 
-def _oke(seconds: float) -> Any:
-    return signers.get_oke_workload_identity_resource_principal_signer(
-        retry_strategy=_retries(seconds)
-    )
+def _oke() -> Any:
+    return signers.get_oke_workload_identity_resource_principal_signer(retry_strategy=_retries())
 
 
-def _retries(seconds: float) -> Any:
+def _retries() -> Any:
+    seconds = seconds_left()
     return oci.retry.RetryStrategyBuilder(total_elapsed_time_seconds=seconds).get_retry_strategy()
 
 
@@ -77,8 +77,8 @@ def _from_file(choice: CredentialChoice, *, region: str) -> Credentials:
     config = dict(oci.config.from_file(location, profile))
     if "authentication_type" in config:
         raise SettingsError(
-            f"the profile {profile!r} asks for another kind of credential by authentication_type",
-            hint="choose it with the option 'credential'",
+            f"the profile {profile!r} selects another kind of credential with authentication_type",
+            hint="set the option 'credential' instead",
         )
     # True would print every request and reply to stdout, plaintext DEKs with them.
     config["log_requests"] = False
@@ -105,8 +105,8 @@ def _security_token(config: dict[str, Any], passphrase: str | None, *, profile: 
     for name in ("security_token_file", "key_file"):
         if not config.get(name):
             raise SettingsError(
-                f"the profile {profile!r} has no {name!r}",
-                hint="'oci session authenticate' makes a profile with a security token",
+                f"the profile {profile!r} lacks {name!r}",
+                hint="create a profile with a security token: oci session authenticate",
             )
     token = Path(config["security_token_file"]).expanduser().read_text(encoding="ascii").strip()
     private_key = oci.signer.load_private_key_from_file(config["key_file"], passphrase)

@@ -1,115 +1,273 @@
-"""Translate what the service and Oracle's client report, by one table each."""
+"""What a vault and Oracle's client report, and what it means.
+
+Sources: OCI documentation, "API Errors" (Content/API/References/apierrors.htm); ``oci.exceptions``.
+The page of errors is about all services; what the crypto endpoint of a vault answers in two cases
+is assumed from it, and the page docs/plugins/oracle-kv.md says so: 409 for a key that is disabled,
+and 400 InvalidParameter for a ciphertext that does not decrypt.
+"""
 
 from __future__ import annotations
 
-import configparser
-import re
+from collections.abc import Mapping
 from typing import Any
 
-from ksm_storage.plugin import AuthenticationError, KsmStorageError, UnavailableError, chain_of
-
-from .client_failures import UNREADABLE_FILE, refusal_of
-from .refusal import Call
-from .service_codes import INVALID_PARAMETER, NOT_ACCEPTED, SERVICE_CODES, refusal_for_status
-
-# What the client lets through raw: a reply that is no JSON object, or has another encoding.
-UNREADABLE: tuple[type[Exception], ...] = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RecursionError,
+from ksm_storage.plugin import (
+    NETWORK_RULES,
+    UNREADABLE_FILE,
+    AuthenticationError,
+    Call,
+    DeadlinePassedError,
+    DecryptionError,
+    ErrorRule,
+    KeyStateError,
+    KsmStorageError,
+    PermissionDeniedError,
+    ProviderError,
+    SettingsError,
+    ThrottledError,
+    UnavailableError,
+    chain_of,
+    rule_for_failure,
+    rule_for_status,
+    shown_code,
+    unreadable_reply,
 )
 
-_CODE = re.compile(r"[A-Za-z0-9]{1,64}")
+_DENIED = ErrorRule(
+    PermissionDeniedError,
+    "not allowed to use {permission} on the key {key}, or the key does not exist at {place}",
+    "the service does not tell the two apart: check the key's OCID and the endpoint, then the "
+    "policies",
+    permission="{permission}",
+)
+_FORBIDDEN = ErrorRule(
+    PermissionDeniedError,
+    "not allowed to use {permission} on the key {key}",
+    "check the policies of the tenancy",
+    permission="{permission}",
+)
+_MALFORMED = ErrorRule(
+    ProviderError,
+    "{place} rejected the request for the key {key} as malformed",
+    "check the option 'endpoint', and the proxy between this host and the vault",
+)
+_STATE = ErrorRule(
+    KeyStateError,
+    "the key {key} or its version cannot be used in its current state: disabled, being changed, "
+    "or pending deletion",
+    "check its state in the vault; enable the key, or cancel its deletion while it is pending",
+)
+_LIMIT = ErrorRule(
+    ProviderError,
+    "a limit or quota of the tenancy is used up",
+    "check the limits and quotas of the tenancy",
+)
+_WRONG_ENDPOINT = ErrorRule(
+    ProviderError,
+    "{place} does not support the operation {operation}",
+    "the option 'endpoint' must name the vault's crypto endpoint, not its management endpoint",
+)
+_THROTTLED = ErrorRule(
+    ThrottledError,
+    "the vault is throttling requests: a limit of the tenancy is reached",
+    "retry later, or request a higher limit",
+)
+_FAILING = ErrorRule(
+    UnavailableError, "{place} reported an internal error ({detail})", "retry later"
+)
+
+_NOT_ENCRYPTED = ErrorRule(
+    ProviderError,
+    "{place} rejected a parameter: the key {key} does not match the option 'algorithm', or the "
+    "context is too long",
+    "for an RSA key set the option 'algorithm' to RSA_OAEP_SHA_256; signing keys cannot wrap",
+)
+_NOT_DECRYPTED = ErrorRule(
+    DecryptionError,
+    "cannot decrypt the wrapped data key: another key or version, another context or altered data",
+    "the service does not tell these apart; restore the file from a backup, or open it with the "
+    "key that sealed it",
+)
+
+# What differs by operation stands beside the table.
+NOT_ACCEPTED: Mapping[str, ErrorRule] = {
+    "encrypt": _NOT_ENCRYPTED,
+    "decrypt": _NOT_DECRYPTED,
+    "get_key": _MALFORMED,
+    "get_key_version": _MALFORMED,
+}
+INVALID_PARAMETER = "InvalidParameter"
+
+SERVICE_CODES: Mapping[str, ErrorRule] = {
+    # 400
+    "CannotParseRequest": _MALFORMED,
+    "MissingParameter": _MALFORMED,
+    "LimitExceeded": _LIMIT,
+    "QuotaExceeded": _LIMIT,
+    # The key stands in the body of the request.
+    "RelatedResourceNotAuthorizedOrNotFound": _DENIED,
+    # 401, 402
+    "NotAuthenticated": ErrorRule(
+        AuthenticationError,
+        "{place} rejected the signature of the request",
+        "the API key was deleted or belongs to another user, the token expired (run: oci session "
+        "authenticate), or the clock of this host is off by more than 5 minutes",
+    ),
+    "SignUpRequired": ErrorRule(
+        PermissionDeniedError,
+        "the tenancy is not signed up for the service",
+        "sign up, or subscribe the tenancy to the region",
+    ),
+    # 403
+    "NotAllowed": _FORBIDDEN,
+    "NotAuthorized": _FORBIDDEN,
+    # 404, 405
+    "NotAuthorizedOrNotFound": _DENIED,
+    "NamespaceNotFound": _DENIED,
+    "NotFound": _WRONG_ENDPOINT,
+    "MethodNotAllowed": _WRONG_ENDPOINT,
+    # 409
+    "IncorrectState": _STATE,
+    "Conflict": _STATE,
+    "LockConflict": _STATE,
+    "ExternalServerIncorrectState": ErrorRule(
+        UnavailableError,
+        "the external key manager of the key {key} does not answer correctly",
+        "check the external key manager, then retry",
+    ),
+    # 413, 422, 431
+    "RequestEntityTooLarge": _MALFORMED,
+    "PayloadTooLarge": _MALFORMED,
+    "UnprocessableEntity": _MALFORMED,
+    "RequestHeaderFieldsTooLarge": _MALFORMED,
+    # 429
+    "TooManyRequests": _THROTTLED,
+    # 5xx
+    "InternalServerError": _FAILING,
+    "MethodNotImplemented": _WRONG_ENDPOINT,
+    "ServiceUnavailable": _FAILING,
+}
 
 
-def translated(exc: Exception, call: Call) -> KsmStorageError | None:
-    """Return the documented error for a failed call, or None for an unknown exception."""
-    service_error = _service_error(exc)
-    if service_error is not None:
-        return _from_reply(service_error, call)
-    row = refusal_of(exc)
-    return None if row is None else row.error(call)
+_BAD_CONFIGURATION = ErrorRule(
+    SettingsError,
+    "a profile of Oracle's configuration file is incomplete or malformed",
+    "create one with: oci setup config; for a profile with a security token set the option "
+    "'credential' to security-token",
+)
+_BAD_KEY = ErrorRule(
+    AuthenticationError,
+    "cannot read the private key of the profile, or its passphrase is missing or wrong",
+    "check key_file in the profile, and the option 'passphrase'",
+)
 
-
-def credential_error(exc: Exception, kind: str, call: Call) -> KsmStorageError:
-    """Return the error for credentials that could not be obtained."""
-    service_error = _service_error(exc)
-    if service_error is not None and (service_error.status >= 500 or service_error.status == 429):
-        return _from_reply(service_error, call)
-    row = None if service_error is not None else refusal_of(exc)
-    if row is UNREADABLE_FILE and kind not in _FROM_FILES:
-        # The client says so of variables that are not set.
-        row = None
-    if row is not None and not row.kind.retryable:
-        return row.error(call)
-    return AuthenticationError(
-        f"no credentials of the kind {kind!r} could be obtained ({type(exc).__name__})",
-        hint=_ADVICE.get(kind, "see the option 'credential'"),
-        request_id=_request_id(service_error),
-    )
-
-
-def repeats_a_file(exc: BaseException) -> bool:
-    """Tell whether the exception shows what stands in a file: a line, or all of it."""
-    return any(isinstance(link, (configparser.Error, UnicodeError)) for link in chain_of(exc))
-
-
-def unreadable(name: str, call: Call) -> UnavailableError:
-    """Return the error for a reply that the client could not read."""
-    return UnavailableError(
-        f"the reply of the vault to {call.operation} cannot be read ({name}): it was cut off or "
-        "altered on its way",
-        hint="try again; if it stays, look at the proxies between here and the vault",
-    )
-
-
-def forget_bodies(exc: BaseException) -> None:
-    """Take the bodies off an exception that becomes our cause: they may hold the DEK.
-
-    That of a wrap's request does, and that of a reply may whose status was altered on its way.
-    """
-    from oci.exceptions import ServiceError
-
-    for link in chain_of(exc):
-        if isinstance(link, ServiceError) and link.args and isinstance(link.args[0], dict):
-            link.args = ({name: link.args[0].get(name) for name in _TOLD},)
-        for name in ("request", "original_request", "response"):
-            if getattr(link, name, None) is not None:
-                setattr(link, name, None)
-
-
-def _service_error(exc: Exception) -> Any:
-    from oci.exceptions import ServiceError
-
-    return next((link for link in chain_of(exc) if isinstance(link, ServiceError)), None)
-
-
-def _from_reply(exc: Any, call: Call) -> KsmStorageError:
-    code = str(exc.code)
-    request_id = _request_id(exc)
-    if code == INVALID_PARAMETER and exc.status == 400:
-        return NOT_ACCEPTED[call.operation].error(call, request_id=request_id)
-    row = SERVICE_CODES.get(code)
-    if row is None:
-        shown = code if _CODE.fullmatch(code) else "an unknown code"
-        row = refusal_for_status(int(exc.status), shown)
-    return row.error(call, request_id=request_id)
-
-
-def _request_id(exc: Any) -> str | None:
-    value = getattr(exc, "request_id", None)
-    return value if isinstance(value, str) else None
-
+# More telling names first: an exception of the client holds others.
+CLIENT_FAILURES: Mapping[str, ErrorRule] = {
+    "ConfigFileNotFound": ErrorRule(
+        SettingsError,
+        "Oracle's configuration file was not found",
+        "check the options 'config_file' and 'credential', and OCI_CONFIG_FILE; on OCI the "
+        "credential may be instance-principal or resource-principal",
+    ),
+    "ProfileNotFound": ErrorRule(
+        SettingsError,
+        "the profile is not in Oracle's configuration file",
+        "check the options 'profile' and 'config_file'",
+    ),
+    "InvalidKeyFilePath": ErrorRule(
+        SettingsError,
+        "the private key file named in Oracle's configuration file does not exist",
+        "check key_file in the profile",
+    ),
+    "InvalidConfig": _BAD_CONFIGURATION,
+    "MissingPrivateKeyPassphrase": _BAD_KEY,
+    "InvalidPrivateKey": _BAD_KEY,
+    "InvalidDeveloperToolConfiguration": ErrorRule(
+        SettingsError,
+        "the developer tool configuration of Oracle's client disables the service",
+        "check OCI_SDK_ENABLED_SERVICES_SET and the developer tool configuration",
+    ),
+    **NETWORK_RULES,
+    # What is left of these is about files; those of the network are named above.
+    "OSError": UNREADABLE_FILE,
+}
 
 _TOLD = ("status", "code", "message", "opc-request-id", "operation_name", "request_endpoint")
 _FROM_FILES = ("config-file", "security-token")
 _ADVICE = {
     "config-file": "check the profile in Oracle's configuration file and the file of its key",
-    "security-token": "'oci session authenticate' or 'oci session refresh' gets a new token",
-    "instance-principal": "it works on an OCI compute instance; elsewhere choose another "
-    "'credential'; 'credential_timeout' is how long is waited",
-    "resource-principal": "it works where OCI sets OCI_RESOURCE_PRINCIPAL_VERSION, as in functions",
-    "oke-workload": "it works in a pod of an enhanced OKE cluster, with a service account",
+    "security-token": "get a new token with: oci session authenticate, or: oci session refresh",
+    "instance-principal": "this kind works on an OCI compute instance; elsewhere choose another "
+    "'credential'; 'credential_timeout' sets the limit",
+    "resource-principal": "this kind works where OCI sets OCI_RESOURCE_PRINCIPAL_VERSION, as in "
+    "functions",
+    "oke-workload": "this kind works in a pod of an enhanced OKE cluster, with a service account",
 }
+
+
+def translated(exc: Exception, call: Call) -> KsmStorageError:
+    """Return the documented error for a failed call, none of the client's text copied."""
+    service_error = _service_error(exc)
+    if service_error is not None:
+        return _from_reply(service_error, call)
+    rule = rule_for_failure(exc, CLIENT_FAILURES)
+    return unreadable_reply(exc, call) if rule is None else rule.error(call)
+
+
+def credential_error(exc: Exception, kind: str, call: Call) -> KsmStorageError:
+    """Return the documented error for credentials that were not obtained."""
+    service_error = _service_error(exc)
+    if service_error is not None and (service_error.status >= 500 or service_error.status == 429):
+        return _from_reply(service_error, call)
+    rule = None if service_error is not None else rule_for_failure(exc, CLIENT_FAILURES)
+    if rule is UNREADABLE_FILE and kind not in _FROM_FILES:
+        # The client says so of variables that are not set.
+        rule = None
+    if rule is not None and not rule.kind.retryable:
+        return rule.error(call)
+    if type(exc) is DeadlinePassedError:
+        return UnavailableError(
+            f"credentials of the kind {kind!r} were not obtained in time",
+            hint=_ADVICE.get(kind, "check the option 'credential'"),
+        )
+    return AuthenticationError(
+        f"cannot obtain credentials of the kind {kind!r} ({type(exc).__name__})",
+        hint=_ADVICE.get(kind, "check the option 'credential'"),
+        request_id=_request_id(service_error),
+    )
+
+
+def is_final(exc: BaseException) -> bool:
+    """Tell whether the same attempt would fail in the same way."""
+    rule = rule_for_failure(exc, CLIENT_FAILURES)
+    return rule is not None and not rule.kind.retryable
+
+
+def _service_error(exc: Exception) -> Any:
+    from oci.exceptions import ServiceError
+
+    found = None
+    for link in chain_of(exc):
+        if isinstance(link, ServiceError):
+            found = found or link
+            if link.args and isinstance(link.args[0], dict):
+                # The body of a request to wrap holds the DEK, and so may that of a reply whose
+                # status was altered on its way.
+                link.args = ({name: link.args[0].get(name) for name in _TOLD},)
+    return found
+
+
+def _from_reply(exc: Any, call: Call) -> KsmStorageError:
+    code, status = str(exc.code), int(exc.status)
+    rule = SERVICE_CODES.get(code)
+    if code == INVALID_PARAMETER and status == 400:
+        rule = NOT_ACCEPTED.get(call.operation, rule)
+    if rule is None:
+        rule = SERVICE_CODES["NotAuthenticated"] if status == 401 else rule_for_status(status)
+    detail = f"{shown_code(code)}, status {status}"
+    return rule.error(call, request_id=_request_id(exc), detail=detail)
+
+
+def _request_id(exc: Any) -> str | None:
+    value = getattr(exc, "request_id", None)
+    return value if isinstance(value, str) else None

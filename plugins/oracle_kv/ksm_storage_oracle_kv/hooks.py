@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from ksm_storage.plugin import KeyWrapper, Option, Settings, hookimpl
 
-from . import key_names
+from .key_names import NAMES
 
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare how the vault is reached and who asks."""
+    """Declare how the vault is reached and which credentials are used."""
     from .options import declared_options
 
     return declared_options()
@@ -22,28 +22,26 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one key; the client is made when it is first used."""
     from .client import VaultClient
     from .key_wrapper import OracleKeyWrapper
-    from .options import connection_from
+    from .options import access_from
 
-    name = key_names.KeyName.parse(key_id)
-    connection = connection_from(settings)
-    client = VaultClient(name, connection)
-    algorithm = settings.required_text("algorithm")
-    return OracleKeyWrapper(name, client, connection=connection, algorithm=algorithm)
+    client = VaultClient(NAMES.parse(key_id), access_from(settings))
+    return OracleKeyWrapper(client, algorithm=settings.required_text("algorithm"))
 
 
 @hookimpl
 def recognise_key(text: str) -> str | None:
     """Recognise the OCID of a key."""
-    return key_names.recognised(text)
+    return text if NAMES.find(text) else None
 
 
 @hookimpl
 def key_covers(trusted: str, key_id: str) -> bool | None:
     """Let a key stand for each of its versions."""
-    return key_names.covers(trusted, key_id)
+    return NAMES.covers(trusted, key_id, versions_only=False)
 
 
 @hookimpl
 def newest_version(key_id: str) -> str | None:
     """Wrap anew by the key without version, which means the current one."""
-    return key_names.newest_version(key_id)
+    name = NAMES.find(key_id)
+    return None if name is None else name.key

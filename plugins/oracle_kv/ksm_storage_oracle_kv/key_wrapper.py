@@ -6,25 +6,22 @@ import base64
 import binascii
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ksm_storage.plugin import (
     Aad,
     DecryptionError,
     ProviderError,
-    SettingsError,
     UnavailableError,
     WrappedDek,
 )
 
-from . import key_names
 from .client import Reply, VaultClient
-from .key_names import KeyName
-from .options import AES, ALGORITHMS, Connection
+from .key_names import NAMES
+from .options import AES, ALGORITHMS
 
 if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, PermissionProbe
+    from ksm_storage.plugin import KeyDescription, KeyName, PermissionProbe
 
 # The service documents no limit; RSA-4096 makes 512 bytes, and AES adds less than a hundred.
 MAX_CIPHERTEXT = 4096
@@ -33,12 +30,9 @@ MAX_CIPHERTEXT = 4096
 class OracleKeyWrapper:
     """Wrap and unwrap under one key, with one call to the vault each."""
 
-    def __init__(
-        self, name: KeyName, client: VaultClient, *, connection: Connection, algorithm: str
-    ) -> None:
-        self._name = name
+    def __init__(self, client: VaultClient, *, algorithm: str) -> None:
+        self._name = client.name
         self._client = client
-        self._connection = connection
         self._algorithm = algorithm
 
     @property
@@ -53,10 +47,12 @@ class OracleKeyWrapper:
             ProviderError: The vault refused or failed, or encrypted under another key.
         """
         details = self._details(self._name, self._algorithm, aad)
-        reply = self._client.encrypt({**details, "plaintext": base64.b64encode(dek).decode()})
+        reply = self._client.call(
+            "encrypt", {**details, "plaintext": base64.b64encode(dek).decode()}
+        )
         ciphertext = _decoded(reply, "ciphertext")
         key = _key_of(reply, self._name)
-        if key is None or not self._name.covers(key):
+        if key is None or not _covers(self._name, key):
             raise ProviderError(
                 f"the vault encrypted under another key than {str(self._name)!r}",
                 hint="check the endpoint: the service itself does not do this",
@@ -100,10 +96,9 @@ class OracleKeyWrapper:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        from .description import described
+        from .abilities import describe_key
 
-        with closing(self._management()) as management:
-            return described(self._name, management)
+        return describe_key(self._client)
 
     def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
         """Return the OCID of the version that the wrapped DEK names.
@@ -114,14 +109,14 @@ class OracleKeyWrapper:
         return self._recorded(wrapped).version
 
     def describe_access(self) -> Mapping[str, str]:
-        """Say who signs the requests, and to which vault; the service itself does not tell.
+        """Return who signs the requests, and for which vault; the service itself does not say.
 
         Raises:
             KsmStorageError: The credentials could not be obtained.
         """
-        from .description import access_labels
+        from .abilities import describe_access
 
-        return access_labels(self._name, self._client, self._connection)
+        return describe_access(self._client)
 
     def probe_permissions(self) -> Sequence[PermissionProbe]:
         """Find out by encrypting and decrypting random bytes, which are thrown away.
@@ -129,16 +124,9 @@ class OracleKeyWrapper:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        from .probing import probed
+        from .abilities import probe_permissions
 
-        with closing(self._management()) as management:
-            details = _named(self._name, self._algorithm)
-            return probed(self._name, self._client, management, details)
-
-    def _management(self) -> VaultClient:
-        from .description import management_sdk
-
-        return VaultClient(self._name, self._connection, management_sdk)
+        return probe_permissions(self._client, _named(self._name, self._algorithm))
 
     def close(self) -> None:
         """Close the connections to the vault."""
@@ -146,21 +134,23 @@ class OracleKeyWrapper:
 
     def _recorded(self, wrapped: WrappedDek) -> KeyName:
         if wrapped.algorithm not in ALGORITHMS:
-            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
-        if not key_names.covers(str(self._name), wrapped.key_id):
+            raise DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
+        name = NAMES.find(wrapped.key_id)
+        if name is None or not _covers(self._name, name):
             raise DecryptionError(
-                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
+                f"{str(self._name)!r}"
             )
         _check_length(wrapped.ciphertext)
-        return KeyName.parse(wrapped.key_id)
+        return name
 
     def _decrypted(self, name: KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
         text = base64.b64encode(ciphertext).decode()
-        reply = self._client.decrypt({**details, "ciphertext": text})
+        reply = self._client.call("decrypt", {**details, "ciphertext": text})
         dek = _decoded(reply, "plaintext")
         _check(reply, dek)
         key = _key_of(reply, name)
-        if key is None or not name.covers(key):
+        if key is None or not _covers(name, key):
             raise DecryptionError(
                 f"the vault decrypted with another key than {str(name)!r}",
                 hint="check the endpoint: the service itself does not do this",
@@ -177,7 +167,7 @@ class OracleKeyWrapper:
 
 
 def _named(name: KeyName, algorithm: str) -> dict[str, object]:
-    details: dict[str, object] = {"key_id": name.ocid, "encryption_algorithm": algorithm}
+    details: dict[str, object] = {"key_id": name.key, "encryption_algorithm": algorithm}
     if name.version is not None:
         details["key_version_id"] = name.version
     return details
@@ -186,18 +176,19 @@ def _named(name: KeyName, algorithm: str) -> dict[str, object]:
 def _check_length(ciphertext: bytes) -> None:
     if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
         # The service would refuse it as a malformed request, which would hide the damage.
-        raise DecryptionError(f"the wrapped DEK has no length from 1 to {MAX_CIPHERTEXT} bytes")
+        raise DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
 
 
 def _key_of(reply: Reply, asked: KeyName) -> KeyName | None:
     """Return the key that a reply names: as asked where it names none, None for junk."""
     # Vaults have been seen to leave both names out; the request has named the key in any case.
-    key_id = reply.optional_text("key_id") or asked.ocid
+    key_id = reply.optional_text("key_id") or asked.key
     version = reply.optional_text("key_version_id") or asked.version
-    try:
-        return KeyName.parse(key_id).with_version(version)
-    except SettingsError:
-        return None
+    return NAMES.find(f"{key_id}/{version}" if version else key_id)
+
+
+def _covers(trusted: KeyName, name: KeyName) -> bool:
+    return NAMES.covers(str(trusted), str(name), versions_only=False)
 
 
 def _decoded(reply: Reply, name: str) -> bytes:
@@ -221,7 +212,7 @@ def _check(reply: Reply, dek: bytes) -> None:
 
 def _incomplete(reply: Reply, name: str) -> UnavailableError:
     return UnavailableError(
-        f"the reply of the vault has no valid {name!r}: it was cut off or altered on its way",
-        hint="try again; if it stays, look at the proxies between here and the vault",
+        f"the vault's reply has no valid {name!r}: it was cut off or altered in transit",
+        hint="retry; if it persists, check the proxy between this host and the vault",
         request_id=reply.request_id,
     )

@@ -1,42 +1,198 @@
-"""Make Oracle's client of a crypto endpoint and send a call through it.
+"""Oracle's clients of a vault's two endpoints: where, how they send, and when they retry.
 
 Importing this imports Oracle's client.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from oci import regions
+from oci._vendor.requests.adapters import HTTPAdapter
+from oci.circuit_breaker import NoCircuitBreakerStrategy
 from oci.key_management.kms_crypto_client import KmsCryptoClient
 from oci.key_management.models import DecryptDataDetails, EncryptDataDetails
+from oci.retry import RetryStrategyBuilder
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from . import endpoint_client
+from ksm_storage.plugin import KeyName, SettingsError, current_deadline, is_plain_http
+
 from .credentials import Credentials
-from .endpoint import crypto_endpoint
-from .key_names import KeyName
-from .options import Connection
+from .options import Access
+
+_REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)*-[0-9]+")
+
+# The client's own default also repeats 409 IncorrectState, which a disabled key answers each time.
+_RETRIED: dict[int, list[str]] = {-1: [], 429: []}
+_MAX_PAUSE = 30.0
+_MAX_ATTEMPTS = 8
 
 
-def endpoint_of(name: KeyName, connection: Connection) -> str:
-    """Return the vault's crypto endpoint, as the option says it or the key's OCID."""
-    return connection.endpoint or crypto_endpoint(name, region=connection.region)
+def crypto_endpoint(name: KeyName, *, region: str | None = None) -> str:
+    """Return ``https://VAULT-crypto.kms.REGION.DOMAIN``.
+
+    The client knows the regions' short names and the realms' domains, and reads those of a
+    dedicated region from ``~/.oci/regions-config.json`` or OCI_REGION_METADATA.
+
+    Raises:
+        SettingsError: The region or the realm is unknown, or the two do not belong together.
+    """
+    short, realm = region or name.parts["region"], name.parts["realm"]
+    region = regions.get_region_from_short_name(short)
+    # The client returns an unknown name as it is, and takes it for one of the commercial realm.
+    known = regions.is_region(region)
+    if not known and not _REGION.fullmatch(region):
+        raise _unknown(f"the region {short!r}", name)
+    # A region younger than the client: the OCID says the realm, and with it the domain.
+    if known and regions.get_realm_from_region(region) != realm:
+        raise SettingsError(
+            f"the region {region!r} does not belong to the realm {realm!r} of the key",
+            hint="check the option 'region' and the key's OCID",
+            key=str(name),
+        )
+    domain = regions.REALMS.get(realm)
+    if domain is None:
+        raise _unknown(f"the realm {realm!r}", name)
+    return f"https://{name.parts['vault']}-crypto.kms.{region}.{domain}"
 
 
-def create_client(credentials: Credentials, connection: Connection, *, endpoint: str) -> Any:
-    """Return a client of a vault's crypto endpoint; it calls nothing yet."""
-    return endpoint_client.create(KmsCryptoClient, credentials, connection, endpoint=endpoint)
-
-
-def send(
-    client: Any,
-    operation: str,
-    details: Mapping[str, object],
-    connection: Connection,
-    ends_at: float,
+def create_client(
+    credentials: Credentials, access: Access, *, endpoint: str, management: bool
 ) -> Any:
-    """Send one call with the client's own retries, and return its response."""
-    retries = endpoint_client.retries_within(connection, ends_at)
+    """Return a client of one of the endpoints; it calls nothing yet."""
+    kind = _management_client() if management else KmsCryptoClient
+    connection = access.connection
+    client = kind(
+        credentials.config,
+        endpoint,
+        signer=credentials.signer,
+        timeout=(connection.connect_timeout, connection.read_timeout),
+        # The default one is shared by all clients of the process: ten failures of one of them,
+        # a disabled key's 409 among these, would shut every other one out.
+        circuit_breaker_strategy=NoCircuitBreakerStrategy(),
+    )
+    session = client.base_client.session
+    adapter = QuietAdapter(connection.ca_file)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, adapter)
+    # A 307 would send the DEK to wherever the reply says.
+    session.max_redirects = 0
+    return client
+
+
+def send(client: Any, operation: str, details: Mapping[str, object], access: Access) -> Any:
+    """Send one call with the client's own retries within the deadline; return its response."""
+    retries = _retries(access.connection.attempt)
     if operation == "encrypt":
         return client.encrypt(EncryptDataDetails(**details), retry_strategy=retries)
-    return client.decrypt(DecryptDataDetails(**details), retry_strategy=retries)
+    if operation == "decrypt":
+        return client.decrypt(DecryptDataDetails(**details), retry_strategy=retries)
+    return getattr(client, operation)(*details.values(), retry_strategy=retries)
+
+
+def _unknown(what: str, name: KeyName) -> SettingsError:
+    return SettingsError(
+        f"Oracle's client does not know {what} of the key",
+        hint="set the option 'endpoint' to the vault's crypto endpoint (the vault's page shows "
+        "it), or install a newer 'oci'",
+        key=str(name),
+    )
+
+
+def _management_client() -> Any:
+    from oci.key_management.kms_management_client import KmsManagementClient
+
+    return KmsManagementClient
+
+
+def _retries(attempt_seconds: float) -> Any:
+    strategy = RetryStrategyBuilder(
+        max_attempts=_MAX_ATTEMPTS,
+        total_elapsed_time_check=False,
+        service_error_retry_config=_RETRIED,
+        retry_max_wait_between_calls_seconds=_MAX_PAUSE,
+    ).get_retry_strategy()
+    strategy.checkers.add_checker(_RetryLimit(attempt_seconds))
+    return strategy
+
+
+class _RetryLimit:
+    """Veto a retry that could end after the deadline, or that would fail in the same way.
+
+    The client's own check of the elapsed time looks neither at the pause nor at the attempt that
+    follow, and it retries a certificate that is not trusted.
+    """
+
+    def __init__(self, attempt_seconds: float) -> None:
+        self._attempt_seconds = attempt_seconds
+
+    def should_retry(
+        self, exception: Any = None, _response: Any = None, *, current_attempt: int = 1, **_: object
+    ) -> bool:
+        """Answer for one failed attempt."""
+        from .errors import is_final
+
+        if isinstance(exception, Exception) and is_final(exception):
+            return False
+        # Decorrelated jitter: 1 s, doubled with each attempt, and up to 1 s more.
+        pause = min(2.0 ** (current_attempt - 1) + 1.0, _MAX_PAUSE)
+        deadline = current_deadline()
+        return deadline is None or deadline.allows(pause + self._attempt_seconds)
+
+
+class _QuietHttp(HTTPConnection):
+    # A client with log_requests, anywhere in the process, sets this on the class of all
+    # connections, and from then on each prints what it sends and receives, DEKs too.
+    debuglevel = 0
+
+
+class _QuietHttps(HTTPSConnection):
+    debuglevel = 0
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _QuietHttp
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _QuietHttps
+
+
+_POOLS = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class QuietAdapter(HTTPAdapter):  # type: ignore[misc]  # the client has no annotations
+    """Send requests through connections that print nothing, with the caller's authorities."""
+
+    def __init__(self, ca_file: str | None) -> None:
+        self._ca_file = ca_file
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pools of connections through a proxy."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Any:
+        """Send a request; the option goes before REQUESTS_CA_BUNDLE, which ``verify`` may be."""
+        if is_plain_http(str(request.url)):
+            # To an emulator on this machine. Through a proxy the DEK would leave it in the clear.
+            proxies = None
+        return super().send(request, stream, timeout, self._ca_file or verify, cert, proxies)

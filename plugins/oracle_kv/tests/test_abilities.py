@@ -211,14 +211,14 @@ def test_a_key_that_is_gone_is_denied_or_missing(
     assert stored is not None
     stored.state = DELETED
 
-    with pytest.raises(PermissionDeniedError, match="or there is no such key"):
+    with pytest.raises(PermissionDeniedError, match="or the key does not exist"):
         describe_key(kek)
 
 
 def test_the_management_endpoint_is_the_crypto_endpoints_neighbour() -> None:
-    from ksm_storage_oracle_kv import management
-    from ksm_storage_oracle_kv.key_names import KeyName
-    from ksm_storage_oracle_kv.options import connection_from
+    from ksm_storage_oracle_kv.client import VaultClient
+    from ksm_storage_oracle_kv.key_names import NAMES
+    from ksm_storage_oracle_kv.options import access_from
 
     from ksm_storage.contract.key_uri import KeyUri
     from ksm_storage.keys.discovery import find_plugin
@@ -230,9 +230,10 @@ def test_the_management_endpoint_is_the_crypto_endpoints_neighbour() -> None:
         uri = KeyUri("oracle-kv", KEY)
         options = find_plugin("oracle-kv").options()
         settings = gather_settings(uri, options, {"oracle-kv": given})
-        return management.endpoint_of(KeyName.parse(KEY), connection_from(settings))
+        client = VaultClient(NAMES.parse(KEY), access_from(settings)).management()
+        return client._endpoint()
 
-    vault = KeyName.parse(KEY).vault
+    vault = NAMES.parse(KEY).parts["vault"]
     derived = f"https://{vault}-management.kms.us-ashburn-1.oraclecloud.com"
     assert endpoint() == derived
     assert endpoint(endpoint=derived.replace("-management.", "-crypto.")) == derived

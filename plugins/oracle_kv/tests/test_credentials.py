@@ -10,7 +10,12 @@ from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.oci_vault.client_files import write_config
 from ksm_storage_emulators.oci_vault.identities import Credential, Grant
 
-from ksm_storage.errors import AuthenticationError, KsmStorageError, SettingsError
+from ksm_storage.errors import (
+    AuthenticationError,
+    KsmStorageError,
+    SettingsError,
+    UnavailableError,
+)
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
@@ -124,6 +129,19 @@ def test_a_security_token_that_was_renewed_is_read_again(
     assert "oci session authenticate" in str(caught.value.hint)
 
 
+def test_a_security_token_that_was_renewed_while_idle_fails_no_call(
+    emulator: EmulatedVault, tmp_path: Path
+) -> None:
+    path = _written(tmp_path, emulator, _session(emulator, seconds=60.0))
+    settings = {"credential": "security-token", "config_file": str(path)}
+    with open_kek(emulator.create_key(), emulator.url, **settings) as kek:
+        recorded = kek.wrap(DEK, aad=AAD)
+        emulator.emulator.clock.advance(61.0)
+        _written(tmp_path, emulator, _session(emulator))
+
+        assert kek.unwrap(recorded, aad=AAD) == DEK
+
+
 def test_a_resource_principal_signs(
     emulator: EmulatedVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +199,7 @@ def test_renewing_the_token_of_an_instance_is_bounded(
         emulator.emulator.faults.add(FaultKind.LATENCY, operation="instance:cert.pem", seconds=6.0)
         started = time.monotonic()
 
-        with pytest.raises(AuthenticationError, match="TimeLimitError"):
+        with pytest.raises(UnavailableError, match="not obtained in time"):
             kek.wrap(DEK, aad=AAD)
 
     assert time.monotonic() - started < 4.0
@@ -225,18 +243,22 @@ def test_nothing_that_gives_credentials_is_told_with_advice(
 
 
 UNUSABLE = {
-    "nothing in it": ("[DEFAULT]\n", SettingsError, "missing or malformed"),
+    "nothing in it": ("[DEFAULT]\n", SettingsError, "incomplete or malformed"),
     "no such key file": (
         "[DEFAULT]\nkey_file=/no/such/key.pem\n",
         SettingsError,
-        "private key's file",
+        "private key file",
     ),
     "another kind": (
         "[DEFAULT]\nauthentication_type=instance_principal\n",
         SettingsError,
         "authentication_type",
     ),
-    "no file of that form": ("no section\n", AuthenticationError, "no credentials of the kind"),
+    "no file of that form": (
+        "no section\n",
+        AuthenticationError,
+        "cannot obtain credentials of the kind",
+    ),
 }
 
 
@@ -280,7 +302,7 @@ def test_a_token_file_that_is_gone_is_a_settings_error(
     path = _written(tmp_path, emulator, _session(emulator))
     (tmp_path / "token").unlink()
 
-    with pytest.raises(SettingsError, match="does not exist or cannot be read"):
+    with pytest.raises(SettingsError, match="cannot read a file"):
         _wraps(emulator, credential="security-token", config_file=str(path))
 
 

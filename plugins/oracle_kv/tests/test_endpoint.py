@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from ksm_storage_oracle_kv.endpoint import crypto_endpoint
-from ksm_storage_oracle_kv.key_names import KeyName
+from ksm_storage_oracle_kv.key_names import NAMES
+from ksm_storage_oracle_kv.sdk_client import crypto_endpoint
 from oci import regions
 
 from ksm_storage.errors import SettingsError
+from ksm_storage.plugin import KeyName
 
 from .opening import AAD, open_kek
 from .scripted_vault import DEK, KEY
@@ -38,7 +39,7 @@ UNKNOWN = {
 
 
 def _name(place: str) -> KeyName:
-    return KeyName.parse(f"ocid1.key.{place}.abzwkljsbapzb2nrha5nt3s7s7p42ctcrcj72vn3kq5qx")
+    return NAMES.parse(f"ocid1.key.{place}.abzwkljsbapzb2nrha5nt3s7s7p42ctcrcj72vn3kq5qx")
 
 
 @pytest.mark.parametrize("place", KNOWN)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from ksm_storage_oracle_kv.service_codes import SERVICE_CODES
+from ksm_storage_oracle_kv.errors import SERVICE_CODES
 
 from ksm_storage import errors
+from ksm_storage.plugin import HiddenError
 
 from .opening import AAD, open_kek
 from .scripted_vault import DEK, KEY, REQUEST_ID, Answer, ScriptedVault, refusal, unwrapped
@@ -122,9 +123,8 @@ def test_a_denial_names_the_permission_and_both_causes(
         _ = kek.wrap(DEK, aad=AAD) if operation == "wrap" else kek.unwrap(AES, aad=AAD)
 
     assert caught.value.permission == permission
-    assert permission in str(caught.value.hint)
-    assert "may not use the key" in caught.value.message
-    assert "or there is no such key" in caught.value.message
+    assert f"not allowed to use {permission} on the key" in caught.value.message
+    assert "or the key does not exist" in caught.value.message
 
 
 def test_a_parameter_that_decrypt_does_not_accept_names_every_cause(
@@ -164,7 +164,8 @@ def test_a_reply_that_cannot_be_read_may_be_asked_for_again(
 
     assert type(error) is errors.UnavailableError
     # The client's exception may hold the body of the reply, and the DEK with it.
-    assert error.__cause__ is None
+    assert type(error.__cause__) in (HiddenError, type(None))
+    assert error.__context__ is None
 
 
 def test_a_reply_that_ends_early_may_be_asked_for_again(scripted: ScriptedVault) -> None:

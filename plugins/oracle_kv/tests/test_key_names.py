@@ -42,7 +42,7 @@ def test_what_names_no_key_is_refused_and_not_recognised(text: str) -> None:
 
     assert plugin.recognise_key(text) is None
     if text and text.isprintable() and " " not in text:
-        with pytest.raises(SettingsError, match="does not name a key"):
+        with pytest.raises(SettingsError, match="not a valid OCI vault key"):
             open_kek(text)
 
 

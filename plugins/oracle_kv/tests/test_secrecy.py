@@ -150,7 +150,7 @@ def test_a_repr_shows_no_passphrase(
         kek.unwrap(AES, aad=AAD)
         client = kek._wrapper._client  # type: ignore[attr-defined]
 
-        assert "hunter" not in repr(client._connection) + repr(client._ready)
+        assert "hunter" not in repr(client.access) + repr(client._held._clients)
 
 
 def _assert_no_request(error: BaseException) -> None:

@@ -22,7 +22,7 @@ REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
     "endpoint in the clear": ({"endpoint": "http://kms.example"}, "in the clear"),
     "endpoint that looks local": ({"endpoint": "http://127.0.0.1.example"}, "in the clear"),
     "no such file": ({"ca_file": "/no/such/file.pem"}, "does not exist"),
-    "no region": ({"region": "evil.example/"}, "names no region"),
+    "no region": ({"region": "evil.example/"}, "not a region name"),
     "no time to connect": ({"connect_timeout": 0}, "'connect_timeout' must be"),
     "no time to read": ({"read_timeout": -1.0}, "'read_timeout' must be"),
     "no end": ({"deadline": float("inf")}, "'deadline'.* must be"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
+import ssl
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -75,7 +79,7 @@ class Authority:
     @property
     def key_pem(self) -> bytes:
         """The private key, without a password."""
-        return _private_pem(self.key)
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def name_outside(self, names: Sequence[str]) -> str | None:
         """Return the first name that the authority cannot vouch for, or None."""
@@ -83,8 +87,8 @@ class Authority:
         known = limits.permitted_subtrees or []
         return next((name for name in names if _subtree(name) not in known), None)
 
-    def issue(self, name: str, names: Sequence[str]) -> bytes:
-        """Return a fresh private key and a server certificate for the names, as one PEM text."""
+    def issue(self, name: str, names: Sequence[str], *, password: bytes) -> bytes:
+        """Return a fresh private key, encrypted, and a server certificate, as one PEM text."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         leaf = (
@@ -101,7 +105,34 @@ class Authority:
             .add_extension(issuer, critical=False)
             .sign(self.key, hashes.SHA256())
         )
-        return _private_pem(key) + leaf.public_bytes(Encoding.PEM)
+        encryption = BestAvailableEncryption(password)
+        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+        return key_pem + leaf.public_bytes(Encoding.PEM)
+
+
+class ServerCertificate:
+    """Keep the TLS context of a server, and put fresh certificates into it."""
+
+    def __init__(self, authority: Authority, name: str, names: Sequence[str]) -> None:
+        self._authority = authority
+        self._name = name
+        self._names = names
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.renew()
+
+    def renew(self) -> None:
+        """Use a fresh certificate for new connections."""
+        # OpenSSL takes it from a file only, so its key is encrypted there, and the file goes.
+        password = os.urandom(32).hex()
+        pem = self._authority.issue(self._name, self._names, password=password.encode())
+        descriptor, path = tempfile.mkstemp(prefix="ksm-storage-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(pem)
+            self.context.load_cert_chain(path, password=password)
+        finally:
+            os.unlink(path)
 
 
 def _builder(
@@ -149,7 +180,3 @@ def _subtree(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_network(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

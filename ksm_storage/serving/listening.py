@@ -7,8 +7,8 @@ import ipaddress
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,31 +24,30 @@ def serve(
     application: Starlette,
     listeners: Sequence[socket.socket],
     *,
-    certificate: Path | None,
+    tls: ssl.SSLContext,
     announce: Callable[[], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, and finish what was begun before returning.
 
     Args:
-        certificate: A file with the certificate and its key, or None to serve without TLS.
         announce: Called once connections are accepted; a signal during it is not lost.
     """
-    server = _Server(
-        uvicorn.Config(
-            application,
-            ssl_certfile=certificate,
-            log_config=None,
-            access_log=False,
-            # Otherwise a header could choose the address that a device is locked to.
-            proxy_headers=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            http="h11",
-            limit_concurrency=_MAX_CONNECTIONS,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        # Otherwise a header could choose the address that a device is locked to.
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
     )
+    config.load()
+    config.ssl = tls
+    server = _Server(config)
     with _stopping(server):
         announce()
         server.run(list(listeners))

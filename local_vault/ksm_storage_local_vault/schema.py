@@ -1,4 +1,4 @@
-"""The tables of a vault: ciphertext, public keys, hashes, times and flags.
+"""The database of a vault: ciphertext, public keys, hashes, times and flags.
 
 No column holds a name, a value or a key in the clear. Names of applications and clients are in
 the owner's keyring; folder names and record contents are ciphertext under keys that the server
@@ -7,9 +7,16 @@ never has.
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+from ksm_storage.serving.database import Database
+from ksm_storage.serving.file_addresses import Clock
+from ksm_storage.wire.base64_forms import new_uid
 
-SCHEMA = """
+from .data_folder import DataFolder
+from .server_settings import ensure_server_key
+
+_VERSION = 2
+
+_SCHEMA = """
 CREATE TABLE vault (vault_id TEXT NOT NULL);
 
 CREATE TABLE server_keys (
@@ -122,3 +129,18 @@ CREATE TABLE behaviour (
 );
 INSERT INTO behaviour VALUES (1, 0, NULL, 10, NULL, 403, 0, 0);
 """
+
+
+def open_vault(folder: DataFolder, *, clock: Clock) -> Database:
+    """Return the database; a new vault gets its tables and its first server key.
+
+    Two processes that open a new vault at once make one vault.
+    """
+    folder.make()
+    database = Database(folder.database, schema=_SCHEMA, version=_VERSION)
+    with database.write() as connection:
+        connection.execute(
+            "INSERT INTO vault SELECT ? WHERE NOT EXISTS (SELECT 1 FROM vault)", (new_uid(),)
+        )
+        ensure_server_key(connection, folder, now=clock())
+    return database

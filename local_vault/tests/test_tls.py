@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from ksm_storage_local_vault.data_folder import DataFolder
-from ksm_storage_local_vault.server.running import prepare_certificate
+from ksm_storage_local_vault.server.running import server_certificate
 from ksm_storage_local_vault.testing import LocalVault
 
 from ksm_storage.errors import SettingsError
@@ -57,16 +57,16 @@ def test_a_client_that_does_not_trust_it_refuses(vault: LocalVault) -> None:
 
 
 def test_the_authority_stays_over_restarts(folder: DataFolder) -> None:
-    prepare_certificate(folder, LOCAL_NAMES)
+    server_certificate(folder, LOCAL_NAMES)
     first = folder.ca_certificate.read_bytes()
 
-    prepare_certificate(folder, LOCAL_NAMES)
+    server_certificate(folder, LOCAL_NAMES)
 
     assert folder.ca_certificate.read_bytes() == first
 
 
 def test_the_authority_is_good_for_its_names_only(folder: DataFolder) -> None:
-    prepare_certificate(folder, LOCAL_NAMES)
+    server_certificate(folder, LOCAL_NAMES)
     authority = x509.load_pem_x509_certificate(folder.ca_certificate.read_bytes())
 
     limits = authority.extensions.get_extension_for_class(x509.NameConstraints)
@@ -74,14 +74,14 @@ def test_the_authority_is_good_for_its_names_only(folder: DataFolder) -> None:
     assert limits.critical
     assert len(limits.value.permitted_subtrees or []) == len(LOCAL_NAMES)
     with pytest.raises(SettingsError, match="not valid for"):
-        prepare_certificate(folder, [*LOCAL_NAMES, "keepersecurity.com"])
+        server_certificate(folder, [*LOCAL_NAMES, "keepersecurity.com"])
 
 
 @pytest.mark.parametrize(("name", "accepted"), [("localhost", True), (FOREIGN_NAME, False)])
 def test_a_stolen_authority_key_is_good_for_this_machine_only(
     folder: DataFolder, tmp_path: Path, name: str, accepted: bool
 ) -> None:
-    prepare_certificate(folder, LOCAL_NAMES)
+    server_certificate(folder, LOCAL_NAMES)
 
     forged = _forge(folder, tmp_path / "forged.pem", name)
 

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ksm_storage.serving.admission import admit
+from ksm_storage.serving.database import Database
 from ksm_storage.serving.file_addresses import Clock, FileAddresses
 from ksm_storage.serving.requests import (
     REPLAYED,
@@ -31,7 +33,6 @@ from ksm_storage.wire.api_errors import key_change, throttle
 
 from ..client_row import ClientRow, find_client
 from ..data_folder import DataFolder
-from ..database import Database
 from ..server_settings import (
     ThrottleRule,
     current_server_key,
@@ -39,7 +40,7 @@ from ..server_settings import (
     read_throttle,
     spend_throttled,
 )
-from .admission import admit, bind, binding_part, forget_app_key
+from .binding import bind, binding_part, forget_app_key
 from .files import add_file
 from .reading import Selection, read_folders, read_secrets
 from .writing import (

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sqlite3
 
+from ksm_storage.serving.admission import check_access
 from ksm_storage.serving.file_addresses import LIFE_MILLISECONDS, UPLOAD_EXPIRED, FileAddresses
 from ksm_storage.serving.requests import Payload, malformed, number, rejected, sealed, uid
 from ksm_storage.serving.web import MAX_FILE_BYTES
@@ -16,7 +17,6 @@ from ksm_storage.wire.base64_forms import to_url_safe
 
 from ..client_row import ClientRow, find_client
 from ..data_folder import DataFolder, read_private, write_private
-from .admission import check_address, check_life
 from .writing import ALREADY_EXISTS, check_revision, editable_record, replace_data
 
 
@@ -96,8 +96,7 @@ def fetch_content(
     client = find_client(connection, client_id)
     if client is None:
         raise rejected(CLIENT_UNKNOWN)
-    check_life(client, now=now)
-    check_address(client, address)
+    check_access(client, address=address, now=now)
     row = connection.execute(
         "SELECT content FROM file_contents JOIN files USING (file_uid)"
         " JOIN records USING (record_uid) WHERE file_uid = ? AND app_uid = ?",

@@ -7,15 +7,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ksm_storage.errors import SettingsError, StorageError
-from ksm_storage.serving.certificates import LOCAL_NAMES, Authority
+from ksm_storage.serving.certificates import LOCAL_NAMES, Authority, ServerCertificate
+from ksm_storage.serving.database import Database
 from ksm_storage.serving.file_addresses import Clock, FileAddresses, now_milliseconds
 from ksm_storage.serving.listening import bracketed, listening_socket, serve
 
 from ..data_folder import DataFolder, read_private, write_private
-from ..database import Database, open_vault
+from ..schema import open_vault
 from ..server_settings import current_server_key
 from .exchange import Exchange
 from .files import load_address_secret
@@ -57,21 +57,21 @@ def run_server(
             addresses = FileAddresses(address, load_address_secret(folder), clock)
             exchange = Exchange(folder, database, addresses, clock)
             application = make_application(exchange, database, addresses, clock)
-            certificate = prepare_certificate(folder, _certificate_names(host, names))
+            certificate = server_certificate(folder, _certificate_names(host, names))
             with _noted_address(folder, address):
                 listening = _listening(folder, database, address)
                 serve(
                     application,
                     [listener],
-                    certificate=certificate,
+                    tls=certificate.context,
                     announce=lambda: announce(listening),
                 )
     finally:
         database.close()
 
 
-def prepare_certificate(folder: DataFolder, names: Sequence[str]) -> Path:
-    """Return a file with a fresh certificate for the names, its key and mode 0600.
+def server_certificate(folder: DataFolder, names: Sequence[str]) -> ServerCertificate:
+    """Return a fresh certificate for the names.
 
     The authority is made once and its key never leaves the data folder. Its certificate is
     limited to the names of the first start, so that trusting it endangers no other host.
@@ -83,9 +83,7 @@ def prepare_certificate(folder: DataFolder, names: Sequence[str]) -> Path:
             f"the vault's certificate authority is not valid for {outside!r}",
             hint="delete ca.pem and keys/ca-key.pem from the data folder to make a new authority",
         )
-    path = folder.keys / "tls.pem"
-    write_private(path, authority.issue("ksm-storage local vault", names))
-    return path
+    return ServerCertificate(authority, "ksm-storage local vault", names)
 
 
 def _authority(folder: DataFolder, names: Sequence[str]) -> Authority:

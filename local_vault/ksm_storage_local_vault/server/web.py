@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ksm_storage.errors import StorageError
+from ksm_storage.serving.database import Database
 from ksm_storage.serving.file_addresses import DOWNLOAD_EXPIRED, UPLOADED, Clock, FileAddresses
 from ksm_storage.serving.requests import RequestRejected, malformed, rejected
 from ksm_storage.serving.web import (
@@ -23,7 +24,6 @@ from ksm_storage.serving.web import (
 )
 from ksm_storage.wire.endpoints import API_PATH, CONTENT_TYPE
 
-from ..database import Database
 from ..server_settings import read_error_style
 from .exchange import Exchange
 from .files import fetch_content, store_content

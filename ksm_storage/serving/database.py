@@ -11,13 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ksm_storage.errors import StorageError
-from ksm_storage.serving.file_addresses import Clock
-from ksm_storage.wire.base64_forms import new_uid
-
-from .data_folder import DataFolder
-from .schema import SCHEMA, SCHEMA_VERSION
-from .server_settings import ensure_server_key
+from ..errors import StorageError
 
 _BUSY_TIMEOUT_SECONDS = 10.0
 _BUSY_POLL_SECONDS = 0.01
@@ -26,18 +20,23 @@ _BUSY_POLL_SECONDS = 0.01
 class Database:
     """Give read and write transactions to many threads and, with other processes, share the file.
 
-    The server reads everything from here at each request, so that a command of the owner is
-    seen by the very next one.
+    A server that reads everything from here at each request sees the change of a command at the
+    very next one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, schema: str, version: int) -> None:
+        """Open the file; make it, with these tables, where there is none.
+
+        Raises:
+            StorageError: It cannot be opened, or has tables of another version.
+        """
         self._path = path
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         # Writers of this process queue here instead of polling SQLite's file lock.
         self._writer = threading.Lock()
         try:
             with self._connection() as connection:
-                _prepare(connection)
+                _prepare(connection, path, schema, version)
         except BaseException:
             self.close()
             raise
@@ -103,12 +102,12 @@ def _open(path: Path) -> sqlite3.Connection:
             path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
         )
     except (OSError, sqlite3.Error) as exc:
-        raise StorageError(f"cannot open the vault's database {str(path)!r}") from exc
+        raise StorageError(f"cannot open the database {str(path)!r}") from exc
     try:
         _set_up(connection)
     except sqlite3.Error as exc:
         connection.close()
-        raise StorageError(f"cannot open the vault's database {str(path)!r}") from exc
+        raise StorageError(f"cannot open the database {str(path)!r}") from exc
     return connection
 
 
@@ -137,21 +136,20 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
             return
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: int) -> None:
     _run(connection, "BEGIN IMMEDIATE")
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, SCHEMA_VERSION):
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found not in (0, version):
         connection.execute("ROLLBACK")
         raise StorageError(
-            f"the vault's database has the unsupported version {version}",
-            hint="make a new vault in another folder with --data",
+            f"the database {str(path)!r} has the unsupported version {found}",
+            hint="use another folder, in which a new one is made",
         )
-    if version == 0:
+    if found == 0:
         # One statement at a time: executescript would commit in between.
-        for statement in SCHEMA.split(";\n"):
+        for statement in schema.split(";\n"):
             connection.execute(statement)
-        connection.execute("INSERT INTO vault VALUES (?)", (new_uid(),))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {version}")
     _run(connection, "COMMIT")
 
 
@@ -159,16 +157,4 @@ def _run(connection: sqlite3.Connection, statement: str) -> None:
     try:
         connection.execute(statement)
     except sqlite3.Error as exc:
-        raise StorageError(f"the vault's database failed at {statement.lower()!r}") from exc
-
-
-def open_vault(folder: DataFolder, *, clock: Clock) -> Database:
-    """Return the database; a new vault gets its tables and its first server key.
-
-    Two processes that open a new vault at once make one vault.
-    """
-    folder.make()
-    database = Database(folder.database)
-    with database.write() as connection:
-        ensure_server_key(connection, folder, now=clock())
-    return database
+        raise StorageError(f"the database failed at {statement.lower()!r}") from exc

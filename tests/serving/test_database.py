@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ksm_storage_local_vault.database import Database
 
 from ksm_storage.errors import StorageError
+from ksm_storage.serving.database import Database
+
+SCHEMA = "CREATE TABLE received (digest BLOB PRIMARY KEY) WITHOUT ROWID"
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """Return an empty database."""
-    made = Database(tmp_path / "vault.sqlite3")
+    made = Database(tmp_path / "vault.sqlite3", schema=SCHEMA, version=1)
     yield made
     made.close()
 
@@ -68,7 +70,7 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
     connection.close()
 
     with pytest.raises(StorageError, match="unsupported version 9"):
-        Database(path)
+        Database(path, schema=SCHEMA, version=1)
 
 
 def test_a_new_database_waits_for_another_process_that_prepares_it(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_new_database_waits_for_another_process_that_prepares_it(tmp_path: Pat
     finished = threading.Timer(0.2, other.execute, ["ROLLBACK"])
     finished.start()
 
-    database = Database(path)
+    database = Database(path, schema=SCHEMA, version=1)
 
     finished.join()
     database.close()
@@ -89,8 +91,8 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "vault.sqlite3"
     path.write_bytes(b"no database" * 500)
 
-    with pytest.raises(StorageError, match="cannot open the vault's database"):
-        Database(path)
+    with pytest.raises(StorageError, match="cannot open the database"):
+        Database(path, schema=SCHEMA, version=1)
 
 
 def _insert(connection: sqlite3.Connection, digest: bytes) -> None:

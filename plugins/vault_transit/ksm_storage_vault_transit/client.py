@@ -8,7 +8,7 @@ from typing import Any
 from ksm_storage.plugin import Call, ServiceClient, translating
 
 from .options import Access
-from .tokens import tokens_for
+from .tokens import Tokens
 from .transport import ReplyError, Transport
 
 
@@ -68,13 +68,13 @@ class _Session:
 
     def __init__(self, access: Access) -> None:
         self._transport = Transport(access.address, access.connection)
-        self._tokens = tokens_for(access)
+        self._tokens = Tokens(access, self._post)
         self._headers = {"X-Vault-Request": "true", "Content-Type": "application/json"}
         if access.namespace is not None:
             self._headers["X-Vault-Namespace"] = access.namespace
 
     def call(self, method: str, path: str, body: Mapping[str, object] | None) -> Mapping[str, Any]:
-        token = self._tokens.current(self._post)
+        token = self._tokens.current()
         try:
             return self._send(method, path, token, body)
         except ReplyError as exc:
@@ -84,7 +84,7 @@ class _Session:
         if not rejects_token(refusal) or not self._tokens.replace(token):
             raise refusal
         # Once, and only because the token was refused: nothing was done with the key.
-        return self._send(method, path, self._tokens.current(self._post), body)
+        return self._send(method, path, self._tokens.current(), body)
 
     def _post(self, path: str, token: str | None, body: Mapping[str, object]) -> Mapping[str, Any]:
         return self._send("POST", path, token, body)

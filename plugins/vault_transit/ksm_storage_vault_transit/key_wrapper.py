@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ksm_storage.plugin import (
     Aad,
-    Call,
     DecryptionError,
-    ProviderError,
+    KsmStorageError,
     SettingsError,
     WrappedDek,
 )
@@ -82,7 +81,7 @@ class TransitKeyWrapper:
         body = {"plaintext": _text(dek), "associated_data": _text(bytes(aad)), "type": NEVER_CREATE}
         ciphertext = self._use("encrypt", body, "ciphertext")
         if _parts(ciphertext) is None:
-            raise self._incomplete("encrypt", "ciphertext")
+            raise self._unusable("encrypt", "ciphertext")
         return WrappedDek(str(self._key), ALGORITHM, ciphertext.encode())
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
@@ -100,7 +99,7 @@ class TransitKeyWrapper:
         except ValueError:
             pass
         # Outside the block: the exception may quote the data key.
-        raise self._incomplete("decrypt", "plaintext")
+        raise self._unusable("decrypt", "plaintext")
 
     def describe_key(self) -> KeyDescription:
         """Ask the server for the type, the state and the newest version of the key.
@@ -152,7 +151,7 @@ class TransitKeyWrapper:
         data: Any = reply.get("data")
         value = data.get(member) if isinstance(data, dict) else None
         if not isinstance(value, str):
-            raise self._incomplete(operation, member)
+            raise self._unusable(operation, member)
         return value
 
     def _accepted(self, wrapped: WrappedDek) -> tuple[str, str]:
@@ -168,13 +167,10 @@ class TransitKeyWrapper:
             raise DecryptionError("the wrapped data key is not a Transit ciphertext")
         return text, version
 
-    def _incomplete(self, operation: str, member: str) -> ProviderError:
-        from ksm_storage.plugin import incomplete_reply
+    def _unusable(self, operation: str, member: str) -> KsmStorageError:
+        from ksm_storage.plugin import Call, incomplete_reply
 
-        call = Call(operation, str(self._key), self._client.place)
-        error = incomplete_reply(member, call)
-        assert isinstance(error, ProviderError)
-        return error
+        return incomplete_reply(member, Call(operation, str(self._key), self._client.place))
 
 
 def _parts(ciphertext: str) -> str | None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ksm_storage.plugin import (
     AuthenticationError,
@@ -29,89 +29,80 @@ Send = Callable[[str, "str | None", Mapping[str, object]], Mapping[str, Any]]
 """Post a body to a path with a token, and return the reply."""
 
 
-class Tokens(Protocol):
-    """Supply the token of the next request."""
+class Tokens:
+    """Supply the token of the next request: a given one, or one of a login while it lasts."""
 
-    def current(self, send: Send) -> str | None:
-        """Return the token to send, renewed or fetched if need be; None to send none."""
-        ...
-
-    def replace(self, rejected: str | None) -> bool:
-        """Give up a token that the server rejected; tell whether another one may be had."""
-        ...
-
-
-def tokens_for(access: Access) -> Tokens:
-    """Return the source of tokens that the settings choose; reads no file yet."""
-    if access.credential == AGENT:
-        return GivenToken(lambda: None, renew=False)
-    if access.credential == TOKEN:
-        settings = access.settings
-        return GivenToken(lambda: given_token(settings), renew=settings.flag("renew_token"))
-    return Login(f"auth/{access.auth_mount}/login", _login_body(access))
-
-
-class GivenToken:
-    """Supply a token that somebody else fetched, as it is at the moment."""
-
-    def __init__(self, read: Callable[[], str | None], *, renew: bool) -> None:
-        self._read = read
-        self._renew = renew
-        self._lock = threading.Lock()
-        self._renewed: _Lease | None = None
-
-    def current(self, send: Send) -> str | None:
-        """Return the token, renewed if that was asked for and is due."""
-        token = self._read()
-        if token is None or not self._renew:
-            return token
-        with self._lock:
-            lease = self._renewed
-            if lease is None or lease.token != token or lease.is_due:
-                self._renewed = _renewed(token, send)
-        return token
-
-    def replace(self, rejected: str | None) -> bool:
-        """Tell whether the file holds another token by now."""
-        return self._read() != rejected
-
-
-class Login:
-    """Supply the token of a login, for as long as it lasts."""
-
-    def __init__(self, path: str, body: Callable[[], Mapping[str, str]]) -> None:
-        self._path = path
-        self._body = body
+    def __init__(self, access: Access, send: Send) -> None:
+        self._access = access
+        self._send = send
         self._lock = threading.Lock()
         self._lease: _Lease | None = None
+        self._asked: str | None = None
 
-    def current(self, send: Send) -> str | None:
-        """Return the token of the login, renewed or fetched anew when it is due."""
+    def current(self) -> str | None:
+        """Return the token to send, renewed or fetched if it is due; None where an agent adds one.
+
+        Raises:
+            AuthenticationError: No token was given.
+            SettingsError: What was given is not a token.
+            ReplyError, OSError, HTTPException: A login or a renewal failed.
+        """
         with self._lock:
+            if self._access.credential == AGENT:
+                return None
+            if self._access.credential == TOKEN:
+                return self._given()
             lease = self._lease
             if lease is not None and lease.is_due:
-                lease = _renewed_or_none(lease, send)
-            if lease is None:
-                lease = self._log_in(send)
-            self._lease = lease
-            return lease.token
+                lease = self._renewed_login(lease)
+            self._lease = lease or self._logged_in()
+            return self._lease.token
 
     def replace(self, rejected: str | None) -> bool:
-        """Forget the token, so that the next request logs in again."""
+        """Give up a token that the server rejected; tell whether the next one may be another."""
         with self._lock:
+            if self._access.credential == TOKEN:
+                return self._read() != rejected
             if self._lease is not None and self._lease.token == rejected:
                 self._lease = None
-        return True
+            return self._access.credential != AGENT
 
-    def _log_in(self, send: Send) -> _Lease:
-        body = self._body()
+    def _given(self) -> str:
+        token, lease = self._read(), self._lease
+        if self._access.settings.flag("renew_token") and (
+            lease is None or lease.token != token or lease.is_due
+        ):
+            self._lease = self._renewed(token)
+        return token
+
+    def _read(self) -> str:
+        settings = self._access.settings
+        if not settings.given("token"):
+            return given_token(settings)
+        # A function that asks a person is called once; a file may have a new token each time.
+        if self._asked is None:
+            self._asked = _checked(settings.required_text("token"), "the setting 'token'")
+        return self._asked
+
+    def _renewed_login(self, lease: _Lease) -> _Lease | None:
         try:
-            return _lease_of(send(self._path, None, body))
+            return self._renewed(lease.token) if lease.renewable else None
+        except ReplyError:
+            # At its maximum, or revoked: a login is what is left.
+            return None
+
+    def _renewed(self, token: str) -> _Lease:
+        return _lease_of(self._send("auth/token/renew-self", token, {}))
+
+    def _logged_in(self) -> _Lease:
+        body = _login_body(self._access)
+        try:
+            return _lease_of(self._send(f"auth/{self._access.auth_mount}/login", None, body))
         except ReplyError as exc:
             refused = LoginError(exc.status, exc.texts)
         # Outside the block, so that the refusal with its texts does not stay on the error.
         if "secret_id" in body:
-            refuse_wrapping_token(body["secret_id"], send)
+            refuse_wrapping_token(body["secret_id"], self._send)
         raise refused
 
 
@@ -119,22 +110,22 @@ class _Lease(NamedTuple):
     token: str
     renewable: bool
     renew_at: float
-    ends_at: float
+
+    def __repr__(self) -> str:
+        return "<the token of a login>"
 
     @property
     def is_due(self) -> bool:
         return time.monotonic() >= self.renew_at
 
 
-def given_token(settings: Settings) -> str | None:
-    """Return the token of the settings, of the environment or of the last ``vault login``.
+def given_token(settings: Settings) -> str:
+    """Return the token of the file, of the environment or of the last ``vault login``.
 
     Raises:
         AuthenticationError: There is none.
         SettingsError: What is given is not a token, or its file cannot be read.
     """
-    if (token := settings.text("token")) is not None:
-        return _checked(token, "the setting 'token'")
     if (path := settings.text("token_file")) is not None:
         return _read(path, "token_file")
     if (found := variable("TOKEN")) is not None:
@@ -168,20 +159,16 @@ def refuse_wrapping_token(secret_id: str, send: Send) -> None:
     )
 
 
-def _login_body(access: Access) -> Callable[[], Mapping[str, str]]:
+def _login_body(access: Access) -> Mapping[str, str]:
+    # Read for each login: Kubernetes replaces a pod's token, and others may as well.
     settings = access.settings
-
-    def body() -> Mapping[str, str]:
-        # Read for each login: Kubernetes replaces a pod's token, and others may as well.
-        if access.credential == APPROLE:
-            secret = _secret(settings, "secret_id", None)
-            role_id = settings.required_text("role_id")
-            return {"role_id": role_id, **({"secret_id": secret} if secret else {})}
-        default = POD_TOKEN if access.credential == KUBERNETES else None
-        jwt = _secret(settings, "jwt", default)
-        return {"role": settings.required_text("role"), "jwt": jwt or ""}
-
-    return body
+    if access.credential == APPROLE:
+        secret = _secret(settings, "secret_id", None)
+        role_id = settings.required_text("role_id")
+        return {"role_id": role_id, **({"secret_id": secret} if secret else {})}
+    default = POD_TOKEN if access.credential == KUBERNETES else None
+    jwt = _secret(settings, "jwt", default)
+    return {"role": settings.required_text("role"), "jwt": jwt or ""}
 
 
 def _secret(settings: Settings, name: str, default_file: str | None) -> str | None:
@@ -206,26 +193,13 @@ def _read(path: str, setting: str) -> str:
 def _checked(text: str, source: str) -> str:
     text = text.strip()
     # It becomes a header, or a part of a body that the server answers "invalid" to.
-    if text.isascii() and text.isprintable() and " " not in text and 0 < len(text) <= MAX_TOKEN:
+    is_word = text.isascii() and text.isprintable() and " " not in text
+    if is_word and 0 < len(text) <= MAX_TOKEN and not text.startswith("{"):
         return text
     raise SettingsError(
         f"{source} does not hold a single token",
         hint="write the value alone, not the JSON reply that it came in",
     )
-
-
-def _renewed_or_none(lease: _Lease, send: Send) -> _Lease | None:
-    if not lease.renewable or time.monotonic() >= lease.ends_at:
-        return None
-    try:
-        return _renewed(lease.token, send)
-    except ReplyError:
-        # At its maximum, or revoked: a login is what is left.
-        return None
-
-
-def _renewed(token: str, send: Send) -> _Lease:
-    return _lease_of(send("auth/token/renew-self", token, {}))
 
 
 def _lease_of(reply: Mapping[str, Any]) -> _Lease:
@@ -243,5 +217,4 @@ def _lease_of(reply: Mapping[str, Any]) -> _Lease:
         )
     seconds = auth.get("lease_duration")
     seconds = float(seconds) if isinstance(seconds, int) and seconds > 0 else float("inf")
-    now = time.monotonic()
-    return _Lease(token, auth.get("renewable") is True, now + seconds * RENEW_AFTER, now + seconds)
+    return _Lease(token, auth.get("renewable") is True, time.monotonic() + seconds * RENEW_AFTER)

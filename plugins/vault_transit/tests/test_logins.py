@@ -77,6 +77,17 @@ def test_the_last_login_of_the_command_line_gives_the_token(
     assert round_trips(grant.opened())
 
 
+def test_a_function_that_asks_for_the_token_is_called_once(grant: Grant) -> None:
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append("token")
+        return grant.bao.token(grant.policy)
+
+    assert round_trips(grant.opened(token=ask))
+    assert asked == ["token"]
+
+
 def test_no_token_at_all_says_how_to_get_one(grant: Grant) -> None:
     with pytest.raises(AuthenticationError, match="no Vault token was found") as caught:
         round_trips(grant.opened())
@@ -98,7 +109,7 @@ def test_a_token_file_that_an_agent_replaced_is_read_again(grant: Grant, tmp_pat
     assert round_trips(key)
 
 
-@pytest.mark.parametrize("text", ["", "two words", '{"auth": {}}', "tök"])
+@pytest.mark.parametrize("text", ["", "two words", '{"auth":{}}', "tök"])
 def test_a_file_that_holds_no_token_is_refused(grant: Grant, tmp_path: Path, text: str) -> None:
     file = tmp_path / "token"
     file.write_text(text)

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         UNREADABLE_FILE,
         Call,
         ErrorRule,
+        error_for,
         incomplete_reply,
         rule_for_failure,
         rule_for_status,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         unreadable_reply,
     )
     from .plugin_kit.foreign_code import HelperNotFoundError, ask_person, start_helper
+    from .plugin_kit.http_api import HttpApi, HttpReply, RedirectRefusedError
     from .plugin_kit.key_names import KeyName, KeyNames
     from .plugin_kit.service_client import ServiceClient, quiet_logs
 
@@ -112,6 +114,7 @@ _LAZY = {
             "UNREADABLE_FILE",
             "Call",
             "ErrorRule",
+            "error_for",
             "incomplete_reply",
             "rule_for_failure",
             "rule_for_status",
@@ -123,6 +126,7 @@ _LAZY = {
     **dict.fromkeys(
         ("HelperNotFoundError", "ask_person", "start_helper"), "plugin_kit.foreign_code"
     ),
+    **dict.fromkeys(("HttpApi", "HttpReply", "RedirectRefusedError"), "plugin_kit.http_api"),
     **dict.fromkeys(("KeyName", "KeyNames"), "plugin_kit.key_names"),
     **dict.fromkeys(("ServiceClient", "quiet_logs"), "plugin_kit.service_client"),
 }
@@ -143,6 +147,8 @@ __all__ = [
     "ErrorRule",
     "HelperNotFoundError",
     "HiddenError",
+    "HttpApi",
+    "HttpReply",
     "KeyDescription",
     "KeyName",
     "KeyNames",
@@ -158,6 +164,7 @@ __all__ = [
     "ProbesPermissions",
     "ProviderError",
     "ReadsOfficialFormat",
+    "RedirectRefusedError",
     "ServiceClient",
     "Settings",
     "SettingsError",
@@ -170,6 +177,7 @@ __all__ = [
     "current_deadline",
     "deadline_of",
     "endpoint_setting",
+    "error_for",
     "gc_pause",
     "hookimpl",
     "incomplete_reply",

@@ -118,6 +118,7 @@ REJECTED = ErrorRule(
 # the standard library. Names and not classes, because a table must not import a client. The more
 # telling ones come first: an exception of a client wraps others.
 NETWORK_RULES: Mapping[str, ErrorRule] = {
+    "RedirectRefusedError": REDIRECTED,
     "TooManyRedirects": REDIRECTED,
     "DeadlinePassedError": TOO_SLOW,
     # Before the time-outs: one of urllib3's is both.
@@ -163,6 +164,14 @@ def rule_for_failure(exc: BaseException, rules: Mapping[str, ErrorRule]) -> Erro
         return UNREADABLE_FILE
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
     return next((rule for name, rule in rules.items() if name in names), None)
+
+
+def error_for(
+    exc: Exception, call: Call, rules: Mapping[str, ErrorRule] = NETWORK_RULES
+) -> KsmStorageError:
+    """Return the error by the rules; that of an unreadable reply where no rule fits."""
+    rule = rule_for_failure(exc, rules)
+    return unreadable_reply(exc, call) if rule is None else rule.error(call)
 
 
 def rule_for_status(status: int) -> ErrorRule:

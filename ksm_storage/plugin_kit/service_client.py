@@ -26,8 +26,8 @@ class ServiceClient(Generic[_Client]):
     Args:
         create: Makes the client, its credentials included. It runs inside the deadline of the
             call that needs it first.
-        close: Closes a client. The client of a parent process is never closed: that would end
-            the parent's connections.
+        close: Closes a client, if there is something to close. The client of a parent process is
+            never closed: that would end the parent's connections.
         deadline: Seconds for a call: credentials, attempts, pauses and all.
         loggers: The SDK's loggers. At DEBUG they print whole requests and replies, the data key
             among them.
@@ -39,8 +39,8 @@ class ServiceClient(Generic[_Client]):
         self,
         create: Callable[[], _Client],
         *,
-        close: Callable[[_Client], object],
         deadline: float,
+        close: Callable[[_Client], object] | None = None,
         loggers: Sequence[str] = (),
         load: Callable[[], object] | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class ServiceClient(Generic[_Client]):
         """Close the client of this process; the next call makes another."""
         # Without the lock: a credential helper that hangs must not keep a program from closing.
         client = self._clients.pop(os.getpid(), None)
-        if client is not None:
+        if client is not None and self._close is not None:
             self._close(client)
 
     def _ready(self) -> _Client:

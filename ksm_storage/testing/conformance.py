@@ -19,16 +19,12 @@ three is optional; a test that needs what was not supplied is skipped, with the 
 
 from __future__ import annotations
 
-from .aad_tests import AadTests
-from .ability_tests import AbilityTests
-from .call_tests import CallTests
-from .damage_tests import DamageTests
-from .fault_tests import FaultTests
-from .identity_tests import IdentityTests
-from .plugin_tests import PluginTests
-from .round_trip_tests import RoundTripTests
-from .secrecy_tests import SecrecyTests
+from .failure_tests import FaultTests, SecrecyTests
+from .plugin_tests import AbilityTests, PluginTests
 from .subject import Fault, Opener, Subject
+from .surroundings_tests import NetworkTests, ProcessTests
+from .tampering_tests import AadTests, DamageTests
+from .wrapping_tests import CallTests, IdentityTests, RoundTripTests
 
 __all__ = ["Fault", "KeyWrapperConformance", "Opener", "Subject"]
 
@@ -43,5 +39,7 @@ class KeyWrapperConformance(
     CallTests,
     PluginTests,
     AbilityTests,
+    NetworkTests,
+    ProcessTests,
 ):
     """Hold a plugin to its contract with the core."""

@@ -97,6 +97,18 @@ class Subject:
         return None
 
     @pytest.fixture
+    def reach(
+        self, plugin: Plugin, settings: Mapping[str, object]
+    ) -> Callable[[str], Mapping[str, object]] | None:
+        """Return a function from a URL to settings under which the plugin asks that address.
+
+        Without one of the author's, it is the option ``endpoint`` where the plugin has it.
+        """
+        if "endpoint" not in {option.name for option in plugin.options()}:
+            return None
+        return lambda url: {**settings, "endpoint": url}
+
+    @pytest.fixture
     def plugin(self) -> Plugin:
         """Return the plugin, found as the core finds it."""
         return find_plugin(self.provider)

@@ -14,9 +14,12 @@ import pytest
 
 from ksm_storage.testing.conformance import KeyWrapperConformance
 from ksm_storage.testing.distributions import write_distribution
+from ksm_storage.testing.surroundings_tests import NetworkTests, ProcessTests
 
 REPOSITORY = Path(__file__).parents[2]
 MODULES = "tests.seam.planted"
+
+OVER_HTTP = (NetworkTests, ProcessTests)
 
 Outcomes = Mapping[str, Mapping[str, set[str]]]
 
@@ -64,6 +67,14 @@ CAUGHT_BY = {
     "KnowsNoCaller": "test_the_access_is_described",
     "DeniesItsCaller": "test_no_permission_is_missing_for_the_suites_own_caller",
     "ForgetsWhatOpeningTakes": "test_each_permission_has_a_need",
+    "HasNoTimeOut": "test_a_service_that_does_not_answer_is_given_up",
+    "BoundsEachReadButNotTheCall": "test_a_service_that_does_not_answer_is_given_up",
+    "SendsPlainHttpThroughAProxy": "test_plain_http_to_this_machine_goes_through_no_proxy",
+    "FollowsRedirects": "test_a_redirect_is_not_followed",
+    "LeavesTheDekOnTheCause": "test_a_reply_that_repeats_the_dek_leaves_it_on_no_error",
+    "LeavesTheDekOnTheContext": "test_a_reply_that_repeats_the_dek_leaves_it_on_no_error",
+    "UsesItsConnectionAcrossAFork": "test_a_forked_child_uses_no_connection_of_its_parent",
+    "ReadsStandardInput": "test_standard_input_is_left_to_the_program",
     "Untidy": "test_the_hooks_do_not_import_the_sdk",
 }
 
@@ -79,6 +90,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """Run the suite over all planted faults once, in a process of its own."""
     folder = tmp_path_factory.mktemp("planted")
     providers = {name: f"{MODULES}.{name}_plugin" for name in ("planted", "untidy")}
+    providers["planted-http"] = f"{MODULES}.planted_http"
     write_distribution(folder, "planted", providers=providers)
     report = folder / "report.xml"
     ran = subprocess.run(
@@ -110,8 +122,13 @@ def _read(report: Path) -> Outcomes:
     return found
 
 
-def test_the_honest_plugin_passes_every_test(outcomes: Outcomes) -> None:
-    assert set(outcomes["Honest"]) == {"passed"}
+def test_the_honest_plugins_pass_every_test(outcomes: Outcomes) -> None:
+    of_http = {name for group in OVER_HTTP for name in dir(group) if name.startswith("test_")}
+
+    assert outcomes["Honest"].keys() <= {"passed", "skipped"}
+    assert outcomes["Honest"].get("skipped", set()) <= of_http, "it is in this process"
+    assert outcomes["HonestHttp"].keys() == {"passed"}
+    assert outcomes["HonestHttp"]["passed"] == of_http
 
 
 def test_an_author_who_supplies_only_what_is_required_sees_skips_and_no_failure(
@@ -126,7 +143,7 @@ def test_the_suite_catches(outcomes: Outcomes, fault: str) -> None:
 
 
 def test_every_planted_fault_is_expected_somewhere(outcomes: Outcomes) -> None:
-    assert set(outcomes) - {"Honest", "Bare"} == set(CAUGHT_BY)
+    assert set(outcomes) - {"Honest", "HonestHttp", "Bare"} == set(CAUGHT_BY)
 
 
 def test_every_test_of_the_suite_fails_for_some_fault(outcomes: Outcomes) -> None:

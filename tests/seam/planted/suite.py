@@ -20,12 +20,16 @@ from ksm_storage.plugin import (
     UnavailableError,
 )
 from ksm_storage.testing.conformance import Fault, KeyWrapperConformance
-from tests.seam.planted import planted_plugin
+from ksm_storage.testing.surroundings_tests import NetworkTests, ProcessTests
+from tests.seam.planted import planted_http, planted_plugin
 
 
 class Planted(KeyWrapperConformance):
     provider = "planted"
     planted = ""
+    # Each of them costs a process or a time-out; those over HTTP are tried for these, below.
+    test_a_forked_child_uses_no_connection_of_its_parent = None  # type: ignore[assignment]  # left out
+    test_standard_input_is_left_to_the_program = None  # type: ignore[assignment]  # left out
     faults: ClassVar[Mapping[str, Fault]] = {
         "Unauthenticated": Fault(AuthenticationError),
         "Denied": Fault(PermissionDeniedError),
@@ -94,6 +98,30 @@ class TestUntidy(Planted):
 
 for _name in planted_plugin.PLANTED:
     globals()[f"Test{_name}"] = type(f"Test{_name}", (Planted,), {"planted": _name})
+
+
+class TestHonestHttp(NetworkTests, ProcessTests):
+    """A plugin over HTTP without a fault, and what surrounds it."""
+
+    provider = "planted-http"
+    planted = ""
+
+    @pytest.fixture
+    def plugin(self) -> Plugin:
+        return _found(self.provider)
+
+    @pytest.fixture
+    def key_id(self) -> str:
+        return "keys/one"
+
+    @pytest.fixture
+    def settings(self) -> Iterator[Mapping[str, object]]:
+        with planted_http.serving("keys/one") as url:
+            yield {"endpoint": url, "fault": self.planted}
+
+
+for _name in planted_http.PLANTED:
+    globals()[f"Test{_name}"] = type(f"Test{_name}", (TestHonestHttp,), {"planted": _name})
 
 
 class TestBare(KeyWrapperConformance):

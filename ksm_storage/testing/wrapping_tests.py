@@ -1,10 +1,13 @@
-"""Conformance: a wrapped DEK names its KEK, and only this KEK unwraps it."""
+"""Conformance: what is wrapped is unwrapped again, by its own key, with the calls promised."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -12,8 +15,88 @@ from ..contract.key_uri import KeyUri
 from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
 from ..errors import DecryptionError
 from ..keys.discovery import Plugin
-from ..plugin import DEK_BYTES, KeyWrapper, WrappedDek
+from ..keys.kek import Kek
+from ..plugin import DEK_BYTES, Aad, KeyWrapper, WrappedDek
 from .subject import AAD, Opener, Subject
+
+THREADS = 8
+
+
+class RoundTripTests(Subject):
+    """Wrap and unwrap, alone, many at once, and after others have closed."""
+
+    def test_an_unwrapped_dek_is_the_one_that_was_wrapped(self, key_wrapper: KeyWrapper) -> None:
+        dek = os.urandom(DEK_BYTES)
+
+        unwrapped = key_wrapper.unwrap(key_wrapper.wrap(dek, aad=AAD), aad=AAD)
+
+        assert type(unwrapped) is bytes, "unwrap returns bytes, no bytearray and no string"
+        assert unwrapped == dek, "unwrap returns the DEK that wrap was given"
+
+    # Encodings lose zero bytes at an end, and bytes that are no text.
+    @pytest.mark.parametrize("byte", [0x00, 0x0A, 0x80, 0xFF])
+    def test_every_kind_of_dek_survives(self, key_wrapper: KeyWrapper, byte: int) -> None:
+        dek = bytes([byte]) * DEK_BYTES
+
+        unwrapped = key_wrapper.unwrap(key_wrapper.wrap(dek, aad=AAD), aad=AAD)
+
+        assert unwrapped == dek, f"a DEK of bytes 0x{byte:02x} comes back as it was"
+
+    def test_the_core_accepts_what_the_plugin_returns(
+        self, key_id: str, settings: Mapping[str, object]
+    ) -> None:
+        dek = os.urandom(DEK_BYTES)
+
+        with Kek.open(KeyUri(self.provider, key_id), {self.provider: settings}) as kek:
+            unwrapped = kek.unwrap(kek.wrap(dek, aad=AAD), aad=AAD)
+
+        assert unwrapped == dek
+
+    def test_a_later_process_unwraps_by_the_key_id_in_the_envelope(
+        self, key_wrapper: KeyWrapper, open_wrapper: Opener
+    ) -> None:
+        dek = os.urandom(DEK_BYTES)
+        wrapped = key_wrapper.wrap(dek, aad=AAD)
+
+        unwrapped = open_wrapper(wrapped.key_id).unwrap(wrapped, aad=AAD)
+
+        assert unwrapped == dek, "a key wrapper opened with wrapped.key_id unwraps it"
+
+    def test_no_aad_is_an_aad_too(self, key_wrapper: KeyWrapper) -> None:
+        dek = os.urandom(DEK_BYTES)
+
+        assert key_wrapper.unwrap(key_wrapper.wrap(dek, aad=Aad({})), aad=Aad({})) == dek
+
+    def test_eight_threads_share_one_key_wrapper(self, key_wrapper: KeyWrapper) -> None:
+        together = Barrier(THREADS, timeout=30)
+
+        def round_trip(dek: bytes) -> bytes:
+            together.wait()
+            return key_wrapper.unwrap(key_wrapper.wrap(dek, aad=AAD), aad=AAD)
+
+        deks = [os.urandom(DEK_BYTES) for _ in range(THREADS)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            unwrapped = list(pool.map(round_trip, deks))
+
+        assert unwrapped == deks, "each thread gets its own DEK back"
+
+    def test_closing_twice_does_nothing(self, key_wrapper: KeyWrapper) -> None:
+        key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
+
+        key_wrapper.close()
+        key_wrapper.close()
+
+    def test_closing_one_key_wrapper_leaves_another_of_the_same_key_open(
+        self, open_wrapper: Opener, key_id: str
+    ) -> None:
+        first, second = open_wrapper(key_id), open_wrapper(key_id)
+        dek = os.urandom(DEK_BYTES)
+        wrapped = first.wrap(dek, aad=AAD)
+        second.wrap(dek, aad=AAD)
+
+        first.close()
+
+        assert second.unwrap(wrapped, aad=AAD) == dek, "sessions and log-ins are not shared blindly"
 
 
 class IdentityTests(Subject):
@@ -148,3 +231,54 @@ class IdentityTests(Subject):
 
 def _wrapped(key_wrapper: KeyWrapper) -> WrappedDek:
     return key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
+
+
+CountCalls = Callable[[], int] | None
+
+
+class CallTests(Subject):
+    """Count calls with the function that the author supplies."""
+
+    def test_opening_calls_nothing(
+        self, open_wrapper: Opener, key_id: str, count_calls: CountCalls
+    ) -> None:
+        count = _required(count_calls)
+        before = count()
+
+        open_wrapper(key_id).close()
+
+        assert count() == before, "opening a key wrapper checks settings and calls nothing"
+
+    def test_wrapping_makes_the_calls_that_are_documented(
+        self, key_wrapper: KeyWrapper, count_calls: CountCalls
+    ) -> None:
+        count = _required(count_calls)
+        _warm_up(key_wrapper)
+        before = count()
+
+        key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
+
+        assert count() - before == self.calls_per_wrap
+
+    def test_unwrapping_makes_the_calls_that_are_documented(
+        self, open_wrapper: Opener, key_id: str, key_wrapper: KeyWrapper, count_calls: CountCalls
+    ) -> None:
+        count = _required(count_calls)
+        wrapped = key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
+        fresh = open_wrapper(key_id)
+        before = count()
+
+        fresh.unwrap(wrapped, aad=AAD)
+
+        assert count() - before == self.calls_per_unwrap
+
+
+def _warm_up(key_wrapper: KeyWrapper) -> None:
+    # A public key may be fetched at the first wrap; what is counted here is what each costs.
+    key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
+
+
+def _required(count_calls: CountCalls) -> Callable[[], int]:
+    if count_calls is None:
+        pytest.skip("no fixture 'count_calls' counts the calls that the key service receives")
+    return count_calls

@@ -1,0 +1,153 @@
+"""Requests to a service that has an HTTP API and no client library, by the rules of the kit."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import ssl
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from .connection import Connection, is_plain_http
+from .deadline import current_deadline, seconds_left
+
+# A reply holds a data key and some names.
+MAX_REPLY = 1_048_576
+MAX_ATTEMPTS = 4
+_RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+
+class HttpReply(NamedTuple):
+    """Hold a reply; its body may hold a data key, so it is in no ``repr``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"<HttpReply {self.status}, {len(self.body)} bytes>"
+
+
+class RedirectRefusedError(Exception):
+    """Report a redirect, which would take the data key to another address."""
+
+
+class HttpApi:
+    """Send requests to one address; safe across threads and across a fork.
+
+    TLS with the caller's CA file; the proxy of the environment, but none for plain HTTP to this
+    machine; no redirect; a reply of at most 1 MiB; repeats where that is safe, within the
+    deadline. Each request has a connection of its own.
+
+    Args:
+        url: The address, checked by ``validate_endpoint``.
+        connection: The CA file and the time-outs.
+    """
+
+    def __init__(self, url: str, connection: Connection) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._port = parts.port
+        self._path = parts.path.rstrip("/")
+        self._is_plain = is_plain_http(url)
+        self._connection = connection
+
+    def send(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str]
+    ) -> HttpReply:
+        """Send a request that may be repeated, and return the reply whatever its status.
+
+        A reply of 429 or 5xx, and a connection that fails, are tried again while the deadline of
+        the call allows it.
+
+        Raises:
+            OSError, http.client.HTTPException: No attempt brought a reply.
+            RedirectRefusedError: The reply is a redirect.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            pause = 0.2 * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311  # a pause, no key
+            is_last = attempt == MAX_ATTEMPTS or not self._allows(pause)
+            try:
+                reply = self._sent(method, self._path + path, body, headers)
+            except (OSError, http.client.HTTPException) as exc:
+                # A certificate does not get better.
+                if is_last or isinstance(exc, ssl.SSLCertVerificationError):
+                    raise
+            else:
+                if 300 <= reply.status < 400:
+                    raise RedirectRefusedError
+                if is_last or reply.status not in _RETRIED_STATUSES:
+                    return reply
+                pause = max(pause, _advised(reply))
+                if not self._allows(pause):
+                    return reply
+            time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _sent(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> HttpReply:
+        link = self._connected(min(self._connection.connect_timeout, seconds_left()))
+        try:
+            if link.sock is not None:
+                link.sock.settimeout(min(self._connection.read_timeout, seconds_left()))
+            link.request(method, path, body, dict(headers))
+            reply = link.getresponse()
+            read = reply.read(MAX_REPLY + 1)
+            if len(read) > MAX_REPLY:
+                raise http.client.HTTPException("the reply is too long")
+            lower = {name.lower(): value for name, value in reply.getheaders()}
+            return HttpReply(reply.status, lower, read)
+        finally:
+            link.close()
+
+    def _connected(self, seconds: float) -> http.client.HTTPConnection:
+        if self._is_plain:
+            # To an emulator on this machine. Through a proxy the key would leave it in the clear.
+            link = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
+        else:
+            link = self._secure(seconds)
+        link.connect()
+        return link
+
+    def _secure(self, seconds: float) -> http.client.HTTPSConnection:
+        from urllib.request import getproxies, proxy_bypass
+
+        proxy = None if proxy_bypass(self._host) else getproxies().get("https")
+        if not proxy:
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=seconds, context=self._context
+            )
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        link = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port or 8080, timeout=seconds, context=self._context
+        )
+        link.set_tunnel(self._host, self._port or 443, headers=_proxy_headers(parts))
+        return link
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self._connection.ca_file)
+
+    def _allows(self, pause: float) -> bool:
+        deadline = current_deadline()
+        return deadline is None or deadline.allows(pause + self._connection.attempt)
+
+
+def _advised(reply: HttpReply) -> float:
+    advice = reply.headers.get("retry-after", "")
+    return float(advice) if advice.isdigit() else 0.0
+
+
+def _proxy_headers(parts: object) -> dict[str, str]:
+    from base64 import b64encode
+
+    username = getattr(parts, "username", None)
+    if username is None:
+        return {}
+    password = getattr(parts, "password", None) or ""
+    given = f"{unquote(username)}:{unquote(password)}".encode()
+    return {"Proxy-Authorization": f"Basic {b64encode(given).decode()}"}

@@ -57,6 +57,9 @@ class Subject:
     deterministic: ClassVar[bool] = False
     """Whether the algorithm has no nonce by design (AES-KWP), so that two wraps are equal."""
 
+    in_process: ClassVar[bool] = False
+    """Whether the service under test lives in the tests' own process, where no other reaches it."""
+
     sdk_modules: ClassVar[Sequence[str]] = ()
     """Modules of the service's SDK, which the hooks must not import: ``("boto3", "botocore")``."""
 

@@ -165,6 +165,8 @@ class ProcessTests(Subject):
     def _run(
         self, code: str, key_id: str, settings: Mapping[str, object]
     ) -> subprocess.CompletedProcess[str]:
+        if self.in_process:
+            pytest.skip("'in_process' says that another process does not reach the service")
         try:
             given = json.dumps(settings)
         except TypeError:

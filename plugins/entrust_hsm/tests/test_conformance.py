@@ -99,6 +99,8 @@ class TestAesGcm(SoftHsmKeys):
 class TestAesGcmWithTheIvOfTheToken(SoftHsmKeys):
     """As above, in a token that writes its own IV."""
 
+    in_process = True
+
     __test__ = True
     options: ClassVar[Mapping[str, object]] = {"iv": "hsm"}
 

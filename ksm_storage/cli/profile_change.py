@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import click
 
 from ..config.document import ACTIVE_PROFILE, Document
-from ..config.recognise import recognise
+from ..config.recognise import recognise, refuse_empty
 from ..errors import SettingsError, StorageError
 from ..storage.open_policy import OpenPolicy
 from ..storage.profiles import (
@@ -106,11 +106,17 @@ def _read_plain(source: str) -> Document:
             raise StorageError(
                 "standard input holds no configuration", hint="pipe one in, or name its FILE"
             )
-        return recognise(raw, name="standard input").document
+        return _plain(raw, "standard input")
     try:
-        return recognise(read_file(resolved(source)).content, name=repr(source)).document
+        return _plain(read_file(resolved(source)).content, repr(source))
     except FileNotFoundError as exc:
         raise SettingsError(f"{source!r} does not exist") from exc
+
+
+def _plain(raw: bytes, name: str) -> Document:
+    document = recognise(raw, name=name).document
+    refuse_empty(document, name=name)
+    return document
 
 
 def _joined(document: Document, incoming: Document) -> Document:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..config.recognise import Form, recognise
+from ..config.recognise import Form, recognise, refuse_empty
 from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
 from ..envelope.model import Recipient
@@ -86,7 +86,9 @@ def _would_protect(
     if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
         form = Form.OFFICIAL
     else:
-        form = recognise(content, name=repr(path)).form
+        plain = recognise(content, name=repr(path))
+        refuse_empty(plain.document, name=repr(path))
+        form = plain.form
     said = tuple(f"would seal {path} ({form.value}) under {key}" for key in keys)
     return FileResult("would seal", said=said, content={"path": path, "form": form.value})
 

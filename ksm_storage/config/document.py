@@ -1,4 +1,4 @@
-"""What an envelope's payload says: one configuration, or the profiles of a ``keeper.ini``."""
+"""The content of an envelope's payload: one configuration, or the profiles of a keeper.ini."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..errors import SettingsError
 from .json_form import InvalidConfigError, parse_object, refuse_surrogates, string_map
 
-# The profile of a document that is one plain configuration; no profile can be named so.
+# The profile of a document that is one plain configuration; no profile can have this name.
 UNNAMED = ""
 
 ACTIVE_PROFILE = "active_profile"
@@ -25,7 +25,7 @@ class Document(NamedTuple):
     Attributes:
         profiles: Each profile's name and configuration; a plain configuration stands alone
             under :data:`UNNAMED`.
-        settings: What ``keeper.ini`` says in its section ``_config``.
+        settings: The section ``_config`` of ``keeper.ini``.
     """
 
     profiles: Mapping[str, Mapping[str, str]]
@@ -42,14 +42,14 @@ class Document(NamedTuple):
 
     @property
     def is_single(self) -> bool:
-        """Tell whether this is one plain configuration without profiles."""
+        """Whether this is one plain configuration without profiles."""
         return UNNAMED in self.profiles
 
     def chosen(self, profile: str | None) -> str:
-        """Return the name of the profile to use: the one asked for, the active or the only one.
+        """Return the name of the profile to use: the one requested, the active one or the only one.
 
         Raises:
-            SettingsError: There is no such profile, or none of several is active.
+            SettingsError: There is no such profile, or there are several and none is active.
         """
         names = [name for name in self.profiles if name != UNNAMED]
         wanted = profile or self.settings.get(ACTIVE_PROFILE)
@@ -58,7 +58,7 @@ class Document(NamedTuple):
         if wanted is None and len(names) == 1:
             return names[0]
         if wanted is None or wanted not in names:
-            what = "no profile is active" if wanted is None else f"there is no profile {wanted!r}"
+            what = "no profile is active" if wanted is None else f"profile {wanted!r} not found"
             raise SettingsError(what, hint=f"the profiles are: {', '.join(names) or 'none'}")
         return wanted
 
@@ -71,7 +71,7 @@ def read_payload(payload: bytes) -> Document:
     """Parse the payload of an envelope.
 
     Raises:
-        InvalidConfigError: It is not the JSON that :func:`write_payload` writes.
+        InvalidConfigError: It is not JSON as written by :func:`write_payload`.
     """
     content = parse_object(payload)
     profiles = content.get("profiles")
@@ -79,9 +79,9 @@ def read_payload(payload: bytes) -> Document:
         return Document.single(string_map(content))
     settings = content.get("settings", {})
     if set(content) - {"profiles", "settings"} or not isinstance(settings, dict):
-        raise InvalidConfigError("holds something else than profiles and settings")
+        raise InvalidConfigError("has members other than profiles and settings")
     if UNNAMED in profiles:
-        # It would be taken for a plain configuration, and the other profiles lost.
+        # It would be taken for a plain configuration, and the other profiles would be lost.
         raise InvalidConfigError("has a profile without a name")
     refuse_surrogates(*profiles)
     return Document(

@@ -24,7 +24,7 @@ _BY_INI_NAME = {name.lower(): name for name in FIELDS}
 
 
 def is_secret(field: str) -> bool:
-    """Tell whether a field's value is shown only when asked; so is each field not known here."""
+    """Tell whether a field's value is secret; so is every field not listed here."""
     return field not in _PUBLIC
 
 

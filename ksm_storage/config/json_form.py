@@ -1,9 +1,8 @@
-"""A configuration as JSON text and as base64 of that text, as the official SDK takes them."""
+"""A configuration as JSON text and as base64 of that text, the official SDK's two forms."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -13,14 +12,22 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class InvalidConfigError(ValueError):
-    """Say what is wrong with a text that should be a configuration; holds nothing of the text."""
+    """Say why a text is not a configuration; holds nothing of the text.
+
+    Attributes:
+        hint: What to do instead, where there is better advice than the usual one.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def parse_object(raw: bytes) -> dict[str, object]:
-    """Parse a JSON object in UTF-8, a byte order mark allowed.
+    """Parse a JSON object in UTF-8; a byte order mark is allowed.
 
     Raises:
-        InvalidConfigError: It is not JSON, not UTF-8, not an object, or names a field twice.
+        InvalidConfigError: It is not JSON, not UTF-8, not an object, or repeats a field.
     """
     text = decoded_text(raw)
     try:
@@ -29,53 +36,54 @@ def parse_object(raw: bytes) -> dict[str, object]:
         raise
     # The parser's recursion ends with RecursionError on a text of brackets.
     except (ValueError, RecursionError) as exc:
-        position = _position(exc)
+        place = _place(exc)
     else:
-        if not isinstance(content, dict):
-            raise InvalidConfigError("is JSON, but not an object")
-        return content
+        if isinstance(content, dict):
+            return content
+        kind = "array" if isinstance(content, list) else "value"
+        raise InvalidConfigError(f"is a JSON {kind}, not an object")
     # Raised here and not above: a parser's exception holds the whole configuration, and would
     # stay behind as the context of this one.
-    raise InvalidConfigError("is not valid JSON") from position
+    raise InvalidConfigError(f"is not valid JSON{place}")
 
 
 def decoded_text(raw: bytes) -> str:
-    """Return the text that UTF-8 encodes, without its byte order mark.
+    """Decode UTF-8 text, without its byte order mark.
 
     Raises:
-        InvalidConfigError: It is no UTF-8.
+        InvalidConfigError: It is not UTF-8.
     """
     try:
         # Not "utf-8-sig", a module that each start would load for it.
         return raw.removeprefix(_BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as exc:
-        position = ValueError(f"byte {exc.start}")
-    raise InvalidConfigError("is not UTF-8 text") from position
+        position = exc.start
+    raise InvalidConfigError(f"is not UTF-8 text (byte {position})")
 
 
 def string_map(content: object) -> dict[str, str]:
     """Return an object of strings.
 
     Raises:
-        InvalidConfigError: A value is something else; its name is told, not its value.
+        InvalidConfigError: A value is not a string; the message names its field only.
     """
     if not isinstance(content, dict):
         raise InvalidConfigError("is not an object of fields")
     for name, value in content.items():
         if not isinstance(value, str):
-            raise InvalidConfigError(f"has the field {name!r} whose value is not a string")
+            raise InvalidConfigError(f"has a field {name!r} whose value is not a string")
         refuse_surrogates(name, value)
     return content
 
 
 def refuse_surrogates(*texts: str) -> None:
-    """Refuse what JSON can escape and UTF-8 cannot say.
+    """Refuse what JSON can escape and UTF-8 cannot encode.
 
     Raises:
-        InvalidConfigError: A text holds half of a surrogate pair.
+        InvalidConfigError: A text has an unpaired surrogate.
     """
     if any(_SURROGATE.search(text) for text in texts):
-        raise InvalidConfigError("holds half of a surrogate pair")
+        raise InvalidConfigError("has an unpaired surrogate")
 
 
 def format_json(config: Mapping[str, str]) -> bytes:
@@ -84,28 +92,29 @@ def format_json(config: Mapping[str, str]) -> bytes:
 
 
 def format_base64(config: Mapping[str, str]) -> bytes:
-    """Return the configuration as the official tools take it in ``KSM_CONFIG``."""
+    """Return the configuration as the official tools accept it in ``KSM_CONFIG``."""
     return base64.b64encode(format_json(config))
 
 
 def decode_base64(raw: bytes) -> bytes | None:
-    """Return what the text encodes in base64 (either alphabet, line breaks allowed), or None."""
-    text = b"".join(raw.split()).translate(bytes.maketrans(b"-_", b"+/"))
+    """Decode base64 text, or return None: either alphabet, with or without padding, wrapped."""
+    from ..wire.base64_forms import from_base64
+
     try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
+        return from_base64(b"".join(raw.split()).decode("ascii"))
+    except ValueError:
         return None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise InvalidConfigError("names a field twice")
+        raise InvalidConfigError("has a field twice")
     return content
 
 
-def _position(exc: Exception) -> Exception:
-    """Return a cause without the text that was parsed."""
+def _place(exc: Exception) -> str:
+    """Return where the parser stopped, without the text that it parsed."""
     if isinstance(exc, json.JSONDecodeError):
-        return ValueError(f"line {exc.lineno}, column {exc.colno}")
-    return ValueError(type(exc).__name__)
+        return f" (line {exc.lineno}, column {exc.colno})"
+    return ""

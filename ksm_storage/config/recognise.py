@@ -1,7 +1,9 @@
-"""Recognise by its content which form a configuration has."""
+"""Recognise by its content the form in which a configuration is found."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -12,9 +14,21 @@ from .fields import FIELDS
 from .ini_form import parse_ini
 from .json_form import InvalidConfigError, decode_base64, parse_object, string_map
 
+# Deeper than any tool wraps: base64 of base64 in a variable, quoted.
+_MAX_WRAPPERS = 6
+
+_VARIABLE = b"KSM_CONFIG"
+# Not the padding of base64, which ends a line as an assignment of nothing would.
+_ASSIGNMENT = re.compile(
+    rb"(?:export\s+|set\s+|\$env:)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*([^\s=].*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MANIFEST = re.compile(rb"^(?:apiVersion|kind):", re.MULTILINE)
+_HINT = "a Keeper configuration is a JSON object of strings, the base64 of one, or a keeper.ini"
+
 
 class Form(Enum):
-    """Name a form in which a configuration is found; the last is sealed by an official package."""
+    """Name the form of a configuration; OFFICIAL is encrypted by one of Keeper's packages."""
 
     JSON = "json"
     BASE64 = "base64"
@@ -31,24 +45,23 @@ class Plain:
 
 
 def recognise(raw: bytes, *, name: str) -> Plain:
-    """Return the configuration that the bytes of a file hold in the clear.
+    """Return the configuration that the bytes of a file hold in plain text.
+
+    JSON, base64 and INI are accepted as they are, and also in quotes, as a line ``KSM_CONFIG=...``,
+    as ``{"config": "..."}`` and in several layers of base64.
 
     Args:
-        raw: The content of the file, no envelope.
+        raw: The content of the file, not an envelope.
         name: What the messages call it.
 
     Raises:
-        StorageError: It is empty, sealed by another program, or no Keeper configuration.
+        StorageError: It is empty, encrypted by another program, or not a Keeper configuration.
     """
     _refuse_special(raw, name)
     try:
         return _parsed(raw)
     except InvalidConfigError as exc:
-        raise StorageError(
-            f"{name} {exc}",
-            hint="a Keeper configuration is a JSON object of strings, the base64 of one, "
-            "or a keeper.ini",
-        ) from exc.__cause__
+        raise StorageError(f"{name} {exc}", hint=exc.hint or _HINT) from None
 
 
 def is_plain(raw: bytes) -> bool:
@@ -60,41 +73,128 @@ def is_plain(raw: bytes) -> bool:
     return True
 
 
-def _parsed(raw: bytes) -> Plain:
-    text = _without_mark(raw)
+def refuse_empty(document: Document, *, name: str) -> None:
+    """Refuse a configuration without values, which there is nothing to seal of.
+
+    Raises:
+        StorageError: No profile has a value.
+    """
+    if not any(document.profiles.values()):
+        raise StorageError(
+            f"{name} is an empty configuration",
+            hint="bind a device into a new sealed file with: ksm-storage init",
+        )
+
+
+def _parsed(raw: bytes, wrappers: int = 0) -> Plain:
+    text = raw.removeprefix(b"\xef\xbb\xbf").strip()
+    if wrappers > _MAX_WRAPPERS:
+        raise InvalidConfigError("is wrapped in too many layers of base64 or quotes")
     if text.startswith(b"{"):
-        return Plain(Form.JSON, _single(raw))
+        return _object(raw, wrappers)
+    value = _assigned(text) if _VARIABLE in text.upper() else None
+    if value is None:
+        value = _unquoted(text)
+    if value is not None:
+        return _parsed(value, wrappers + 1)
     if text.startswith((b"[", b";", b"#")):
         return Plain(Form.INI, _profiles(raw))
-    decoded = decode_base64(text)
-    if decoded is not None and _without_mark(decoded).startswith(b"{"):
-        return Plain(Form.BASE64, _single(decoded))
-    if decoded is not None and _without_mark(decoded).startswith(b"["):
-        return Plain(Form.BASE64, _profiles(decoded))
-    raise InvalidConfigError("is no Keeper configuration")
+    return _decoded(text, wrappers)
 
 
-def _without_mark(raw: bytes) -> bytes:
-    return raw.removeprefix(b"\xef\xbb\xbf").lstrip()
+def _object(raw: bytes, wrappers: int) -> Plain:
+    content = parse_object(raw)
+    wrapped = content.get("config")
+    if len(content) == 1 and isinstance(wrapped, str):
+        return _parsed(wrapped.encode("utf-8", errors="replace"), wrappers + 1)
+    return Plain(Form.JSON, _single(content))
+
+
+def _assigned(text: bytes) -> bytes | None:
+    """Return the value of ``KSM_CONFIG=...``, the one variable of a file."""
+    lines = [line for line in text.splitlines() if line.strip() and not _is_comment(line)]
+    names = [match[1].upper() for line in lines if (match := _ASSIGNMENT.match(line.strip()))]
+    if _VARIABLE not in names:
+        return None
+    if len(names) > 1:
+        raise InvalidConfigError(
+            f"sets other variables besides {_VARIABLE.decode()}",
+            hint="save the value of KSM_CONFIG in a file of its own, and protect that file",
+        )
+    match = _ASSIGNMENT.match(b"\n".join(lines).strip())
+    return None if match is None else match[2]
+
+
+def _is_comment(line: bytes) -> bool:
+    return line.lstrip().startswith((b"#", b";"))
+
+
+def _unquoted(text: bytes) -> bytes | None:
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b'"', b"'"):
+        return None
+    if text[:1] == b'"' and b"\\" in text:
+        try:
+            unescaped = json.loads(text)
+        except (ValueError, RecursionError):
+            return text[1:-1]
+        return str(unescaped).encode("utf-8", errors="replace")
+    return text[1:-1]
 
 
 def _profiles(raw: bytes) -> Document:
-    document = parse_ini(raw)
+    try:
+        document = parse_ini(raw)
+    except InvalidConfigError:
+        # Both forms begin with a bracket.
+        if _is_array(raw):
+            raise InvalidConfigError("is a JSON array, not an object") from None
+        raise
     if not any(_has_field(config) for config in document.profiles.values()):
-        raise InvalidConfigError("has none of the fields of a Keeper configuration")
+        raise _no_field("is a JSON array, not an object" if _is_array(raw) else None)
     return document
 
 
-def _single(raw: bytes) -> Document:
-    content = parse_object(raw)
-    # The official command line exports null for what is not set.
+def _is_array(raw: bytes) -> bool:
+    try:
+        return isinstance(json.loads(raw), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _single(content: Mapping[str, object]) -> Document:
+    # The official command line exports null for what is not set, and some tools write the key id
+    # as the number that it looks like.
     filled = {name: value for name, value in content.items() if value is not None}
-    config = string_map(filled or content)
+    key_id = filled.get("serverPublicKeyId")
+    if isinstance(key_id, int) and not isinstance(key_id, bool):
+        filled["serverPublicKeyId"] = str(key_id)
+    config = string_map(filled or dict(content))
     # The official SDK makes {} of a new file; any other object must look like a configuration,
-    # or a slip of the finger would seal package.json.
+    # or a typing error would seal package.json.
     if config and not _has_field(config):
-        raise InvalidConfigError("has none of the fields of a Keeper configuration")
+        raise _no_field(None)
     return Document.single(config)
+
+
+def _decoded(text: bytes, wrappers: int) -> Plain:
+    decoded = decode_base64(text)
+    if decoded:
+        try:
+            return Plain(Form.BASE64, _parsed(decoded, wrappers + 1).document)
+        except InvalidConfigError:
+            # Where it was certainly meant to be a configuration, say what is wrong inside.
+            if decoded.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")):
+                raise
+    if _MANIFEST.search(text):
+        raise InvalidConfigError(
+            "is a Kubernetes manifest",
+            hint="save the configuration that it holds in a file of its own, and protect that file",
+        )
+    raise InvalidConfigError("is not a Keeper configuration")
+
+
+def _no_field(reason: str | None) -> InvalidConfigError:
+    return InvalidConfigError(reason or "has none of the fields of a Keeper configuration")
 
 
 def _has_field(config: Mapping[str, object]) -> bool:
@@ -104,8 +204,8 @@ def _has_field(config: Mapping[str, object]) -> bool:
 def _refuse_special(raw: bytes, name: str) -> None:
     if not raw.strip():
         raise StorageError(
-            f"{name} is empty, which is an interrupted save and no configuration",
-            hint="restore it from a backup, or remove it and bind again with a new token",
+            f"{name} is empty: an interrupted save, not a configuration",
+            hint="restore it from a backup, or delete it and bind again with a new token",
         )
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise StorageError(
@@ -113,6 +213,6 @@ def _refuse_special(raw: bytes, name: str) -> None:
         )
     if raw.startswith((b"\xff\xff", b"\x01\x02")):
         raise StorageError(
-            f"{name} is sealed by one of Keeper's own storage packages",
-            hint="write the plain configuration with that package, then protect it",
+            f"{name} was encrypted by one of Keeper's own storage packages",
+            hint="export the plain configuration with that package, then protect it",
         )

@@ -56,8 +56,8 @@ def begin_with_plain(
     """
     if not content:
         raise StorageError(
-            f"{path!r} is empty, which is an interrupted save and no configuration",
-            hint="restore it from a backup, or remove it and bind again with a new token",
+            f"{path!r} is empty: an interrupted save, not a configuration",
+            hint="restore it from a backup, or delete it and bind again with a new token",
         )
     if policy.keys is None:
         raise _not_protected(path, content)

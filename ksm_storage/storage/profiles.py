@@ -178,7 +178,7 @@ def require_profile(document: Document, name: str) -> None:
     if name == UNNAMED or name not in document.profiles:
         names = ", ".join(profile for profile in document.profiles if profile != UNNAMED)
         raise SettingsError(
-            f"there is no profile {name!r}", hint=f"the profiles are: {names or 'none'}"
+            f"profile {name!r} not found", hint=f"the profiles are: {names or 'none'}"
         )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..audit.events import emit
 from ..config.document import Document, write_payload
-from ..config.recognise import Form
+from ..config.recognise import Form, refuse_empty
 from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode, encode, looks_like_envelope
 from ..envelope.model import Envelope
@@ -91,17 +92,13 @@ def protect(
     )
 
 
-def accept_any(_document: Document) -> None:
-    """Accept what was found in the file, whatever it is."""
-
-
 def protect_file(
     path: str,
     policy: OpenPolicy,
     *,
     mode: int = NEW_FILE_MODE,
     from_key: KeyUri | None = None,
-    accept: Callable[[Document], object] = accept_any,
+    accept: Callable[[Document], object] | None = None,
 ) -> Protected:
     """Seal the configuration in a file under the trusted keys; see :func:`protect`.
 
@@ -110,14 +107,17 @@ def protect_file(
         policy: The keys, context and settings.
         mode: The mode of the sealed file.
         from_key: The key of an official package's file, if it is none of the trusted ones.
-        accept: Called with what was found, before a key service wraps anything; what it raises
-            passes through.
+        accept: Called with what was found, before a key service wraps anything; may refuse it
+            by raising. None refuses an empty configuration.
     """
     refuse_only_offline(policy.keys or ())
     with locked(path):
         found = unsealed_file(path)
         plain = read_unsealed(found.content, policy, from_key, name=repr(path))
-        accept(plain.document)
+        if accept is None:
+            refuse_empty(plain.document, name=repr(path))
+        else:
+            accept(plain.document)
         payload = write_payload(plain.document)
         envelope, dek = _sealed(payload, policy)
         signature = replace_file(
@@ -154,7 +154,7 @@ def unsealed_file(path: str) -> FileContent:
         # The other name would keep the plaintext, unseen.
         raise StorageError(
             f"{path!r} has another hard link, which would keep the plain configuration",
-            hint=f"find it with: find / -xdev -samefile {path}; remove it, then try again",
+            hint=f"find it with: find / -xdev -samefile {shlex.quote(path)}; delete it, then retry",
         )
     return found
 

@@ -174,7 +174,7 @@ def test_the_first_profile_of_an_empty_configuration_is_the_only_one() -> None:
 def test_a_name_of_no_profile_is_refused_with_those_that_are_there(
     document: Document, names: str
 ) -> None:
-    with pytest.raises(SettingsError, match="no profile 'three'") as caught:
+    with pytest.raises(SettingsError, match="profile 'three' not found") as caught:
         with_active_profile(document, "three")
 
     assert caught.value.hint == f"the profiles are: {names}"
@@ -182,7 +182,7 @@ def test_a_name_of_no_profile_is_refused_with_those_that_are_there(
 
 @pytest.mark.parametrize("change", [without_profile, with_active_profile])
 def test_a_configuration_without_profiles_has_none_without_a_name(change: Change) -> None:
-    with pytest.raises(SettingsError, match="there is no profile ''"):
+    with pytest.raises(SettingsError, match="profile '' not found"):
         change(Document.single({"hostname": "h"}), "")
 
 

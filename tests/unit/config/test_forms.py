@@ -13,8 +13,8 @@ from ksm_storage.config.document import Document, read_payload, write_payload
 from ksm_storage.config.fields import FIELDS, from_ini_name, to_ini_name
 from ksm_storage.config.ini_form import format_ini, parse_ini
 from ksm_storage.config.json_form import InvalidConfigError, format_base64, format_json
-from ksm_storage.config.recognise import Form, is_plain, recognise
-from ksm_storage.errors import KsmStorageError, SettingsError
+from ksm_storage.config.recognise import Form, is_plain, recognise, refuse_empty
+from ksm_storage.errors import KsmStorageError, SettingsError, StorageError
 
 bounded = settings(max_examples=300, deadline=None, derandomize=True)
 
@@ -176,6 +176,19 @@ INI = b"[_config]\nactive_profile = work\n\n[work]\nclientid = a\nserverpublicke
         (base64.b64encode(b"\xef\xbb\xbf" + JSON), Form.BASE64),
         (URL_SAFE, Form.BASE64),
         (URL_SAFE[:20] + b"\r\n" + URL_SAFE[20:] + b"\r\n", Form.BASE64),
+        (b'"' + base64.b64encode(JSON) + b'"\n', Form.BASE64),
+        (b"'" + base64.b64encode(JSON) + b"'", Form.BASE64),
+        (b"'" + JSON + b"'", Form.JSON),
+        (json.dumps(JSON.decode()).encode(), Form.JSON),
+        (b"KSM_CONFIG=" + base64.b64encode(JSON) + b"\n", Form.BASE64),
+        (b"export KSM_CONFIG='" + base64.b64encode(JSON) + b"'\n", Form.BASE64),
+        (b"KSM_CONFIG = " + JSON, Form.JSON),
+        (b"ksm_config=" + base64.encodebytes(JSON), Form.BASE64),
+        (b"# mine\n\nKSM_CONFIG=" + base64.b64encode(JSON), Form.BASE64),
+        (b'{"config": "' + base64.b64encode(JSON) + b'"}', Form.BASE64),
+        (json.dumps({"config": JSON.decode()}).encode(), Form.JSON),
+        (base64.b64encode(base64.b64encode(JSON)), Form.BASE64),
+        (base64.encodebytes(base64.encodebytes(b"\n" + JSON)), Form.BASE64),
         (INI, Form.INI),
         (b"\xef\xbb\xbf" + INI, Form.INI),
         (INI.replace(b"\n", b"\r\n"), Form.INI),
@@ -201,10 +214,51 @@ def test_a_percent_sign_in_an_ini_means_itself() -> None:
     assert parse_ini(raw).profiles["work"]["clientId"] == "100%(hostname)s%%"
 
 
-def test_no_section_of_an_ini_lends_its_values_to_another() -> None:
-    raw = b"[DEFAULT]\nclientid = a\n[work]\nhostname = b\n"
+def test_the_section_default_lends_its_values_to_each_profile() -> None:
+    raw = (
+        b"[DEFAULT]\nhostname = a\nserverpublickeyid = 10\n[_config]\nactive_profile = prod\n"
+        b"[prod]\nclientid = b\n[test]\nclientid = c\nhostname = d\nserverpublickeyid\n"
+    )
 
-    assert parse_ini(raw).profiles == {"DEFAULT": {"clientId": "a"}, "work": {"hostname": "b"}}
+    document = parse_ini(raw)
+
+    assert document.profiles == {
+        "prod": {"clientId": "b", "hostname": "a", "serverPublicKeyId": "10"},
+        "test": {"clientId": "c", "hostname": "d"},
+    }
+    assert document.settings == {"active_profile": "prod"}
+    assert document.chosen(None) == "prod"
+
+
+def test_a_profile_named_default_is_not_written_as_ini() -> None:
+    document = Document({"DEFAULT": {"clientId": "a"}, "work": {"clientId": "b"}})
+
+    with pytest.raises(SettingsError, match="without loss"):
+        format_ini(document)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_what_is_wrapped_is_the_configuration_inside(depth: int) -> None:
+    raw = JSON
+    for _ in range(depth):
+        raw = b"'" + base64.b64encode(raw) + b"'"
+
+    assert recognise(raw, name="it").document == Document.single(CONFIG)
+
+
+def test_a_key_id_that_is_a_number_is_read_as_text() -> None:
+    raw = b'{"clientId": "C", "serverPublicKeyId": 10}'
+
+    assert recognise(raw, name="it").document.profiles[""]["serverPublicKeyId"] == "10"
+
+
+def test_an_empty_configuration_is_refused_where_it_would_be_sealed() -> None:
+    document = recognise(b"{}", name="it").document
+
+    with pytest.raises(StorageError, match="it is an empty configuration") as caught:
+        refuse_empty(document, name="it")
+
+    assert caught.value.hint
 
 
 def test_an_unknown_field_of_an_ini_keeps_its_letters() -> None:

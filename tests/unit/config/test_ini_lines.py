@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksm_storage.config.ini_lines import first_bad_line
+from ksm_storage.config.ini_form import first_bad_line
 
 PIECES = ["[", "]", "=", ":", "#", ";", "a", "b", " ", "\t", "\n", "\n", "\r", "\x0b", "\u2003"]
 

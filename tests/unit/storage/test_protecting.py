@@ -350,7 +350,7 @@ def test_a_profile_that_is_not_there_is_refused_before_anything_is_sealed(
     path = folder / "keeper.ini"
     path.write_bytes(INI)
 
-    with pytest.raises(SettingsError, match="no profile 'staging'") as caught:
+    with pytest.raises(SettingsError, match="profile 'staging' not found") as caught:
         ksm_storage.open_storage(path, keys=["counted://one"], profile="staging")
 
     assert "production, test" in str(caught.value.hint)

@@ -1,47 +1,65 @@
-"""The one client of a vault that a key wrapper has: made at first use, its failures translated."""
+"""The client of one vault: made at first use, its tokens and its failures translated."""
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ksm_storage.plugin import KsmStorageError, gc_pause
+from ksm_storage.plugin import (
+    DeadlinePassedError,
+    KeyName,
+    ServiceClient,
+    deadline_of,
+    gc_pause,
+    seconds_left,
+    translating,
+    within_deadline,
+)
 
-from .deadline import deadline_of
-from .key_names import KeyName
-from .options import Connection
-from .sdk_logs import silence_new_loggers, silent_client
+from .key_names import host_of
+from .options import Access
 
 if TYPE_CHECKING:
-    from .errors import Call
-    from .token_source import TokenSource
+    from ksm_storage.plugin import KsmStorageError
+
+# At DEBUG they print requests, and tracing or a hook of the application may print their bodies.
+SDK_LOGGERS = ("azure", "msal", "urllib3", "requests")
 
 # Source: Azure Key Vault REST API reference. The client's own default may be newer than what a
-# managed HSM in a sovereign cloud knows.
+# managed HSM in a sovereign cloud supports.
 API_VERSION = "7.4"
 
-# Method, path and body.
-_Request = tuple[str, str, "dict[str, str] | None"]
+_silent: ContextVar[bool] = ContextVar("ksm_storage_azure_kv_silent", default=False)
+
+
+class _Session(NamedTuple):
+    client: Any
+    transport: Any
+    source: TokenSource
 
 
 class VaultClient:
-    """Call one vault through one client, which is made at the first call, safe across threads.
+    """Call one vault; safe across threads, and across a fork.
 
     The Azure client's classes for cryptography are not used: with an RSA key they wrap locally,
     so that neither the key's state nor the audit log sees it, and with an AES key of a managed
     HSM they wrap under a key that they make up and forget.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._client: Any = None
-        self._session: Any = None
-        self._source: TokenSource | None = None
-        self._process = 0
+    def __init__(self, name: KeyName, access: Access) -> None:
+        self._host = host_of(name)
+        self._access = access
+        self._held: ServiceClient[_Session] = ServiceClient(
+            self._create,
+            close=lambda session: session.transport.session.close(),
+            deadline=access.connection.deadline,
+            loggers=SDK_LOGGERS,
+        )
 
     def call(self, operation: str, key: KeyName, body: Mapping[str, str]) -> Mapping[str, Any]:
         """Post one key operation and return the reply.
@@ -50,136 +68,174 @@ class VaultClient:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
         path = f"{_path(key)}/{operation.lower()}"
-        return self._called(operation, key, ("POST", path, dict(body)))
+        return self._sent(operation, key, ("POST", path), dict(body))
 
     def read(self, operation: str, key: KeyName, *, path: str = "") -> Mapping[str, Any]:
-        """Get what the vault shows of the key, or what lies at another path; changes nothing.
+        """Get what the vault shows of the key, or what is at another path; changes nothing.
 
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        return self._called(operation, key, ("GET", path or _path(key), None))
+        return self._sent(operation, key, ("GET", path or _path(key)), None)
 
     def token(self) -> str | None:
         """Return the token of the last call, a secret; None where none was needed yet."""
-        with self._lock:
-            return None if self._source is None else self._source.last_token
-
-    def _called(self, operation: str, key: KeyName, request: _Request) -> Mapping[str, Any]:
-        _import_sdk()
-        from .errors import REQUEST_ID, Call, translated_reply, unreadable_reply
-
-        call = Call(operation, key)
-        with deadline_of(self._connection.deadline), silent_client():
-            response = self._sent(call, request)
-            if response.status_code == 200:
-                reply = _json_object(response)
-                if reply is None:
-                    raise unreadable_reply(call, request_id=response.headers.get(REQUEST_ID))
-                return reply
-            raise translated_reply(response, call) from _cause(response)
+        return self._held.run(lambda session: session.source.last_token)
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock:
-            if self._session is not None:
-                self._session.close()
-            self._client = self._session = self._source = None
+        self._held.close()
 
-    def _sent(self, call: Call, request: _Request) -> Any:
-        from azure.core.exceptions import IncompleteReadError
-        from azure.core.rest import HttpRequest
+    def _sent(
+        self, operation: str, key: KeyName, request: tuple[str, str], body: dict[str, str] | None
+    ) -> Mapping[str, Any]:
+        def send(session: _Session) -> Any:
+            from azure.core.rest import HttpRequest
 
-        from .client_failures import FAILURES, UNREADABLE_REPLIES, without_bodies
-        from .errors import translated_failure, unreadable_reply
+            with _silent_client():
+                # The client does not repeat a POST whose connection failed, because it may change
+                # something; these change nothing.
+                return session.client.send_request(
+                    HttpRequest(*request, json=body), retry_on_methods=["GET", "POST"]
+                )
 
-        client = self._ready_client()
-        method, path, body = request
+        # Before the first name of the client is needed below; it is cheap when it is done.
+        with gc_pause():
+            _import_sdk()
+        with translating(lambda exc: _translated(exc, operation, key), quoting=_quoting()):
+            response = self._held.run(send)
+            # A redirect is none of its errors; a vault sends none.
+            response.raise_for_status()
+            reply = response.json() if response.status_code == 200 else None
+            if not isinstance(reply, dict):
+                raise UnexpectedReplyError(response)
+            return reply
+
+    def _create(self) -> _Session:
+        from azure.keyvault.keys import KeyClient
+
+        from .credentials import make_credential
+        from .transport import DeadlineRetryPolicy, make_transport
+
+        access = self._access
+        transport = make_transport(self._host, access)
+        choice, seconds = access.credential, access.credential_timeout
+        source = TokenSource(
+            lambda: make_credential(choice, transport, seconds=seconds),
+            kind=choice.kind,
+            seconds=seconds,
+        )
+        # It has the one method that the client calls.
+        credential: Any = source
+        client = KeyClient(
+            f"https://{self._host}",
+            credential,
+            api_version=API_VERSION,
+            transport=transport,
+            retry_policy=DeadlineRetryPolicy(),
+            # A vault redirects nobody, and a redirected POST would take the DEK along.
+            permit_redirects=False,
+        )
+        _silence_new_loggers()
+        return _Session(client, transport, source)
+
+
+class UnexpectedReplyError(Exception):
+    """Report a reply that is neither an object nor an error of the vault."""
+
+    def __init__(self, response: Any) -> None:
+        super().__init__("unexpected reply")
+        self.response = response
+
+
+class TokenSource:
+    """A credential for the Azure client that answers, or fails, within so many seconds."""
+
+    def __init__(self, make: Callable[[], Any], *, kind: str, seconds: float) -> None:
+        self._make = make
+        self._kind = kind
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._credential: Any = None
+        self._last: Any = None
+
+    @property
+    def last_token(self) -> str | None:
+        """The token that was handed out last, a secret."""
+        return None if self._last is None else str(self._last.token)
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        """Return a token; the Azure client calls this.
+
+        Raises:
+            KsmStorageError: The credentials are missing, refused, or took too long.
+        """
+        from .credential_errors import credential_error
+
+        tenant = (options or {}).get("tenant_id")
+        with (
+            translating(
+                lambda exc: credential_error(exc, kind=self._kind, tenant=tenant),
+                quoting=_quoting(),
+            ),
+            deadline_of(self._seconds),
+        ):
+            self._last = within_deadline(lambda: self._ask(scopes, options))
+            return self._last
+
+    def _ask(self, scopes: tuple[str, ...], options: Any) -> Any:
+        # Together with the credential's own cache: threads that start together make one request.
+        # Within the deadline too: a thread that was left behind may hold it.
+        if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
+            raise DeadlinePassedError
         try:
-            # The client does not repeat a POST whose connection failed, because it may change
-            # something; these change nothing.
-            return client.send_request(
-                HttpRequest(method, path, json=body), retry_on_methods=["GET", "POST"]
-            )
-        except KsmStorageError:
-            raise
-        # Half a reply is one of the unreadable kind, but carries none of its text.
-        except IncompleteReadError as exc:
-            raise translated_failure(exc, call) from exc
-        except UNREADABLE_REPLIES:
-            pass
-        except FAILURES as exc:
-            raise translated_failure(exc, call) from without_bodies(exc)
-        # Outside the except block on purpose: these exceptions carry the reply's text, DEK and
-        # all, so neither __cause__ nor __context__ may keep them.
-        raise unreadable_reply(call)
-
-    def _ready_client(self) -> Any:
-        with self._lock:
-            # A connection shared with a parent process would mix up whose reply is whose.
-            if self._client is None or self._process != os.getpid():
-                self._client, self._session, self._source = _created(self._connection)
-                self._process = os.getpid()
-            return self._client
+            if self._credential is None:
+                self._credential = self._make()
+                _silence_new_loggers()
+            return self._credential.get_token_info(*scopes, options=options)
+        finally:
+            self._lock.release()
 
 
 @cache
 def _import_sdk() -> None:
     # All of it here, so that the imports elsewhere only give the names.
-    with gc_pause():
-        from azure.keyvault.keys import KeyClient  # noqa: F401
+    from azure.keyvault.keys import KeyClient  # noqa: F401
 
-        from . import credentials, errors, token_source, transport  # noqa: F401
+    from . import credential_errors, credentials, errors, transport  # noqa: F401
 
 
-def _created(connection: Connection) -> tuple[Any, Any, TokenSource]:
-    from azure.keyvault.keys import KeyClient
+def _translated(exc: Exception, operation: str, key: KeyName) -> KsmStorageError:
+    from .errors import call_of, translated
 
-    from .credentials import make_credential
-    from .token_source import TokenSource
-    from .transport import DeadlineRetryPolicy, make_transport
+    return translated(exc, call_of(operation, key))
 
-    silence_new_loggers()
-    transport = make_transport(connection)
-    choice, seconds = connection.credential, connection.credential_timeout
-    source = TokenSource(
-        lambda: make_credential(choice, transport, seconds=seconds),
-        kind=choice.kind,
-        seconds=seconds,
-    )
-    # It has the one method that the client calls.
-    credential: Any = source
-    client = KeyClient(
-        f"https://{connection.host}",
-        credential,
-        api_version=API_VERSION,
-        transport=transport,
-        retry_policy=DeadlineRetryPolicy(),
-        # A vault redirects nobody, and a redirected POST would take the DEK along.
-        permit_redirects=False,
-    )
-    return client, transport.session, source
+
+def _quoting() -> tuple[type[BaseException], ...]:
+    from azure.core.exceptions import DecodeError
+
+    return (DecodeError,)
+
+
+@contextmanager
+def _silent_client() -> Iterator[None]:
+    # It warns of each failure that it raises besides, and the error says it in our words.
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def _silence_new_loggers() -> None:
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith(("azure.", "msal.")):
+            logging.getLogger(name).addFilter(_passes)
+
+
+def _passes(_: logging.LogRecord) -> bool:
+    return not _silent.get()
 
 
 def _path(key: KeyName) -> str:
-    return f"/keys/{key.name}" + (f"/{key.version}" if key.version else "")
-
-
-def _json_object(response: Any) -> Mapping[str, Any] | None:
-    try:
-        reply = response.json()
-    except ValueError:
-        return None
-    return reply if isinstance(reply, dict) else None
-
-
-def _cause(response: Any) -> Exception | None:
-    from azure.core.exceptions import HttpResponseError
-
-    from .client_failures import without_bodies
-
-    try:
-        response.raise_for_status()
-    except HttpResponseError as exc:
-        return without_bodies(exc)
-    return None
+    return f"/keys/{key.parts['name']}" + (f"/{key.version}" if key.version else "")

@@ -1,24 +1,44 @@
-"""Translate what the vault and the Azure client report, by one table each."""
+"""What a vault, Entra ID and the Azure client report, and what it means.
+
+Sources: Azure Key Vault documentation, "REST API error codes", "Key types, algorithms, and
+operations" (key attributes), "Soft-delete overview", "Diagnose private links configuration
+issues"; replies recorded by other projects.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from ksm_storage.plugin import KsmStorageError, ThrottledError
-
-from .client_failures import FOREIGN_CHALLENGE, UNREADABLE, refusal_for_failure
-from .key_names import KeyName
-from .refusal import Refusal
-from .service_codes import (
-    CODES,
-    INNER_CODES,
-    TOKEN_CODES,
-    UNWRAP_REFUSED,
-    WRAP_REFUSED,
-    refusal_for_status,
+from azure.core.exceptions import (
+    DecodeError,
+    HttpResponseError,
+    IncompleteReadError,
 )
+
+from ksm_storage.plugin import (
+    NETWORK_RULES,
+    AuthenticationError,
+    Call,
+    DecryptionError,
+    ErrorRule,
+    KeyName,
+    KeyNotFoundError,
+    KeyStateError,
+    KsmStorageError,
+    PermissionDeniedError,
+    ProviderError,
+    ThrottledError,
+    UnavailableError,
+    rule_for_failure,
+    rule_for_status,
+    shown_code,
+    unreadable_reply,
+)
+
+from .client import UnexpectedReplyError
+from .key_names import host_of, is_hsm
 
 REQUEST_ID = "x-ms-request-id"
 
@@ -34,62 +54,228 @@ _ACTIONS = {
     "get": "keys/read",
     "getrotationpolicy": "keyrotationpolicies/read",
 }
-# A managed HSM calls this action otherwise.
+# A managed HSM has another name for this action.
 _HSM_ACTIONS = {**_ACTIONS, "get": "keys/read/action"}
 
+_NETWORK = ErrorRule(
+    PermissionDeniedError,
+    "{place} rejects calls from this host's address",
+    "add the address to the vault's firewall, or use its private endpoint (the option "
+    "'connect_to' helps if its DNS name is missing)",
+)
+_NOT_VALID_NOW = ErrorRule(
+    KeyStateError,
+    "the key {key} is expired or not yet valid, and {operation} was refused",
+    "use a version that is valid now; an expired key still unwraps",
+)
+_GONE = ErrorRule(
+    KeyNotFoundError,
+    "the key {key} was not found, or it is deleted",
+    "check the name and the version; a deleted key can be recovered with: az keyvault key recover",
+)
+_FAILING = ErrorRule(UnavailableError, "{place} reported an internal error", "retry later")
 
-class Call(NamedTuple):
-    """Say which call failed: the operation, and the key as it was named."""
+# By the inner code of a 403 or 409.
+INNER_CODES: Mapping[str, ErrorRule] = {
+    "KeyDisabled": ErrorRule(
+        KeyStateError,
+        "the key {key} is disabled",
+        "enable the version: az keyvault key set-attributes --enabled true --id URL",
+    ),
+    "KeyExpired": _NOT_VALID_NOW,
+    "KeyNotYetValid": _NOT_VALID_NOW,
+    "KeyOperationForbidden": ErrorRule(
+        KeyStateError,
+        "the key {key} does not permit the operation {operation}",
+        "add it to the key's permitted operations: az keyvault key set-attributes --ops ...",
+    ),
+    "ForbiddenByPolicy": ErrorRule(
+        PermissionDeniedError,
+        "not allowed to {operation} with the key {key}: no access policy of {place} grants it",
+        "add the key permission {operation} to the caller's access policy; a new policy takes "
+        "effect after some minutes",
+        permission="{permission}",
+    ),
+    "ForbiddenByRbac": ErrorRule(
+        PermissionDeniedError,
+        "not allowed to {operation} with the key {key}: no role grants {permission}",
+        "assign a role with that data action; a new assignment takes effect after some minutes",
+        permission="{permission}",
+    ),
+    "AccessDenied": ErrorRule(
+        PermissionDeniedError,
+        "not allowed to {operation} with the key {key}",
+        "add the permission to the caller's access policy or role",
+        permission="{permission}",
+    ),
+    "ForbiddenByFirewall": _NETWORK,
+    "ForbiddenByConnection": _NETWORK,
+    "ObjectIsDeletedButRecoverable": _GONE,
+    "ObjectIsBeingDeleted": ErrorRule(
+        KeyStateError,
+        "the key {key} is being deleted",
+        "recover it: az keyvault key recover",
+    ),
+    "ObjectIsBeingRecovered": ErrorRule(
+        UnavailableError,
+        "the key {key} is being recovered from its deletion",
+        "retry in a minute",
+    ),
+}
 
-    operation: str
-    key: KeyName
+# By the number that stands in the message of a 401.
+TOKEN_CODES: Mapping[str, ErrorRule] = {
+    "AKV10022": ErrorRule(
+        AuthenticationError,
+        "{place} rejected a token for another resource",
+        "check the option 'authority_host': the token and the vault are of different clouds",
+    ),
+    "AKV10032": ErrorRule(
+        AuthenticationError,
+        "{place} rejected a token of the caller's tenant",
+        "sign in to the tenant of the vault, and check the option 'tenant_id'",
+    ),
+}
 
-    @property
-    def permission(self) -> str:
-        """The data action of a role that permits the operation."""
-        if self.key.is_hsm:
-            return f"Microsoft.KeyVault/managedHsm/{_HSM_ACTIONS[self.operation]}"
-        return f"Microsoft.KeyVault/vaults/{_ACTIONS[self.operation]}"
+CODES: Mapping[str, ErrorRule] = {
+    "Unauthorized": ErrorRule(
+        AuthenticationError,
+        "{place} rejected the caller's token",
+        "check the credentials, their tenant, and the clock of this host",
+    ),
+    "Forbidden": ErrorRule(
+        PermissionDeniedError,
+        "not allowed to {operation} with the key {key}, or the key's state does not permit it",
+        "the service does not tell the two apart here: check the caller's role ({permission}), "
+        "then whether the key is enabled and currently valid",
+        permission="{permission}",
+    ),
+    "KeyNotFound": _GONE,
+    "NotFound": _GONE,
+    "Conflict": ErrorRule(
+        KeyStateError,
+        "the key {key} is being deleted or recovered",
+        "check its state: az keyvault key show-deleted",
+    ),
+    "Throttled": ErrorRule(
+        ThrottledError,
+        "{place} is throttling requests",
+        "retry later, or spread the keys over several vaults",
+    ),
+    "InternalServerError": _FAILING,
+    "InternalError": _FAILING,
+    "ServiceUnavailable": _FAILING,
+    "HSMServiceUnavailable": _FAILING,
+}
+
+# A 400 means one thing for what was wrapped before, and another for what is wrapped now.
+UNWRAP_REFUSED = ErrorRule(
+    DecryptionError,
+    "cannot decrypt the wrapped data key under the key {key}: another key wrapped it, or it is "
+    "altered",
+    "the service does not tell the two apart; if the key is the right one, restore the file "
+    "from a backup",
+)
+WRAP_REFUSED = ErrorRule(
+    KeyStateError,
+    "the key {key} does not support the algorithm, or the service does not support the request",
+    "for an RSA key set the option 'algorithm' to RSA-OAEP-256, for an AES key of a managed HSM "
+    "to A256GCM",
+)
+REDIRECTED = ErrorRule(
+    ProviderError,
+    "{place} answered with a redirect, which a vault does not do",
+    "a proxy may require a sign-in; the data key was not sent on",
+)
 
 
-def translated_reply(response: Any, call: Call) -> KsmStorageError:
-    """Return the documented error for a reply that is none of success, no text copied."""
+_STATUSES = {
+    401: CODES["Unauthorized"],
+    403: CODES["Forbidden"],
+    404: CODES["KeyNotFound"],
+    408: _FAILING,
+    409: CODES["Conflict"],
+    429: CODES["Throttled"],
+}
+FOREIGN_CHALLENGE = ErrorRule(
+    AuthenticationError,
+    "{place} asked for a token of another resource; none was sent",
+    "this is not the vault, or a vault of another cloud: check the options 'authority_host' and "
+    "'connect_to'",
+)
+# By the names of classes: what the Azure client raises without a reply.
+CLIENT_FAILURES: Mapping[str, ErrorRule] = {
+    "NoTimeError": NETWORK_RULES["DeadlinePassedError"],
+    "ServiceRequestTimeoutError": NETWORK_RULES["ReadTimeoutError"],
+    "ServiceResponseTimeoutError": NETWORK_RULES["ReadTimeoutError"],
+    **NETWORK_RULES,
+    "ServiceResponseError": NETWORK_RULES["ProtocolError"],
+    "ServiceRequestError": NETWORK_RULES["ConnectionError"],
+    "AzureError": ErrorRule(
+        ProviderError,
+        "the Azure client failed ({detail}) for the key {key}",
+        "report it with the output of: pip list",
+    ),
+}
+
+
+def call_of(operation: str, key: KeyName) -> Call:
+    """Return how a call is named in errors, with the data action that permits it."""
+    kind, actions = ("managedHsm", _HSM_ACTIONS) if is_hsm(key) else ("vaults", _ACTIONS)
+    permission = f"Microsoft.KeyVault/{kind}/{actions[operation]}"
+    return Call(operation, str(key), f"the vault {host_of(key)!r}", permission)
+
+
+def translated(exc: Exception, call: Call) -> KsmStorageError:
+    """Return the documented error for a failed call, none of the client's text copied."""
+    response: Any = getattr(exc, "response", None)
+    if isinstance(exc, UnexpectedReplyError) and response.status_code == 200:
+        error = unreadable_reply(exc, call)
+        error.request_id = response.headers.get(REQUEST_ID)
+        return error
+    is_half = isinstance(exc, (DecodeError, IncompleteReadError))
+    is_reply = isinstance(exc, (HttpResponseError, UnexpectedReplyError))
+    if is_reply and not is_half and response is not None:
+        return _from_reply(response, call)
+    # Its own check of the challenge is the only one that a call raises.
+    if type(exc) is ValueError:
+        return FOREIGN_CHALLENGE.error(call)
+    if isinstance(exc, DecodeError) and not isinstance(exc, IncompleteReadError):
+        return unreadable_reply(exc, call)
+    rule = rule_for_failure(exc, CLIENT_FAILURES)
+    detail = type(exc).__name__
+    return unreadable_reply(exc, call) if rule is None else rule.error(call, detail=detail)
+
+
+def _from_reply(response: Any, call: Call) -> KsmStorageError:
     error = _error_object(response)
-    refusal = _refusal(response.status_code, error, call)
-    told = _told(refusal, call, request_id=response.headers.get(REQUEST_ID))
-    if "ForbiddenByPolicy" in _inner_codes(error):
+    inner = _inner_codes(error)
+    if "ForbiddenByPolicy" in inner:
         # Access policies have names of their own for permissions.
-        told.permission = f"keys/{call.operation}"
+        call = call._replace(permission=f"keys/{call.operation}")
+    status, code = int(response.status_code), str(error.get("code", ""))
+    detail = f"{shown_code(code)}, HTTP status {status}" if code else f"HTTP status {status}"
+    rule = _rule(status, error, inner, call)
+    told = rule.error(call, request_id=response.headers.get(REQUEST_ID), detail=detail)
     retry_after = str(response.headers.get("Retry-After", ""))
     if isinstance(told, ThrottledError) and retry_after.isdigit():
-        told.hint = f"try again in {retry_after} seconds, or spread the keys over several vaults"
+        told.hint = f"retry in {retry_after} seconds, or spread the keys over several vaults"
     return told
 
 
-def translated_failure(exc: Exception, call: Call) -> KsmStorageError:
-    """Return the documented error for an exception of the Azure client without a reply."""
-    # Its own check of the challenge is the only ValueError that a call raises.
-    if isinstance(exc, ValueError):
-        return _told(FOREIGN_CHALLENGE, call)
-    return _told(refusal_for_failure(exc), call)
-
-
-def unreadable_reply(call: Call, *, request_id: str | None = None) -> KsmStorageError:
-    """Return the error for a reply that is cut off or has another form."""
-    return _told(UNREADABLE, call, request_id=request_id)
-
-
-def _refusal(status: int, error: Mapping[str, Any], call: Call) -> Refusal:
+def _rule(status: int, error: Mapping[str, Any], inner: list[str], call: Call) -> ErrorRule:
     if status == 400 and call.operation in (*_WRAPPING, *_RECOVERING):
         return UNWRAP_REFUSED if call.operation in _RECOVERING else WRAP_REFUSED
-    for inner in _inner_codes(error):
-        if inner in INNER_CODES:
-            return INNER_CODES[inner]
-    code = str(error.get("code", ""))
+    for code in inner:
+        if code in INNER_CODES:
+            return INNER_CODES[code]
     number = _TOKEN_CODE.search(str(error.get("message", "")))
     if status == 401 and number is not None and number[0] in TOKEN_CODES:
         return TOKEN_CODES[number[0]]
-    return CODES.get(code) or refusal_for_status(status)
+    known = CODES.get(str(error.get("code", ""))) or _STATUSES.get(status)
+    if known is None and status < 400:
+        return REDIRECTED
+    return known or (_FAILING if status >= 500 else rule_for_status(status))
 
 
 def _error_object(response: Any) -> Mapping[str, Any]:
@@ -109,13 +295,3 @@ def _inner_codes(error: Mapping[str, Any]) -> list[str]:
         codes.append(str(inner.get("code", "")))
         inner = inner.get("innererror") or inner.get("innerError")
     return codes
-
-
-def _told(refusal: Refusal, call: Call, *, request_id: str | None = None) -> KsmStorageError:
-    return refusal.error(
-        key=str(call.key),
-        host=call.key.host,
-        operation=call.operation,
-        permission=call.permission,
-        request_id=request_id,
-    )

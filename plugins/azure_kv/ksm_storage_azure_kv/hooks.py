@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from ksm_storage.plugin import KeyWrapper, Option, Settings, hookimpl
 
-from . import key_names
+from .key_names import NAMES, recognised, require_suffix
 
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare how the vault is reached and who asks."""
+    """Declare how the vault is reached and which credentials are used."""
     from .options import declared_options
 
     return declared_options()
@@ -22,28 +22,27 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one key; the client is made when it is first used."""
     from .client import VaultClient
     from .key_wrapper import AzureKeyWrapper, algorithm_for
-    from .options import connection_from
+    from .options import access_from
 
-    name = key_names.KeyName.parse(key_id)
-    name.require_suffix(settings.text("dns_suffix"))
+    name = NAMES.parse(key_id)
+    require_suffix(name, settings.text("dns_suffix"))
     algorithm = settings.text("algorithm") or algorithm_for(name)
-    client = VaultClient(connection_from(settings, host=name.host))
-    return AzureKeyWrapper(name, client, algorithm=algorithm)
+    return AzureKeyWrapper(name, VaultClient(name, access_from(settings)), algorithm=algorithm)
 
 
 @hookimpl
 def recognise_key(text: str) -> str | None:
     """Recognise the URL of a key in a vault or managed HSM."""
-    return key_names.recognised(text)
+    return recognised(text)
 
 
 @hookimpl
 def key_covers(trusted: str, key_id: str) -> bool | None:
     """Let a key without version stand for each of its versions."""
-    return key_names.covers(trusted, key_id)
+    return NAMES.covers(trusted, key_id)
 
 
 @hookimpl
 def newest_version(key_id: str) -> str | None:
     """Wrap anew by the key without version, which means the newest."""
-    return key_names.newest_version(key_id)
+    return NAMES.newest_version(key_id)

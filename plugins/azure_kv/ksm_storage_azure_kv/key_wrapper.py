@@ -15,13 +15,12 @@ from ksm_storage.plugin import (
     WrappedDek,
 )
 
-from . import key_names
 from .client import VaultClient
-from .key_names import KeyName
+from .key_names import NAMES, is_hsm
 from .options import AES, ALGORITHMS, RSA
 
 if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, PermissionProbe
+    from ksm_storage.plugin import KeyDescription, KeyName, PermissionProbe
 
 IV_BYTES = 12
 TAG_BYTES = 16
@@ -38,7 +37,7 @@ def algorithm_for(name: KeyName) -> str:
 
     Vaults hold no AES keys. A managed HSM holds both kinds, and only AES binds the AAD.
     """
-    return AES if name.is_hsm else RSA
+    return AES if is_hsm(name) else RSA
 
 
 class AzureKeyWrapper:
@@ -72,13 +71,13 @@ class AzureKeyWrapper:
             reply = self._client.call("wrapKey", self._name, body)
             ciphertext = _bytes(reply, "value")
         key_id = _text(reply, "kid")
-        if not key_names.covers(str(self._name), key_id):
+        if not NAMES.covers(str(self._name), key_id):
             raise ProviderError(
                 f"the vault wrapped under the key {key_id!r} instead of {str(self._name)!r}",
                 hint="check the option 'connect_to': a vault does not do this",
             )
         # As the service writes it but for the case of the host, so that it can be compared.
-        return WrappedDek(str(KeyName.parse(key_id)), self._algorithm, ciphertext)
+        return WrappedDek(str(NAMES.parse(key_id)), self._algorithm, ciphertext)
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
         """Have a DEK decrypted by the version of this key that wrapped it.
@@ -107,17 +106,17 @@ class AzureKeyWrapper:
             ProviderError: The service refused or failed.
         """
         if len(ciphertext) not in _LENGTHS[RSA]:
-            raise DecryptionError(f"the wrapped key has not the length that {_OFFICIAL_RSA} makes")
+            raise DecryptionError(f"the wrapped key does not have the length of {_OFFICIAL_RSA}")
         body = {"alg": _OFFICIAL_RSA, "value": encoded(ciphertext)}
         return _dek(self._client.call("unwrapKey", self._name, body), self._name)
 
     def describe_key(self) -> KeyDescription:
-        """Ask the vault for the key's state, and for its rotation where the caller may.
+        """Ask the vault for the key's state, and for its rotation if the caller may read it.
 
         Raises:
             ProviderError: The service refused or failed.
         """
-        from .description import describe_key
+        from .abilities import describe_key
 
         return describe_key(self._client, self._name)
 
@@ -130,13 +129,13 @@ class AzureKeyWrapper:
         return self._version_of(wrapped).version
 
     def describe_access(self) -> Mapping[str, str]:
-        """Say who the vault takes the caller for, and where it is.
+        """Return the identity that the vault sees, and where it is.
 
         Raises:
             AuthenticationError: The vault does not accept the caller's token, or there is none.
             ProviderError: The service failed.
         """
-        from .access import describe_access
+        from .abilities import describe_access
 
         return describe_access(self._client, self._name)
 
@@ -146,7 +145,7 @@ class AzureKeyWrapper:
         Raises:
             ProviderError: The service could not be asked.
         """
-        from .probing import Prober
+        from .abilities import Prober
 
         return Prober(self, self._client, self._name, self._algorithm).probes()
 
@@ -156,16 +155,17 @@ class AzureKeyWrapper:
 
     def _version_of(self, wrapped: WrappedDek) -> KeyName:
         if wrapped.algorithm not in ALGORITHMS:
-            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
-        if not key_names.covers(str(self._name), wrapped.key_id):
+            raise DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
+        if not NAMES.covers(str(self._name), wrapped.key_id):
             raise DecryptionError(
-                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
+                f"{str(self._name)!r}"
             )
         if len(wrapped.ciphertext) not in _LENGTHS[wrapped.algorithm]:
             raise DecryptionError(
-                f"the wrapped DEK has not the length that {wrapped.algorithm} makes"
+                f"the wrapped data key does not have the length of {wrapped.algorithm}"
             )
-        return KeyName.parse(wrapped.key_id)
+        return NAMES.parse(wrapped.key_id)
 
 
 def aes_body(ciphertext: bytes, aad: Aad) -> dict[str, str]:
@@ -181,13 +181,13 @@ def aes_body(ciphertext: bytes, aad: Aad) -> dict[str, str]:
 
 def _dek(reply: Mapping[str, Any], name: KeyName) -> bytes:
     dek, key_id = _bytes(reply, "value"), _text(reply, "kid")
-    if not key_names.covers(str(name), key_id):
+    if not NAMES.covers(str(name), key_id):
         raise DecryptionError(
             f"the vault decrypted with the key {key_id!r}, not with {str(name)!r}"
         )
     if len(dek) != DEK_BYTES:
         # Whoever has the public key can wrap anything.
-        raise DecryptionError(f"the unwrapped DEK has not {DEK_BYTES} bytes")
+        raise DecryptionError(f"the unwrapped data key must be {DEK_BYTES} bytes")
     return dek
 
 
@@ -215,6 +215,6 @@ def _bytes(reply: Mapping[str, Any], name: str) -> bytes:
 
 def _incomplete(name: str) -> UnavailableError:
     return UnavailableError(
-        f"the reply of the vault has no usable {name}: it was cut off or altered on its way",
-        hint="try again; if it stays, look at the proxies between here and the vault",
+        f"the vault's reply has no valid {name}: it was cut off or altered in transit",
+        hint="retry; if it persists, check the proxy between this host and the vault",
     )

@@ -5,6 +5,7 @@ Importing this module imports the Azure client.
 
 from __future__ import annotations
 
+import ssl
 import threading
 from typing import Any
 
@@ -15,15 +16,15 @@ from azure.core.pipeline.policies import RetryPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
-from .client_failures import is_untrusted
-from .deadline import seconds_left
-from .options import Connection
+from ksm_storage.plugin import DeadlinePassedError, chain_of, current_deadline
+
+from .options import Access
 
 
-class DeadlineError(TimeoutError):
+class NoTimeError(DeadlinePassedError):
     """Report that the deadline leaves no time; ``status`` is that of the last reply, if any.
 
-    It is none of the client's own exceptions, for the client would try those again.
+    It is not one of the client's own exceptions: the client would try those again.
     """
 
     def __init__(self, status: int | None) -> None:
@@ -48,7 +49,7 @@ class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package
 
     def send(self, request: Any, **kwargs: Any) -> Any:
         """Send one request with timeouts that end before the deadline does."""
-        left = self._required(seconds_left())
+        left = self._required(_seconds_left())
         self._last.status = None
         for name, own in (
             ("connection_timeout", self.connection_config.timeout),
@@ -58,7 +59,7 @@ class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package
         try:
             response = super().send(request, **kwargs)
         except ServiceRequestError as exc:
-            if is_untrusted(exc):
+            if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain_of(exc)):
                 raise UntrustedError("the certificate is not trusted") from exc
             raise
         self._last.status = response.status_code
@@ -66,12 +67,12 @@ class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package
 
     def sleep(self, duration: float) -> None:
         """Pause between two attempts, or give up if nothing could follow."""
-        self._required(seconds_left() - duration)
+        self._required(_seconds_left() - duration)
         super().sleep(duration)
 
     def _required(self, left: float) -> float:
         if left <= 0:
-            raise DeadlineError(getattr(self._last, "status", None))
+            raise NoTimeError(getattr(self._last, "status", None))
         return left
 
 
@@ -89,21 +90,25 @@ class DeadlineRetryPolicy(RetryPolicy[Any, Any]):
         if not super().increment(settings, response=response, error=error):
             return False
         advised = self.get_retry_after(response) if isinstance(response, PipelineResponse) else None
-        return (advised or self.get_backoff_time(settings)) < seconds_left()
+        return (advised or self.get_backoff_time(settings)) < _seconds_left()
 
 
-def make_transport(connection: Connection) -> DeadlineTransport:
+def make_transport(host: str, access: Access) -> DeadlineTransport:
     """Return the one transport of a client and its credentials; the caller closes its session."""
-    session = requests.Session()
-    if connection.address is not None:
-        adapter = _RedirectedAdapter(connection.host, connection.address)
-        session.mount(f"https://{connection.host}/", adapter)
+    session, connection = requests.Session(), access.connection
+    if access.address is not None:
+        session.mount(f"https://{host}/", _RedirectedAdapter(host, access.address))
     return DeadlineTransport(
         session=session,
         connection_timeout=connection.connect_timeout,
         read_timeout=connection.read_timeout,
         connection_verify=connection.ca_file or True,
     )
+
+
+def _seconds_left() -> float:
+    deadline = current_deadline()
+    return float("inf") if deadline is None else deadline.remaining
 
 
 class _RedirectedAdapter(HTTPAdapter):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from keeper_secrets_manager_storage import storage_azure_keyvault as official_package
-from ksm_storage_azure_kv.options import connection_from, declared_options
+from ksm_storage_azure_kv.options import access_from, declared_options
 from ksm_storage_azure_kv.transport import make_transport
 from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
 from ksm_storage_emulators.azure_key_vault.vaults import Vault
@@ -81,7 +81,7 @@ def _sealed_under(
 ) -> bytes:
     uri = KeyUri("azure-kv", kid)
     settings = gather_settings(uri, declared_options(), {"azure-kv": emulator.settings})
-    transport = make_transport(connection_from(settings, host=kid.split("/")[2]))
+    transport = make_transport(kid.split("/")[2], access_from(settings))
     # The package is unchanged; what it takes from Azure's client is sent to the emulator.
     for name, more in {
         "CryptographyClient": {},

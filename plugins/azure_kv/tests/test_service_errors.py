@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ksm_storage_azure_kv.entra_errors import ENTRA_CODES
-from ksm_storage_azure_kv.service_codes import CODES, INNER_CODES, TOKEN_CODES
+from ksm_storage_azure_kv.credential_errors import ENTRA_CODES
+from ksm_storage_azure_kv.errors import CODES, INNER_CODES, TOKEN_CODES
 from ksm_storage_emulators.message import Reply
 
 from ksm_storage import errors
@@ -121,7 +121,9 @@ def test_a_token_that_is_refused_says_what_is_wrong_with_it(
     error = refused(scripted, refusal(401, "Unauthorized", text=f"{number}: {TEXT}"))
 
     assert type(error) is errors.AuthenticationError
-    assert error.message == TOKEN_CODES[number].message.format(host="'demo.vault.azure.net'")
+    assert error.message == TOKEN_CODES[number].message.format(
+        place="the vault " + "'demo.vault.azure.net'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,15 @@ REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
         "does not exist",
     ),
     "no such authority file": ({"ca_file": "/no/such/file.pem"}, "does not exist"),
-    "authority in the clear": ({"authority_host": "http://login.example"}, "no host reached by"),
-    "authority with a path": ({"authority_host": "login.example/tenant"}, "no host reached by"),
-    "authority with a user": ({"authority_host": "me@login.example"}, "no host reached by"),
+    "authority in the clear": (
+        {"authority_host": "http://login.example"},
+        "must be the name of a host",
+    ),
+    "authority with a path": (
+        {"authority_host": "login.example/tenant"},
+        "must be the name of a host",
+    ),
+    "authority with a user": ({"authority_host": "me@login.example"}, "must be the name of a host"),
     "address without a port": ({"connect_to": "10.0.0.5"}, "is not HOST:PORT"),
     "address with a scheme": ({"connect_to": "https://10.0.0.5:443"}, "is not HOST:PORT"),
     "address with port 0": ({"connect_to": "10.0.0.5:0"}, "is not HOST:PORT"),

@@ -10,7 +10,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import ClientSecretCredential
 from azure.keyvault.keys import KeyClient, KeyVaultKey
 from azure.keyvault.keys.crypto import CryptographyClient, KeyWrapAlgorithm
-from ksm_storage_azure_kv.options import connection_from
+from ksm_storage_azure_kv.options import access_from
 from ksm_storage_azure_kv.options import declared_options as options
 from ksm_storage_azure_kv.transport import make_transport
 
@@ -32,9 +32,7 @@ class Sdk:
         uri = KeyUri("azure-kv", f"https://{host}/keys/any")
         settings = gather_settings(uri, options(), {"azure-kv": emulator.settings})
         directory, application = emulator.service.directory, emulator.service.administrator
-        self._common: Mapping[str, Any] = {
-            "transport": make_transport(connection_from(settings, host=host))
-        }
+        self._common: Mapping[str, Any] = {"transport": make_transport(host, access_from(settings))}
         self._credential = ClientSecretCredential(
             directory.tenant_id,
             application.principal.client_id,

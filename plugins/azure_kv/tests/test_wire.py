@@ -128,7 +128,7 @@ def test_a_dek_of_another_length_is_refused_by_the_plugin_itself(
 ) -> None:
     scripted.answer(unwrapped(dek=b"k" * length))
 
-    with pytest.raises(DecryptionError, match="has not 32 bytes"):
+    with pytest.raises(DecryptionError, match="must be 32 bytes"):
         open_wrapper(KEY, scripted.settings).unwrap(RSA, aad=AAD)
 
 
@@ -179,7 +179,10 @@ def test_a_wrapped_dek_that_cannot_be_this_keys_is_refused_without_a_call(
 def test_a_reply_without_its_parts_is_no_wrap(scripted: ScriptedVault, body: object) -> None:
     scripted.answer(reply(body))
 
-    with open_kek(KEY, scripted.settings) as kek, pytest.raises(UnavailableError, match="cut off"):
+    with (
+        open_kek(KEY, scripted.settings) as kek,
+        pytest.raises(UnavailableError, match=r"cut off|invalid reply"),
+    ):
         kek.wrap(DEK, aad=AAD)
 
 
@@ -276,7 +279,7 @@ def test_a_redirect_is_not_followed(scripted: ScriptedVault, status: int) -> Non
     elsewhere = {"Location": "https://evil.vault.azure.net/keys/app/wrapkey"}
     scripted.answer(reply({}, status=status, headers=elsewhere))
 
-    with open_kek(KEY, scripted.settings) as kek, pytest.raises(ProviderError, match="elsewhere"):
+    with open_kek(KEY, scripted.settings) as kek, pytest.raises(ProviderError, match="redirect"):
         kek.wrap(DEK, aad=AAD)
 
     assert len(scripted.asked) == 1
@@ -299,10 +302,10 @@ kek = open_kek(key, settings)
 wrapped = WrappedDek(key, "RSA-OAEP-256", b"c" * 256)
 kek.unwrap(wrapped, aad=AAD)
 client = kek._wrapper._client
-before = client._client
+before = client._held._clients[os.getpid()]
 child = os.fork()
 kek.unwrap(wrapped, aad=AAD)
-same = client._client is before
+same = client._held._clients[os.getpid()] is before
 os._exit(same) if child == 0 else None
 assert same
 assert os.waitpid(child, 0)[1] == 0

@@ -1,6 +1,6 @@
 """What failures to obtain credentials mean: Entra ID's numbers, missing sources, the network.
 
-Source: Microsoft identity platform, "Error codes" (AADSTS); azure-identity, "Troubleshooting".
+Sources: Microsoft identity platform, "Error codes" (AADSTS); azure-identity, "Troubleshooting".
 """
 
 from __future__ import annotations
@@ -20,30 +20,20 @@ from azure.identity import CredentialUnavailableError
 
 from ksm_storage.plugin import (
     AuthenticationError,
+    Call,
+    DeadlinePassedError,
     KsmStorageError,
-    ProviderError,
     SettingsError,
     ThrottledError,
     UnavailableError,
     chain_of,
+    rule_for_failure,
 )
 
-from .client_failures import is_untrusted
-from .transport import DeadlineError
-
-# What azure-identity raises: on purpose; for unusable settings and replies; for a file.
-CREDENTIAL_FAILURES: tuple[type[Exception], ...] = (
-    AzureError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OSError,
-)
+from .transport import NoTimeError
 
 # No reply, or half of one.
-_UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, DeadlineError)
-
+_UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, DeadlinePassedError)
 _NUMBER = re.compile(r"AADSTS([0-9]{5,7})\b")
 _TENANT = re.compile(r"[0-9A-Za-z.-]{1,253}")
 
@@ -53,12 +43,12 @@ _FEDERATION = (
     "application",
 )
 _ASSERTION = (
-    "the application does not know the certificate or the federated token",
+    "the application does not accept the certificate or the federated token",
     "upload the certificate to the application; check the federated credential, and the clock",
 )
 _APPLICATION = (
-    "the application is not known in the tenant",
-    "check 'client_id' and 'tenant_id', and whether the cloud is right ('authority_host')",
+    "the application was not found in the tenant",
+    "check 'client_id' and 'tenant_id', and the cloud ('authority_host')",
 )
 
 # AADSTS number -> message and hint.
@@ -66,60 +56,62 @@ ENTRA_CODES: Mapping[int, tuple[str, str]] = {
     700016: _APPLICATION,
     7000112: ("the application is disabled", "enable it in Microsoft Entra ID"),
     7000215: (
-        "the application's secret is wrong",
-        "give the secret's value, not its id, in 'client_secret'",
+        "invalid client secret",
+        "set 'client_secret' to the secret's value, not to its id",
     ),
-    7000222: ("the application's secret has expired", "make a new one in Microsoft Entra ID"),
+    7000222: ("the application's secret has expired", "create a new one in Microsoft Entra ID"),
     700027: _ASSERTION,
     700024: (
-        "the assertion of the application is not within its time",
-        "check the clock of this machine, and that the token file is renewed",
+        "the application's assertion is expired or not yet valid",
+        "check the clock of this host, and that the token file is renewed",
     ),
     70021: _FEDERATION,
     700211: _FEDERATION,
     700212: _FEDERATION,
     700213: _FEDERATION,
     90002: (
-        "the tenant is not known",
-        "check 'tenant_id', and whether the cloud is right ('authority_host')",
+        "the tenant was not found",
+        "check 'tenant_id' and the cloud ('authority_host')",
     ),
-    900023: ("the tenant has no usable name", "check 'tenant_id'"),
+    900023: ("not a valid tenant name", "check 'tenant_id'"),
     500011: (
-        "the tenant knows no vaults of this cloud",
+        "the tenant has no Key Vault of this cloud",
         "for another cloud than the public one, set 'authority_host' and 'tenant_id'",
     ),
     53003: (
-        "a conditional access policy refuses the caller",
+        "a conditional access policy blocks the caller",
         "ask the administrators of the tenant",
     ),
 }
 
 
-def translated_credential_failure(
-    exc: Exception, *, kind: str, tenant: str | None
-) -> KsmStorageError:
+def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> KsmStorageError:
     """Return the documented error for credentials that were not obtained, no text copied."""
     if isinstance(exc, CredentialUnavailableError):
         return AuthenticationError(
-            f"no Azure credentials of the kind {kind!r} were found",
-            hint="docs/plugins/azure-kv.md lists where each kind looks; for the kind 'cli': "
+            f"no Azure credentials of the kind {kind!r} found",
+            hint="docs/plugins/azure-kv.md lists where each kind looks; for the kind 'cli' run: "
             "az login",
         )
-    if is_untrusted(exc):
-        return ProviderError(
-            "the certificate of the service that issues the Azure credentials is not trusted",
-            hint="for an inspecting proxy, name its authority with the option 'ca_file'",
-        )
+    call = Call("GetToken", "", "the service that issues the Azure credentials")
+    rule = rule_for_failure(exc, {})
+    if rule is not None and not isinstance(exc, OSError):
+        return rule.error(call)
     if _last_status(exc) == 429:
-        return ThrottledError("Microsoft Entra ID asks for fewer requests", hint="try again later")
+        return ThrottledError("Microsoft Entra ID is throttling requests", hint="retry later")
     if isinstance(exc, ClientAuthenticationError):
         return _refused(exc, kind=kind, tenant=tenant)
+    if type(exc) is DeadlinePassedError:
+        return UnavailableError(
+            "the Azure credentials were not obtained in time",
+            hint="choose one kind with the option 'credential', or raise 'credential_timeout' or "
+            "'deadline'",
+        )
     if isinstance(exc, _UNREACHED):
         return _unreachable()
     if not isinstance(exc, AzureError):
         return SettingsError(
-            f"the credentials of the kind {kind!r} cannot be made from the settings "
-            f"({type(exc).__name__})",
+            f"cannot use the settings for credentials of the kind {kind!r} ({type(exc).__name__})",
             hint="check the options of the kind, the AZURE_* variables, and the files they name",
         )
     return AuthenticationError(f"the Azure credentials of the kind {kind!r} failed")
@@ -132,7 +124,7 @@ def _refused(exc: ClientAuthenticationError, *, kind: str, tenant: str | None) -
     message, hint = ENTRA_CODES.get(
         number or 0,
         (
-            f"the Azure credentials of the kind {kind!r} were refused",
+            f"the Azure credentials of the kind {kind!r} were rejected",
             "check the credentials and their tenant" + _of(tenant),
         ),
     )
@@ -143,7 +135,7 @@ def _refused(exc: ClientAuthenticationError, *, kind: str, tenant: str | None) -
 def _last_status(exc: Exception) -> int:
     # A reply that was not retried for lack of time lies behind the error about the time.
     for link in chain_of(exc):
-        if isinstance(link, DeadlineError) and link.status:
+        if isinstance(link, NoTimeError) and link.status:
             return link.status
     return int(getattr(getattr(exc, "response", None), "status_code", None) or 0)
 
@@ -156,8 +148,9 @@ def _of(tenant: str | None) -> str:
 
 def _unreachable() -> UnavailableError:
     return UnavailableError(
-        "the service that issues the Azure credentials cannot be reached, or failed on its side",
-        hint="try again; check the network, the proxy settings, 'authority_host' and 'ca_file'",
+        "cannot reach the service that issues the Azure credentials, or it failed",
+        hint="retry; if it persists, check the network, the proxy settings, 'authority_host' and "
+        "'ca_file'",
     )
 
 

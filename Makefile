@@ -49,10 +49,10 @@ docs: $(VENV)/test.stamp ## run every example in the documentation and check its
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
 
 man: $(VENV)/demo.stamp ## build the manual pages in build/man
-	@$(BIN)/python -m ksm_storage.cli.man_pages build/man
+	@$(BIN)/python -m ksm_storage.cli.pages man build/man
 
 reference: $(VENV)/test.stamp ## generate docs/cli-reference.md from the help texts
-	@$(BIN)/python -m ksm_storage.cli.reference_page docs/cli-reference.md
+	@$(BIN)/python -m ksm_storage.cli.pages reference docs/cli-reference.md
 
 bench: $(VENV)/test.stamp ## run the benchmarks and print their tables
 	@$(BIN)/python -m benchmarks.measure_all --print

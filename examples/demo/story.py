@@ -81,7 +81,7 @@ def bind(scene: Stage) -> dict[str, str]:
     device: dict[str, str] = json.loads(printed)
     scene.show("(the owner makes a token: ksm-storage vault client add --app shop ...)")
     key = f"key-file://{scene.folder / 'app.key'}"
-    scene.run("init", "-", CONFIG, "--key", key, *server(device), stdin=device["token"])
+    scene.run("init", CONFIG, "--key", key, *server(device), stdin=device["token"])
     scene.proves("the device's configuration went to disk sealed, from its first byte on")
     return device
 
@@ -147,7 +147,7 @@ def use_the_token_again(scene: Stage, device: dict[str, str]) -> None:
     """Try to redeem the token a second time."""
     scene.step("Somebody has seen the token and tries to use it again")
     scene.refused(
-        *("init", "-", "second.json", "--key", f"key-file://{scene.folder / 'app.key'}"),
+        *("init", "second.json", "--key", f"key-file://{scene.folder / 'app.key'}"),
         *server(device),
         stdin=device["token"],
         because="redeemed already",

@@ -1,59 +1,87 @@
-"""``ksm-storage check``: open sealed files and change nothing."""
+"""``ksm-storage check`` and ``inspect``: look at sealed files without changing them."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import click
-
 from ..batch.provider_queue import FileResult
 from ..config.document import UNNAMED
-from ..envelope.codec import decode
-from ..envelope.model import Envelope
+from ..envelope.codec import decode, format_time, looks_like_envelope
+from ..envelope.model import SUITE, Envelope, Header
 from ..errors import StorageError
 from ..keys.kek import KekPool
 from ..storage.envelope_file import use_envelope
+from ..storage.not_sealed import not_sealed
 from ..storage.open_policy import OpenPolicy
-from ..storage.reading import resolved
+from ..storage.reading import read_file, resolved
 from ..storage.state import document_of
+from .commands import command
 from .many_files import Files, many_files_options, services_in_header
-from .options import context_option, json_option, setting_option, trusted_key_option
-from .pace_options import pace_options
+from .options import (
+    Settings,
+    context_option,
+    json_option,
+    path_argument,
+    setting_option,
+    time_options,
+    trust_option,
+)
+from .output import echo, echo_err, echo_json, printable
 
 _Result = TypeVar("_Result")
 
 
-@click.command()
+@command()
 @many_files_options
-@trusted_key_option
+@trust_option
 @context_option
 @setting_option
-@pace_options
+@time_options
 @json_option
 def check(
     files: Files,
-    keys: tuple[str, ...],
+    trust: tuple[str, ...],
     context: Mapping[str, str] | None,
-    settings: Mapping[str, Mapping[str, object]],
+    settings: Settings,
     timeout: float | None,
     hedge: float | None,
     as_json: bool,
 ) -> int:
-    """Open each of PATHS as an application would, and say which key opened it."""
+    """Open each of PATHS as an application would, and print the key that opened it."""
     with KekPool(settings) as pool:
-        trust = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
-        trust = trust.with_timeout(timeout, hedge)
+        policy = OpenPolicy.from_args(trust or None, context, settings, pool=pool)
+        policy = policy.with_timeout(timeout, hedge)
 
         def work(path: str) -> FileResult:
-            return _would_check(path, trust) if files.dry_run else _checked(path, trust)
+            return _would_check(path, policy) if files.dry_run else _checked(path, policy)
 
-        return files.run(work, service_of=services_in_header(trust.keys), as_json=as_json)
+        return files.run(work, service_of=services_in_header(policy.keys), as_json=as_json)
 
 
-def _would_check(path: str, trust: OpenPolicy) -> FileResult:
+@command()
+@path_argument
+@json_option
+def inspect(path: str, as_json: bool) -> None:
+    """Show the header of PATH: its keys, its context and when it was sealed.
+
+    Nothing is decrypted, so nothing is verified; use 'check' for that.
+    """
+    real = resolved(path)
+    header = _header(real, path)
+    mode = stat.S_IMODE(os.stat(real).st_mode)
+    if as_json:
+        echo_json(_header_as_dict(header, path, mode))
+        return
+    _print_header(header, path, mode)
+    echo_err("note: the header was read, but not decrypted or verified")
+
+
+def _would_check(path: str, policy: OpenPolicy) -> FileResult:
     def parsed(envelope: Envelope) -> Envelope:
-        trust.check(envelope, path=path)
+        policy.check(envelope, path=path)
         return envelope
 
     envelope = _used(path, parsed)
@@ -62,8 +90,8 @@ def _would_check(path: str, trust: OpenPolicy) -> FileResult:
     return FileResult("would open", said=(line,), content={"path": path, "keys": keys})
 
 
-def _checked(path: str, trust: OpenPolicy) -> FileResult:
-    envelope, opened = _used(path, lambda envelope: (envelope, trust.open(envelope, path=path)))
+def _checked(path: str, policy: OpenPolicy) -> FileResult:
+    envelope, opened = _used(path, lambda envelope: (envelope, policy.open(envelope, path=path)))
     document = document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)
     content = {
@@ -80,3 +108,47 @@ def _used(path: str, use: Callable[[Envelope], _Result]) -> _Result:
         return use_envelope(resolved(path), lambda found: use(decode(found.content)))
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
+
+
+def _header(real: str, path: str) -> Header:
+    try:
+        content = read_file(real).content
+    except FileNotFoundError as exc:
+        raise StorageError(f"{path!r} does not exist") from exc
+    if content and not looks_like_envelope(content):
+        raise not_sealed(path, content)
+    return decode(content).header
+
+
+def _header_as_dict(header: Header, path: str, mode: int) -> dict[str, object]:
+    return {
+        "path": path,
+        "mode": f"{mode:04o}",
+        "version": 1,
+        "suite": SUITE,
+        "envelope_id": header.envelope_id.hex(),
+        "created": format_time(header.created),
+        "sealed": format_time(header.sealed),
+        "revision": header.revision,
+        "context": dict(header.context),
+        "recipients": [
+            {"key": str(recipient.key), "algorithm": recipient.algorithm}
+            for recipient in header.recipients
+        ],
+        "verified": False,
+    }
+
+
+def _print_header(header: Header, path: str, mode: int) -> None:
+    lines = [
+        ("file", f"{path} (mode {mode:04o})"),
+        ("format", f"envelope v1, suite {SUITE}"),
+        ("envelope id", header.envelope_id.hex()),
+        ("created", format_time(header.created)),
+        ("sealed", format_time(header.sealed)),
+        ("revision", str(header.revision)),
+        *(("context", f"{name}={value}") for name, value in header.context.items()),
+        *(("key", f"{r.key} ({r.algorithm})") for r in header.recipients),
+    ]
+    for name, value in lines:
+        echo(printable(f"{name:<12} {value}"))

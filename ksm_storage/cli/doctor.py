@@ -1,9 +1,9 @@
-"""``ksm-storage doctor``: find out what keeps files from being opened or saved."""
+"""``ksm-storage doctor``: diagnose files that cannot be opened or saved."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import click
@@ -22,34 +22,36 @@ from ..doctor.unread import unread_tables, unread_variables
 from ..keys.setting_sources import settings_file
 from ..storage.open_policy import read_key
 from ..storage.sources import configured_path
-from .given_paths import given_paths
-from .options import json_option, key_option, setting_option
-from .output import data, data_as_json, say
-from .printable import printable
+from .commands import command
+from .many_files import validated_paths
+from .options import PATH, Settings, json_option, setting_option
+from .output import echo, echo_err, echo_json, printable
 
-_AT_ONCE = 8
+_MAX_THREADS = 8
 
 
-@click.command()
-@click.argument("paths", nargs=-1, metavar="[PATHS]...", type=click.Path())
-@key_option
+@command()
+@click.argument("paths", nargs=-1, metavar="[PATHS]...", type=PATH)
+@click.option(
+    "--examine", "keys", multiple=True, metavar="URI", help="Also examine this key; repeatable."
+)
 @setting_option
 @json_option
 def doctor(
     paths: tuple[str, ...],
     keys: tuple[str, ...],
-    settings: Mapping[str, Mapping[str, object]],
+    settings: Settings,
     as_json: bool,
 ) -> int:
-    """Examine files and the keys that open them, and say what is wrong and how to mend it.
+    """Examine files and their keys, and say what is wrong and how to fix it.
 
-    Nothing is changed, and no payload is opened. Without PATHS and --key it is the file that
-    applications open. Ends with the exit code of the first problem.
+    Nothing is changed or decrypted. Without PATHS and --examine, the file that applications open
+    is examined. Exits with the code of the first problem.
     """
     asked = [read_key(key) for key in keys]
     files = [examine_file(path) for path in _paths(paths, asked)]
     uris = dict.fromkeys([*asked, *(KeyUri.parse(key) for file in files for key in file.keys)])
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(_MAX_THREADS) as threads:
         # In parallel: one service that does not answer must not hold up the others.
         found = list(threads.map(lambda uri: examine_key(uri, settings), uris))
     _show(files, found, as_json=as_json)
@@ -58,7 +60,7 @@ def doctor(
 
 def _paths(paths: tuple[str, ...], asked: Sequence[KeyUri]) -> Sequence[str]:
     if paths:
-        return list(given_paths(paths))
+        return list(validated_paths(paths))
     return [] if asked else [configured_path()]
 
 
@@ -76,21 +78,21 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
             "files": [file_as_dict(file) for file in files],
             "keys": [key_as_dict(key) for key in keys],
         }
-        data_as_json(content)
+        echo_json(content)
         return
-    say(f"settings file: {source}{'' if there else ' (there is none)'}")
+    echo_err(f"settings file: {source}{'' if there else ' (missing)'}")
     for name in variables:
-        say(f"note: nothing reads the variable {name}; is it mistyped?")
+        echo_err(f"note: unknown variable {name}; check the spelling")
     for name in tables:
-        say(f"note: nothing reads [{name}] of the settings file; is it mistyped?")
+        echo_err(f"note: unknown table [{name}] in the settings file; check the spelling")
     for number, lines in enumerate([*map(lines_of_file, files), *map(lines_of_key, keys)]):
         if number:
-            data("")
+            echo("")
         for line in lines:
-            data(printable(line))
+            echo(printable(line))
     codes = _exit_codes(files, keys)
     wrong = sum(code != 0 for code in codes)
-    say(f"error: {wrong} of {len(codes)} examined cannot be used" if wrong else "ok")
+    echo_err(f"error: {wrong} of {len(codes)} examined are not usable" if wrong else "ok")
 
 
 def _exit_codes(files: Sequence[FileFinding], keys: Sequence[KeyFinding]) -> list[int]:

@@ -12,10 +12,9 @@ import click
 from ..audit.events import emit
 from ..config.json_form import format_base64
 from ..core_dumps import give_limit_back
-from .existing import open_existing
-from .options import path_argument, profile_option, setting_option, trusted_key_option
-from .output import say
-from .pace_options import pace_options
+from .commands import command
+from .output import echo_err
+from .sealed_file import SealedFile, sealed_file_options
 
 VARIABLE = "KSM_CONFIG"
 
@@ -23,41 +22,27 @@ _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
 
-@click.command(name="exec", context_settings={"ignore_unknown_options": True})
-@path_argument
+@command(name="exec", context_settings={"ignore_unknown_options": True})
+@sealed_file_options
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
-@profile_option
-@trusted_key_option
-@setting_option
-@pace_options
-def exec_program(
-    path: str,
-    program: tuple[str, ...],
-    profile: str | None,
-    keys: tuple[str, ...],
-    settings: Mapping[str, Mapping[str, object]],
-    timeout: float | None,
-    hedge: float | None,
-) -> int:
+def exec_program(file: SealedFile, program: tuple[str, ...]) -> int:
     """Run PROGRAM with the configuration of PATH in KSM_CONFIG.
 
-    Write '--' before it: ksm-storage exec client-config.json -- ksm secret list. On POSIX the
-    program takes this process's place, so signals and its exit status are its own.
+    Put '--' before it: ksm-storage exec client-config.json -- ksm secret list. On POSIX the
+    program replaces this process, so signals and the exit code are its own.
     """
     if not program[0]:
-        raise click.UsageError("the program's name is empty")
-    config = open_existing(
-        path, keys, settings, profile, timeout=timeout, hedge=hedge
-    ).read_storage()
-    emit("exported", path=path, form="exec")
+        raise click.UsageError("the program name is empty")
+    config = file.open().read_storage()
+    emit("exported", path=file.path, form="exec")
     environment = {**os.environ, VARIABLE: format_base64(config).decode("ascii")}
     try:
         return _run(program, environment)
     except FileNotFoundError:
-        say(f"error: the program {program[0]!r} was not found")
+        echo_err(f"error: program {program[0]!r} not found")
         return _NOT_FOUND
     except OSError as exc:
-        say(f"error: the program {program[0]!r} cannot be run: {exc.strerror}")
+        echo_err(f"error: cannot run the program {program[0]!r}: {exc.strerror}")
         return _NOT_EXECUTABLE
 
 

@@ -1,82 +1,154 @@
-"""``ksm-storage export``: write the configuration in the clear, when asked to."""
+"""``ksm-storage export``: write the configuration in plain text."""
 
 from __future__ import annotations
 
+import base64
 import os
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Callable, Mapping
 
 import click
 
 from ..audit.events import emit
 from ..config.document import Document
 from ..config.ini_form import format_ini
+from ..config.json_form import format_base64, format_json
 from ..envelope.codec import decode
 from ..errors import StorageError
-from ..storage.envelope_file import LOCK_TIMEOUT_SECONDS, use_envelope
+from ..storage.envelope_file import use_envelope
 from ..storage.file import create_file
 from ..storage.lock import locked
 from ..storage.open_policy import OpenPolicy
 from ..storage.reading import FileContent, resolved
 from ..storage.state import document_of
-from .export_forms import FORMS, NAMED_FORMS
-from .options import path_argument, profile_option, setting_option, trusted_key_option
-from .output import data, say
-from .pace_options import pace_options
+from .commands import command
+from .output import echo, echo_err
+from .sealed_file import SealedFile, sealed_file_options
 
+Config = Mapping[str, str]
+
+VARIABLE = "KSM_CONFIG"
+SECRET_NAME = "ksm-config"  # noqa: S105  # the name of a Kubernetes object
+
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OBJECT_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
 _OUTPUT_MODE = 0o600
 
 
-@click.command()
-@path_argument
+def _as_env(config: Config, name: str | None) -> bytes:
+    variable = name or VARIABLE
+    if not _VARIABLE_NAME.fullmatch(variable):
+        raise click.BadParameter(
+            f"{variable!r} is not a valid variable name", param_hint="'--name'"
+        )
+    # In base64, which shells, systemd and container engines all read without quotes.
+    return f"{variable}={shlex.quote(_base64(config))}".encode()
+
+
+def _as_k8s_secret(config: Config, name: str | None) -> bytes:
+    given = name or SECRET_NAME
+    if not _OBJECT_NAME.fullmatch(given):
+        raise click.BadParameter(f"{given!r} is not a valid Secret name", param_hint="'--name'")
+    value = base64.b64encode(_base64(config).encode("ascii")).decode("ascii")
+    # Quoted: YAML would read the name 1.5 as a number.
+    lines = (
+        "apiVersion: v1",
+        "kind: Secret",
+        "metadata:",
+        f'  name: "{given}"',
+        "type: Opaque",
+        "data:",
+        f"  {VARIABLE}: {value}",
+    )
+    return "\n".join(lines).encode("ascii")
+
+
+FORMS: Mapping[str, Callable[[Config, str | None], bytes]] = {
+    "json": lambda config, _name: format_json(config),
+    "base64": lambda config, _name: format_base64(config),
+    "env": _as_env,
+    "k8s-secret": _as_k8s_secret,
+}
+_NAMED_FORMS = frozenset({"env", "k8s-secret"})
+
+
+@command()
+@sealed_file_options
 @click.option(
     "--format",
     "form",
     type=click.Choice([*FORMS, "ini"]),
     default="json",
     show_default=True,
-    help="The form to write.",
+    help="The output format.",
 )
 @click.option(
-    "--name", metavar="NAME", help="The variable's name for env, the Secret's for k8s-secret."
+    "--name", metavar="NAME", help="The variable name for env, the Secret name for k8s-secret."
 )
-@click.option("--output", metavar="FILE", help="Write to this new file, readable by you alone.")
+@click.option("--output", metavar="FILE", help="Write to this new file, readable only by you.")
 @click.option("--reveal", is_flag=True, help="Write to stdout.")
-@profile_option
-@trusted_key_option
-@setting_option
-@pace_options
-def export(
+def export(file: SealedFile, form: str, name: str | None, output: str | None, reveal: bool) -> None:
+    """Write the configuration in PATH in plain text, to a new file or with --reveal to stdout."""
+    if name is not None and form not in _NAMED_FORMS:
+        raise click.UsageError("--name requires --format env or k8s-secret")
+    write_plain(
+        file.path,
+        file.policy(),
+        form=form,
+        profile=file.profile,
+        output=output,
+        reveal=reveal,
+        name=name,
+    )
+
+
+def write_plain(
     path: str,
+    policy: OpenPolicy,
+    *,
     form: str,
-    name: str | None,
+    profile: str | None,
     output: str | None,
     reveal: bool,
-    profile: str | None,
-    keys: tuple[str, ...],
-    settings: Mapping[str, Mapping[str, object]],
-    timeout: float | None,
-    hedge: float | None,
+    name: str | None = None,
 ) -> None:
-    """Write the configuration in PATH in the clear, to a new file or, revealed, to stdout."""
+    """Write the configuration of a sealed file in plain text to where the user wants it.
+
+    Raises:
+        click.UsageError: The user did not say where.
+        StorageError: The output exists, or cannot be written.
+    """
     if (output is None) == (not reveal):
         raise click.UsageError("give either --output FILE, or --reveal to write to stdout")
-    if name is not None and form not in NAMED_FORMS:
-        raise click.UsageError("--name goes with the formats env and k8s-secret")
-    document = _opened(
-        path, OpenPolicy.from_args(keys or None, None, settings).with_timeout(timeout, hedge)
-    )
+    document = _opened(path, policy)
     plain = _formatted(document, form, profile, name).rstrip(b"\n").decode("utf-8")
     emit("exported", path=path, form=form)
     if output is None:
-        data(plain)
+        echo(plain)
         return
-    _write_new(output, f"{plain}\n".encode())
-    say(f"wrote the plain configuration to {output}; remove it when it has served")
+    write_new_file(output, f"{plain}\n".encode())
+    echo_err(f"wrote the plain configuration to {output}; delete it when no longer needed")
 
 
-def _opened(path: str, trust: OpenPolicy) -> Document:
+def write_new_file(output: str, content: bytes) -> None:
+    """Write a file that does not exist yet, readable only by its owner.
+
+    Raises:
+        StorageError: It exists, or cannot be written.
+    """
+    real = resolved(output)
+    with locked(real):
+        if os.path.lexists(real):
+            raise StorageError(f"{output!r} already exists", hint="choose a new file name")
+        create_file(real, content, mode=_OUTPUT_MODE)
+
+
+def _opened(path: str, policy: OpenPolicy) -> Document:
     def opened(found: FileContent) -> Document:
-        return document_of(trust.open(decode(found.content), path=path).payload)
+        return document_of(policy.open(decode(found.content), path=path).payload)
 
     try:
         return use_envelope(resolved(path), opened)
@@ -95,9 +167,5 @@ def _formatted(document: Document, form: str, profile: str | None, name: str | N
     return FORMS[form](config, name)
 
 
-def _write_new(output: str, plain: bytes) -> None:
-    real = resolved(output)
-    with locked(real, timeout_seconds=LOCK_TIMEOUT_SECONDS):
-        if os.path.lexists(real):
-            raise StorageError(f"{output!r} exists already", hint="name a file that does not exist")
-        create_file(real, plain, mode=_OUTPUT_MODE)
+def _base64(config: Config) -> str:
+    return format_base64(config).decode("ascii").strip()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import click
 
 from ..config.document import Document
 from ..engine import InMemoryKeyValueStorage, SecretsManager
+from ..engine.one_time_token import check_length, parse_token
 from ..envelope.codec import looks_like_envelope
 from ..errors import SettingsError
 from ..storage.encrypted import EncryptedStorage
@@ -23,16 +26,52 @@ from ..storage.profiles import (
 )
 from ..storage.reading import read_file, resolved
 from ..storage.sources import configured_path, refuse_configuration
-from .init_token import PROMPT, read_token
-from .options import context_option, json_option, key_option, profile_option, setting_option
-from .output import data_as_json, say
+from .commands import command
+from .options import (
+    PATH,
+    Settings,
+    connection_options,
+    context_option,
+    json_option,
+    key_option,
+    profile_option,
+    setting_option,
+)
+from .output import echo_err, echo_json
 from .protect import default_key
-from .server_options import connection_options
+
+TOKEN_VARIABLE = "KSM_TOKEN"  # noqa: S105  # its name
+
+_MAX_TOKEN_BYTES = 4096
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 
 
-@click.command()
-@click.argument("token", default=PROMPT)
-@click.argument("path", type=click.Path(), required=False)
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """Hold what a client is made with, apart from its configuration."""
+
+    token: str
+    hostname: str | None
+    key: str | None
+    key_id: str | None
+    ca_file: str | None
+    proxy: str | None
+
+    def connect(self, config: InMemoryKeyValueStorage | EncryptedStorage) -> SecretsManager:
+        """Store what a bind needs, and send nothing yet."""
+        return SecretsManager(
+            self.token,
+            self.hostname,
+            config=config,
+            server_public_key=self.key,
+            server_public_key_id=self.key_id,
+            ca_file=self.ca_file,
+            proxy_url=self.proxy,
+        )
+
+
+@command()
+@click.argument("path", type=PATH, required=False)
 @key_option
 @click.option("--hostname", metavar="HOST", help="The server: EU, US, ... or HOST[:PORT].")
 @click.option("--server-key-id", metavar="ID", help="The id of a private server's public key.")
@@ -43,7 +82,6 @@ from .server_options import connection_options
 @setting_option
 @json_option
 def init(
-    token: str,
     path: str | None,
     keys: tuple[str, ...],
     hostname: str | None,
@@ -53,63 +91,74 @@ def init(
     proxy: str | None,
     profile: str | None,
     context: Mapping[str, str] | None,
-    settings: Mapping[str, Mapping[str, object]],
+    settings: Settings,
     as_json: bool,
 ) -> None:
-    """Redeem the one-time TOKEN and keep the new client device sealed in PATH.
+    """Redeem a one-time token, and keep the new client device sealed in PATH.
 
-    Without TOKEN, or with "-", it is asked for at a terminal, else read from standard input. An
-    argument can be seen by every user of this machine, and stays in the shell's history.
+    The token is taken from $KSM_TOKEN if it is set, else prompted for on a terminal or read from
+    standard input. It is never an argument, because other users of the machine could see it.
 
-    All that can fail is tried before the token is spent. A bind that died half-way is resumed by
-    the same command with the same token.
+    PATH defaults to $KSM_CONFIG_FILE, else client-config.json. Everything that can fail is tried
+    before the token is spent. If the bind is interrupted, the same command with the same token
+    resumes it.
     """
     if profile is not None:
         check_profile_name(profile)
     place = path or configured_path()
     refuse_configuration(place)
-    secret = read_token(token)
+    _refuse_token(place)
+    token = _read_token()
     trust = OpenPolicy.from_args(keys or None, context, settings)
     begun = _begun(place, trust, profile)
-    server = _Server(secret, hostname, server_key, server_key_id, ca_file, proxy)
-    # A rehearsal in memory: what is wrong with the token or the options leaves no file behind.
+    server = _Server(token, hostname, server_key, server_key_id, ca_file, proxy)
+    # A rehearsal in memory: a mistake in the token or the options leaves no file behind.
     server.connect(InMemoryKeyValueStorage(begun.read_storage() if begun else None))
+    check_length(parse_token(token, hostname="US").secret)
     storage = begun or _new(place, trust, profile)
-    _bind(server, storage)
+    # One save for all that a bind needs; it is done before the first request.
+    with storage.batch():
+        manager = server.connect(storage)
+    manager.bind()
     _report(place, storage, profile, as_json=as_json)
 
 
-class _Server:
-    """Hold what a client is made with, apart from its configuration."""
+def _refuse_token(path: str) -> None:
+    # "init TOKEN" would name a file after the secret, and show it in each message.
+    if os.path.lexists(path):
+        return
+    try:
+        check_length(parse_token(_unquoted(path), hostname="US").secret)
+    except SettingsError:
+        return
+    raise SettingsError(
+        "PATH is a one-time token (not shown)",
+        hint=f"pass the file's path; the token comes from a prompt, a pipe or ${TOKEN_VARIABLE}",
+    )
 
-    def __init__(
-        self,
-        token: str,
-        hostname: str | None,
-        server_key: str | None,
-        server_key_id: str | None,
-        ca_file: str | None,
-        proxy: str | None,
-    ) -> None:
-        self._token, self._hostname = token, hostname
-        self._key, self._key_id = server_key, server_key_id
-        self._ca_file, self._proxy = ca_file, proxy
 
-    def connect(self, config: InMemoryKeyValueStorage | EncryptedStorage) -> SecretsManager:
-        """Store what a bind needs, and send nothing yet."""
-        return SecretsManager(
-            self._token,
-            self._hostname,
-            config=config,
-            server_public_key=self._key,
-            server_public_key_id=self._key_id,
-            ca_file=self._ca_file,
-            proxy_url=self._proxy,
+def _read_token() -> str:
+    if os.environ.get(TOKEN_VARIABLE):
+        return _unquoted(os.environ[TOKEN_VARIABLE])
+    if sys.stdin.isatty():
+        typed: str = click.prompt("one-time token", hide_input=True, err=True)
+        return _unquoted(typed)
+    read = sys.stdin.buffer.read(_MAX_TOKEN_BYTES + 1)
+    text = _unquoted(read.decode("utf-8", errors="replace"))
+    if not text or len(read) > _MAX_TOKEN_BYTES or not text.isascii():
+        raise SettingsError(
+            "standard input is not a one-time token", hint="pipe in the token only: US:TOKEN"
         )
+    return text
+
+
+def _unquoted(token: str) -> str:
+    # Tokens are pasted from mails and chats, quotes and all; none belongs to a token.
+    return token.strip().strip(_QUOTES).strip()
 
 
 def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage | None:
-    """Return the storage of an earlier try, None where there is nothing to resume."""
+    """Return the storage of an interrupted bind, None if there is nothing to resume."""
     if not os.path.lexists(path):
         return None
     if not looks_like_envelope(read_file(resolved(path)).content):
@@ -127,14 +176,14 @@ def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorag
     if storage.contains("appKey"):
         where = f"profile {profile!r} of {path!r}" if profile else repr(path)
         raise SettingsError(
-            f"{where} is bound already",
-            hint="name another file, or a new profile with --profile; the token is not spent",
+            f"{where} is already bound",
+            hint="choose another file, or a new profile with --profile; the token is not spent",
         )
     return storage
 
 
 def _new(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage:
-    """Wrap, and prove that the place can be written, before anything is sent."""
+    """Wrap the data key, and prove that the place can be written, before anything is sent."""
     if not os.path.lexists(path) and trust.keys is None:
         trust = OpenPolicy.from_args([default_key()], trust.context, trust.arguments)
     if profile is not None:
@@ -155,16 +204,9 @@ def _make_profile(path: str, trust: OpenPolicy, profile: str) -> None:
     create_document(path, trust, with_new_profile(Document({}), profile, {}))
 
 
-def _bind(server: _Server, storage: EncryptedStorage) -> None:
-    # One save for all that a bind needs; it is done before the first request.
-    with storage.batch():
-        manager = server.connect(storage)
-    manager.bind()
-
-
 def _report(path: str, storage: EncryptedStorage, profile: str | None, *, as_json: bool) -> None:
     hostname = storage.get("hostname")
     if as_json:
-        data_as_json({"path": path, "profile": profile, "hostname": hostname})
+        echo_json({"path": path, "profile": profile, "hostname": hostname})
     where = f"profile {profile} of {path}" if profile else path
-    say(f"bound {where} to {hostname}; the token is spent")
+    echo_err(f"bound {where} to {hostname}; the token is now spent")

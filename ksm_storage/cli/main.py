@@ -1,4 +1,4 @@
-"""The command ``ksm-storage``: finds the command asked for, and ends each failure alike."""
+"""The command ``ksm-storage``: finds the command asked for, and reports every failure alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .. import __version__
 from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError, PluginNotFoundError
 from ..keys.discovery import EntryPoint, find_entry_points
-from .output import report, report_end, report_usage
+from .commands import Group
+from .output import echo_end, echo_error, echo_usage_error
 from .streams import ReaderGoneError, settle_streams
 
 TRACEBACK_VARIABLE = "KSM_STORAGE_TRACEBACK"
@@ -25,27 +26,27 @@ _USAGE = 2
 
 # Each command is imported when it is run, asked for help, or listed with its first line.
 _COMMANDS = {
-    "audit": ("audit:audit", "Show and verify what the audit file says happened."),
-    "check": ("check:check", "Open sealed files and change nothing."),
-    "completion": ("completion:completion", "Print the completion script of a shell."),
-    "delete": ("delete_value:delete", "Remove one value from a sealed file."),
-    "doctor": ("doctor:doctor", "Find out what keeps files from being opened or saved."),
+    "audit": ("audit:audit", "Show and verify the audit file."),
+    "check": ("check:check", "Open sealed files without changing them."),
+    "completion": ("pages:completion", "Print a shell completion script."),
+    "delete": ("values:delete", "Remove one value from a sealed file."),
+    "doctor": ("doctor:doctor", "Diagnose files that cannot be opened or saved."),
     "exec": ("exec_program:exec_program", "Run a program with the configuration in KSM_CONFIG."),
-    "export": ("export:export", "Write the configuration in the clear."),
-    "get": ("get_value:get", "Print one value of a sealed file."),
-    "init": ("init:init", "Bind a client device with a one-time token, sealed from the start."),
-    "inspect": ("inspect_envelope:inspect", "Show the header of a sealed file; opens nothing."),
-    "keygen": ("keygen:keygen", "Write a new key file."),
+    "export": ("export:export", "Write the configuration in plain text."),
+    "get": ("values:get", "Print one value of a sealed file."),
+    "init": ("init:init", "Bind a new client device, sealed from the start."),
+    "inspect": ("check:inspect", "Show the header of a sealed file without opening it."),
+    "keygen": ("providers:keygen", "Create a key file."),
     "profile": ("profile:profile", "Keep several client devices in one sealed file."),
-    "protect": ("protect:protect", "Seal a plain configuration where it lies."),
-    "providers": ("providers:providers", "List the providers that installed plugins offer."),
-    "scan": ("scan:scan", "Find plain configurations and one-time tokens in files and folders."),
-    "recovery": ("recovery:recovery", "Make, prove and use a key whose secret is kept offline."),
-    "rekey": ("rekey:rekey", "Seal a file under a new DEK."),
-    "rewrap": ("rewrap:rewrap", "Add, remove or replace the keys of a sealed file."),
-    "secret": ("secret:secret", "Read the secrets that are shared with the application."),
-    "set": ("set_value:set_value", "Set one value in a sealed file."),
-    "status": ("status:status", "Tell what is known of sealed files and of their keys."),
+    "protect": ("protect:protect", "Seal a plain configuration in place."),
+    "providers": ("providers:providers", "List the installed key providers."),
+    "scan": ("scan:scan", "Find plain configurations and one-time tokens."),
+    "recovery": ("recovery:recovery", "Create, test and use an offline recovery key."),
+    "rekey": ("rewrap:rekey", "Seal files under a new data key."),
+    "rewrap": ("rewrap:rewrap", "Add, remove, replace or refresh the keys of sealed files."),
+    "secret": ("secret:secret", "Read the secrets shared with the application."),
+    "set": ("values:set_value", "Set one value in a sealed file."),
+    "status": ("status:status", "Report on sealed files and their keys."),
 }
 
 # Other distributions add commands under this group of entry points.
@@ -55,7 +56,7 @@ _ADDED = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Load a command's module only when that command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
@@ -106,7 +107,7 @@ def _import_command(place: str) -> click.Command:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Keep a Keeper Secrets Manager configuration sealed under keys that live elsewhere."""
+    """Keep a Keeper Secrets Manager configuration sealed under keys held elsewhere."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,13 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
         sys.stdout.flush()
     except KsmStorageError as exc:
-        report(exc, as_json=as_json)
+        echo_error(exc, as_json=as_json)
         return exc.exit_code
     except click.ClickException as exc:
-        report_usage(exc, command=_called(given), as_json=as_json)
+        echo_usage_error(exc, command=_called(given), as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
-        report_end("Interrupted", "interrupted", None, code=_INTERRUPTED, as_json=as_json)
+        echo_end("Interrupted", "interrupted", None, code=_INTERRUPTED, as_json=as_json)
         return _INTERRUPTED
     except ReaderGoneError:
         return _READER_GONE
@@ -134,8 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         message = f"internal error ({type(exc).__name__})"
-        hint = f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
-        report_end("InternalError", message, hint, code=_INTERNAL, as_json=as_json)
+        hint = f"set {TRACEBACK_VARIABLE}=1 to get a traceback, and report the bug"
+        echo_end("InternalError", message, hint, code=_INTERNAL, as_json=as_json)
         return _INTERNAL
     return code if isinstance(code, int) else 0
 

@@ -2,7 +2,7 @@
 
 A command is written for one file::
 
-    @click.command()
+    @command()
     @many_files_options
     @json_option
     def rewrap(files: Files, as_json: bool) -> int:
@@ -10,35 +10,44 @@ A command is written for one file::
             if files.dry_run:
                 return FileResult("would rewrap", said=(f"would rewrap {path}",))
             ...
-            return FileResult("rewrapped", said=(f"rewrapped {path}",), content={"path": path})
+            return FileResult("rewrapped", said=(f"rewrapped {path}",))
 
         return files.run(work, service_of=services_in_header, as_json=as_json)
 
-``work`` looks at the file first, and returns ``FileResult("skipped", ...)`` if it is as asked for
-already: that is how a run that was interrupted goes on.
+``work`` looks at the file first, and returns ``FileResult("skipped", ...)`` if there is nothing
+left to do: that is how an interrupted run is resumed.
 """
 
 from __future__ import annotations
 
 import functools
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NamedTuple
 
 import click
 
 from ..batch.provider_queue import Work
 from ..batch.runner import Runner, ServiceOf
-from ..batch.selection import is_one_file
+from ..batch.selection import is_one_file, selected_paths
+from ..config.recognise import is_plain
 from ..contract.key_uri import KeyUri
-from ..envelope.codec import decode
+from ..envelope.codec import decode, looks_like_envelope
 from ..envelope.opening import candidates
+from ..errors import StorageError
 from ..storage.reading import read_file, resolved
-from .given_paths import given_paths
-from .interruption import stopping_at_signals
+from ..storage.sources import refuse_configuration
+from .commands import FILE_VARIABLE
 from .many_results import Results
-from .options import Command
+from .options import PATH, Command
+from .output import echo_err
 
 _PARALLEL = 8
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Files(NamedTuple):
@@ -55,8 +64,8 @@ class Files(NamedTuple):
         return is_one_file(self.paths, self.lists)
 
     def selected(self) -> Iterator[str]:
-        """Yield the paths; see :func:`given_paths`."""
-        return given_paths(self.paths, self.lists)
+        """Yield the paths; see :func:`validated_paths`."""
+        return validated_paths(self.paths, self.lists)
 
     def run(
         self, work: Work, *, service_of: ServiceOf, as_json: bool, one_object: bool = False
@@ -65,13 +74,13 @@ class Files(NamedTuple):
 
         Args:
             work: Does all that is to be done to one file.
-            service_of: Names the key service of a file; files of one are bounded together.
+            service_of: Names the key service of a file; files of one service share a limit.
             as_json: Print an array with the ``content`` of each file.
-            one_object: Print it without the array where one file is named.
+            one_object: Print it without the array if one file is named.
         """
         runner = Runner(work, service_of=service_of, limit=self.parallel)
         with Results(as_json=as_json, one=self.one, array=not (one_object and self.one)) as results:
-            with stopping_at_signals(runner.stop) as interrupted:
+            with _stopping_at_signals(runner.stop) as interrupted:
                 results.expect(None if self.lists else self._count)
                 for outcome in runner.run(self.selected()):
                     results.add(outcome)
@@ -82,7 +91,7 @@ class Files(NamedTuple):
 
 
 def many_files_options(command: Callable[..., int]) -> Command:
-    """Add PATHS, ``--from-file``, ``--parallel`` and ``--dry-run``, and give them as ``files``."""
+    """Add PATHS, ``--from-file``, ``--parallel`` and ``--dry-run``, and pass them as ``files``."""
 
     @functools.wraps(command)
     def bundled(
@@ -94,7 +103,7 @@ def many_files_options(command: Callable[..., int]) -> Command:
         **rest: Any,
     ) -> int:
         if not paths and not lists:
-            raise _missing()
+            paths = _configured()
         return command(files=Files(paths, lists, parallel, dry_run), **rest)
 
     for option in reversed(_OPTIONS):
@@ -103,7 +112,7 @@ def many_files_options(command: Callable[..., int]) -> Command:
 
 
 def services_in_header(trusted: Sequence[KeyUri] | None = None) -> ServiceOf:
-    """Return a function that names the key service which a sealed file is opened with first."""
+    """Return a function that names the key service which is asked first to open a file."""
 
     def service_of(path: str) -> str:
         header = decode(read_file(resolved(path)).content).header
@@ -112,20 +121,78 @@ def services_in_header(trusted: Sequence[KeyUri] | None = None) -> ServiceOf:
     return service_of
 
 
-def _missing() -> click.MissingParameter:
+def validated_paths(paths: Sequence[str], lists: Sequence[str] = ()) -> Iterator[str]:
+    """Yield each path in the order given; see :func:`selected_paths`.
+
+    Raises:
+        StorageError: A list cannot be read, or a configuration is given as a path or as a list.
+            Messages name paths, and so it would be shown.
+    """
+    for path in selected_paths(paths, ()):
+        refuse_configuration(path)
+        yield path
+    for path in selected_paths((), lists):
+        _refuse_content(path)
+        yield path
+
+
+def _refuse_content(line: str) -> None:
+    raw = os.fsencode(line).removeprefix(b"\xef\xbb\xbf").lstrip()
+    # The first line of a configuration that has several is enough: what follows is not read.
+    begins = raw.startswith((b"{", b"[")) and not os.path.lexists(line)
+    if begins or is_plain(raw) or looks_like_envelope(raw):
+        raise StorageError(
+            "the list of paths is a configuration", hint="pass the configuration's path as PATHS"
+        )
+
+
+@contextmanager
+def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Call ``stop`` at the first SIGINT or SIGTERM; give a function that tells if there was one.
+
+    A second signal ends the process as it would without this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        restore()
+        stop()
+        echo_err("interrupted: finishing the files in progress; interrupt again to stop at once")
+
+    for number in _SIGNALS:
+        signal.signal(number, handle)
+    try:
+        yield lambda: bool(came)
+    finally:
+        restore()
+
+
+def _configured() -> tuple[str, ...]:
+    path = os.environ.get(FILE_VARIABLE)
+    if path:
+        return (path,)
     context = click.get_current_context()
     parameter = next(each for each in context.command.params if each.name == "paths")
-    return click.MissingParameter(ctx=context, param=parameter)
+    raise click.MissingParameter(ctx=context, param=parameter)
 
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.argument("paths", nargs=-1, metavar="PATHS...", type=click.Path()),
+    click.argument("paths", nargs=-1, metavar="PATHS...", type=PATH),
     click.option(
         "--from-file",
         "lists",
         multiple=True,
         metavar="LIST",
-        help="Also the paths in this file, one per line; '-' for stdin; repeatable.",
+        help="Read more paths from this file, one per line; '-' for stdin; repeatable.",
     ),
     click.option(
         "--parallel",
@@ -133,7 +200,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         default=_PARALLEL,
         show_default=True,
         metavar="N",
-        help="So many files at a time for each key service.",
+        help="Maximum files processed at once per key service.",
     ),
-    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+    click.option("--dry-run", is_flag=True, help="Show what would be done without doing it."),
 )

@@ -8,37 +8,40 @@ from typing import Any
 import click
 
 from ..errors import SettingsError
-from ..keys.discovery import find_plugin
-from ..keys.setting_sources import environment_name, refuse_unknown
 from ..storage.sources import refuse_configuration
+from .commands import PathArgument
 
 Command = Callable[..., Any]
+Settings = Mapping[str, Mapping[str, object]]
+
+# click's own check of whether a path can be read would end with 2, not with 7.
+PATH = click.Path(readable=False)
 
 
 def path_argument(command: Command) -> Command:
     """Add the argument PATH, which every command on one file takes."""
-    return click.argument("path", type=click.Path(), callback=_path)(command)
+    return click.argument("path", type=PATH, cls=PathArgument, callback=_path)(command)
 
 
 def key_option(command: Command) -> Command:
-    """Add ``--key``, to be given once or more."""
+    """Add ``--key``: the keys to seal under."""
     return click.option(
         "--key",
         "keys",
         multiple=True,
         metavar="URI",
-        help="A key, as in key-file:///etc/ksm/app.key or aws-kms://ARN; repeatable.",
+        help="Seal under this key, e.g. key-file:///etc/ksm/app.key or aws-kms://ARN; repeatable.",
     )(command)
 
 
-def trusted_key_option(command: Command) -> Command:
-    """Add ``--key`` in its meaning for existing envelopes: the keys that are trusted."""
+def trust_option(command: Command) -> Command:
+    """Add ``--trust``: the only keys that may open the file."""
     return click.option(
-        "--key",
-        "keys",
+        "--trust",
+        "trust",
         multiple=True,
         metavar="URI",
-        help="Trust this key only; repeatable. Without it each key in the file is tried.",
+        help="Open the file with this key only; repeatable. Default: any key in the file.",
     )(command)
 
 
@@ -50,7 +53,7 @@ def context_option(command: Command) -> Command:
         multiple=True,
         metavar="NAME=VALUE",
         callback=_context,
-        help="A label bound to the envelope, never secret; repeatable.",
+        help="An authenticated label of the file, never secret; repeatable.",
     )(command)
 
 
@@ -62,7 +65,7 @@ def setting_option(command: Command) -> Command:
         multiple=True,
         metavar="PROVIDER.OPTION=VALUE",
         callback=_settings,
-        help="A setting of a plugin, as in aws-kms.region=eu-west-1; repeatable.",
+        help="A plugin setting, e.g. aws-kms.region=eu-west-1; repeatable.",
     )(command)
 
 
@@ -72,13 +75,47 @@ def profile_option(command: Command) -> Command:
         "--profile",
         envvar="KSM_CLI_PROFILE",
         metavar="NAME",
-        help="The profile, where the file has several.",
+        help="The profile to use if the file has several.",
+    )(command)
+
+
+def time_options(command: Command) -> Command:
+    """Add ``--timeout`` and ``--hedge``, which bound how long opening a file may take."""
+    timeout = click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="Maximum time to open the file, shared by its keys.",
+    )
+    hedge = click.option(
+        "--hedge",
+        type=float,
+        metavar="SECONDS",
+        help="Also try the next key if one has not answered after this time.",
+    )
+    return timeout(hedge(command))
+
+
+def connection_options(command: Command) -> Command:
+    """Add ``--ca-file`` and ``--proxy``, which say how the Keeper server is reached."""
+    command = click.option(
+        "--proxy",
+        "proxy",
+        metavar="URL",
+        callback=_proxy,
+        help="An HTTP proxy without credentials; set HTTPS_PROXY for one with a password.",
+    )(command)
+    return click.option(
+        "--ca-file",
+        type=click.Path(dir_okay=False, readable=False),
+        metavar="FILE",
+        help="The CA certificate of a private server.",
     )(command)
 
 
 def json_option(command: Command) -> Command:
     """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def _path(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
@@ -87,39 +124,53 @@ def _path(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
     return path
 
 
+def _proxy(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:
+    if url is not None and "@" in url:
+        # The URL is not repeated: the password would be in it.
+        raise SettingsError(
+            "proxy credentials must not be on the command line",
+            hint="set HTTPS_PROXY instead; other users of this machine cannot see it",
+        )
+    return url
+
+
 def _context(
     _ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str] | None:
     pairs: dict[str, str] = {}
     for text in given:
         name, separator, value = text.partition("=")
-        if not separator or name in pairs:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE, or names a label again")
+        if not separator:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        if name in pairs:
+            raise click.BadParameter(f"the label {name!r} is given twice")
         pairs[name] = value
     return pairs or None
 
 
-def _settings(
-    _ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
-) -> Mapping[str, Mapping[str, object]]:
+def _settings(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> Settings:
     settings: dict[str, dict[str, object]] = {}
     for text in given:
         name, separator, value = text.partition("=")
         provider, dot, option = name.partition(".")
         if not separator or not dot:
             # The text is not shown: it may be a secret that was meant for another option.
-            raise click.BadParameter("a setting is written PROVIDER.OPTION=VALUE")
-        _refuse_unusable(provider, option)
+            raise click.BadParameter("must be PROVIDER.OPTION=VALUE")
+        _validate(provider, option)
         settings.setdefault(provider, {})[option] = value
     return settings
 
 
-def _refuse_unusable(provider: str, option: str) -> None:
+def _validate(provider: str, option: str) -> None:
+    # Not before: a start without --setting loads no plugin machinery for it.
+    from ..keys.discovery import find_plugin
+    from ..keys.setting_sources import environment_name, refuse_unknown
+
     declared = find_plugin(provider).options()
-    # Also where no key of the provider comes up: a setting that is ignored helps nobody.
+    # Even if no key of the provider is used: a setting that is ignored helps nobody.
     refuse_unknown(provider, declared, [option], source="argument")
     if any(o.secret and o.name == option for o in declared):
         raise SettingsError(
-            f"the setting {provider}.{option} is secret and does not belong on a command line",
-            hint=f"give it in ${environment_name(provider, option)} or in the settings file",
+            f"the setting {provider}.{option} is secret and must not be on the command line",
+            hint=f"set ${environment_name(provider, option)} or use the settings file",
         )

@@ -1,101 +1,132 @@
-"""How commands speak: data on stdout, speech on stderr, JSON when asked for."""
+"""How commands print: data on stdout, messages on stderr, JSON on request.
+
+Text from elsewhere never steers the terminal: messages and tables go through :func:`printable`.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 
 import click
 
 from ..errors import KsmStorageError
-from .printable import printable, printable_json
-from .streams import spoken, written
+from .streams import guard_stderr, guard_stdout
 
 
-def data(text: str) -> None:
-    """Write what was asked for to stdout as a line, as it is: it may go on to another program."""
-    data_as_is(f"{text}\n")
+def echo(text: str) -> None:
+    """Write data to stdout as a line, unchanged: it may go on to another program."""
+    echo_raw(f"{text}\n")
 
 
-def data_as_is(content: str | bytes) -> None:
-    """Write what was asked for to stdout, with nothing behind it.
+def echo_raw(content: str | bytes) -> None:
+    """Write data to stdout without a line end.
 
     Raises:
         StorageError: It cannot be written.
         ReaderGoneError: Nobody reads it any more.
     """
-    with written():
+    with guard_stdout():
         click.echo(content, nl=False)
 
 
-def data_as_json(content: object) -> None:
-    """Write what was asked for to stdout as JSON."""
-    data(printable_json(content, indent=2))
+def echo_json(content: object) -> None:
+    """Write data to stdout as JSON."""
+    echo(printable_json(content, indent=2))
 
 
-def say(text: str) -> None:
-    """Tell the user one line that is not data, on stderr."""
-    with spoken():
+def echo_err(text: str) -> None:
+    """Write a line that is not data to stderr."""
+    with guard_stderr():
         click.echo(printable(text), err=True)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to stdout: drawn on a terminal, plain columns elsewhere."""
+def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to stdout: drawn on a terminal if rich is installed, else plain columns."""
     rows = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _draw(headings, rows)
+    if sys.stdout.isatty() and _draw(headings, rows):
         return
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     for row in [headings, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        data("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
 
 
-def report(error: KsmStorageError, *, as_json: bool) -> None:
+def echo_error(error: KsmStorageError, *, as_json: bool) -> None:
     """Write an error and its hint to stderr."""
     if as_json:
-        say(printable_json(error.as_dict()))
+        echo_err(printable_json(error.as_dict()))
         return
-    say(f"error: {error.message}")
-    _hint(error.hint)
+    echo_err(f"error: {error.message}")
+    _echo_hint(error.hint)
 
 
-def report_usage(error: click.ClickException, *, command: str, as_json: bool) -> None:
-    """Write an error in the way a command was called to stderr."""
+def echo_usage_error(error: click.ClickException, *, command: str, as_json: bool) -> None:
+    """Write a mistake in how a command was called to stderr."""
     # By its name: before click 8.2 there is none, and click prints the help text itself.
     if type(error).__name__ == "NoArgsIsHelpError":
         for line in error.format_message().splitlines():
-            say(line)
+            echo_err(line)
         return
-    message = error.format_message().rstrip(".")
+    # A list of choices comes on lines of its own.
+    message = " ".join(error.format_message().split()).rstrip(".")
     message = message[:1].lower() + message[1:]
-    hint = f"see '{command} --help'"
-    report_end("UsageError", message, hint, code=2, as_json=as_json)
+    hint = getattr(error, "hint", None) or f"see '{command} --help'"
+    echo_end("UsageError", message, hint, code=2, as_json=as_json)
 
 
-def report_end(kind: str, message: str, hint: str | None, *, code: int, as_json: bool) -> None:
-    """Write to stderr why the command ends with this code, where it is no documented error."""
+def echo_end(kind: str, message: str, hint: str | None, *, code: int, as_json: bool) -> None:
+    """Write to stderr why the command ends with this code, if it is not a documented error."""
     if as_json:
         content = {"error": kind, "message": message, "hint": hint, "exit_code": code}
-        say(printable_json(content))
+        echo_err(printable_json(content))
         return
-    say(f"error: {message}")
-    _hint(hint)
+    echo_err(f"error: {message}")
+    _echo_hint(hint)
 
 
-def _hint(hint: str | None) -> None:
+def printable(text: str) -> str:
+    """Return the text with every character that is not printable written as an escape.
+
+    These are control characters, line ends, marks that change the writing direction, and bytes
+    of a file name that are not text.
+    """
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def printable_json(content: object, *, indent: int | None = None) -> str:
+    """Return JSON in readable Unicode without such characters, except line ends."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    # Outside of strings JSON has none of them, and inside this is how JSON writes any character.
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _escape(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":
+        # A byte of a file name that is not text, as Python carries it.
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", errors="surrogatepass").decode("ascii")
+
+
+def _echo_hint(hint: str | None) -> None:
     if hint:
-        say(f"hint: {hint}")
+        echo_err(f"hint: {hint}")
 
 
-def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError:
+        return False
     drawn = Table(*headings)
     for row in rows:
         # Text, because rich would take "[...]" in a cell for its own markup.
         drawn.add_row(*(Text(cell) for cell in row))
-    with written():
+    with guard_stdout():
         Console().print(drawn)
+    return True

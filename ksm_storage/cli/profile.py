@@ -2,19 +2,266 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
 import click
 
-from .profile_change import add, delete, import_profiles, use
-from .profile_read import export_profiles, list_profiles, show
+from ..config.document import ACTIVE_PROFILE, UNNAMED, Document
+from ..config.fields import is_secret
+from ..config.recognise import recognise, refuse_empty
+from ..errors import SettingsError, StorageError
+from ..storage.open_policy import OpenPolicy
+from ..storage.profiles import (
+    DEFAULT_PROFILE,
+    change_document,
+    check_profile_name,
+    create_document,
+    read_document,
+    require_profile,
+    with_active_profile,
+    with_new_profile,
+    without_profile,
+)
+from ..storage.reading import MAX_READ_BYTES, read_file, resolved
+from .commands import command, group
+from .export import write_plain
+from .options import (
+    Settings,
+    json_option,
+    key_option,
+    path_argument,
+    setting_option,
+    trust_option,
+)
+from .output import echo_err, echo_json, echo_table
+from .protect import default_key, existing_policy
+
+_STDIN = "-"
 
 
-@click.group()
+@group()
 def profile() -> None:
     """Keep several client devices in one sealed file, each under a name.
 
-    The names and the rule of which one is active are those of the official command line:
-    --profile, else $KSM_CLI_PROFILE, else the active one.
+    Names and the active profile follow the official command line: --profile, else
+    $KSM_CLI_PROFILE, else the active one.
     """
+
+
+@command(short_help="Add a plain configuration as a profile.")
+@path_argument
+@click.argument("name")
+@click.argument("source", metavar="[FILE]", default=_STDIN)
+@key_option
+@trust_option
+@setting_option
+def add(
+    path: str,
+    name: str,
+    source: str,
+    keys: tuple[str, ...],
+    trust: tuple[str, ...],
+    settings: Settings,
+) -> None:
+    """Add the plain configuration in FILE, or from standard input, to PATH as the profile NAME.
+
+    PATH is created under --key if it does not exist. To bind a new client device into a profile,
+    use 'init --profile NAME'.
+    """
+    check_profile_name(name)
+    plain = _read_plain(source)
+    if not plain.is_single:
+        raise SettingsError(
+            "this is a keeper.ini with several profiles", hint="use 'ksm-storage profile import'"
+        )
+    config = plain.profiles[plain.chosen(None)]
+    _change_or_create(
+        path, keys, trust, settings, lambda document: with_new_profile(document, name, config)
+    )
+    echo_err(f"added profile {name} to {path}")
+
+
+@command(name="import", short_help="Add all profiles of a keeper.ini.")
+@path_argument
+@click.argument("source", metavar="[FILE]", default=_STDIN)
+@key_option
+@trust_option
+@setting_option
+def import_profiles(
+    path: str,
+    source: str,
+    keys: tuple[str, ...],
+    trust: tuple[str, ...],
+    settings: Settings,
+) -> None:
+    """Add all profiles of the keeper.ini in FILE, or from standard input, to PATH.
+
+    PATH is created under --key if it does not exist. Nothing is added if any name is taken. FILE
+    is left unchanged: delete it once PATH works.
+    """
+    plain = _read_plain(source)
+    incoming = plain
+    if plain.is_single:
+        incoming = Document({DEFAULT_PROFILE: plain.profiles[plain.chosen(None)]})
+    _change_or_create(path, keys, trust, settings, lambda document: _joined(document, incoming))
+    for name in incoming.profiles:
+        echo_err(f"added profile {name} to {path}")
+
+
+@command()
+@path_argument
+@click.argument("name")
+@trust_option
+@setting_option
+def use(path: str, name: str, trust: tuple[str, ...], settings: Settings) -> None:
+    """Make NAME the active profile of PATH."""
+    policy = OpenPolicy.from_args(trust or None, None, settings)
+    change_document(path, policy, lambda document: with_active_profile(document, name))
+    echo_err(f"profile {name} of {path} is now active")
+
+
+@command()
+@path_argument
+@click.argument("name")
+@trust_option
+@setting_option
+def delete(path: str, name: str, trust: tuple[str, ...], settings: Settings) -> None:
+    """Remove the profile NAME from PATH.
+
+    The client device stays valid on the server until it is revoked there.
+    """
+    policy = OpenPolicy.from_args(trust or None, None, settings)
+    left = change_document(path, policy, lambda document: without_profile(document, name))
+    echo_err(f"removed profile {name} from {path}")
+    if ACTIVE_PROFILE not in left.settings and len(left.profiles) > 1:
+        echo_err("note: no profile is active now; choose one with 'ksm-storage profile use'")
+
+
+@command(name="list")
+@path_argument
+@trust_option
+@setting_option
+@json_option
+def list_profiles(path: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
+    """List the profiles in PATH; a star marks the active one."""
+    document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
+    active = document.settings.get(ACTIVE_PROFILE)
+    rows = [
+        {
+            "profile": name,
+            "active": name == active,
+            "bound": "appKey" in config,
+            "hostname": config.get("hostname"),
+        }
+        for name, config in sorted(document.profiles.items())
+        if name != UNNAMED
+    ]
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(["", "PROFILE", "STATE", "HOSTNAME"], [_as_row(row) for row in rows])
+
+
+@command(short_help="Show the values of a profile.")
+@path_argument
+@click.argument("name", required=False)
+@click.option("--reveal", is_flag=True, help="Also show secret values.")
+@trust_option
+@setting_option
+@json_option
+def show(
+    path: str,
+    name: str | None,
+    reveal: bool,
+    trust: tuple[str, ...],
+    settings: Settings,
+    as_json: bool,
+) -> None:
+    """Show the values of the profile NAME in PATH, or of the active one."""
+    document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
+    if name is not None:
+        require_profile(document, name)
+    chosen = document.chosen(name)
+    config = {
+        field: None if is_secret(field) and not reveal else value
+        for field, value in sorted(document.profiles[chosen].items())
+    }
+    if as_json:
+        echo_json({"profile": chosen or None, "config": config})
+        return
+    shown = [[field, value or "(hidden; use --reveal)"] for field, value in config.items()]
+    echo_table(["FIELD", "VALUE"], shown)
+
+
+@command(name="export", short_help="Write profiles in plain text as keeper.ini.")
+@path_argument
+@click.argument("name", required=False)
+@click.option("--output", metavar="FILE", help="Write to this new file, readable only by you.")
+@click.option("--reveal", is_flag=True, help="Write to stdout.")
+@trust_option
+@setting_option
+def export_profiles(
+    path: str,
+    name: str | None,
+    output: str | None,
+    reveal: bool,
+    trust: tuple[str, ...],
+    settings: Settings,
+) -> None:
+    """Write the profile NAME in PATH, or all of them, in plain text as keeper.ini."""
+    policy = OpenPolicy.from_args(trust or None, None, settings)
+    write_plain(path, policy, form="ini", profile=name, output=output, reveal=reveal)
+
+
+def _read_plain(source: str) -> Document:
+    if source == _STDIN:
+        raw = sys.stdin.buffer.read(MAX_READ_BYTES)
+        if not raw.strip():
+            raise StorageError(
+                "standard input is empty", hint="pipe in a configuration, or pass its FILE"
+            )
+        return _plain(raw, "standard input")
+    try:
+        return _plain(read_file(resolved(source)).content, repr(source))
+    except FileNotFoundError as exc:
+        raise SettingsError(f"{source!r} does not exist") from exc
+
+
+def _plain(raw: bytes, name: str) -> Document:
+    document = recognise(raw, name=name).document
+    refuse_empty(document, name=name)
+    return document
+
+
+def _joined(document: Document, incoming: Document) -> Document:
+    joined = document
+    for name, config in incoming.profiles.items():
+        joined = with_new_profile(joined, name, config)
+    # An import does not change the settings of a file in use, its active profile above all.
+    kept = joined.settings if any(document.profiles.values()) else {}
+    return joined._replace(settings={**joined.settings, **incoming.settings, **kept})
+
+
+def _change_or_create(
+    path: str,
+    keys: Sequence[str],
+    trust: Sequence[str],
+    settings: Settings,
+    change: Callable[[Document], Document],
+) -> None:
+    if os.path.lexists(path):
+        change_document(path, existing_policy(path, keys, trust, settings), change)
+        return
+    create_document(
+        path, OpenPolicy.from_args(keys or [default_key()], None, settings), change(Document({}))
+    )
+
+
+def _as_row(row: Mapping[str, object]) -> list[str]:
+    state = "bound" if row["bound"] else "not bound"
+    return ["*" if row["active"] else "", str(row["profile"]), state, str(row["hostname"] or "-")]
 
 
 for _command in (add, delete, export_profiles, import_profiles, list_profiles, show, use):

@@ -1,4 +1,4 @@
-"""``ksm-storage protect``: seal a plain configuration where it lies."""
+"""``ksm-storage protect``: seal a plain configuration in place."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from ..keys.kek import KekPool
 from ..storage.open_policy import OpenPolicy
 from ..storage.protecting import AlreadySealedError, protect_file, unsealed_file
 from ..storage.reading import read_file, resolved
+from ..storage.rewrapping import existing_envelope
 from ..storage.unsealed import is_officially_sealed
+from .commands import command
 from .many_files import Files, many_files_options
-from .options import context_option, json_option, key_option, setting_option
+from .options import Settings, context_option, json_option, key_option, setting_option
 
 KEYRING_KEY = "os-keyring://default"
 
 
-@click.command()
+@command()
 @many_files_options
 @key_option
 @context_option
@@ -33,23 +35,23 @@ KEYRING_KEY = "os-keyring://default"
 @click.option(
     "--from-key",
     metavar="URI",
-    help="The key of a file that one of Keeper's own packages sealed, if it is no --key.",
+    help="The key of a file sealed by an official Keeper package, if it differs from --key.",
 )
-@click.option("--mode", default="0600", metavar="OCTAL", help="The sealed file's mode.")
+@click.option("--mode", default="0600", metavar="OCTAL", help="The mode of the sealed file.")
 @json_option
 def protect(
     files: Files,
     keys: tuple[str, ...],
     context: Mapping[str, str] | None,
-    settings: Mapping[str, Mapping[str, object]],
+    settings: Settings,
     from_key: str | None,
     mode: str,
     as_json: bool,
 ) -> int:
-    """Seal what is in PATHS: JSON, base64 of JSON, keeper.ini, or an official package's file.
+    """Seal PATHS in place: JSON, base64 of JSON, keeper.ini, or an official package's file.
 
-    A file is replaced only after the sealed copy was opened again by each key. Without --key
-    the key is kept in the operating system's keyring, where there is one.
+    A file is replaced only after each key has opened the sealed copy. Without --key, a key in the
+    operating system's keyring is used if there is one.
     """
     chosen = [str(resolve_key(key)) for key in keys] or [default_key()]
     file_mode = _mode(mode)
@@ -95,32 +97,44 @@ def _would_protect(
 
 def _skipped(path: str, keys: Sequence[str], context: Mapping[str, str] | None) -> FileResult:
     header = decode(read_file(resolved(path)).content).header
-    _check_same_keys(path, header.recipients, keys)
+    _validate_keys(path, header.recipients, keys)
     if context is not None and dict(context) != dict(header.context):
         raise SettingsError(
-            f"{path!r} is sealed already, and not with this context",
-            hint="'ksm-storage inspect' shows its context, which stays as it was sealed; to have "
-            "another, export it and protect it anew",
+            f"{path!r} is already sealed with another context",
+            hint="'ksm-storage inspect' shows it; to change it, export and protect the file again",
         )
-    return FileResult("skipped", said=(f"{path} is sealed already; nothing changed",))
+    return FileResult("skipped", said=(f"{path} is already sealed; nothing changed",))
 
 
 def default_key() -> str:
     """Return the URI of this user's key in the OS keyring.
 
     Raises:
-        SettingsError: There is no usable OS keyring; the hint says what to choose.
+        SettingsError: The OS keyring is not usable; the hint says what to do.
     """
     from ..providers.os_keyring import is_usable
 
     if not is_usable():
         raise SettingsError(
-            "no key is named, and this machine has no usable OS keyring",
-            hint="make a key file with 'ksm-storage keygen /path/app.key' and pass "
-            "--key key-file:///path/app.key, or name a key of a key service: "
-            "'ksm-storage providers' lists them",
+            "no --key given, and the OS keyring is not usable on this machine",
+            hint="create a key file with 'ksm-storage keygen /path/app.key' and pass "
+            "--key key-file:///path/app.key, or pass a key of a key service "
+            "('ksm-storage providers' lists them)",
         )
     return KEYRING_KEY
+
+
+def existing_policy(
+    path: str, keys: Sequence[str], trust: Sequence[str], settings: Settings
+) -> OpenPolicy:
+    """Return how a sealed file may be opened by a command that would have created it under keys.
+
+    Raises:
+        SettingsError: The file is not sealed under each of the keys.
+    """
+    if keys:
+        _validate_keys(path, existing_envelope(resolved(path), path).header.recipients, keys)
+    return OpenPolicy.from_args(trust or keys or None, None, settings)
 
 
 def _mode(text: str) -> int:
@@ -129,16 +143,18 @@ def _mode(text: str) -> int:
     except ValueError:
         mode = -1
     if not 0o400 <= mode <= 0o777:
-        raise click.BadParameter(f"{text!r} is no mode such as 0600", param_hint="'--mode'")
+        raise click.BadParameter(
+            f"{text!r} is not an octal mode such as 0600", param_hint="'--mode'"
+        )
     return mode
 
 
-def _check_same_keys(path: str, recipients: Sequence[Recipient], keys: Sequence[str]) -> None:
+def _validate_keys(path: str, recipients: Sequence[Recipient], keys: Sequence[str]) -> None:
     for key in keys:
         try:
             candidates(recipients, [resolve_key(key)])
         except DecryptionError as exc:
             raise SettingsError(
-                f"{path!r} is sealed already, and not under {key}",
-                hint="'ksm-storage inspect' shows its keys",
+                f"{path!r} is already sealed, and not under {key}",
+                hint="'ksm-storage inspect' lists its keys; 'ksm-storage rewrap' adds one",
             ) from exc

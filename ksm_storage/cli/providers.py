@@ -1,4 +1,4 @@
-"""``ksm-storage providers``: what the installed plugins offer; imports none of them."""
+"""``ksm-storage providers`` and ``keygen``: where keys come from."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections import Counter
 import click
 
 from ..keys.discovery import find_entry_points
-from .options import json_option
-from .output import data_as_json, say, table
+from .commands import command
+from .options import PATH, json_option
+from .output import echo, echo_err, echo_json, echo_table
 
 
-@click.command()
+@command()
 @json_option
 def providers(as_json: bool) -> None:
-    """List the providers that installed plugins offer."""
+    """List the key providers of the installed plugins."""
     entries = sorted(find_entry_points(), key=lambda entry: (entry.name, entry.distribution))
     if as_json:
-        data_as_json(
+        echo_json(
             [
                 {
                     "provider": entry.name,
@@ -28,10 +29,26 @@ def providers(as_json: bool) -> None:
             ]
         )
     else:
-        table(
+        echo_table(
             ["PROVIDER", "DISTRIBUTION", "VERSION"],
             [[entry.name, entry.distribution, entry.version] for entry in entries],
         )
     counts = Counter(entry.name for entry in entries)
     for name in (name for name, count in counts.items() if count > 1):
-        say(f"warning: {name!r} is offered more than once and cannot be used until one is removed")
+        echo_err(f"warning: {name!r} has several plugins and cannot be used; uninstall all but one")
+
+
+@command()
+@click.argument("path", type=PATH)
+@json_option
+def keygen(path: str, as_json: bool) -> None:
+    """Create a key file at PATH, readable only by you, and print its URI."""
+    from ..providers.key_file import key_uri_of, write_key_file
+
+    absolute = write_key_file(path)
+    uri = key_uri_of(absolute)
+    if as_json:
+        echo_json({"key": uri, "path": absolute})
+    else:
+        echo(uri)
+    echo_err("note: keep a copy elsewhere; files sealed under this key cannot be opened without it")

@@ -1,98 +1,185 @@
-"""``ksm-storage rewrap``: change the keys that open a sealed file."""
+"""``ksm-storage rewrap`` and ``rekey``: change the keys that open sealed files."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from ..batch.provider_queue import FileResult
-from ..contract.key_uri import refuse_pin
+from ..contract.key_uri import KeyUri, refuse_pin
+from ..errors import KsmStorageError, SettingsError
 from ..keys.kek import KekPool
-from ..storage.open_policy import OpenPolicy
+from ..keys.known_providers import OFFLINE
+from ..storage.newest_versions import newest_of
+from ..storage.open_policy import OpenPolicy, read_key
 from ..storage.reading import resolved
-from ..storage.recipient_changes import RecipientChanges
+from ..storage.recipient_changes import RecipientChanges, Replacements, names
+from ..storage.rekeying import Rekeyed, rekey_file
 from ..storage.rewrapping import Rewrapped, existing_envelope, rewrap_file
+from .commands import command
 from .many_files import Files, many_files_options, services_in_header
-from .options import context_option, json_option, setting_option, trusted_key_option
-from .pace_options import pace_options
+from .options import (
+    Settings,
+    context_option,
+    json_option,
+    setting_option,
+    time_options,
+    trust_option,
+)
 
 
-@click.command()
+@command()
 @many_files_options
-@click.option("--add-key", "add", multiple=True, metavar="URI", help="Add a key; repeatable.")
+@click.option("--add-key", "add", multiple=True, metavar="URI", help="Add this key; repeatable.")
 @click.option(
-    "--remove-key", "remove", multiple=True, metavar="URI", help="Remove a key; repeatable."
+    "--remove-key", "remove", multiple=True, metavar="URI", help="Remove this key; repeatable."
 )
 @click.option(
     "--replace-key",
     "replace",
     multiple=True,
     metavar="OLD=NEW",
-    help="Put a key in the place of another, or of an older version of itself; repeatable.",
+    help="Replace the key OLD by NEW; repeatable.",
 )
-@trusted_key_option
+@click.option("--refresh", is_flag=True, help="Wrap again under the newest version of each key.")
+@trust_option
 @context_option
 @setting_option
-@pace_options
+@time_options
 @json_option
 def rewrap(
     files: Files,
     add: tuple[str, ...],
     remove: tuple[str, ...],
     replace: tuple[str, ...],
-    keys: tuple[str, ...],
+    refresh: bool,
+    trust: tuple[str, ...],
     context: Mapping[str, str] | None,
-    settings: Mapping[str, Mapping[str, object]],
+    settings: Settings,
     timeout: float | None,
     hedge: float | None,
     as_json: bool,
 ) -> int:
-    """Add, remove or replace keys of PATHS; the sealed payload stays as it is.
+    """Add, remove, replace or refresh the keys of PATHS; the sealed payload stays the same.
 
-    The DEK is unwrapped once and wrapped once under each new key, which must unwrap it again
-    before the file is replaced. The same command again changes nothing.
+    The data key is unwrapped once and wrapped under each new key, which must unwrap it again
+    before the file is replaced. Repeating the command with --add-key, --remove-key or
+    --replace-key changes nothing more.
     """
-    if not (add or remove or replace):
-        raise click.UsageError("give --add-key, --remove-key or --replace-key")
-    changes = RecipientChanges.of(add, remove, dict(_pair(text) for text in replace))
+    if not (add or remove or replace or refresh):
+        raise click.UsageError(
+            "one of --add-key, --remove-key, --replace-key, --refresh is required"
+        )
+    pairs: Replacements = dict(map(_pair, replace))
+    # A mistake in it is one of the command, not one of each file.
+    named = RecipientChanges.of(add, remove, pairs) if add or remove or replace else None
     with KekPool(settings) as pool:
-        trust = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
-        trust = trust.with_timeout(timeout, hedge)
+        policy = OpenPolicy.from_args(trust or None, context, settings, pool=pool)
+        policy = policy.with_timeout(timeout, hedge)
 
         def work(path: str) -> FileResult:
+            changes = named
+            if changes is None or refresh:
+                changes = RecipientChanges.of(add, remove, _replacements(path, remove, pairs))
             if files.dry_run:
-                return would_rewrap(path, changes, trust)
-            return _rewrapped(rewrap_file(path, changes, trust), path, changes)
+                return would_rewrap(path, changes, policy)
+            return _rewrapped(rewrap_file(path, changes, policy), path, changes)
 
-        service_of = services_in_header(trust.keys)
+        service_of = services_in_header(policy.keys)
         return files.run(work, service_of=service_of, as_json=as_json, one_object=True)
 
 
-def unproven_notes(keys: Sequence[str], path: str) -> list[str]:
-    """Say which keys were never seen to unwrap, and how to see it."""
+@command()
+@many_files_options
+@click.option(
+    "--new-key",
+    "new_keys",
+    multiple=True,
+    metavar="URI",
+    help="Also seal under this key; repeatable.",
+)
+@click.option(
+    "--remove-key", "remove", multiple=True, metavar="URI", help="Remove this key; repeatable."
+)
+@trust_option
+@context_option
+@setting_option
+@time_options
+@json_option
+def rekey(
+    files: Files,
+    new_keys: tuple[str, ...],
+    remove: tuple[str, ...],
+    trust: tuple[str, ...],
+    context: Mapping[str, str] | None,
+    settings: Settings,
+    timeout: float | None,
+    hedge: float | None,
+    as_json: bool,
+) -> int:
+    """Seal each of PATHS under a new data key, which invalidates the old one.
+
+    Every key of the file is kept, in its newest version, unless --remove-key names it. Each key
+    must unwrap the new data key before the file is replaced. Copies of the old file still open
+    with the old data key.
+    """
+    with KekPool(settings) as pool:
+        policy = OpenPolicy.from_args(trust or None, context, settings, pool=pool)
+        policy = policy.with_timeout(timeout, hedge)
+
+        def work(path: str) -> FileResult:
+            keys = _keys_of_rekey(path, new_keys, remove)
+            if files.dry_run:
+                shown = [str(key) for key in keys]
+                said = tuple(f"would rekey {path} under {key}" for key in shown)
+                return FileResult("would rekey", said=said, content={"path": path, "keys": shown})
+            return _rekeyed(rekey_file(path, policy, keys), path)
+
+        service_of = services_in_header(policy.keys)
+        return files.run(work, service_of=service_of, as_json=as_json, one_object=True)
+
+
+def _unproven_notes(keys: Sequence[str], path: str) -> list[str]:
+    """Say which keys were not seen to unwrap, and how to test them."""
     notes: list[str] = []
     for key in keys:
         notes += [
-            f"note: {key} was not proved: its secret is kept offline",
-            f"note: prove it with: ksm-storage recovery test {path}",
+            f"note: {key} was not tested: its secret is kept offline",
+            f"note: test it with: ksm-storage recovery test {shlex.quote(path)}",
         ]
     return notes
 
 
 def _pair(text: str) -> tuple[str, str]:
     refuse_pin(text)
-    # A key id may hold "=", as pkcs11 URIs do: the "=" that is meant stands before a new URI.
+    # A key name may contain "=", as pkcs11 URIs do: the one that separates has a key on each side.
     for at, character in enumerate(text):
-        old, new = text[:at], text[at + 1 :]
-        if character == "=" and old and _begins_a_key(new):
-            return old, new
+        if character == "=" and _is_key(text[:at]) and _is_key(text[at + 1 :]):
+            return text[:at], text[at + 1 :]
     raise click.BadParameter(f"{text!r} is not OLD=NEW", param_hint="'--replace-key'")
 
 
-def _begins_a_key(text: str) -> bool:
-    provider, separator, _ = text.partition("://")
-    return bool(separator) and provider.replace("-", "").isalnum()
+def _is_key(text: str) -> bool:
+    try:
+        read_key(text)
+    except KsmStorageError:
+        return False
+    return True
+
+
+def _replacements(path: str, remove: Sequence[str], replace: Replacements) -> Replacements:
+    """Return the replacements, and each other key of a file as its own: in its newest version."""
+    named = [read_key(key) for key in (*remove, *replace)]
+    recipients = existing_envelope(resolved(path), path).header.recipients
+    own = (
+        recipient.key
+        for recipient in recipients
+        # A key that is kept offline has no newer version.
+        if recipient.key.provider not in OFFLINE and not any(names(key, recipient) for key in named)
+    )
+    return {**replace, **{key: key for key in own}}
 
 
 def _content(done: Rewrapped) -> dict[str, object]:
@@ -108,43 +195,80 @@ def _content(done: Rewrapped) -> dict[str, object]:
 
 
 def would_rewrap(path: str, changes: RecipientChanges, trust: OpenPolicy) -> FileResult:
-    """Say what a rewrap would do to a file, without a call to a key service."""
+    """Say what a rewrap would do to a file, without calling a key service."""
     envelope = existing_envelope(resolved(path), path, trust)
     before = envelope.header.recipients
     wanted = [str(key) for key in changes.to_wrap(before)]
     if not wanted and changes.applied(before, {}) == before:
-        return FileResult("skipped", said=said_of_no_change(path, changes))
-    under = f"; wrapped anew under {', '.join(wanted)}" if wanted else ""
+        return FileResult("skipped", said=unchanged_lines(path, changes))
+    under = f", wrapping under {', '.join(wanted)}" if wanted else ""
     content = {"path": path, "wanted": wanted}
     return FileResult("would rewrap", said=(f"would rewrap {path}{under}",), content=content)
 
 
-def said_of_no_change(path: str, changes: RecipientChanges) -> tuple[str, ...]:
-    """Say that a file has the keys that it was to have."""
-    unchanged = f"{path} has these keys already; nothing changed"
+def unchanged_lines(path: str, changes: RecipientChanges) -> tuple[str, ...]:
+    """Say that there is nothing to change in a file."""
+    unchanged = f"{path} already has these keys; nothing changed"
     return (unchanged, *not_removed_notes(path, changes, ()))
 
 
 def not_removed_notes(
     path: str, changes: RecipientChanges, removed: Sequence[str]
 ) -> Iterator[str]:
-    """Say which keys that were to be removed the file does not name."""
-    # One that was removed before is none of its keys either; whoever mistyped a key, or named it
-    # by an alias, must not take it for removed.
+    """Say which keys to remove are not in the file."""
+    # One that was removed earlier is not in it either; but whoever mistyped a key, or named it by
+    # an alias, must not believe it removed.
     for key in changes.remove:
         if not any(f"{name}/".startswith(f"{key}/") for name in removed):
-            yield f"note: {path} names no key {key}: none was removed"
+            yield f"note: {path} has no key {key} to remove"
 
 
 def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> FileResult:
     if not done.changed:
-        return FileResult("skipped", said=said_of_no_change(path, changes), content=_content(done))
+        return FileResult("skipped", said=unchanged_lines(path, changes), content=_content(done))
     said = [f"wrapped {path} under {key}" for key in done.added]
     said += [f"removed {key} from {path}" for key in done.removed]
     if done.removed:
         said += [
-            "note: who unwrapped the DEK through a removed key may still know it",
-            f"note: to take that knowledge away: ksm-storage rekey {path}",
+            "note: holders of a removed key may have kept the data key",
+            f"note: invalidate it with: ksm-storage rekey {shlex.quote(path)}",
         ]
-    said += [*not_removed_notes(path, changes, done.removed), *unproven_notes(done.unproven, path)]
+    said += [*not_removed_notes(path, changes, done.removed), *_unproven_notes(done.unproven, path)]
     return FileResult("rewrapped", said=tuple(said), content=_content(done))
+
+
+def _keys_of_rekey(path: str, new: Sequence[str], remove: Sequence[str]) -> list[KeyUri]:
+    """Return the keys that a rekeyed file will have: none falls away by being left unnamed."""
+    wanted = [read_key(key) for key in new]
+    removed = [read_key(key) for key in remove]
+    recipients = existing_envelope(resolved(path), path).header.recipients
+    for key in removed:
+        if not any(names(key, recipient) for recipient in recipients):
+            raise SettingsError(
+                f"{path!r} has no key {key} to remove", hint="'ksm-storage inspect' lists its keys"
+            )
+    kept = [
+        newest_of(recipient)
+        for recipient in recipients
+        if not any(names(key, recipient) for key in (*removed, *wanted))
+    ]
+    keys = list(dict.fromkeys([*kept, *wanted]))
+    if not keys:
+        raise SettingsError(
+            "the last key of a file cannot be removed", hint="add another one with --new-key"
+        )
+    return keys
+
+
+def _rekeyed(done: Rekeyed, path: str) -> FileResult:
+    content = {
+        "path": done.path,
+        "revision": done.revision,
+        "keys": list(done.keys),
+        "removed": list(done.removed),
+        "unproven": list(done.unproven),
+    }
+    said = [f"sealed {path} under {key}" for key in done.keys]
+    said += [f"removed {key} from {path}" for key in done.removed]
+    said += _unproven_notes(done.unproven, path)
+    return FileResult("rekeyed", said=tuple(said), content=content)

@@ -1,8 +1,6 @@
-"""``ksm-storage status``: what is known of sealed files and of the keys that open them."""
+"""``ksm-storage status``: what is known of sealed files and their keys."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import click
 
@@ -14,25 +12,32 @@ from ..status.key_facts import KeyFacts
 from ..status.key_loss import KeyLossImpact, is_lost_by
 from ..status.policy import Policy, broken_rules, read_policy
 from ..storage.open_policy import OpenPolicy, read_key
+from .commands import command
 from .many_files import Files, many_files_options, services_in_header
-from .options import json_option, setting_option, trusted_key_option
-from .output import say
+from .options import Settings, json_option, setting_option, trust_option
+from .output import echo_err
 
 CALLS_FOR_ATTENTION = 6
 
 
-@click.command()
+@command()
 @many_files_options
-@click.option("--offline", is_flag=True, help="Read the headers only; ask no key service.")
-@click.option("--check", "policy_file", metavar="POLICY", help="Hold the files against a policy.")
+@click.option(
+    "--offline", is_flag=True, help="Read the headers only, without calling a key service."
+)
+@click.option("--check", "policy_file", metavar="POLICY", help="Compare the files with a policy.")
 @click.option(
     "--would-lose",
     "key",
     metavar="URI",
-    help="Name only the files that nothing opens once this key is destroyed.",
+    help="List only the files that nothing opens once this key is destroyed.",
 )
-@click.option("--version", metavar="VERSION", help="... this version of it, or key material.")
-@trusted_key_option
+@click.option(
+    "--version",
+    metavar="VERSION",
+    help="For --would-lose: only this version, or key material, of the key.",
+)
+@trust_option
 @setting_option
 @json_option
 def status(
@@ -41,27 +46,26 @@ def status(
     policy_file: str | None,
     key: str | None,
     version: str | None,
-    keys: tuple[str, ...],
-    settings: Mapping[str, Mapping[str, object]],
+    trust: tuple[str, ...],
+    settings: Settings,
     as_json: bool,
 ) -> int:
-    """Tell for each of PATHS its recipients, the state and version of their keys, and its age.
+    """Show the keys of each of PATHS, their state and version, and the age of the file.
 
-    Changes nothing and opens no payload. Ends with 6 if a policy is broken or a file would be
-    lost.
+    Nothing is changed or decrypted. Exits with 6 if a policy is broken or a file would be lost.
     """
     if version is not None and key is None:
-        raise click.UsageError("--version goes with --would-lose")
+        raise click.UsageError("--version requires --would-lose")
     if key is not None and policy_file is not None:
-        raise click.UsageError("--would-lose and --check exclude each other")
+        raise click.UsageError("--would-lose and --check cannot be combined")
     policy = None if policy_file is None else read_policy(policy_file)
     with KekPool(settings) as pool:
-        trust = OpenPolicy.from_args(keys or None, None, settings)
-        facts = None if offline or files.dry_run else KeyFacts(pool, trust.keys)
+        pinned = OpenPolicy.from_args(trust or None, None, settings)
+        facts = None if offline or files.dry_run else KeyFacts(pool, pinned.keys)
         if key is not None:
             search = _LossSearch(KeyLossImpact.of(read_key(key), version, facts), facts)
             code = files.run(
-                search.done, service_of=services_in_header(trust.keys), as_json=as_json
+                search.done, service_of=services_in_header(pinned.keys), as_json=as_json
             )
             search.conclude()
             return code
@@ -69,11 +73,11 @@ def status(
         def work(path: str) -> FileResult:
             return _told(examine(path, facts), policy)
 
-        return files.run(work, service_of=services_in_header(trust.keys), as_json=as_json)
+        return files.run(work, service_of=services_in_header(pinned.keys), as_json=as_json)
 
 
 class _LossSearch:
-    """Find the files that a destruction would lose, and whether it concerned any at all."""
+    """Find the files that would be lost, and whether the key is used by any at all."""
 
     def __init__(self, destruction: KeyLossImpact, facts: KeyFacts | None) -> None:
         self._destruction = destruction
@@ -93,11 +97,11 @@ class _LossSearch:
         return FileResult("kept")
 
     def conclude(self) -> None:
-        """Say if the answer may be worth nothing."""
+        """Warn if the key may have been mistyped."""
         if not self._concerned:
-            say(f"note: none of the files is under {self._destruction.key}")
+            echo_err(f"note: none of the files uses {self._destruction.key}")
             if self._facts is None:
-                say("note: an alias is resolved only without --offline")
+                echo_err("note: aliases are resolved only without --offline")
 
 
 def _told(found: FileStatus, policy: Policy | None) -> FileResult:

@@ -1,4 +1,4 @@
-"""The three standard streams, made such that every command may rely on them."""
+"""The three standard streams, prepared so that every command may rely on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ReaderGoneError(Exception):
 
 
 def settle_streams() -> None:
-    """Open the streams that are closed on nothing, and let any file name pass through stdout."""
+    """Open closed streams on the null device, and let any file name pass through stdout."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
@@ -27,7 +27,7 @@ def settle_streams() -> None:
 
 
 class _Stdout(io.TextIOWrapper):
-    """Write to another stdout's buffer; a failure is one of those that ``written`` names.
+    """Write to another stdout's buffer; a failure is one of those that ``guard_stdout`` names.
 
     The help text is written by click, which knows neither of them.
     """
@@ -46,21 +46,22 @@ class _Stdout(io.TextIOWrapper):
         self._replaced = replaced
 
     def write(self, text: str) -> int:
-        with written():
+        with guard_stdout():
             return super().write(text)
 
     def flush(self) -> None:
-        with written():
+        with guard_stdout():
             super().flush()
 
 
 @contextmanager
-def written() -> Iterator[None]:
+def guard_stdout() -> Iterator[None]:
     """Turn a failure to write to stdout within the block into one of the errors below.
 
     Raises:
         ReaderGoneError: Nobody reads it any more.
-        StorageError: It cannot be written, as on a full disk, or holds what its encoding has not.
+        StorageError: It cannot be written, for instance because the disk is full or the encoding
+            lacks a character.
     """
     try:
         yield
@@ -72,18 +73,18 @@ def written() -> Iterator[None]:
         _abandon(sys.stdout)
         raise StorageError(
             f"cannot write to standard output: {exc.strerror}",
-            hint="what was printed is not whole",
+            hint="the output is incomplete; discard it",
         ) from exc
     except UnicodeEncodeError as exc:
         # Not from it: it holds the text, which may be a secret that was asked for.
         raise StorageError(
-            f"the encoding of standard output, {exc.encoding}, lacks characters of this text",
-            hint="set PYTHONIOENCODING=utf-8, or use a locale of UTF-8",
+            f"cannot write to standard output: characters missing from the encoding {exc.encoding}",
+            hint="set PYTHONIOENCODING=utf-8, or use a UTF-8 locale",
         ) from None
 
 
 @contextmanager
-def spoken() -> Iterator[None]:
+def guard_stderr() -> Iterator[None]:
     """Let a failure to write to stderr within the block pass: what was done is done."""
     try:
         yield

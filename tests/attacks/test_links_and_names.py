@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 
 import ksm_storage
-from ksm_storage.cli.secret_download import _safe_name
+from ksm_storage.cli.secret import _safe_name
 from ksm_storage.config.document import Document
 from ksm_storage.engine import KeeperFile
 from ksm_storage.errors import KsmStorageError, SettingsError, StorageError

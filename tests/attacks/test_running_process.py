@@ -89,9 +89,7 @@ def test_an_application_and_its_children_show_no_secret(sealed: Path, key: str) 
 
 @the_attacker("reads the command line or the environment of a running process")
 @linux_only
-@pytest.mark.parametrize(
-    "command", [["set", "PATH", "appKey"], ["init", "-", "NEW", "--key", "KEY"]]
-)
+@pytest.mark.parametrize("command", [["set", "PATH", "appKey"], ["init", "NEW", "--key", "KEY"]])
 def test_a_command_that_waits_for_a_secret_shows_none(
     command: list[str], sealed: Path, folder: Path, key: str
 ) -> None:

@@ -59,7 +59,7 @@ def test_another_file_of_another_key_is_refused_by_the_pinned_key(
 
     with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
         ksm_storage.open_storage(ours, keys=[key])
-    refused = run("get", str(ours), "hostname", "--key", key)
+    refused = run("get", str(ours), "hostname", "--trust", key)
 
     assert counted.calls == []
     assert refused.returncode == DecryptionError.exit_code

@@ -12,7 +12,7 @@ from tests.cli.command import key_file, run
 def bind_device(vault: LocalVault, folder: Path) -> Path:
     """Bind a new device with ``init`` and return its file."""
     done = run(
-        *("init", "-", str(folder / "c.json"), "--key", key_file(folder)),
+        *("init", str(folder / "c.json"), "--key", key_file(folder)),
         *("--hostname", vault.address, "--ca-file", vault.ca_file),
         *("--server-key", vault.server_public_key, "--server-key-id", vault.server_public_key_id),
         stdin=vault.new_client().token,

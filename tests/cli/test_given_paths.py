@@ -33,7 +33,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ["inspect", "PATH"],
         ["check", "PATH"],
         ["protect", "PATH", "--key", "KEY"],
-        ["init", "-", "PATH", "--key", "KEY"],
+        ["init", "PATH", "--key", "KEY"],
         ["doctor", "PATH"],
     ],
     ids=lambda command: command[0],
@@ -56,7 +56,7 @@ def test_as_a_list(tmp_path: Path, form: str) -> None:
     done = run("protect", "--from-file", "list", "--key", key_file(tmp_path))
 
     assert done.returncode == 7
-    assert done.stderr.startswith("error: what is given as a list of paths is a configuration\n")
+    assert done.stderr.startswith("error: the list of paths is a configuration\n")
     assert PLAIN[form][20:40] not in done.stderr + done.stdout
 
 

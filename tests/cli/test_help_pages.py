@@ -10,9 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ksm_storage.cli.command_tree import all_commands
-from ksm_storage.cli.man_pages import write_man_pages
-from ksm_storage.cli.reference_page import reference_page
+from ksm_storage.cli.pages import all_commands, reference_page, write_man_pages
 from tests.cli.command import run
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -43,7 +43,7 @@ def test_the_token_is_asked_for_and_not_echoed(
     vault: LocalVault, path: Path, tmp_path: Path
 ) -> None:
     token = vault.new_client().token
-    arguments = ["init", "-", str(path), "--key", key_file(tmp_path), *server(vault)]
+    arguments = ["init", str(path), "--key", key_file(tmp_path), *server(vault)]
     child = pexpect.spawn(COMMAND, arguments, encoding="utf-8", timeout=20)
 
     child.expect("one-time token: ")
@@ -83,10 +83,12 @@ def test_without_a_path_the_file_is_the_one_that_the_sdk_reads(
     assert ksm_storage.open_storage("client-config.json").contains("appKey")
 
 
-def test_a_bind_calls_the_key_service_once(vault: LocalVault, path: Path, counted: Counted) -> None:
-    token = vault.new_client().token
+def test_a_bind_calls_the_key_service_once(
+    vault: LocalVault, path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_TOKEN", vault.new_client().token)
 
-    code = main(["init", token, str(path), "--key", "counted://one", *server(vault)])
+    code = main(["init", str(path), "--key", "counted://one", *server(vault)])
 
     assert code == 0
     assert counted.calls == [("wrap", "one")]
@@ -94,10 +96,14 @@ def test_a_bind_calls_the_key_service_once(vault: LocalVault, path: Path, counte
 
 @pytest.mark.parametrize("profile", [[], ["--profile", "prod"]], ids=["file", "profile"])
 def test_a_key_service_that_fails_costs_no_token(
-    vault: LocalVault, path: Path, counted: Counted, profile: list[str]
+    vault: LocalVault,
+    path: Path,
+    counted: Counted,
+    profile: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    token = vault.new_client().token
-    command = ["init", token, str(path), "--key", "counted://one", *profile, *server(vault)]
+    monkeypatch.setenv("KSM_TOKEN", vault.new_client().token)
+    command = ["init", str(path), "--key", "counted://one", *profile, *server(vault)]
     counted.fail_with("unavailable")
     refused = main(command)
     left = path.exists()
@@ -109,7 +115,7 @@ def test_a_key_service_that_fails_costs_no_token(
 
 
 def test_a_damaged_token_leaves_no_file(vault: LocalVault, path: Path, tmp_path: Path) -> None:
-    done = run("init", "-", str(path), "--key", key_file(tmp_path), *server(vault), stdin="x" * 42)
+    done = run("init", str(path), "--key", key_file(tmp_path), *server(vault), stdin="x" * 42)
 
     assert done.returncode == 2
     assert not path.exists()
@@ -121,14 +127,14 @@ def test_a_key_that_the_file_is_not_under_costs_no_token(
     (tmp_path / "other").mkdir()
     token = vault.new_client().token
     half = ["--proxy", "http://127.0.0.1:1", *server(vault)]
-    run("init", "-", str(path), "--key", key_file(tmp_path), *half, stdin=token)
+    run("init", str(path), "--key", key_file(tmp_path), *half, stdin=token)
 
     refused = run(
-        "init", "-", str(path), "--key", key_file(tmp_path / "other"), *server(vault), stdin=token
+        "init", str(path), "--key", key_file(tmp_path / "other"), *server(vault), stdin=token
     )
 
     assert refused.returncode == 6
-    assert run("init", "-", str(path), *server(vault), stdin=token).returncode == 0
+    assert run("init", str(path), *server(vault), stdin=token).returncode == 0
 
 
 def test_two_profiles_of_one_file_are_two_devices(
@@ -136,7 +142,7 @@ def test_two_profiles_of_one_file_are_two_devices(
 ) -> None:
     for name in ("prod", "test"):
         done = run(
-            *("init", "-", str(path), "--profile", name, "--key", key_file(tmp_path)),
+            *("init", str(path), "--profile", name, "--key", key_file(tmp_path)),
             *server(vault),
             stdin=vault.new_client().token,
         )
@@ -152,7 +158,7 @@ def test_two_profiles_of_one_file_are_two_devices(
 def test_a_bound_profile_refuses_another_token(
     vault: LocalVault, path: Path, tmp_path: Path
 ) -> None:
-    command = ["init", "-", str(path), "--profile", "prod", "--key", key_file(tmp_path)]
+    command = ["init", str(path), "--profile", "prod", "--key", key_file(tmp_path)]
     run(*command, *server(vault), stdin=vault.new_client().token)
     before = path.read_bytes()
     second = vault.new_client().token
@@ -160,5 +166,5 @@ def test_a_bound_profile_refuses_another_token(
     done = run(*command, *server(vault), stdin=second)
 
     assert done.returncode == 2
-    assert "is bound already" in done.stderr
+    assert "is already bound" in done.stderr
     assert path.read_bytes() == before

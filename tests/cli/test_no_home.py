@@ -36,13 +36,14 @@ def test_the_vault_asks_for_its_folder(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["vault", "app", "create", "demo"]) == 2
 
     assert capsys.readouterr().err == (
-        "error: this user has no home for a data folder\nhint: name the data folder with --data\n"
+        "error: this user has no home directory for a data folder\n"
+        "hint: name a folder with --data\n"
     )
 
 
 def test_a_key_file_needs_no_home(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keygen", "app.key"]) == 0
-    assert main(["doctor", "--key", f"key-file://{os.getcwd()}/app.key"]) == 0
+    assert main(["doctor", "--examine", f"key-file://{os.getcwd()}/app.key"]) == 0
 
     assert f"settings file: {os.devnull}" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ksm_storage.cli.printable import printable, printable_json
+from ksm_storage.cli.output import printable, printable_json
 
 HOSTILE = ["\x1b[2J", "\x9b2J", "\x7f", "\r", "\n", "\u202e", "\udcff", "\x00"]
 

@@ -65,7 +65,7 @@ def test_a_closed_stdin_is_an_empty_one(sealed: Path) -> None:
     done = shell('"$KSM" set c.json appKey <&-')
 
     assert done.returncode == 7
-    assert done.stderr.startswith(b"error: no value was given for 'appKey'")
+    assert done.stderr.startswith(b"error: no value given for 'appKey'")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -123,8 +123,8 @@ def test_what_the_encoding_has_not_is_an_error_that_says_so(sealed: Path, comman
 
     assert (done.returncode, done.stdout) == (7, b"")
     assert done.stderr == (
-        b"error: the encoding of standard output, latin-1, lacks characters of this text\n"
-        b"hint: set PYTHONIOENCODING=utf-8, or use a locale of UTF-8\n"
+        b"error: cannot write to standard output: characters missing from the encoding latin-1\n"
+        b"hint: set PYTHONIOENCODING=utf-8, or use a UTF-8 locale\n"
     )
 
 

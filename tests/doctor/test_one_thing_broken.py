@@ -72,7 +72,7 @@ def test_a_broken_file_is_the_one_problem(patient: Patient, doctor: Doctor, what
     broken, error = BROKEN_FILES[what]
     broken(patient)
 
-    found = doctor(patient.path, "--key", f"key-file://{patient.key_file}")
+    found = doctor(patient.path, "--examine", f"key-file://{patient.key_file}")
 
     assert (found.code, found.problems) == (EXIT_CODES[error], [error])
     assert found.keys[0]["state"] == "enabled"
@@ -118,7 +118,7 @@ def test_what_is_read_only_is_noted(
 
 
 def test_a_missing_plugin_is_named_with_its_install_command(doctor: Doctor) -> None:
-    found = doctor("--key", "nobody://x")
+    found = doctor("--examine", "nobody://x")
 
     assert (found.code, found.problems) == (3, ["PluginNotFoundError"])
     assert "install" in found.keys[0]["problems"][0]["hint"]
@@ -130,7 +130,7 @@ def test_a_broken_plugin_does_not_hide_another_key(
     write_distribution(tmp_path, "ill", providers={"ill": "ill_module_that_is_not_there"})
     monkeypatch.syspath_prepend(tmp_path)
 
-    found = doctor(patient.path, "--key", "ill://x")
+    found = doctor(patient.path, "--examine", "ill://x")
 
     assert (found.code, found.problems) == (3, ["PluginLoadError"])
     assert [key["state"] for key in found.keys] == [None, "enabled"]
@@ -171,12 +171,12 @@ def test_each_setting_is_shown_with_its_source_and_no_secret_with_its_value(
     monkeypatch.setenv(FILE_VARIABLE, str(settings))
     monkeypatch.setenv("KSM_STORAGE_RECOVERY_PASSPHRASE", "CANARY")
 
-    found = doctor("--key", f"key-file://{tmp_path}/x", "--setting", "key-file.path=/y")
+    found = doctor("--examine", f"key-file://{tmp_path}/x", "--setting", "key-file.path=/y")
     [key_file] = found.keys
     assert key_file["settings"] == [{"name": "path", "value": "/y", "source": "argument"}]
 
     uri = "recovery://office/" + "A" * 43
-    [recovery] = doctor("--key", uri).keys
+    [recovery] = doctor("--examine", uri).keys
     assert {each["name"]: (each["value"], each["source"]) for each in recovery["settings"]} == {
         "file": ("/nowhere", "settings file"),
         "passphrase": ("(hidden)", "environment KSM_STORAGE_RECOVERY_PASSPHRASE"),

@@ -41,9 +41,9 @@ def test_a_table_that_nothing_reads_is_named(
 
     assert json.loads(capsys.readouterr().out)["unread_tables"] == unread
     notes = [
-        f"note: nothing reads [{name}] of the settings file; is it mistyped?" for name in unread
+        f"note: unknown table [{name}] in the settings file; check the spelling" for name in unread
     ]
-    assert [line for line in said.splitlines() if "of the settings file" in line] == notes
+    assert [line for line in said.splitlines() if "in the settings file" in line] == notes
 
 
 def test_a_settings_file_that_is_not_trusted_is_told_by_its_own_error(

@@ -54,7 +54,7 @@ def test_what_nothing_reads_is_named(
     main(["doctor", str(patient.path), "--json"])
     unread = json.loads(capsys.readouterr().out)["unread_variables"]
 
-    note = f"note: nothing reads the variable {PREFIX}{variable}; is it mistyped?"
+    note = f"note: unknown variable {PREFIX}{variable}; check the spelling"
     assert (note in said, unread) == (named, [PREFIX + variable] if named else [])
 
 
@@ -63,6 +63,6 @@ def test_an_option_of_a_provider_that_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setenv("KSM_STORAGE_UNHEARD_OPTION", "x")
 
-    main(["doctor", "--key", "unheard://of", "--json"])
+    main(["doctor", "--examine", "unheard://of", "--json"])
 
     assert json.loads(capsys.readouterr().out)["unread_variables"] == ["KSM_STORAGE_UNHEARD_OPTION"]

@@ -134,7 +134,7 @@ def test_the_command_line_bounds_the_opening_too(two: TwoServices, key: str) -> 
 
     two.emulator.faults.add(FaultKind.HANG)
 
-    done = run("get", str(two.path), "hostname", "--timeout", "1", "--key", two.silent)
+    done = run("get", str(two.path), "hostname", "--timeout", "1", "--trust", two.silent)
 
     assert done.returncode == 5
     assert done.stderr.startswith("error: the key service did not answer within 1 seconds")

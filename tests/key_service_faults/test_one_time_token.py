@@ -35,7 +35,9 @@ def init(vault: LocalVault, token: str, path: Path, *options: str) -> int:
     named = ["--hostname", vault.address, "--ca-file", vault.ca_file]
     named += ["--server-key-id", vault.server_public_key_id]
     named += ["--server-key", vault.server_public_key]
-    return main(["init", token, str(path), *options, *named])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KSM_TOKEN", token)
+        return main(["init", str(path), *options, *named])
 
 
 def is_spent(vault: LocalVault, client: NewClient) -> bool:

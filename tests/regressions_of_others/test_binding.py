@@ -52,7 +52,12 @@ def test_core_17_3_0_a_failed_bind_leaves_a_storage_that_takes_another_token(
 
 @pytest.mark.parametrize("name", ["two words", "x" * 65, "../x"])
 def test_ksm_829_a_bad_profile_name_costs_no_token(
-    folder: Path, key: str, server: Any, ca_file: Path, name: str
+    folder: Path,
+    key: str,
+    server: Any,
+    ca_file: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """There, a profile name was checked after the token had been redeemed; here, nothing is sent
     and no file is made.
@@ -62,7 +67,9 @@ def test_ksm_829_a_bad_profile_name_costs_no_token(
     public_key = ("--server-key-id", server.public_key_id, "--server-key", server.server_public_key)
     named = ("--profile", name, "--key", key)
 
-    code = main(["init", to_url_safe(server.token), str(path), *named, *address, *public_key])
+    monkeypatch.setenv("KSM_TOKEN", to_url_safe(server.token))
+
+    code = main(["init", str(path), *named, *address, *public_key])
 
     assert code == 2
     assert server.requests == []

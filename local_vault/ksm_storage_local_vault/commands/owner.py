@@ -9,8 +9,7 @@ from typing import BinaryIO
 import click
 
 from ksm_storage.cli.options import json_option
-from ksm_storage.cli.output import data as print_data
-from ksm_storage.cli.output import data_as_json, say, table
+from ksm_storage.cli.output import echo, echo_err, echo_json, echo_table
 from ksm_storage.errors import SettingsError
 
 from ..data_folder import read_private
@@ -49,9 +48,9 @@ def app_create(name: str, data: Path, owner_file: Path | None, as_json: bool) ->
     with open_owner(data, owner_file) as session:
         application = create_application(session, name)
     if as_json:
-        data_as_json({"app_uid": application.app_uid, "name": application.name})
+        echo_json({"app_uid": application.app_uid, "name": application.name})
         return
-    print_data(application.app_uid)
+    echo(application.app_uid)
 
 
 @click.group()
@@ -80,9 +79,9 @@ def folder_add(
         made = add_folder(session, name, app=app, parent=parent, read_only=read_only)
     if as_json:
         content = {"folder_uid": made.folder_uid, "shared_folder_uid": made.root_uid}
-        data_as_json({**content, "name": made.name})
+        echo_json({**content, "name": made.name})
         return
-    print_data(made.folder_uid)
+    echo(made.folder_uid)
 
 
 @click.group()
@@ -158,10 +157,10 @@ def _add_records(
     with open_owner(data, owner_file) as session:
         uids = add_records(session, records, app=app, folder=folder)
     if as_json:
-        data_as_json({"record_uids": uids})
+        echo_json({"record_uids": uids})
         return
     for uid in uids:
-        print_data(uid)
+        echo(uid)
 
 
 @record.command("shortcut", short_help="Put a record into one more folder.")
@@ -208,9 +207,9 @@ def file_add(
             session, content, app=app, record_uid=record_uid, name=path.name, title=title
         )
     if as_json:
-        data_as_json({"file_uid": uid, "record_uid": record_uid})
+        echo_json({"file_uid": uid, "record_uid": record_uid})
         return
-    print_data(uid)
+    echo(uid)
 
 
 @click.group()
@@ -264,10 +263,10 @@ def client_add(
         )
         ca_file = str(session.folder.ca_certificate)
     if as_json:
-        data_as_json(_new_as_dict(made, ca_file))
+        echo_json(_new_as_dict(made, ca_file))
         return
     for label, text in _new_as_lines(made, ca_file):
-        print_data(f"{label + ':':<24}{text}")
+        echo(f"{label + ':':<24}{text}")
 
 
 @client.command("list")
@@ -278,9 +277,9 @@ def client_list(data: Path, owner_file: Path | None, as_json: bool) -> None:
     with open_owner(data, owner_file) as session:
         found = list_clients(session)
     if as_json:
-        data_as_json([_listed_as_dict(item) for item in found])
+        echo_json([_listed_as_dict(item) for item in found])
         return
-    table(
+    echo_table(
         ["NAME", "APPLICATION", "STATE", "ADDRESS", "ACCESS EXPIRES", "CLIENT ID"],
         [_listed_as_row(item) for item in found],
     )
@@ -301,8 +300,8 @@ def client_revoke(client_id: str, data: Path, owner_file: Path | None, as_json: 
     with open_owner(data, owner_file) as session:
         revoked = revoke_client(session, client_id)
     if as_json:
-        data_as_json(_listed_as_dict(revoked))
-    say(f"revoked {revoked.name}")
+        echo_json(_listed_as_dict(revoked))
+    echo_err(f"revoked {revoked.name}")
 
 
 def _new_as_lines(made: NewClient, ca_file: str) -> list[tuple[str, str]]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ksm_storage.cli.options import json_option
-from ksm_storage.cli.output import data as print_data
-from ksm_storage.cli.output import data_as_json, say
+from ksm_storage.cli.output import echo, echo_err, echo_json
 from ksm_storage.errors import SettingsError
 
 from ..data_folder import DataFolder
@@ -74,7 +73,7 @@ def serve(
 
 
 def _announce(listening: Listening) -> None:
-    print_data(
+    echo(
         f"https://{listening.address} ca={listening.ca_file}"
         f" key-id={listening.server_public_key_id} key={listening.server_public_key}"
     )
@@ -82,7 +81,7 @@ def _announce(listening: Listening) -> None:
 
 
 def _announce_as_json(listening: Listening) -> None:
-    data_as_json(dataclasses.asdict(listening))
+    echo_json(dataclasses.asdict(listening))
     sys.stdout.flush()
 
 
@@ -102,11 +101,11 @@ def rotate(same_key: bool, data: Path, owner_file: Path | None, as_json: bool) -
     with open_owner(data, owner_file) as session:
         key = session.renumber_server_key() if same_key else session.rotate_server_key()
     if as_json:
-        data_as_json({"server_public_key_id": key.key_id, "server_public_key": key.public_text})
+        echo_json({"server_public_key_id": key.key_id, "server_public_key": key.public_text})
     else:
-        print_data(f"{key.key_id} {key.public_text}")
+        echo(f"{key.key_id} {key.public_text}")
     if not same_key:
-        say("clients that pinned the old server public key need the new one")
+        echo_err("clients that pinned the old server public key need the new one")
 
 
 @click.command(short_help="Make the server throttle clients.")
@@ -160,9 +159,9 @@ def throttle(
             )
         rule = session.throttle
     if as_json:
-        data_as_json(dataclasses.asdict(rule))
+        echo_json(dataclasses.asdict(rule))
         return
-    print_data(_shown(rule))
+    echo(_shown(rule))
 
 
 def _shown(rule: ThrottleRule) -> str:
@@ -209,8 +208,6 @@ def errors(
                 style.numeric_key_id if numeric_key_id is None else numeric_key_id,
             )
     if as_json:
-        data_as_json(dataclasses.asdict(style))
+        echo_json(dataclasses.asdict(style))
         return
-    print_data(
-        f"wording {style.wording}; key id as a {'number' if style.numeric_key_id else 'text'}"
-    )
+    echo(f"wording {style.wording}; key id as a {'number' if style.numeric_key_id else 'text'}")

@@ -1,10 +1,9 @@
-"""Ask for a recovery secret: at the terminal, from standard input or from a file, never argv."""
+"""Read a recovery secret from a prompt, standard input or a file, never from an argument."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -12,18 +11,16 @@ from ..contract.redaction import shown_path
 from ..errors import SettingsError
 from ..providers.recovery_key import SCHEME
 from ..providers.recovery_secret import open_recovery_file, read_recovery_file, secret_of, words_of
+from .options import Command, Settings
 
-Command = Callable[..., Any]
-Settings = Mapping[str, Mapping[str, object]]
-
-_LONGEST = 4_096
+_MAX_BYTES = 4_096
 
 
 def secret_options(command: Command) -> Command:
-    """Add the options that say where the recovery secret is; without one, words are asked for."""
+    """Add the options that say where the recovery secret is; the default is a prompt for words."""
     for name, what in (
         ("--passphrase-file", "Read the passphrase of the recovery file from this file."),
-        ("--recovery-file", "The file that 'recovery create --file' wrote."),
+        ("--recovery-file", "The encrypted file written by 'recovery create --file'."),
         ("--words-file", "Read the recovery words from this file."),
     ):
         command = click.option(name, metavar="FILE", help=what)(command)
@@ -36,7 +33,7 @@ def refuse_list_on_stdin(
     """Refuse to read both the list of files and the secret from standard input."""
     if "-" in lists and words_file is None and passphrase_file is None:
         raise click.UsageError(
-            "standard input cannot hold both the list and the secret: name a file for one of them"
+            "standard input cannot be both the list and the secret: use a file for one of them"
         )
 
 
@@ -46,11 +43,11 @@ def with_secret(
     recovery_file: str | None,
     passphrase_file: str | None,
 ) -> Settings:
-    """Return the settings with the recovery secret, which is checked before any file is touched.
+    """Return the settings with the recovery secret, validated before any file is touched.
 
     Raises:
-        SettingsError: It is not given, or is none.
-        DecryptionError: The passphrase is another one.
+        SettingsError: It is missing or invalid.
+        DecryptionError: The passphrase is wrong.
     """
     if recovery_file is not None:
         if words_file is not None:
@@ -67,7 +64,7 @@ def with_secret(
 
 
 def new_passphrase(passphrase_file: str | None) -> str:
-    """Return the passphrase for a new file; at a terminal it is asked for twice."""
+    """Return the passphrase for a new file; on a terminal it must be typed twice."""
     return _asked(passphrase_file, "passphrase", confirm=True)
 
 
@@ -77,28 +74,28 @@ def _asked(file: str | None, what: str, *, confirm: bool) -> str:
     if sys.stdin.isatty():
         text: str = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
         return text
-    return _decoded(sys.stdin.buffer.read(_LONGEST + 1), what)
+    return _decoded(sys.stdin.buffer.read(_MAX_BYTES + 1), what)
 
 
 def _read(path: str, what: str) -> str:
     try:
         with open(path, "rb") as file:
-            return _decoded(file.read(_LONGEST + 1), what)
+            return _decoded(file.read(_MAX_BYTES + 1), what)
     except OSError as exc:
-        # What is no path may be the words themselves.
+        # What is not a path may be the words themselves.
         raise SettingsError(
             f"cannot read the file {shown_path(path)} for the {what}: {exc.strerror}",
-            hint="give the path of a file that holds it and that you may read",
+            hint=f"pass the path of a readable file that contains the {what}",
         ) from exc
 
 
 def _decoded(raw: bytes, what: str) -> str:
-    text = None if len(raw) > _LONGEST else _utf_8(raw)
+    text = None if len(raw) > _MAX_BYTES else _utf_8(raw)
     if not text:
         # No cause: it would hold what was given.
         raise SettingsError(
-            f"nothing usable was given for the {what}: empty, no UTF-8, or over {_LONGEST} bytes",
-            hint="type it at a terminal, pipe it in, or name a file that holds it",
+            f"invalid {what}: empty, not UTF-8, or longer than {_MAX_BYTES} bytes",
+            hint="type it at the prompt, pipe it in, or pass a file that contains it",
         )
     return text
 

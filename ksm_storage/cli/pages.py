@@ -1,6 +1,8 @@
-"""A manual page for each command, made from what the command itself says.
+"""What the commands say of themselves: completion scripts, manual pages, the reference page.
 
-``python -m ksm_storage.cli.man_pages FOLDER`` writes them.
+``python -m ksm_storage.cli.pages man FOLDER`` writes a manual page for each command, and
+``python -m ksm_storage.cli.pages reference FILE`` the page of the documentation that holds the
+help text of each.
 """
 
 from __future__ import annotations
@@ -13,23 +15,61 @@ from pathlib import Path
 import click
 
 from .. import __version__
-from .command_tree import all_commands
+from .commands import command
+from .output import echo
+
+_REFERENCE = """\
+# Command line reference
+
+The `--help` text of every command, written by `make reference` and checked by a test.
+[The command line](cli.md) explains how the commands are used.
+"""
 
 _EXIT_STATUS = {
-    0: "Done.",
-    1: "An error inside ksm-storage.",
-    2: "The command was called wrongly, or a setting is missing or unusable.",
-    3: "No usable plugin for the provider.",
-    4: "The key service refused or failed.",
-    5: "The key service is out of reach or asks for patience.",
-    6: "Not an envelope, damaged, or not to be decrypted; or what was looked for was found.",
-    7: "The file could not be read, locked or written.",
-    8: "The Keeper server refused.",
+    0: "Success.",
+    1: "Internal error of ksm-storage.",
+    2: "Invalid usage, or a missing or invalid setting.",
+    3: "No usable plugin for the key provider.",
+    4: "The key service rejected the request or failed.",
+    5: "The key service is unreachable or throttling; retry.",
+    6: "Not a sealed file, damaged, or cannot be decrypted; or a scan or check found something.",
+    7: "A file could not be read, locked or written.",
+    8: "The Keeper server rejected the request.",
     126: "exec: the program cannot be run.",
     127: "exec: the program was not found.",
     130: "Interrupted.",
-    141: "Nobody reads standard output any more.",
+    141: "The reader of standard output has exited.",
 }
+
+
+@command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script for SHELL; source it from the shell's start-up file."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"completion is not available for {shell}")
+    root = ctx.find_root().command
+    echo(kind(root, {}, "ksm-storage", "_KSM_STORAGE_COMPLETE").source())
+
+
+def all_commands() -> Iterator[click.Context]:
+    """Yield a context for ``ksm-storage`` itself, and one for each command below it, by name."""
+    from .main import cli
+
+    yield from _below(_context(cli, "ksm-storage", None))
+
+
+def reference_page() -> str:
+    """Return the help text of each command as a page in Markdown."""
+    sections = (
+        f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n"
+        for context in all_commands()
+    )
+    return "\n".join([_REFERENCE, *sections])
 
 
 def write_man_pages(folder: Path) -> list[Path]:
@@ -128,5 +168,24 @@ def _escaped(text: str) -> str:
     return f"\\&{text}" if text.startswith((".", "'")) else text
 
 
+def _below(context: click.Context) -> Iterator[click.Context]:
+    yield context
+    group = context.command
+    if isinstance(group, click.Group):
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            if found is not None and not found.hidden:
+                yield from _below(_context(found, name, context))
+
+
+def _context(found: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    # As click would print it on a terminal of 80 columns, whatever terminal it is made on.
+    return click.Context(found, parent, info_name=name, terminal_width=78, **found.context_settings)
+
+
 if __name__ == "__main__":
-    write_man_pages(Path(sys.argv[1]))
+    _what, _place = sys.argv[1], Path(sys.argv[2])
+    if _what == "man":
+        write_man_pages(_place)
+    else:
+        _place.write_text(reference_page(), encoding="utf-8", newline="\n")

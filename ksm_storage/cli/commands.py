@@ -1,0 +1,96 @@
+"""The command and group classes that every command of the command line is made with."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+FILE_VARIABLE = "KSM_CONFIG_FILE"
+
+# A name somebody may have meant. Anything else may be a token or a password in the wrong place.
+_NAME = re.compile(r"[a-z][a-z-]{0,23}")
+
+
+class UsageError(click.UsageError):
+    """A mistake in how a command was called, with advice of its own."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class PathArgument(click.Argument):
+    """The argument PATH, which ``$KSM_CONFIG_FILE`` gives where it is left out."""
+
+
+class _Command(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        path = os.environ.get(FILE_VARIABLE)
+        if path and self._lacks_path(ctx, args):
+            # In front, where it is the first of the positional arguments.
+            args = [f"./{path}" if path.startswith("-") and path != "-" else path, *args]
+        ctx.allow_extra_args = True
+        surplus = super().parse_args(ctx, args)
+        if surplus and not ctx.resilient_parsing:
+            # click would repeat them, and a value that belongs into a pipe is easily among them.
+            raise click.UsageError(
+                f"too many arguments: {len(surplus)} more than expected (not shown: "
+                "they may be secret)"
+            )
+        return surplus
+
+    def _lacks_path(self, ctx: click.Context, args: list[str]) -> bool:
+        arguments = [each for each in self.params if isinstance(each, click.Argument)]
+        if not arguments or not isinstance(arguments[0], PathArgument):
+            return False
+        if any(each.nargs == -1 for each in arguments):
+            # A program and its arguments follow; only "--" tells where they begin.
+            return "--" in args and not self._positional(ctx, args[: args.index("--")])
+        return len(self._positional(ctx, args)) < sum(each.required for each in arguments)
+
+    def _positional(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
+        options: list[click.Parameter] = [
+            each for each in self.get_params(ctx) if isinstance(each, click.Option)
+        ]
+        try:
+            found = click.Command(self.name, params=options).make_parser(ctx).parse_args(list(args))
+        except click.UsageError:
+            # The real parser says what is wrong.
+            return []
+        return found[1]
+
+
+class Group(click.Group):
+    """A group that suggests a command for one that was mistyped."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        is_option = name.startswith("-")
+        if is_option or ctx.resilient_parsing or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        if not _NAME.fullmatch(name):
+            raise click.UsageError("no such command (not shown: it may be a secret)", ctx)
+        near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+        if near:
+            hint = f"did you mean '{ctx.command_path} {near[0]}'?"
+            raise UsageError(f"no such command {name!r}", hint=hint)
+        raise click.UsageError(f"no such command {name!r}", ctx)
+
+
+def command(
+    name: str | None = None, **attributes: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command of a function, as ``click.command`` does."""
+    return click.command(name, cls=_Command, **attributes)
+
+
+def group(name: str | None = None, **attributes: Any) -> Callable[[Callable[..., Any]], Group]:
+    """Make a group of a function, as ``click.group`` does."""
+    return click.group(name, cls=Group, **attributes)

@@ -114,6 +114,21 @@ REJECTED = ErrorRule(
     ProviderError, "{place} rejected the request for the key {key} ({detail})", None
 )
 
+
+def error_rules(
+    kind: type[KsmStorageError],
+    rows: Mapping[str, tuple[str, str | None]],
+    *,
+    permission: str | None = None,
+) -> dict[str, ErrorRule]:
+    """Return the rules of one class: codes, separated by spaces, with their message and hint."""
+    return {
+        code: ErrorRule(kind, message, hint, permission)
+        for codes, (message, hint) in rows.items()
+        for code in codes.split()
+    }
+
+
 # By the names of classes, which the clients of the services share: urllib3, requests, botocore,
 # the standard library. Names and not classes, because a table must not import a client. The more
 # telling ones come first: an exception of a client wraps others.

@@ -66,6 +66,7 @@ class ServiceClient(Generic[_Client]):
 
             with gc_pause():
                 self._load()
+            self._load = None
         with deadline_of(self._deadline), quiet_logs(*self._loggers):
             return within_deadline(lambda: send(self._ready()))
 

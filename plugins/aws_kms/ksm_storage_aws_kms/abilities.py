@@ -47,11 +47,7 @@ _UNRESOLVED = "KMS takes no alias for it, and resolving the alias needs kms:Desc
 
 
 def describe_key(client: KmsClient, name: KeyName) -> KeyDescription:
-    """Return the description of a key, with the rotation only where the caller may see it.
-
-    Raises:
-        ProviderError: KMS refused or failed, or described another key.
-    """
+    """Return the description of a key, with the rotation only where the caller may see it."""
     reply = client.ask("DescribeKey", lambda kms: kms.describe_key(KeyId=str(name)))
     metadata: Mapping[str, Any] = reply.get("KeyMetadata", {})
     arn, word, algorithm = (_text(metadata, part) for part in ("Arn", "KeyState", "KeySpec"))
@@ -78,12 +74,7 @@ def describe_key(client: KmsClient, name: KeyName) -> KeyDescription:
 
 
 def describe_access(client: KmsClient) -> Mapping[str, str]:
-    """Return the labels of the access; the identity is left out where STS cannot be reached.
-
-    Raises:
-        AuthenticationError: AWS does not know the caller.
-        ProviderError: AWS refused.
-    """
+    """Return the labels of the access; the identity is left out where STS cannot be reached."""
     labels: dict[str, object] = {}
     with closing(client.sts()) as sts:
         try:
@@ -108,21 +99,15 @@ class Prober:
         self._resolved = name
 
     def probes(self) -> list[PermissionProbe]:
-        """Return what the caller may do with the key.
-
-        Raises:
-            ProviderError: KMS could not be asked.
-        """
+        """Return what the caller may do with the key."""
         # First, so that the statements of the others can name what an alias stands for.
         describing = self._probe("DescribeKey", "describe", self._describe)
-        probes = [
-            self._probe("Decrypt", "open", self._decrypt),
-            self._probe("Encrypt", "seal", self._encrypt),
-            describing,
-        ]
-        if self._algorithm == SYMMETRIC:
-            probes.append(self._probe("GetKeyRotationStatus", "describe", self._rotation))
-        return probes
+        opening = self._probe("Decrypt", "open", self._decrypt)
+        sealing = self._probe("Encrypt", "seal", self._encrypt)
+        if self._algorithm != SYMMETRIC:
+            return [opening, sealing, describing]
+        rotation = self._probe("GetKeyRotationStatus", "describe", self._rotation)
+        return [opening, sealing, describing, rotation]
 
     def _probe(
         self, operation: str, need: Need, send: Callable[[Any], str | None]
@@ -162,12 +147,8 @@ class Prober:
 
     def _request(self) -> dict[str, object]:
         context = {"EncryptionContext": PURPOSE} if self._algorithm == SYMMETRIC else {}
-        return {
-            "KeyId": str(self._name),
-            "EncryptionAlgorithm": self._algorithm,
-            "DryRun": True,
-            **context,
-        }
+        named = {"KeyId": str(self._name), "EncryptionAlgorithm": self._algorithm}
+        return {**named, "DryRun": True, **context}
 
     def _statement(self, permission: str) -> str:
         """Return the policy statement that grants a permission on the key."""
@@ -176,11 +157,8 @@ class Prober:
             meta = self._client.ask("Meta", lambda kms: kms.meta)
             name = name._replace(partition=meta.partition, region=meta.region_name, account="*")
         resource = str(name._replace(resource="*") if name.is_alias else name)
-        granted: dict[str, object] = {
-            "Effect": "Allow",
-            "Action": permission,
-            "Resource": resource,
-        }
+        granted: dict[str, object] = {"Effect": "Allow", "Action": permission}
+        granted["Resource"] = resource
         if name.is_alias:
             # An alias is no resource of these permissions, so that it becomes a condition.
             aliases = {"kms:ResourceAliases": name.resource}

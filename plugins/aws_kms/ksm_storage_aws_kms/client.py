@@ -43,22 +43,6 @@ class KmsClient:
             load=_import_sdk,
         )
 
-    def encrypt(self, request: Mapping[str, object]) -> Reply:
-        """Call ``Encrypt`` and return its reply.
-
-        Raises:
-            KsmStorageError: KMS, the network, the credentials or a setting failed.
-        """
-        return self.ask("Encrypt", lambda client: client.encrypt(**request))
-
-    def decrypt(self, request: Mapping[str, object]) -> Reply:
-        """Call ``Decrypt`` and return its reply.
-
-        Raises:
-            KsmStorageError: KMS, the network, the credentials or a setting failed.
-        """
-        return self.ask("Decrypt", lambda client: client.decrypt(**request))
-
     def ask(self, operation: str, send: Callable[[Any], _Result]) -> _Result:
         """Return what ``send`` returns for the ready client.
 
@@ -131,7 +115,7 @@ def _session(access: Access) -> Any:
     )
     events = session.get_component("event_emitter")
     # More specific than the client's own handler, and so asked before it: the first answer counts.
-    events.register_first("needs-retry.*.*", _RetryLimit(connection.attempt))
+    events.register_first("needs-retry.*.*", _retry_limit(connection.attempt))
     source = session.get_component("credential_provider")
     _isolate_helpers(source, session)
     if access.role is not None:
@@ -223,23 +207,21 @@ def _client_of(session: Any, access: Access, service: str) -> Any:
     return session.create_client(service, region_name=access.region, config=direct, **arguments)
 
 
-class _RetryLimit:
-    """Veto a retry that could end after the deadline; a handler of the event ``needs-retry``.
+def _retry_limit(attempt_seconds: float) -> Callable[..., bool | None]:
+    """Return a handler of ``needs-retry`` that vetoes what could end after the deadline.
 
     The AWS client bounds the number of attempts and the time of each, not the time of all.
     """
 
-    def __init__(self, attempt_seconds: float) -> None:
-        self._attempt_seconds = attempt_seconds
-
-    def __call__(self, *, attempts: int, response: Any = None, **_: object) -> bool | None:
-        """Return False to stop, None to leave the decision to the client."""
+    def veto(*, attempts: int, response: Any = None, **_: object) -> bool | None:
         deadline = current_deadline()
         # Standard mode: at most 1 s, doubled with each attempt; up to 5 s more where KMS asks for
         # it. Source: AWS SDKs and Tools Reference Guide, "Retry behavior".
         pause = float(min(2 ** (attempts - 1), 20))
         if response is not None and "x-amz-retry-after" in response[0].headers:
             pause += 5.0
-        if deadline is None or deadline.allows(pause + self._attempt_seconds):
-            return None
-        return False
+        # None leaves the decision to the client.
+        fits = deadline is None or deadline.allows(pause + attempt_seconds)
+        return None if fits else False
+
+    return veto

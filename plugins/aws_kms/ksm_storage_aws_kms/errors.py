@@ -23,6 +23,7 @@ from ksm_storage.plugin import (
     SettingsError,
     ThrottledError,
     UnavailableError,
+    error_rules,
     rule_for_failure,
     rule_for_status,
     shown_code,
@@ -33,147 +34,133 @@ _KMS_OPERATIONS = ("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus")
 # All others are calls for credentials, which the AWS client makes before ours.
 _OUR_OPERATIONS = (*_KMS_OPERATIONS, "GetCallerIdentity")
 
-_DENIED = ErrorRule(
-    PermissionDeniedError,
-    "not allowed to use {permission} on the key {key}, or the key does not exist",
-    "AWS does not tell the two apart: check the key id and region, then the key policy and the "
-    "caller's IAM policies, including their conditions on the encryption context",
-    permission="{permission}",
-)
-_UNKNOWN_CALLER = ErrorRule(
-    AuthenticationError,
-    "AWS does not recognize the access key id",
-    "the access key was deleted, is mistyped, or belongs to another AWS partition",
-)
-_WRONG_SIGNATURE = ErrorRule(
-    AuthenticationError,
-    "AWS rejected the signature of the request",
-    "check the secret access key, and the clock of this host",
-)
-_EXPIRED = ErrorRule(
-    AuthenticationError,
-    "the AWS credentials have expired",
-    "renew them (for SSO: aws sso login), and check the clock of this host",
-)
-_THROTTLED = ErrorRule(
-    ThrottledError,
-    "AWS is throttling requests: the account's quota is used up",
-    "retry later, or request a higher quota for KMS cryptographic operations",
-)
-_FAILING = ErrorRule(UnavailableError, "AWS reported an internal error", "retry later")
-_INVALID_REQUEST = ErrorRule(
-    ProviderError,
-    "{place} rejected the request for the key {key} as invalid",
-    "check the key id; an emulator or a proxy may not support all of KMS",
-)
-_CREDENTIALS_REFUSED = ErrorRule(
-    AuthenticationError,
+_REFUSED = (
     "AWS refused to issue credentials",
     "check the role, its trust policy, the external id and the credentials used to assume it",
 )
 
 # Without the ending ``Exception``, which some services send and some do not.
-SERVICE_CODES: Mapping[str, ErrorRule] = {
-    # KMS: the key.
-    "Disabled": ErrorRule(
+SERVICE_CODES = {
+    **error_rules(
         KeyStateError,
-        "the key {key} is disabled",
-        "enable it: aws kms enable-key --key-id ID",
+        {
+            "Disabled": ("the key {key} is disabled", "run: aws kms enable-key --key-id ID"),
+            "KMSInvalidState": (
+                "the key {key} cannot be used in its current state: pending deletion, pending "
+                "import, being created, or its key store is disconnected",
+                "run: aws kms describe-key --key-id ID; cancel a pending deletion with: aws kms "
+                "cancel-key-deletion",
+            ),
+            "InvalidKeyUsage": (
+                "the key {key} does not support the algorithm",
+                "for an RSA key set the option 'algorithm' to RSAES_OAEP_SHA_256; keys for "
+                "signing, key agreement or MACs cannot wrap",
+            ),
+        },
     ),
-    "KMSInvalidState": ErrorRule(
-        KeyStateError,
-        "the key {key} cannot be used in its current state: pending deletion, pending import, "
-        "being created, or its key store is disconnected",
-        "see it with: aws kms describe-key --key-id ID; a pending deletion can be cancelled with "
-        "aws kms cancel-key-deletion, a completed one cannot be undone",
-    ),
-    "InvalidKeyUsage": ErrorRule(
-        KeyStateError,
-        "the key {key} does not support the algorithm",
-        "for an RSA key set the option 'algorithm' to RSAES_OAEP_SHA_256; keys for signing, key "
-        "agreement or MACs cannot wrap",
-    ),
-    "NotFound": ErrorRule(
+    **error_rules(
         KeyNotFoundError,
-        "the key {key} was not found in {place}",
-        "check the key id and the region; an alias or key id without an ARN is looked up in the "
-        "caller's account",
+        {
+            "NotFound InvalidArn": (
+                "the key {key} was not found in {place}",
+                "check the key id and the region; only an ARN reaches another account's key",
+            )
+        },
     ),
-    "InvalidArn": ErrorRule(
-        KeyNotFoundError,
-        "{place} does not accept {key} as a key ARN",
-        "check the ARN, its partition and its region",
+    **error_rules(
+        DecryptionError,
+        {
+            "InvalidCiphertext": (
+                "cannot decrypt the wrapped data key: altered data or another context",
+                "restore the file from a backup",
+            ),
+            "IncorrectKey": (
+                "the data key was not wrapped by the key {key}",
+                "if this is an alias, it now points to a different key: use the ARN that "
+                "'ksm-storage inspect' shows",
+            ),
+        },
     ),
-    "KeyUnavailable": ErrorRule(
+    **error_rules(
         UnavailableError,
-        "the key {key} is temporarily unavailable",
-        "retry later; for a key in a custom or external key store, check that the store is "
-        "connected",
+        {
+            "KeyUnavailable": (
+                "the key {key} is temporarily unavailable",
+                "retry later; check that a custom or external key store is connected",
+            ),
+            "DependencyTimeout KMSInternal InternalFailure InternalError InternalServerError "
+            "ServiceUnavailable RequestTimeout RequestAborted IDPCommunicationError": (
+                "AWS reported an internal error",
+                "retry later",
+            ),
+        },
     ),
-    # KMS: the ciphertext.
-    "InvalidCiphertext": ErrorRule(
-        DecryptionError,
-        "cannot decrypt the wrapped data key: altered data or another context",
-        "restore the file from a backup",
+    **error_rules(
+        ThrottledError,
+        {
+            "Throttling Throttled LimitExceeded RequestLimitExceeded TooManyRequests "
+            "RequestThrottled SlowDown": (
+                "AWS is throttling requests: the account's quota is used up",
+                "retry later, or request a higher quota for KMS cryptographic operations",
+            )
+        },
     ),
-    "IncorrectKey": ErrorRule(
-        DecryptionError,
-        "the data key was not wrapped by the key {key}",
-        "if this is an alias, it now points to a different key: use the ARN that "
-        "'ksm-storage inspect' shows",
+    **error_rules(
+        PermissionDeniedError,
+        {
+            "AccessDenied NotAuthorized UnauthorizedOperation InvalidGrantToken": (
+                "not allowed to use {permission} on the key {key}, or the key does not exist",
+                "AWS does not tell the two apart: check the key id and region, then the key "
+                "policy and the caller's IAM policies, including their conditions on the "
+                "encryption context",
+            )
+        },
+        permission="{permission}",
     ),
-    # KMS: the service.
-    **dict.fromkeys(
-        (
-            *("DependencyTimeout", "KMSInternal", "InternalFailure", "InternalError"),
-            *("InternalServerError", "ServiceUnavailable", "RequestTimeout", "RequestAborted"),
-            "IDPCommunicationError",
-        ),
-        _FAILING,
-    ),
-    **dict.fromkeys(
-        (
-            *("Throttling", "Throttled", "LimitExceeded", "RequestLimitExceeded"),
-            *("TooManyRequests", "RequestThrottled", "SlowDown"),
-        ),
-        _THROTTLED,
-    ),
-    # The caller.
-    **dict.fromkeys(
-        ("AccessDenied", "NotAuthorized", "UnauthorizedOperation", "InvalidGrantToken"), _DENIED
-    ),
-    **dict.fromkeys(("ExpiredToken", "RequestExpired"), _EXPIRED),
-    **dict.fromkeys(
-        ("UnrecognizedClient", "InvalidClientTokenId", "InvalidAccessKeyId"), _UNKNOWN_CALLER
-    ),
-    **dict.fromkeys(
-        ("InvalidSignature", "SignatureDoesNotMatch", "IncompleteSignature"), _WRONG_SIGNATURE
-    ),
-    "MissingAuthenticationToken": ErrorRule(
+    **error_rules(
         AuthenticationError,
-        "the request reached AWS without usable credentials",
-        "check the credentials, and that no proxy removes the Authorization header",
+        {
+            "ExpiredToken RequestExpired": (
+                "the AWS credentials have expired",
+                "renew them (for SSO: aws sso login), and check the clock of this host",
+            ),
+            "UnrecognizedClient InvalidClientTokenId InvalidAccessKeyId": (
+                "AWS does not recognize the access key id",
+                "the access key was deleted, is mistyped, or belongs to another AWS partition",
+            ),
+            "InvalidSignature SignatureDoesNotMatch IncompleteSignature": (
+                "AWS rejected the signature of the request",
+                "check the secret access key, and the clock of this host",
+            ),
+            "MissingAuthenticationToken": (
+                "the request reached AWS without usable credentials",
+                "check the credentials, and that no proxy removes the Authorization header",
+            ),
+            "InvalidIdentityToken IDPRejectedClaim Unauthorized": _REFUSED,
+            "OptInRequired": (
+                "the AWS account is not signed up for {place}",
+                "sign up, or enable the region for the account",
+            ),
+        },
     ),
-    **dict.fromkeys(
-        ("InvalidIdentityToken", "IDPRejectedClaim", "Unauthorized"), _CREDENTIALS_REFUSED
-    ),
-    "OptInRequired": ErrorRule(
-        AuthenticationError,
-        "the AWS account is not signed up for {place}",
-        "sign up, or enable the region for the account",
-    ),
-    "RegionDisabled": ErrorRule(
+    **error_rules(
         SettingsError,
-        "the region is disabled for the AWS account: {place}",
-        "enable it for the account, or use another region",
+        {
+            "RegionDisabled": (
+                "the region is disabled for the AWS account: {place}",
+                "enable it for the account, or use another region",
+            )
+        },
     ),
-    # The request.
-    **dict.fromkeys(
-        (
-            *("Validation", "ValidationError", "Serialization", "MalformedHttpRequest"),
-            *("UnknownOperation", "InvalidAction", "UnsupportedOperation", "DryRunOperation"),
-        ),
-        _INVALID_REQUEST,
+    **error_rules(
+        ProviderError,
+        {
+            "Validation ValidationError Serialization MalformedHttpRequest UnknownOperation "
+            "InvalidAction UnsupportedOperation DryRunOperation": (
+                "{place} rejected the request for the key {key} as invalid",
+                "check the key id; an emulator or a proxy may not support all of KMS",
+            )
+        },
     ),
 }
 
@@ -182,91 +169,91 @@ class MalformedCredentialsError(Exception):
     """Report credentials that hold a line end, a blank or another character none of them has."""
 
 
-_NO_CREDENTIALS = ErrorRule(
-    AuthenticationError,
-    "no AWS credentials found",
-    "set the option 'profile' or the AWS_* variables, or give the host a role; for SSO: aws sso "
-    "login",
-)
-_UNUSABLE_CREDENTIALS = ErrorRule(
-    AuthenticationError,
-    "the AWS credentials are incomplete, expired or cannot be obtained",
-    "check the profile, the process or the token they come from; for SSO: aws sso login",
-)
 _UNREADABLE_CREDENTIALS = ErrorRule(
     AuthenticationError,
     "cannot read the AWS credentials ({detail})",
     "check the credentials file, the output of the profile's credential_process, and the proxy "
     "between this host and AWS; for SSO: aws sso login",
 )
-_BAD_CONFIGURATION = ErrorRule(
-    SettingsError,
+_BAD_CONFIGURATION = (
     "invalid AWS configuration ({detail})",
-    "check the options 'region', 'endpoint' and 'profile', the AWS configuration files and the "
-    "AWS_* variables",
+    "check the options 'region', 'endpoint' and 'profile', the AWS files and the AWS_* variables",
 )
 
 # By the names of classes, the more telling ones first; those of the network are the kit's.
 CLIENT_FAILURES: Mapping[str, ErrorRule] = {
-    "MalformedCredentialsError": ErrorRule(
+    **error_rules(
         AuthenticationError,
-        "the AWS credentials contain a line break, a space or a control character",
-        "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the file or "
-        "process they come from",
+        {
+            "MalformedCredentialsError": (
+                "the AWS credentials contain a line break, a space or a control character",
+                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the file "
+                "or process they come from",
+            ),
+            "NoCredentialsError NoAuthTokenError": (
+                "no AWS credentials found",
+                "set the option 'profile' or the AWS_* variables, or give the host a role; for "
+                "SSO: aws sso login",
+            ),
+        },
     ),
-    "HelperNotFoundError": ErrorRule(
-        SettingsError,
-        "cannot run the credential_process of the AWS profile",
-        "check that the program exists and is executable; use its full path",
-    ),
-    **dict.fromkeys(("NoCredentialsError", "NoAuthTokenError"), _NO_CREDENTIALS),
-    "LoginInsufficientPermissions": ErrorRule(
+    **error_rules(
         PermissionDeniedError,
-        "the AWS sign-in is not allowed to issue credentials for this caller",
-        "request the permission to sign in, or use another profile",
+        {
+            "LoginInsufficientPermissions": (
+                "the AWS sign-in is not allowed to issue credentials for this caller",
+                "request the permission to sign in, or use another profile",
+            )
+        },
     ),
-    **dict.fromkeys(
-        (
-            *("PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"),
-            *("SSOError", "LoginError", "RefreshWithMFAUnsupportedError"),
-            "MetadataRetrievalError",
-        ),
-        _UNUSABLE_CREDENTIALS,
+    **error_rules(
+        AuthenticationError,
+        {
+            "PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOError "
+            "LoginError RefreshWithMFAUnsupportedError MetadataRetrievalError": (
+                "the AWS credentials are incomplete, expired or cannot be obtained",
+                "check the profile, process or token they come from; for SSO: aws sso login",
+            )
+        },
     ),
-    "ProfileNotFound": ErrorRule(
+    **error_rules(
         SettingsError,
-        "AWS profile not found",
-        "list the profiles with: aws configure list-profiles; the name comes from the option "
-        "'profile' or from AWS_PROFILE",
-    ),
-    "NoRegionError": ErrorRule(
-        SettingsError,
-        "no region for the key {key}",
-        "use the key's ARN, or set the option 'region' or AWS_REGION",
-    ),
-    "InvalidRegionError": ErrorRule(
-        SettingsError, "not a valid region name: {place}", "check the option 'region'"
-    ),
-    **dict.fromkeys(
-        (
-            *("ConfigNotFound", "ConfigParseError", "InvalidConfigError"),
-            *("InvalidRetryConfigurationError", "InvalidProxiesConfigError"),
-            *("InvalidIMDSEndpointError", "InvalidIMDSEndpointModeError"),
-            *("InvalidEndpointConfigurationError", "InvalidDefaultsMode"),
-            *("BaseEndpointResolverError", "EndpointProviderError", "UnknownCredentialError"),
-        ),
-        _BAD_CONFIGURATION,
-    ),
-    "MissingDependencyException": ErrorRule(
-        SettingsError,
-        "these AWS credentials need a package that is not installed",
-        "pip install 'botocore[crt]'",
+        {
+            "HelperNotFoundError": (
+                "cannot run the credential_process of the AWS profile",
+                "check that the program exists and is executable; use its full path",
+            ),
+            "ProfileNotFound": (
+                "AWS profile not found",
+                "run: aws configure list-profiles; check the option 'profile' and AWS_PROFILE",
+            ),
+            "NoRegionError": (
+                "no region for the key {key}",
+                "use the key's ARN, or set the option 'region' or AWS_REGION",
+            ),
+            "InvalidRegionError": (
+                "not a valid region name: {place}",
+                "check the option 'region'",
+            ),
+            "ConfigNotFound ConfigParseError InvalidConfigError InvalidRetryConfigurationError "
+            "InvalidProxiesConfigError InvalidIMDSEndpointError InvalidIMDSEndpointModeError "
+            "InvalidEndpointConfigurationError InvalidDefaultsMode BaseEndpointResolverError "
+            "EndpointProviderError UnknownCredentialError": _BAD_CONFIGURATION,
+            "MissingDependencyException": (
+                "these AWS credentials need a package that is not installed",
+                "pip install 'botocore[crt]'",
+            ),
+        },
     ),
     # Not the client's on purpose: a reply of another form than the service's.
-    "ResponseParserError": ErrorRule(
+    **error_rules(
         UnavailableError,
-        "invalid reply from AWS",
-        "retry; if it persists, check the proxy between this host and AWS",
+        {
+            "ResponseParserError": (
+                "invalid reply from AWS",
+                "retry; if it persists, check the proxy between this host and AWS",
+            )
+        },
     ),
     **NETWORK_RULES,
     **dict.fromkeys(("ChecksumError", "FlexibleChecksumError"), NETWORK_RULES["ProtocolError"]),
@@ -299,7 +286,9 @@ def credential_error(exc: Exception, call: Call) -> KsmStorageError:
 def settings_error(exc: Exception, call: Call, profile: str | None) -> KsmStorageError:
     """Return the documented error for a client that could not be made."""
     detail = type(exc).__name__ + (f", profile {profile!r}" if profile else "")
-    return _known(exc, call) or _BAD_CONFIGURATION.error(call, detail=detail)
+    return _known(exc, call) or ErrorRule(SettingsError, *_BAD_CONFIGURATION).error(
+        call, detail=detail
+    )
 
 
 def request_id_of(reply: Mapping[str, Any]) -> str | None:
@@ -321,8 +310,8 @@ def _from_reply(reply: Any, operation: str, call: Call) -> KsmStorageError:
     code = str(reply.get("Error", {}).get("Code", ""))
     status = int(reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     rule = SERVICE_CODES.get(code.removesuffix("Exception")) or rule_for_status(status)
-    if operation not in _OUR_OPERATIONS and not rule.kind.retryable and rule is not _DENIED:
-        rule = _CREDENTIALS_REFUSED
+    if operation not in _OUR_OPERATIONS and not rule.kind.retryable and rule.permission is None:
+        rule = ErrorRule(AuthenticationError, *_REFUSED)
     call = call._replace(permission=f"{_service_of(operation)}:{operation}")
     return rule.error(call, request_id=request_id_of(reply), detail=shown_code(code))
 

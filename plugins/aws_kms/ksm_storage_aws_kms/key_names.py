@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from ksm_storage.plugin import SettingsError
 
-_ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z]{2,}(?:-[a-z0-9]+)+):([0-9]{12}):(key|alias)/(.+)")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # AWS writes the id of a multi-Region key without hyphens, moto with them.
-_MULTI_REGION_ID = re.compile(rf"mrk-(?:[0-9a-f]{{32}}|{_UUID})")
-_SINGLE_REGION_ID = re.compile(_UUID)
-_ALIAS = re.compile(r"alias/[a-zA-Z0-9/_-]{1,250}")
+_MULTI_REGION_ID = rf"mrk-(?:[0-9a-f]{{32}}|{_UUID})"
+_KEY = rf"{_UUID}|{_MULTI_REGION_ID}"
+_ALIAS = r"alias/[a-zA-Z0-9/_-]{1,250}"
+_ARN = r"arn:(aws[a-z-]*):kms:([a-z]{2,}(?:-[a-z0-9]+)+):([0-9]{12}):"
+_NAME = re.compile(rf"(?:{_ARN}(?:key/(?={_KEY})|(?=alias/)))?({_ALIAS}|{_KEY})")
 
 
 class KeyName(NamedTuple):
@@ -52,7 +53,7 @@ class KeyName(NamedTuple):
     @property
     def is_multi_region(self) -> bool:
         """Tell whether the key may have replicas with the same id in other regions."""
-        return _MULTI_REGION_ID.fullmatch(self.resource) is not None
+        return self.resource.startswith("mrk-")
 
     @property
     def is_key_arn(self) -> bool:
@@ -108,19 +109,8 @@ def is_arn(text: str) -> bool:
 
 
 def _parsed(text: str) -> KeyName | None:
-    match = _ARN.fullmatch(text)
+    match = _NAME.fullmatch(text)
     if match is None:
-        return KeyName(text) if _is_alias(text) or _is_key_id(text) else None
-    partition, region, account, kind, rest = match.groups()
-    resource = f"alias/{rest}" if kind == "alias" else rest
-    if not (_is_alias(resource) if kind == "alias" else _is_key_id(resource)):
         return None
+    partition, region, account, resource = match.groups()
     return KeyName(resource, partition, region, account)
-
-
-def _is_alias(text: str) -> bool:
-    return _ALIAS.fullmatch(text) is not None
-
-
-def _is_key_id(text: str) -> bool:
-    return any(form.fullmatch(text) for form in (_SINGLE_REGION_ID, _MULTI_REGION_ID))

@@ -39,7 +39,8 @@ class AwsKmsKeyWrapper:
         Raises:
             ProviderError: KMS refused or failed, or encrypted under another key.
         """
-        reply = self._client.encrypt({**self._request(self._algorithm, aad), "Plaintext": dek})
+        request = {**self._request(self._algorithm, aad), "Plaintext": dek}
+        reply = self._client.ask("Encrypt", lambda kms: kms.encrypt(**request))
         key_id = self._member(reply, "KeyId", str)
         ciphertext = self._member(reply, "CiphertextBlob", bytes)
         if not covers(str(self._name), key_id):
@@ -68,18 +69,14 @@ class AwsKmsKeyWrapper:
         """
         _check_length(ciphertext)
         request = {"KeyId": str(self._name), "EncryptionAlgorithm": self._algorithm}
-        reply = self._client.decrypt({**request, "CiphertextBlob": ciphertext})
+        reply = self._decrypt({**request, "CiphertextBlob": ciphertext})
         plain, key_id = self._member(reply, "Plaintext", bytes), self._member(reply, "KeyId", str)
         if not covers(str(self._name), key_id):
             raise DecryptionError(f"KMS decrypted with the key {key_id!r} instead")
         return plain
 
     def describe_key(self) -> KeyDescription:
-        """Ask KMS for the key's state, and for its rotation where the caller may.
-
-        Raises:
-            ProviderError: KMS refused or failed.
-        """
+        """Ask KMS for the key's state, and for its rotation where the caller may."""
         from .abilities import describe_key
 
         return describe_key(self._client, self._name)
@@ -100,22 +97,13 @@ class AwsKmsKeyWrapper:
         return version if isinstance(version, str) and version else None
 
     def describe_access(self) -> Mapping[str, str]:
-        """Say who the caller is to AWS, and where KMS is reached.
-
-        Raises:
-            AuthenticationError: AWS does not know the caller.
-            ProviderError: AWS failed.
-        """
+        """Say who the caller is to AWS, and where KMS is reached."""
         from .abilities import describe_access
 
         return describe_access(self._client)
 
     def probe_permissions(self) -> Sequence[PermissionProbe]:
-        """Probe the permissions by dry runs and by describing the key.
-
-        Raises:
-            ProviderError: KMS could not be asked.
-        """
+        """Probe the permissions by dry runs and by describing the key."""
         from .abilities import Prober
 
         return Prober(self._client, self._name, self._algorithm).probes()
@@ -139,7 +127,7 @@ class AwsKmsKeyWrapper:
         # Without KeyId, KMS decrypts with whichever key the ciphertext names, so a swapped
         # wrapped DEK would go unnoticed. An alias goes as it is: KMS says what it stands for.
         request = self._request(wrapped.algorithm, aad)
-        reply = self._client.decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
+        reply = self._decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
         key_id = self._member(reply, "KeyId", str)
         if not covers(wrapped.key_id, key_id):
             raise DecryptionError(
@@ -148,6 +136,9 @@ class AwsKmsKeyWrapper:
                 request_id=_request_id(reply),
             )
         return reply
+
+    def _decrypt(self, request: Mapping[str, object]) -> Reply:
+        return self._client.ask("Decrypt", lambda kms: kms.decrypt(**request))
 
     def _request(self, algorithm: str, aad: Aad) -> dict[str, object]:
         request: dict[str, object] = {"KeyId": str(self._name), "EncryptionAlgorithm": algorithm}

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         Need,
         PermissionProbe,
         ProbesPermissions,
+        SigningKey,
+        SignsDigest,
     )
     from .contract.ca_bundle import validate_ca_bundle
     from .contract.redaction import shown_path
@@ -80,6 +82,8 @@ _LAZY = {
             "Need",
             "PermissionProbe",
             "ProbesPermissions",
+            "SigningKey",
+            "SignsDigest",
         ),
         "contract.abilities",
     ),
@@ -170,6 +174,8 @@ __all__ = [
     "ServiceClient",
     "Settings",
     "SettingsError",
+    "SigningKey",
+    "SignsDigest",
     "ThrottledError",
     "UnavailableError",
     "WrappedDek",

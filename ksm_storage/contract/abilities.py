@@ -1,7 +1,8 @@
-"""What a key wrapper may be able to do beyond the contract: describe its key and its access.
+"""What a key wrapper may do beyond the contract: describe its key and its access, and sign.
 
 An ability is a small protocol: a key wrapper that has its methods has the ability. ``status``
-and ``doctor`` use them; no opening and no save does, so that nothing here costs a start anything.
+and ``doctor`` use the first two, a device whose key lives in a key service the third; no opening
+and no save does, so that nothing here costs a start anything.
 """
 
 from __future__ import annotations
@@ -138,5 +139,50 @@ class ProbesPermissions(Protocol):
 
         Raises:
             ProviderError: It could not be asked at all; a refusal is a probe's answer and no error.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """Hold the public half of a signing key, and the name that signs with exactly this key.
+
+    Attributes:
+        key_id: The key as it resolves now: no alias, with the version where the provider has
+            versions. A rotation changes the key, so a device records this name.
+        public_key: A P-256 public key, as the DER form of a SubjectPublicKeyInfo.
+    """
+
+    key_id: str
+    public_key: bytes
+
+
+@runtime_checkable
+class SignsDigest(Protocol):
+    """Sign with a P-256 key that never leaves the provider: the device key of a client device."""
+
+    def signing_key(self) -> SigningKey:
+        """Ask the provider for the public key and the resolved name; changes nothing.
+
+        Raises:
+            KeyNotFoundError: The provider has no such key.
+            KeyStateError: It is not a P-256 signing key.
+            ProviderError: The provider refused or failed.
+        """
+        ...
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest with one call; return an ECDSA signature in its DER form.
+
+        The key wrapper was opened by the ``key_id`` of :meth:`signing_key`. A request that the
+        provider may have received is not sent again, so that no signature is made unseen.
+
+        Args:
+            digest: 32 bytes. They are signed as they are, not hashed again.
+
+        Raises:
+            SettingsError: The name leaves the version open.
+            KeyStateError: The key is disabled, or not a P-256 signing key.
+            ProviderError: The provider refused or failed.
         """
         ...

@@ -83,7 +83,23 @@ _LOGIN_REFUSED = ErrorRule(
 _TEXTS: tuple[tuple[str, ErrorRule], ...] = (
     (r"message authentication failed|invalid ciphertext|missing ciphertext", _ALTERED),
     (r"disallowed by policy \(too old\)|no such key version", _TOO_OLD),
-    (r"encryption key not found|unknown key type", _NO_KEY),
+    (r"(encryption|signing) key not found|unknown key type", _NO_KEY),
+    (
+        r"requested version for signing",
+        ErrorRule(
+            KeyStateError,
+            "the version of the key {key} may no longer sign, or does not exist",
+            "lower min_encryption_version of the key, or bind the device anew",
+        ),
+    ),
+    (
+        r"does not support signing",
+        ErrorRule(
+            KeyStateError,
+            "the key {key} cannot sign",
+            "use a key of the type ecdsa-p256 as a device key",
+        ),
+    ),
     (r"non-AEAD cipher|missing 'context' for key|not supported for (this )?key type", _WRONG_KIND),
     (
         r"soft-deleted key",

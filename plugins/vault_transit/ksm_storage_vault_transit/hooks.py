@@ -23,3 +23,10 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     from .options import access_from
 
     return TransitKeyWrapper(TransitKey.parse(key_id), VaultClient(access_from(settings)))
+
+
+@hookimpl
+def key_covers(trusted: str, key_id: str) -> bool:
+    """Let the name of a signing key stand for each of its versions."""
+    path, separator, version = key_id.rpartition("@")
+    return trusted == key_id or (separator == "@" and version.isdecimal() and trusted == path)

@@ -19,7 +19,7 @@ from .client import VaultClient
 from .options import is_path
 
 if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, PermissionProbe
+    from ksm_storage.plugin import KeyDescription, PermissionProbe, SigningKey
 
 # The server does not say by which cipher it encrypts; that it is an AEAD is what we ask for.
 ALGORITHM = "TRANSIT_AEAD"
@@ -30,33 +30,43 @@ NEVER_CREATE = "existing-keys-only"
 _CIPHERTEXT = re.compile(r"vault:v([1-9][0-9]{0,9}):([A-Za-z0-9+/]+={0,2})")
 
 
+_NAME = re.compile(r"(?P<path>[^@]+)(?:@(?P<version>[1-9][0-9]{0,9}))?")
+
+
 class TransitKey(NamedTuple):
-    """Name one key: the path where the secrets engine is mounted, and the key in it."""
+    """Name one key: the path where the secrets engine is mounted, and the key in it.
+
+    Attributes:
+        version: The version of a signing key; None for a key that wraps.
+    """
 
     mount: str
     name: str
+    version: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> TransitKey:
-        """Read ``MOUNT/KEY``; the mount path may have several parts.
+        """Read ``MOUNT/KEY`` or ``MOUNT/KEY@VERSION``; the mount path may have several parts.
 
         Raises:
             SettingsError: The text has no such form.
         """
-        mount, _, name = text.rpartition("/")
-        if not mount or not is_path(text):
+        match = _NAME.fullmatch(text)
+        mount, _, name = match["path"].rpartition("/") if match else ("", "", "")
+        if match is None or not mount or not is_path(match["path"]):
             raise SettingsError(
                 f"not a valid Transit key: {text!r}",
                 hint="write vault-transit://MOUNT/KEY, as in vault-transit://transit/payments",
             )
-        return cls(mount, name)
+        return cls(mount, name, match["version"])
 
     def path(self, operation: str) -> str:
         """Return the path of the API for an operation on the key."""
         return f"{self.mount}/{operation}/{self.name}"
 
     def __str__(self) -> str:
-        return f"{self.mount}/{self.name}"
+        name = f"{self.mount}/{self.name}"
+        return name if self.version is None else f"{name}@{self.version}"
 
 
 class TransitKeyWrapper:
@@ -75,9 +85,15 @@ class TransitKeyWrapper:
         """Encrypt the data key under the newest version of the key.
 
         Raises:
+            SettingsError: The name has a version.
             KeyNotFoundError: There is no such key; none is created.
             ProviderError: The server refused or failed.
         """
+        if self._key.version is not None:
+            raise SettingsError(
+                f"the key {str(self._key)!r} names a version, which only signing keys do",
+                hint="name the key without '@VERSION'; the ciphertext records the version",
+            )
         body = {"plaintext": _text(dek), "associated_data": _text(bytes(aad)), "type": NEVER_CREATE}
         ciphertext = self._use("encrypt", body, "ciphertext")
         if _parts(ciphertext) is None:
@@ -100,6 +116,29 @@ class TransitKeyWrapper:
             pass
         # Outside the block: the exception may quote the data key.
         raise self._unusable("decrypt", "plaintext")
+
+    def signing_key(self) -> SigningKey:
+        """Ask the server for the public key and its version.
+
+        Raises:
+            KeyStateError: It is not a P-256 signing key, or it has no such version.
+            ProviderError: The server refused or failed.
+        """
+        from .signing import signing_key
+
+        return signing_key(self._client, self._key)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest with the version that the name has, with one call.
+
+        Raises:
+            SettingsError: The name has no version.
+            KeyStateError: The key cannot sign, or the version is no longer allowed to.
+            ProviderError: The server refused or failed.
+        """
+        from .signing import sign_digest
+
+        return sign_digest(self._client, self._key, digest)
 
     def describe_key(self) -> KeyDescription:
         """Ask the server for the type, the state and the newest version of the key.

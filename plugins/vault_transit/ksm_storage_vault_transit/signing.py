@@ -1,0 +1,84 @@
+"""Sign with a P-256 key in Transit: the device key that never leaves the server."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from ksm_storage.plugin import Call, KeyStateError, SettingsError, SigningKey, incomplete_reply
+
+from .client import VaultClient
+from .key_wrapper import TransitKey
+
+KEY_TYPE = "ecdsa-p256"
+
+
+def signing_key(client: VaultClient, key: TransitKey) -> SigningKey:
+    """Return the public key of the version that is named, or else of the newest.
+
+    Raises:
+        KeyStateError: It is not a P-256 signing key, or it has no such version.
+        ProviderError: The server refused or failed.
+    """
+    data: Any = client.get(key.path("keys"), operation="read", key=str(key)).get("data")
+    if not isinstance(data, dict) or data.get("type") != KEY_TYPE:
+        raise KeyStateError(
+            f"the key {str(key)!r} is not a P-256 signing key",
+            hint=f"create one: vault write transit/keys/NAME type={KEY_TYPE}",
+        )
+    version = key.version or str(data.get("latest_version"))
+    versions = data.get("keys")
+    found = versions.get(version) if isinstance(versions, dict) else None
+    if found is None:
+        raise KeyStateError(
+            f"the version {version} of the key {str(key)!r} is missing or below its minimum",
+            hint="lower min_decryption_version of the key; a version that was trimmed is lost",
+        )
+    public_key = _der(found)
+    if public_key is None:
+        raise incomplete_reply("public_key", Call("read", str(key), client.place))
+    return SigningKey(str(key._replace(version=version)), public_key)
+
+
+def sign_digest(client: VaultClient, key: TransitKey, digest: bytes) -> bytes:
+    """Return the DER signature of a SHA-256 digest by the version that is named.
+
+    Raises:
+        SettingsError: The name has no version.
+        KeyStateError: The key cannot sign, or the version is no longer allowed to.
+        ProviderError: The server refused or failed.
+    """
+    if key.version is None:
+        raise SettingsError(
+            f"the signing key {str(key)!r} is named without its version",
+            hint="write MOUNT/KEY@VERSION: after a rotation the newest version is another key",
+        )
+    body = {
+        "input": b64encode(digest).decode(),
+        "prehashed": True,
+        "marshaling_algorithm": "asn1",
+        "key_version": int(key.version),
+    }
+    path = f"{key.path('sign')}/sha2-256"
+    data: Any = client.post(path, body, operation="sign", key=str(key)).get("data")
+    text = data.get("signature") if isinstance(data, dict) else None
+    prefix = f"vault:v{key.version}:"
+    if isinstance(text, str) and text.startswith(prefix):
+        try:
+            return b64decode(text.removeprefix(prefix), validate=True)
+        except ValueError:
+            pass
+    raise incomplete_reply("signature", Call("sign", str(key), client.place))
+
+
+def _der(found: Mapping[str, object]) -> bytes | None:
+    pem = found.get("public_key")
+    lines = pem.split() if isinstance(pem, str) else []
+    # "-----BEGIN PUBLIC KEY-----" falls into three words, as does the end.
+    if lines[:3] != ["-----BEGIN", "PUBLIC", "KEY-----"]:
+        return None
+    try:
+        return b64decode("".join(lines[3:-3]), validate=True)
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ from ksm_storage.plugin import (
     KsmStorageError,
     ServiceClient,
     deadline_of,
+    gc_pause,
     translating,
 )
 
@@ -69,6 +70,9 @@ class VaultClient:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
+        # First: the import takes longer than a call, and is no part of its deadline.
+        with gc_pause():
+            _import_sdk()
         with deadline_of(self.access.connection.deadline):
             if self._has_served:
                 try:

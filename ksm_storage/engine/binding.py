@@ -8,6 +8,7 @@ is the one that the server may have registered, and the server returns the appli
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -37,7 +38,8 @@ from .one_time_token import OneTimeToken, check_length, parse_token
 from .storage import FileKeyValueStorage, InMemoryKeyValueStorage
 
 Ask = Callable[[str, Mapping[str, Any]], bytes]
-_log = logging.getLogger(__name__)
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 
 def open_device(
@@ -66,7 +68,22 @@ def open_device(
         device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY, key)
     if key_id or device.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID) is None:
         device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID, key_id or DEFAULT_KEY_ID)
+    elif not key and not _is_known_key(device):
+        _reset_key_id(device)
     return device
+
+
+def _is_known_key(device: Device) -> bool:
+    if device.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY) is not None:
+        return True
+    return device.get(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID) in SERVER_KEYS
+
+
+def _reset_key_id(device: Device) -> None:
+    # An id that was removed from the table, or written by hand. The server names the key that it
+    # wants, so a configuration that cannot be written works as well.
+    with contextlib.suppress(KsmStorageError):
+        device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID, DEFAULT_KEY_ID)
 
 
 def _default_config() -> DeviceStorage:

@@ -18,6 +18,7 @@ from .custom_post import KSMCache, post_function
 from .device import DEFAULT_KEY_ID, SERVER_KEYS, DeviceStorage, check_public_key, unknown_server_key
 from .dto.payload import (
     CreateOptions,
+    KSMHttpResponse,
     PostFunction,
     QueryOptions,
     TransactionType,
@@ -30,13 +31,14 @@ from .keeper_file import KeeperFileUpload
 from .notation import NotationSection, notation_sections
 from .notation_lookup import REFERENCE_FIELDS, NotationLookup
 from .record import Record
+from .record_create import RecordCreate
 from .record_list import RecordList
 from .session import build_session
 from .writing import RecordContent
 
-_LOGGER = "ksm_storage.engine"
 _DAY_SECONDS = 86400.0
-_log = logging.getLogger(__name__)
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 
 class SecretsManager:
@@ -81,7 +83,7 @@ class SecretsManager:
         offline_copy: str | os.PathLike[str] | None = None,
         offline_max_age_seconds: float = _DAY_SECONDS,
     ) -> None:
-        self.logger = logging.getLogger(_LOGGER)
+        self.logger = _log
         if log_level is not None:
             self.logger.setLevel(log_level)
             if not self.logger.hasHandlers():
@@ -110,7 +112,6 @@ class SecretsManager:
         self.config = self._session.device.storage
         self.hostname = self._session.device.host if token else None
         self.token = token.strip().rpartition(":")[2] if token else None
-        self._notation = NotationLookup(self.get_secrets)
 
     def _choose_post(self, path: str) -> PostFunction | None:
         if self.custom_post_function is not None and path == endpoints.GET_SECRET:
@@ -196,16 +197,16 @@ class SecretsManager:
             NotationError: The text is not valid notation.
             SecretNotFoundError: It selects nothing, or several records match.
         """
-        return self._notation.single(url)
+        return NotationLookup(self.get_secrets).single(url)
 
     def get_notation_results(self, notation: str) -> list[str]:
         """Return all values that a notation selects, as text; raises as :meth:`get_notation`."""
-        return self._notation.results(notation)
+        return NotationLookup(self.get_secrets).results(notation)
 
     def try_get_notation_results(self, notation: str) -> list[str]:
         """Return as :meth:`get_notation_results`, an empty list where that would raise."""
         try:
-            return self._notation.results(notation)
+            return self.get_notation_results(notation)
         except KsmStorageError as exc:
             _log.error("cannot resolve the notation: %s", exc.message)
             return []
@@ -225,7 +226,7 @@ class SecretsManager:
 
     def inflate_field_value(self, uids: Iterable[str], replace_fields: Iterable[str]) -> list[Any]:
         """Return the values of the records that a reference names."""
-        return self._notation.inflate(uids, replace_fields)
+        return NotationLookup(self.get_secrets).inflate(uids, replace_fields)
 
     def create_secret(self, folder_uid: str, record_data: RecordContent) -> str:
         """Create a record in a shared folder and return its uid."""
@@ -358,4 +359,19 @@ def _as_list(uids: Sequence[str] | str) -> list[str]:
     return [uids] if isinstance(uids, str) else list(uids)
 
 
-__all__ = ["KSMCache", "SecretsManager", "find_secret_by_title", "find_secrets_by_title"]
+# The official module of this name has all of these.
+__all__ = [
+    "CreateOptions",
+    "KSMCache",
+    "KSMHttpResponse",
+    "KeeperFileUpload",
+    "KeeperFolder",
+    "QueryOptions",
+    "Record",
+    "RecordCreate",
+    "SecretsManager",
+    "SecretsManagerResponse",
+    "UpdateOptions",
+    "find_secret_by_title",
+    "find_secrets_by_title",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -15,7 +16,7 @@ from ..wire.base64_forms import from_base64
 from ..wire.ecies import load_public_point
 from ..wire.identity import private_key_from_text
 from . import late_errors as errors
-from .configkeys import ConfigKeys, key_for
+from .configkeys import ConfigKeys
 
 HOSTS = {
     "US": "keepersecurity.com",
@@ -47,6 +48,10 @@ SERVER_KEYS = {
     "17": "BFX68cb97m9_sweGdOVavFM3j5ot6gveg6xT4BtGahfGhKib-zdZyO9pwvv1cBda9ahkSzo1BQ4NVXp9qRyqVGU",
     "18": "BNhngQqTT1bPKxGuB6FhbPTAeNVFl8PKGGSGo5W06xWIReutm6ix6JPivqnbvkydY-1uDQTr-5e6t70G01Bb5JA",
 }
+
+
+_OFFICIAL_PACKAGES = "keeper_secrets_manager_"
+_OFFICIAL_KEYS = "keeper_secrets_manager_core.configkeys"
 
 
 class DeviceStorage(Protocol):
@@ -165,6 +170,21 @@ class Device:
         return value
 
 
+def key_for(storage: object, key: ConfigKeys) -> object:
+    """Return the key in the form that this storage looks up.
+
+    A member of :class:`ConfigKeys` is a string with a ``value``, which suits storages keyed by
+    strings and storages that ask for ``key.value``. The official in-memory storage is keyed by
+    the members of the official enum, and no object can have the hash of such a member and of
+    its string at once. So a storage that inherits from an official class gets the official
+    member: the class proves that the official module is loaded, and nothing is imported here.
+    """
+    if not any(kind.__module__.startswith(_OFFICIAL_PACKAGES) for kind in type(storage).__mro__):
+        return key
+    official = sys.modules.get(_OFFICIAL_KEYS)
+    return key if official is None else official.ConfigKeys(key.value)
+
+
 def _invalid(key: ConfigKeys) -> KsmStorageError:
     return errors.ClientSettingsError(
         f"the configuration's {key.value!r} is invalid",
@@ -219,3 +239,8 @@ def host_of(text: str) -> str:
             hint=f"use one of {', '.join(HOSTS)}, or host or host:port",
         )
     return authority
+
+
+def is_true(text: str | None) -> bool:
+    """Tell whether an environment variable says yes."""
+    return (text or "").strip().lower() in ("1", "true", "yes", "on", "y", "t")

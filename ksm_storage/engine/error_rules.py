@@ -140,12 +140,15 @@ def code_of(answer: Mapping[str, Any]) -> str | None:
     return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
-def error_for(status: int, answer: Mapping[str, Any], *, operation: str) -> VaultError:
+def error_for(status: int, body: bytes, *, operation: str) -> VaultError:
     """Return the exception for an answer that is neither 200 nor one to follow."""
-    code, said = code_of(answer), _server_text(answer)
+    answer = read_body(body)
+    code = code_of(answer)
+    # A proxy in front of the service says it in text or a page.
+    said = _printable(_message_of(answer) if answer else body.decode(errors="replace"))
     if status >= 500:
         return errors.ServerFailedError(
-            f"the server failed with status {status}{_quoted(code, said)}",
+            f"the server failed with HTTP status {status}{_quoted(code, said)}",
             hint="retry later; if it persists, check the service's status page",
             operation=operation,
         )
@@ -157,7 +160,7 @@ def error_for(status: int, answer: Mapping[str, Any], *, operation: str) -> Vaul
     }
     if code is None:
         return errors.UnexpectedStatusError(
-            f"the server refused {operation!r} with HTTP status {status}",
+            f"the server refused {operation!r} with HTTP status {status}{_quoted(code, said)}",
             hint="check the proxy between this host and the server, and the hostname",
             **details,
         )
@@ -172,9 +175,12 @@ def error_for(status: int, answer: Mapping[str, Any], *, operation: str) -> Vaul
     )
 
 
-def _server_text(answer: Mapping[str, Any]) -> str | None:
+def _message_of(answer: Mapping[str, Any]) -> object:
     # A refused version says in additional_info which version it was.
-    said = answer.get("message") or answer.get("additional_info")
+    return answer.get("message") or answer.get("additional_info")
+
+
+def _printable(said: object) -> str | None:
     if not isinstance(said, str):
         return None
     printable = "".join(c if c.isprintable() else " " for c in said[:_MAX_MESSAGE_CHARACTERS])
@@ -184,5 +190,5 @@ def _server_text(answer: Mapping[str, Any]) -> str | None:
 def _quoted(code: str | None, said: str | None) -> str:
     # In the form of the official package's errors, in which programs look for words.
     if code is None:
-        return ""
+        return f", Message: {said}" if said else ""
     return f" (Error: {code}, message={said or 'NA'})"

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .record import Record
 
 Entries = Mapping[str, dict[str, Any]]
-_log = logging.getLogger(__name__)
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 
 class Folder:

@@ -23,7 +23,7 @@ _PLAIN_SELECTORS = ("type", "title", "notes")
 _NAMED_SELECTORS = ("field", "custom_field", "file")
 
 # Any character, the four special ones only behind a backslash, up to a delimiter.
-_RECORD = re.compile(r"((?:\\[/\[\]\\]|[^\\/])+)/")
+_RECORD = re.compile(r"((?:\\[/\[\]\\]|[^\\/])*)/")
 _SELECTOR = re.compile(r"([^/]+)(?:/|$)")
 _NAME = re.compile(r"((?:\\[/\[\]\\]|[^\\\[])+)")
 _BRACKETS = re.compile(r"\[((?:\\[/\[\]\\]|[^\\\[\]])*)\]")

@@ -146,7 +146,7 @@ def _picked(values: list[Any], notation: Notation) -> Any:
 def _at(values: list[Any], index: int) -> Any:
     if index >= len(values):
         raise errors.SecretNotFoundError(
-            f"the field has {len(values)} values; there is none at index {index}"
+            f"no value at index {index}: index out of bounds, the field has {len(values)} values"
         )
     return values[index]
 

@@ -31,7 +31,8 @@ _HEADER_BYTES = len(_MAGIC) + _TIME.size
 _LABEL = b"ksm-storage offline copy v1"
 # Clocks of a machine and of its next boot may differ a little; a copy from the future is invalid.
 _CLOCK_TOLERANCE_SECONDS = 300
-_log = logging.getLogger(__name__)
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 
 class OfflineCopy:

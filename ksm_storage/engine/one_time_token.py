@@ -67,7 +67,7 @@ def check_length(secret: bytes) -> None:
     """Raise ClientSettingsError for a token that was not copied as a whole."""
     if len(secret) != TOKEN_BYTES:
         raise errors.ClientSettingsError(
-            f"a one-time token must be {TOKEN_BYTES} bytes in base64",
+            f"cannot get the 'appKey': the One-Time Token is not {TOKEN_BYTES} bytes in base64",
             hint="copy the whole token: 43 characters after the last colon",
         )
 

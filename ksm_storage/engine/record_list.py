@@ -14,7 +14,8 @@ from ..gc_pause import gc_pause
 from .record import Record
 
 _MAX_AT_ONCE = 1024
-_log = logging.getLogger(__name__)
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 # What a list does that concerns all of its items: they are decrypted first.
 _CONCERN_ALL = (
@@ -106,7 +107,8 @@ class RecordList(list[Record]):
     def bad_records(self) -> list[dict[str, Any]]:
         """Return what cannot be decrypted: ``{"r": {"recordUid": ...}, "err": ...}`` for each."""
         self._reach_all()
-        return self._bad
+        # A record that was listed twice may have opened in its other place.
+        return [bad for bad in self._bad if bad["r"]["recordUid"] not in self._seen]
 
     def by_uid(self, uid: str) -> Record | None:
         """Return the first record with this uid that can be decrypted, decrypting no other."""

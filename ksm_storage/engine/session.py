@@ -21,10 +21,9 @@ from .answer import parse_answer
 from .backoff import BackoffPolicy, ThrottleGate, asked_seconds
 from .binding import bind, open_device
 from .configkeys import ConfigKeys
-from .device import Device, DeviceStorage, is_key_id
+from .device import Device, DeviceStorage, is_key_id, is_true
 from .dto.payload import EncryptedPayload, PostFunction, QueryOptions, TransmissionKey
 from .error_rules import code_of, error_for, read_body
-from .storage import is_true
 from .transport import HttpAnswer, HttpsTransport
 
 if TYPE_CHECKING:
@@ -34,7 +33,8 @@ _MAX_KEY_CHANGES = 3
 _FORBIDDEN = 403
 _TOO_MANY_REQUESTS = 429
 _FILTERS = frozenset({"requestedRecords", "requestedFolders"})
-_log = logging.getLogger(__name__)
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 # Returns the function that sends a request in the place of HTTPS, or None.
 ChoosePost = Callable[[str], PostFunction | None]
@@ -236,7 +236,7 @@ class Session:
                 self._remember_key(asked_key)
                 return _Throttled(asked_seconds(said, answer.retry_after))
             else:
-                raise error_for(answer.status, said, operation=path)
+                raise error_for(answer.status, answer.body, operation=path)
 
     def _send(
         self, path: str, body: bytes, *, key_id: str, point: bytes
@@ -247,7 +247,7 @@ class Session:
             server_public_key=point,
             public_key_id=key_id,
         )
-        url = endpoints.request_url(self.device.host, path)
+        url = f"https://{self.device.host}{endpoints.API_PATH}{path}"
         post = self._choose_post(path)
         if post is not None:
             return _post_custom(post, url, request, key, self._proxy_url)

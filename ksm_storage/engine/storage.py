@@ -21,9 +21,11 @@ from ..wire.base64_forms import from_base64
 from ..wire.json_objects import parse_object
 from . import late_errors as errors
 from .configkeys import name_of
+from .device import is_true
 
 _ENVELOPE_START = b"ksm-storage"
-_log = logging.getLogger(__name__)
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 
 @runtime_checkable
@@ -228,8 +230,3 @@ def _warn_if_too_open(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         _log.warning("the mode %04o of %r is too open; run chmod 600", mode, str(path))
-
-
-def is_true(text: str | None) -> bool:
-    """Tell whether an environment variable says yes."""
-    return (text or "").strip().lower() in ("1", "true", "yes", "on", "y", "t")

@@ -1,15 +1,18 @@
-"""One-time codes and passwords, in the official package's module of this name."""
+"""One-time codes, passwords and base64, in the official package's module of this name."""
 
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import string
 import time
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import KsmStorageError
+from ..wire.base64_forms import from_base64, to_base64
 from . import late_errors as errors
 
 _ALGORITHMS = ("SHA1", "SHA256", "SHA512")
@@ -130,3 +133,62 @@ def generate_password(
     drawn += [secrets.choice(rest) for _ in range(max(missing, 0))]
     secrets.SystemRandom().shuffle(drawn)
     return "".join(drawn)
+
+
+def base64_to_bytes(s: str | None) -> bytes:
+    """Decode base64 in either alphabet.
+
+    Raises:
+        ClientSettingsError: None, or not base64.
+    """
+    if s is None:
+        raise errors.ClientSettingsError(
+            "expected base64, received None: a configuration value is missing",
+            hint="check the configuration, or bind the client device with a new One-Time Token",
+        )
+    try:
+        # The official function does not add padding, and programs use it to check a value.
+        if len(s) % 4:
+            raise ValueError("not padded")
+        return from_base64(s)
+    except ValueError:
+        raise errors.ClientSettingsError(
+            "Failed to decode base64 data: a configuration value is truncated or damaged",
+            hint="restore the configuration",
+        ) from None
+
+
+def url_safe_str_to_bytes(s: str | None) -> bytes:
+    """Decode base64 in either alphabet, padded or not; raises as :func:`base64_to_bytes`."""
+    return base64_to_bytes(None if s is None else s + "=" * (-len(s) % 4))
+
+
+def base64_to_string(b64s: str | None) -> str:
+    """Decode base64 of text in UTF-8; raises as :func:`base64_to_bytes`."""
+    return base64_to_bytes(b64s).decode()
+
+
+def bytes_to_base64(b: bytes) -> str:
+    """Return base64 in the standard alphabet."""
+    return to_base64(b)
+
+
+def is_base64(s: str) -> bool:
+    """Tell whether the text is base64 in the standard alphabet, with padding."""
+    try:
+        return to_base64(from_base64(s)) == s
+    except ValueError:
+        return False
+
+
+def dict_to_json(dictionary: Any) -> str:
+    """Return JSON, indented as records are stored."""
+    return json.dumps(dictionary, indent=4)
+
+
+def json_to_dict(json_str: str | bytes) -> Any:
+    """Return what the JSON holds, None if it is not JSON."""
+    try:
+        return json.loads(json_str)
+    except ValueError:
+        return None

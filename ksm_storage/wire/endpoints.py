@@ -43,8 +43,3 @@ SIGNATURE_SCHEME = "Signature"
 # The service refuses versions that it has not registered, so a client of the same protocol
 # names the protocol revision that it speaks and not its own release.
 CLIENT_VERSION = "mp17.3.0"
-
-
-def request_url(host: str, path: str) -> str:
-    """Return the https address of a request; ``host`` may hold a port."""
-    return f"https://{host}{API_PATH}{path}"

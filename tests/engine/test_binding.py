@@ -359,7 +359,7 @@ def test_the_default_configuration_is_the_official_file(
 def test_a_truncated_token_is_never_sent(server: Any, connect: Any) -> None:
     manager = connect(token=server.token_text[:-3])
 
-    with pytest.raises(SettingsError, match="must be 32 bytes"):
+    with pytest.raises(SettingsError, match="not 32 bytes"):
         manager.get_secrets()
 
     assert server.asked == []

@@ -63,14 +63,25 @@ def test_the_real_body_of_a_refused_version_is_understood(server: Any, bound: An
     assert caught.value.server_message == "Please update your Keeper app ..."
 
 
-@pytest.mark.parametrize("body", [b"<html>secret</html>", b"", b"[]", b'{"error": "odd one"}'])
-def test_an_error_without_a_code_is_named_by_its_status_alone(
-    server: Any, bound: Any, body: bytes
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html>no\r\n</html>", "<html>no  </html>"),
+        (b"", None),
+        (b"[]", "[]"),
+        (b'{"error": "odd one"}', None),
+    ],
+)
+def test_an_error_without_a_code_is_named_by_its_status_and_text(
+    server: Any, bound: Any, body: bytes, said: str | None
 ) -> None:
     server.reply(418, body)
 
-    with pytest.raises(engine.ServerRefusedError, match=r"status 418$"):
+    with pytest.raises(engine.ServerRefusedError, match=r"status 418") as caught:
         bound.get_secrets()
+
+    assert caught.value.server_message == said
+    assert caught.value.message.endswith(f", Message: {said}" if said else "418")
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

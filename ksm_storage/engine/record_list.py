@@ -32,6 +32,7 @@ _CONCERN_ALL = (
     "__lt__",
     "__mul__",
     "__ne__",
+    "__repr__",
     "__reversed__",
     "__rmul__",
     "__setitem__",
@@ -64,9 +65,6 @@ class RecordList(list[Record]):
         self._bad: list[dict[str, Any]] = []
         self._next = 0
         self._lock = threading.RLock()
-
-    def __repr__(self) -> str:
-        return f"<RecordList of up to {len(self._all)} records>"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         return (list, (list(self),))

@@ -6,6 +6,7 @@ import click
 
 from ..errors import StorageError
 from ..scan.detection import find_secrets
+from ..scan.git_history import GitHistory
 from ..scan.tree import Tree
 from .commands import command
 from .options import PATH, json_option
@@ -23,8 +24,13 @@ _UNREADABLE = 7
     metavar="GLOB",
     help="Skip files and folders whose name or path matches; repeatable.",
 )
+@click.option(
+    "--git",
+    is_flag=True,
+    help="Also search the history of the git repository of each path: every file of every commit.",
+)
 @json_option
-def scan(paths: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int:
+def scan(paths: tuple[str, ...], exclude: tuple[str, ...], git: bool, as_json: bool) -> int:
     """Find plain configurations and tokens in PATHS: print path, line and kind, never a value.
 
     PATHS are files or folders. In folders, links, binary files, files larger than 4 MiB and the
@@ -37,6 +43,17 @@ def scan(paths: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int
             found.append({"path": path, "line": finding.line, "kind": finding.kind.value})
             if not as_json:
                 echo(f"{printable(path)}:{finding.line}: {finding.kind.value}")
+    histories = [GitHistory(path, exclude) for path in paths] if git else []
+    # One for each repository, however many of the paths it holds.
+    for history in {each.repository(): each for each in histories}.values():
+        for path, commit, finding in history.findings():
+            kind = finding.kind.value
+            found.append({"path": path, "line": finding.line, "kind": kind, "commit": commit})
+            if not as_json:
+                where = f"commit {commit}" if commit else "not in any commit"
+                echo(f"{printable(path)}:{finding.line}: {kind} ({where})")
+        tree.read += history.read
+        tree.too_large += history.too_large
     if as_json:
         echo_json(found)
     _echo_summary(tree, len(found), as_json=as_json)

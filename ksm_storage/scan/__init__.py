@@ -1,1 +1,1 @@
-"""Find plain configurations and one-time tokens in files, and never show them."""
+"""Find plain configurations and one-time tokens in files and in git history; never show them."""

@@ -1,52 +1,88 @@
-"""Recognise plain configurations and one-time tokens in the content of a file."""
+"""Recognise plain configurations and one-time tokens in the content of a file; never show them.
+
+The time grows in proportion to the size of the file, whatever it holds.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
 
 from ..config.fields import FIELDS, is_secret
-from ..config.recognise import Form, is_plain, recognise
+from ..config.json_form import decode_base64
+from ..config.recognise import Form, recognise
 from ..errors import StorageError
-from .finding import Finding, Kind
 
-_KINDS = {Form.JSON: Kind.JSON, Form.BASE64: Kind.BASE64, Form.INI: Kind.INI}
+# No configuration is larger, and the INI parser needs seconds for each megabyte. What is larger is
+# still searched for secrets, line by line.
+_MAX_CONFIG_BYTES = 262_144
 
-# A region or a host before the 43 characters of 32 bytes; bare, they could be anything.
+# A region or a host before the 43 characters of 32 bytes; without one, they could be anything.
 _TOKEN = re.compile(
     rb"(?<![\w.:-])(?:US|EU|AU|CA|JP|GOV|US_GOV|IL5|(?:[a-z0-9-]+\.)*keepersecurity\.[a-z.]{2,6})"
     rb":([A-Za-z0-9_-]{43})(?![\w-])",
     re.IGNORECASE,
 )
-# A field as JSON, YAML, INI and shells write it; quotes may be escaped in a string of JSON.
+# A field as JSON, YAML, INI and shells write it; quotes may be escaped in a JSON string.
 _SECRET = re.compile(
     rb"(?<![A-Za-z0-9])(privatekey|appkey|clientkey)[\\\"']*\s*[:=]\s*[\\\"']*"
     rb"([A-Za-z0-9+/_-]{42,}={0,2})",
     re.IGNORECASE,
 )
-# The beginnings of '{"', '{ ' and '{' with a line's end, in base64; then, for Kubernetes, twice.
-_BASE64 = re.compile(rb"(?<![A-Za-z0-9+/])(?:e[wy]|ZX[ls])[A-Za-z0-9+/_-]{60,}={0,2}")
 _FIELDS_IN_JSON = re.compile(rb'"(?:privateKey|appKey|clientKey)"\s*:\s*"[^"]')
+# Base64, on one line or folded: YAML, mail and "base64" break lines, JSON writes the break as \n.
+_FOLD = rb"(?:\\r)?(?:\\n|\\?\r?\n)[ \t]*"
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+(?:" + _FOLD + rb"[A-Za-z0-9+/_-]+)*")
+_FOLDS = re.compile(_FOLD)
 
+_MIN_SECRET = 43
+_MIN_BASE64 = 60
+_MAX_WRAPPERS = 4
 _KEY_BYTES = 32
-_SHORTEST_PRIVATE_KEY = 100
+_MIN_PRIVATE_KEY = 100
 _DER_SEQUENCE = 0x30
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+class Kind(Enum):
+    """Name what was found."""
+
+    JSON = "plain configuration (JSON)"
+    BASE64 = "plain configuration (base64)"
+    INI = "plain configuration (keeper.ini)"
+    SECRET = "secret of a configuration"  # noqa: S105  # a kind of finding
+    TOKEN = "one-time token"  # noqa: S105  # likewise
+
+
+class Finding(NamedTuple):
+    """Hold the kind and the line, from 1, of what was found in a file."""
+
+    line: int
+    kind: Kind
+
+
+_KINDS = {Form.JSON: Kind.JSON, Form.BASE64: Kind.BASE64, Form.INI: Kind.INI}
 
 
 def find_secrets(raw: bytes) -> Iterator[Finding]:
-    """Yield what the bytes of a file hold in the clear, in order, at most one finding a line."""
+    """Yield what the bytes of a file hold in plain text, in order, at most one finding a line."""
     text = _as_utf_8(raw)
     whole = _whole(text)
     if whole is not None:
-        # One finding for the file: it is one thing to seal.
+        # One finding for the file: it is one thing to protect.
         yield Finding(1, whole)
         return
+    found = {Finding(line, Kind.BASE64) for line in _base64_lines(text)}
+    lines = {finding.line for finding in found}
     for number, line in enumerate(text.splitlines(), 1):
-        kind = _in_line(line)
-        if kind is not None:
-            yield Finding(number, kind)
+        kind = _in_line(line) if len(line) >= _MIN_SECRET else None
+        if kind is not None and (kind is Kind.SECRET or number not in lines):
+            found.discard(Finding(number, Kind.BASE64))
+            found.add(Finding(number, kind))
+    yield from sorted(found, key=lambda finding: finding.line)
 
 
 def _as_utf_8(raw: bytes) -> bytes:
@@ -57,13 +93,13 @@ def _as_utf_8(raw: bytes) -> bytes:
 
 
 def _whole(text: bytes) -> Kind | None:
-    if not is_plain(text):
+    if len(text) > _MAX_CONFIG_BYTES or not text.strip():
         return None
     try:
-        plain = recognise(text, name="")
+        plain = recognise(text, name="it")
     except StorageError:
         return None
-    # An address alone, or {}, is nothing to hide.
+    # A host name alone, or {}, is no secret.
     for config in plain.document.profiles.values():
         if any(name in FIELDS and is_secret(name) and value for name, value in config.items()):
             return _KINDS.get(plain.form)
@@ -73,8 +109,6 @@ def _whole(text: bytes) -> Kind | None:
 def _in_line(line: bytes) -> Kind | None:
     if any(_is_key_of(match[1], match[2]) for match in _SECRET.finditer(line)):
         return Kind.SECRET
-    if any(_holds_config(match[0]) for match in _BASE64.finditer(line)):
-        return Kind.BASE64
     if any(len(_decoded(match[1])) == _KEY_BYTES for match in _TOKEN.finditer(line)):
         return Kind.TOKEN
     return None
@@ -83,18 +117,60 @@ def _in_line(line: bytes) -> Kind | None:
 def _is_key_of(name: bytes, value: bytes) -> bool:
     decoded = _decoded(value)
     if name.lower() == b"privatekey":
-        return len(decoded) >= _SHORTEST_PRIVATE_KEY and decoded[0] == _DER_SEQUENCE
+        return len(decoded) >= _MIN_PRIVATE_KEY and decoded[0] == _DER_SEQUENCE
     return len(decoded) == _KEY_BYTES
 
 
-def _holds_config(text: bytes) -> bool:
-    decoded = _decoded(text)
-    return bool(_FIELDS_IN_JSON.search(decoded) or _FIELDS_IN_JSON.search(_decoded(decoded)))
-
-
 def _decoded(text: bytes) -> bytes:
-    stripped = text.strip().rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
-    try:
-        return base64.b64decode(stripped + b"=" * (-len(stripped) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
+    return decode_base64(text) or b""
+
+
+def _base64_lines(text: bytes) -> Iterator[int]:
+    """Yield the line where each configuration in base64 begins."""
+    ends: list[int] | None = None
+    for run in _BASE64.finditer(text):
+        if len(run[0]) < _MIN_BASE64:
+            continue
+        place = _place_in_run(run[0])
+        if place is not None:
+            ends = ends or [match.end() for match in re.finditer(rb"\n", text)]
+            yield bisect_right(ends, run.start() + place) + 1
+
+
+def _place_in_run(run: bytes, wrappers: int = 0) -> int | None:
+    """Return where in a run of base64 a configuration begins, None if there is none."""
+    pieces = _FOLDS.split(run)
+    joined = b"".join(pieces).translate(_URL_SAFE)
+    # What stands before it without a blank, such as a word or a path, shifts it.
+    for shift in range(4):
+        decoded = _decoded(joined[shift : len(joined) - (len(joined) - shift) % 4])
+        place = _place_of_config(decoded, wrappers)
+        if place is not None:
+            return _unfolded(run, shift + place * 4 // 3)
+    return None
+
+
+def _place_of_config(content: bytes, wrappers: int) -> int | None:
+    match = _FIELDS_IN_JSON.search(content)
+    if match is not None:
+        return max(0, content.rfind(b"{", 0, match.start()))
+    for match in _SECRET.finditer(content):
+        if _is_key_of(match[1], match[2]):
+            return max(0, content.rfind(b"[", 0, match.start()))
+    if wrappers < _MAX_WRAPPERS:
+        for run in _BASE64.finditer(content):
+            if len(run[0]) >= _MIN_BASE64:
+                place = _place_in_run(run[0], wrappers + 1)
+                if place is not None:
+                    return run.start() + place
+    return None
+
+
+def _unfolded(run: bytes, place: int) -> int:
+    """Return the offset in a folded run of a character of the unfolded one."""
+    passed = 0
+    for fold in _FOLDS.finditer(run):
+        if fold.start() - passed > place:
+            break
+        passed += len(fold[0])
+    return place + passed

@@ -1,4 +1,4 @@
-"""The files of a tree that are looked into, within bounds."""
+"""The files in a folder that are searched, within bounds."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0
 
 
 class Tree:
-    """Give the text files of paths and the folders below them.
+    """Read the text files of paths and of the folders below them.
 
-    Symbolic links are not followed in folders, nor the folders of version control entered.
-    Binary files are left out, and those larger than ``MAX_BYTES``, which are counted.
+    In folders, symbolic links and the folders of version control systems are skipped. Binary files
+    are skipped, and files larger than ``MAX_BYTES``, which are listed.
 
     Attributes:
-        read: How many files were looked into.
-        too_large: Those that were not, because of their size.
-        unreadable: Those that could not be opened, with the reason.
+        read: How many files were searched.
+        too_large: The paths of those that were skipped because of their size.
+        unreadable: The paths of those that could not be opened, each with the reason.
     """
 
     def __init__(self, paths: Sequence[str], exclude: Sequence[str] = ()) -> None:
@@ -53,22 +53,19 @@ class Tree:
             folders[:] = sorted(
                 name
                 for name in folders
-                if name not in _FOLDERS_LEFT_OUT and not self._excluded(os.path.join(folder, name))
+                if name not in _FOLDERS_LEFT_OUT
+                and not is_excluded(os.path.join(folder, name), self._exclude)
             )
             found = (os.path.join(folder, name) for name in sorted(names))
-            # What a link leads to is found where it lies. A link that was named is followed.
+            # The target of a link is found where it is. A link given as a path is followed.
             yield from (path for path in found if not os.path.islink(path))
 
     def _missed(self, error: OSError) -> None:
         self.unreadable.append((str(error.filename), error.strerror or "error"))
 
-    def _excluded(self, path: str) -> bool:
-        clean = os.path.normpath(path)
-        return any(fnmatch(clean, p) or fnmatch(os.path.basename(clean), p) for p in self._exclude)
-
     def _read_all(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for path in paths:
-            if self._excluded(path):
+            if is_excluded(path, self._exclude):
                 continue
             try:
                 content = self._content(path)
@@ -85,7 +82,7 @@ class Tree:
             if not stat.S_ISREG(status.st_mode):
                 return None
             beginning = file.read(_BEGINNING)
-            if _is_binary(beginning):
+            if is_binary(beginning):
                 return None
             if status.st_size > MAX_BYTES:
                 self.too_large.append(path)
@@ -93,5 +90,13 @@ class Tree:
             return beginning + file.read(MAX_BYTES)
 
 
-def _is_binary(beginning: bytes) -> bool:
+def is_excluded(path: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a path or its last name matches one of the patterns."""
+    clean = os.path.normpath(path)
+    return any(fnmatch(clean, p) or fnmatch(os.path.basename(clean), p) for p in patterns)
+
+
+def is_binary(content: bytes) -> bool:
+    """Tell whether a file with this beginning is not text."""
+    beginning = content[:_BEGINNING]
     return b"\0" in beginning and not beginning.startswith((b"\xff\xfe", b"\xfe\xff"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from ksm_storage.scan.detection import find_secrets
-from ksm_storage.scan.finding import Finding, Kind
+from ksm_storage.cli.export import FORMS
+from ksm_storage.scan.detection import Finding, Kind, find_secrets
 from ksm_storage.scan.tree import MAX_BYTES, Tree
 
 # Made anew in each run: a secret in this file would be found by the command that it tests.
@@ -30,6 +32,15 @@ TOKEN = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
 CONFIG = {"hostname": "h", "clientId": "C", "privateKey": KEY, "appKey": APP_KEY}
 JSON = json.dumps(CONFIG)
 BASE64 = base64.b64encode(JSON.encode()).decode()
+INI = f"[_default]\nclientid = C\nprivatekey = {KEY}\n"
+FOLDED = base64.encodebytes(JSON.encode()).decode()
+
+
+def thrice(text: str) -> str:
+    """Return base64 of base64 of base64."""
+    for _ in range(3):
+        text = base64.b64encode(text.encode()).decode()
+    return text
 
 
 def unsaid(value: object) -> str:
@@ -53,6 +64,22 @@ def unsaid(value: object) -> str:
             2,
             Kind.BASE64,
         ),
+        ("\n" + JSON, 1, Kind.JSON),
+        (base64.b64encode(b"\n" + JSON.encode()).decode(), 1, Kind.BASE64),
+        (f"a: 1\nb: {base64.b64encode(b'  ' + JSON.encode()).decode()}\n", 2, Kind.BASE64),
+        (f"a: 1\nb: {base64.b64encode(INI.encode()).decode()}\n", 2, Kind.BASE64),
+        (f"a: 1\nb: {thrice(JSON)}\n", 2, Kind.BASE64),
+        (thrice(JSON), 1, Kind.BASE64),
+        (f"a: 1\nb: >-\n{textwrap.indent(FOLDED, '    ')}c: 2\n", 3, Kind.BASE64),
+        (f"a: 1\nb:\n{textwrap.indent(FOLDED, '  ')}\nword\n", 3, Kind.BASE64),
+        (f"a\n{FOLDED}", 2, Kind.BASE64),
+        ("a\r\n" + FOLDED.replace("\n", "\r\n"), 2, Kind.BASE64),
+        (f"x\nvalue = {json.dumps(FOLDED)}\n", 2, Kind.BASE64),
+        ("x\nb=" + FOLDED.replace("\n", "\\\n"), 2, Kind.BASE64),
+        (f"x\n--config-{BASE64}\n", 2, Kind.BASE64),
+        (f"x\n/a/{BASE64}\n", 2, Kind.BASE64),
+        (f"export KSM_CONFIG='{BASE64}'\n", 1, Kind.BASE64),
+        (f'{{"config": "{BASE64}"}}\n', 1, Kind.BASE64),
         (f"x\ny\nconfig = {JSON!r}\n", 3, Kind.SECRET),
         (f"body = {json.dumps(JSON)}\n", 1, Kind.SECRET),
         (f"ksm:\n  appKey: {APP_KEY}\n", 2, Kind.SECRET),
@@ -90,6 +117,48 @@ def test_what_windows_writes_is_found_too(encoding: str) -> None:
 )
 def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
     assert list(find_secrets(text.encode())) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("before", ["", "x: 1\n"])
+def test_each_form_that_export_writes_is_found(form: str, before: str) -> None:
+    exported = FORMS[form](CONFIG, None)
+
+    assert list(find_secrets(before.encode() + exported))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[section{}]",
+        "o{}=1",
+        " x",
+        "",
+        "name{}",
+        "A{}" + "A" * 60,
+        "privatekey ",
+        "a.b:" + "-" * 60,
+    ],
+    ids=repr,
+)
+def test_the_time_is_in_proportion_to_the_size_whatever_the_lines_are(line: str) -> None:
+    text = "[a]\nb=c\n" + "".join(f"{line.format(n)}\n" for n in range(400_000 // (len(line) + 1)))
+
+    def seconds(copies: int) -> float:
+        began = time.process_time()
+        assert list(find_secrets(text.encode() * copies)) == []
+        return time.process_time() - began
+
+    # Slower than a square by far: ten times the text in at most thirty times the time, and the
+    # four megabytes that are looked into in seconds.
+    assert seconds(10) < max(30 * seconds(1), 1.0)
+    assert seconds(10) < 12
+
+
+def test_a_secret_in_an_ini_that_is_too_large_for_a_configuration_is_found() -> None:
+    text = "".join(f"[s{n}]\nx=1\n" for n in range(40_000)) + INI
+
+    assert list(find_secrets(text.encode())) == [Finding(80_003, Kind.SECRET)]
 
 
 def test_a_sealed_file_is_nothing_to_find(tmp_path: Path) -> None:

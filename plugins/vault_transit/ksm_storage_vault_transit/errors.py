@@ -69,8 +69,8 @@ _NO_ACTIVE_NODE = ErrorRule(
 _TOO_OLD = ErrorRule(
     KeyStateError,
     "the key {key} no longer decrypts the version that wrapped this data key",
-    "lower min_decryption_version of the key, run 'ksm-storage rekey', and raise it again; a "
-    "version that was trimmed is lost",
+    "lower min_decryption_version of the key, run 'ksm-storage rewrap --refresh', and raise it "
+    "again; a version that was trimmed is lost",
 )
 _LOGIN_REFUSED = ErrorRule(
     AuthenticationError,

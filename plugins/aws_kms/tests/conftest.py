@@ -11,7 +11,7 @@ from ksm_storage_emulators.emulator import Emulator
 
 from .emulated_kms import EmulatedKms
 from .moto_kms import MotoKms
-from .scripted_kms import ScriptedKms
+from .scripted_kms import ScriptedKms, scripted_kms
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def moto(_running_moto: MotoKms, any_credentials: None) -> MotoKms:
 @pytest.fixture
 def scripted(any_credentials: None) -> Iterator[ScriptedKms]:
     """Run a server that answers what a test tells it to."""
-    with ScriptedKms() as server:
+    with scripted_kms() as server:
         yield server
 
 

@@ -12,7 +12,7 @@ from ksm_storage_emulators.oci_vault.client_files import write_config
 from ksm_storage_emulators.oci_vault.service import OciVaultService
 
 from .emulated_vault import EmulatedVault
-from .scripted_vault import ScriptedVault
+from .scripted_vault import ScriptedVault, scripted_vault
 
 
 @pytest.fixture(autouse=True)
@@ -54,5 +54,5 @@ def emulator(_running_emulator: EmulatedVault, config_file: Path) -> Iterator[Em
 @pytest.fixture
 def scripted(config_file: Path) -> Iterator[ScriptedVault]:
     """Run a server that answers what a test tells it to."""
-    with ScriptedVault() as server:
+    with scripted_vault() as server:
         yield server

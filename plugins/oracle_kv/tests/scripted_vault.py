@@ -1,32 +1,22 @@
-"""An HTTP server that answers what a test tells it to, and keeps what it was asked."""
+"""A vault that answers what a test tells it to, and keeps what it was asked."""
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any
+
+from ksm_storage.testing.scripted_server import Answer as Answer
+from ksm_storage.testing.scripted_server import Request, ScriptedServer
 
 KEY = "ocid1.key.oc1.iad.afnxza26aag4s.abzwkljsbapzb2nrha5nt3s7s7p42ctcrcj72vn3kq5qx"
 VERSION = "ocid1.keyversion.oc1.iad.afnxza26aag4s.aaaajsbapzb2nrha5nt3s7s7p42ctcrcj72vn3kq5qx"
 REQUEST_ID = "0F1E2D3CAAAABBBBCCCC0123456789AB"
 DEK = bytes(range(32))
 CIPHERTEXT = b"c" * 77
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Hold one reply: its status, its body, and whether more bytes are announced than sent."""
-
-    status: int = 200
-    body: bytes = b"{}"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    missing_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +44,17 @@ def wrapped(**changes: object) -> Answer:
     return _reply({"ciphertext": _text(CIPHERTEXT), **_NAMES, **changes})
 
 
-class ScriptedVault:
-    """Answer each request with ``answer``, or with the next of ``answers`` while there are any."""
-
-    def __init__(self) -> None:
-        self.answer = unwrapped()
-        self.answers: list[Answer] = []
-        self.asked: list[Asked] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def next_answer(self) -> Answer:
-        """Return what to answer now."""
-        return self.answers.pop(0) if self.answers else self.answer
-
-    def __enter__(self) -> ScriptedVault:
-        serve = self._server.serve_forever
-        threading.Thread(target=serve, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+ScriptedVault = ScriptedServer[Asked]
 
 
-def _handler_of(script: ScriptedVault) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+def scripted_vault() -> ScriptedVault:
+    """Return the server, which answers each request with the DEK at first."""
+    headers = {"Content-Type": "application/json", "opc-request-id": REQUEST_ID}
+    return ScriptedServer(unwrapped(), read=_read, headers=headers)
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            script.asked.append(Asked(self.path, json.loads(body), self.client_address))
-            self._send(script.next_answer())
 
-        def _send(self, answer: Answer) -> None:
-            self.send_response(answer.status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("opc-request-id", REQUEST_ID)
-            self.send_header("Content-Length", str(len(answer.body) + answer.missing_bytes))
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.body)
-            self.close_connection = bool(answer.missing_bytes)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its own name
-            pass
-
-    return Handler
+def _read(request: Request) -> Asked:
+    return Asked(request.path, json.loads(request.body), request.peer)
 
 
 def _reply(body: Mapping[str, object]) -> Answer:

@@ -12,7 +12,16 @@ from ksm_storage import errors
 from ksm_storage.plugin import HiddenError
 
 from .opening import AAD, open_kek
-from .scripted_vault import DEK, KEY, REQUEST_ID, Answer, ScriptedVault, refusal, unwrapped
+from .scripted_vault import (
+    DEK,
+    KEY,
+    REQUEST_ID,
+    Answer,
+    ScriptedVault,
+    refusal,
+    scripted_vault,
+    unwrapped,
+)
 from .test_wire import AES
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "plugins" / "oracle-kv.md"
@@ -187,7 +196,7 @@ def test_a_page_of_a_proxy_is_told_by_its_status(
 
 @pytest.mark.parametrize("status", [301, 307, 308])
 def test_a_redirect_is_not_followed(scripted: ScriptedVault, status: int) -> None:
-    with ScriptedVault() as elsewhere:
+    with scripted_vault() as elsewhere:
         location = {"Location": f"{elsewhere.url}/20180608/decrypt"}
         scripted.answer = Answer(status=status, headers=location)
 

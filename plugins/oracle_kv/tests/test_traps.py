@@ -13,7 +13,7 @@ from oci.key_management.models import DecryptDataDetails
 from ksm_storage.errors import KeyStateError, UnavailableError
 
 from .opening import AAD, open_kek
-from .scripted_vault import DEK, KEY, ScriptedVault, refusal, unwrapped
+from .scripted_vault import DEK, KEY, ScriptedVault, refusal, scripted_vault, unwrapped
 from .test_wire import AES
 
 FAILING = refusal("InternalServerError", status=500)
@@ -28,7 +28,7 @@ DETAILS = DecryptDataDetails(key_id=KEY, ciphertext="YWJj")
 def test_ten_failures_of_one_key_shut_no_other_out(
     scripted: ScriptedVault, answer: object, kind: type[Exception]
 ) -> None:
-    with ScriptedVault() as other:
+    with scripted_vault() as other:
         scripted.answer = answer  # type: ignore[assignment]  # an Answer each
         with open_kek(KEY, scripted.url, deadline=1.0) as kek:
             for _ in range(12):
@@ -64,12 +64,12 @@ def _closed_again(config_file: Path) -> object:
 def test_ten_failures_of_the_applications_own_client_do_not_shut_the_plugin_out(
     failed_elsewhere: None, scripted: ScriptedVault
 ) -> None:
-    with ScriptedVault() as other, open_kek(KEY, other.url) as kek:
+    with scripted_vault() as other, open_kek(KEY, other.url) as kek:
         assert kek.unwrap(AES, aad=AAD) == DEK
 
 
 def test_the_defaults_of_the_client_would_be_shut_out(failed_elsewhere: None) -> None:
-    with ScriptedVault() as other:
+    with scripted_vault() as other:
         client = KmsCryptoClient(oci.config.from_file(), other.url)
 
         with pytest.raises(circuitbreaker.CircuitBreakerError):

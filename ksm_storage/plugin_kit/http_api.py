@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from ..errors import SettingsError
 from .connection import Connection, is_plain_http
 from .deadline import current_deadline, seconds_left
 
@@ -32,7 +33,11 @@ class HttpReply(NamedTuple):
 
 
 class RedirectRefusedError(Exception):
-    """Report a redirect, which would take the data key to another address."""
+    """Report a redirect, which would take the data key to another address; ``status`` is its."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"redirect refused (status {status})")
+        self.status = status
 
 
 class HttpApi:
@@ -45,15 +50,17 @@ class HttpApi:
     Args:
         url: The address, checked by ``validate_endpoint``.
         connection: The CA file and the time-outs.
+        attempts: How often a request is sent at most; 1 for what must not happen twice.
     """
 
-    def __init__(self, url: str, connection: Connection) -> None:
+    def __init__(self, url: str, connection: Connection, *, attempts: int = MAX_ATTEMPTS) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port
         self._path = parts.path.rstrip("/")
         self._is_plain = is_plain_http(url)
         self._connection = connection
+        self._attempts = attempts
 
     def send(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str]
@@ -66,10 +73,11 @@ class HttpApi:
         Raises:
             OSError, http.client.HTTPException: No attempt brought a reply.
             RedirectRefusedError: The reply is a redirect.
+            SettingsError: The proxy of the environment is to be spoken to over TLS.
         """
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             pause = 0.2 * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311  # a pause, no key
-            is_last = attempt == MAX_ATTEMPTS or not self._allows(pause)
+            is_last = attempt == self._attempts or not self._allows(pause)
             try:
                 reply = self._sent(method, self._path + path, body, headers)
             except (OSError, http.client.HTTPException) as exc:
@@ -78,7 +86,7 @@ class HttpApi:
                     raise
             else:
                 if 300 <= reply.status < 400:
-                    raise RedirectRefusedError
+                    raise RedirectRefusedError(reply.status)
                 if is_last or reply.status not in _RETRIED_STATUSES:
                     return reply
                 pause = max(pause, _advised(reply))
@@ -122,6 +130,12 @@ class HttpApi:
                 self._host, self._port, timeout=seconds, context=self._context
             )
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        if parts.scheme != "http":
+            # Its password would cross the network in the clear.
+            raise SettingsError(
+                f"the proxy of the environment has the unsupported scheme {parts.scheme!r}",
+                hint="use an http:// proxy: the connection to the service is TLS all the same",
+            )
         link = http.client.HTTPSConnection(
             parts.hostname or "", parts.port or 8080, timeout=seconds, context=self._context
         )

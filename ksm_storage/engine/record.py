@@ -345,10 +345,13 @@ def parse_content(plaintext: bytes | str, *, uid: str) -> Content:
     """
     try:
         text = plaintext.decode() if isinstance(plaintext, bytes) else plaintext
-        content = _parse(text)
+        content: Content | None = _parse(text)
     # RecursionError: whoever may edit one record must not keep the others from being read.
-    except (ValueError, RecursionError) as exc:
-        raise DecryptionError(f"the content of record {uid!r} is not a JSON object") from exc
+    except (ValueError, RecursionError):
+        content = None
+    # Not in the except block: the parser's exception keeps the whole record.
+    if content is None:
+        raise DecryptionError(f"the content of record {uid!r} is not a JSON object")
     if content.get("fields") is None:
         content["fields"] = []
     if not _are_objects(content["fields"]) or not _are_objects(content.get("custom") or []):

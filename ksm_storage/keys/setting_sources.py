@@ -160,7 +160,7 @@ def _file_settings() -> Arguments:
         raise SettingsError(
             f"cannot read the settings file {path!r}: {exc.strerror}", hint=_other_file(named)
         ) from exc
-    return _parsed_toml(raw, path)
+    return parse_toml(raw, name=f"the settings file {path!r}")
 
 
 def _other_file(named: bool) -> str:
@@ -173,18 +173,34 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
     if os.name != "posix":
         return
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        import shlex
+
+        quoted = shlex.quote(path)
         raise SettingsError(
             f"the settings file {path!r} can be written by others",
-            hint=f"make it your own: chown $(id -u) {path} && chmod go-w {path}",
+            hint=f"make it your own: chown $(id -u) {quoted} && chmod go-w {quoted}",
         )
 
 
-def _parsed_toml(raw: bytes, path: str) -> Arguments:
+def parse_toml(raw: bytes, *, name: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        SettingsError: It is not TOML in UTF-8; the error says where, and holds nothing of the text.
+    """
+    import re
     import tomllib
 
+    place = ""
     try:
-        tables: dict[str, Any] = tomllib.loads(raw.decode("utf-8"))
+        return tomllib.loads(raw.decode("utf-8"))
+    except tomllib.TOMLDecodeError as exc:
+        found = re.search(r"\(at line (\d+), column \d+\)$", str(exc))
+        place = f" (line {found[1]})" if found else ""
+    except UnicodeDecodeError as exc:
+        place = f" (byte {exc.start} is not UTF-8)"
     # Brackets without end exhaust the parser's recursion.
-    except (ValueError, RecursionError) as exc:
-        raise SettingsError(f"the settings file {path!r} is not valid TOML") from exc
-    return tables
+    except RecursionError:
+        pass
+    # Not in an except block: the parser's exception keeps the text, which may hold a secret.
+    raise SettingsError(f"{name} is not valid TOML{place}")

@@ -166,8 +166,9 @@ def parse_payload(plaintext: bytes) -> Payload:
     """Return the payload of a request; reject anything but a JSON object."""
     try:
         payload = json.loads(plaintext)
-    except (ValueError, RecursionError) as exc:
-        raise malformed("the payload is not JSON") from exc
+    except (ValueError, RecursionError):
+        payload = None
+    # Not in the except block: the parser's exception keeps the whole payload.
     if not isinstance(payload, dict):
         raise malformed("the payload is not a JSON object")
     return payload

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import SettingsError
 from ..keys.known_providers import OFFLINE
+from ..keys.setting_sources import parse_toml
 from .file_status import FileStatus
 from .key_facts import RecipientStatus
 
@@ -61,10 +62,7 @@ def read_policy(path: str) -> Policy:
         raise SettingsError(f"cannot read the policy {path!r}: {exc.strerror}") from exc
     if len(raw) > _MAX_BYTES:
         raise SettingsError(f"the policy {path!r} is larger than {_MAX_BYTES} bytes")
-    try:
-        rules = _toml(raw.decode("utf-8"))
-    except ValueError as exc:
-        raise SettingsError(f"the policy {path!r} is not valid TOML") from exc
+    rules = parse_toml(raw, name=f"the policy {path!r}")
     known = [each.name for each in fields(Policy)]
     for name in rules:
         if name not in known:
@@ -79,13 +77,6 @@ def read_policy(path: str) -> Policy:
         )
     read: dict[str, Any] = {name: _READERS[name](value, name) for name, value in rules.items()}
     return Policy(**read)
-
-
-def _toml(text: str) -> Mapping[str, object]:
-    import tomllib
-
-    parsed: Mapping[str, object] = tomllib.loads(text)
-    return parsed
 
 
 def _count(value: object, name: str) -> int:

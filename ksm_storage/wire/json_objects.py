@@ -10,12 +10,15 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
     """Return a JSON object.
 
     Raises:
-        ValueError: Not JSON in UTF-8, not an object, or nested too deeply for the parser.
+        ValueError: Not JSON in UTF-8, not an object, or nested too deeply for the parser. It
+            holds nothing of the text.
     """
     try:
         parsed = json.loads(text)
-    except RecursionError as exc:
-        raise ValueError("nested too deeply") from exc
+    except (ValueError, RecursionError):
+        parsed = None
+    # Not in the except block: a parser's exception keeps the whole text, with what is secret in
+    # it, and would stay behind as the context of this one.
     if not isinstance(parsed, dict):
         raise ValueError("not a JSON object")
     return parsed

@@ -23,7 +23,15 @@ TABLE = "audit"
 GROUP = "ksm_storage.audit_sinks"
 
 Kind = Literal[
-    "opened", "refused", "saved", "protected", "rewrapped", "rekeyed", "exported", "failed_over"
+    "opened",
+    "refused",
+    "saved",
+    "protected",
+    "rewrapped",
+    "rekeyed",
+    "exported",
+    "failed_over",
+    "relayed",
 ]
 
 _OPTIONS = {"file", "sinks"}
@@ -54,6 +62,10 @@ def emit(
     instead_of: Sequence[object] = (),
     error: KsmStorageError | None = None,
     form: str | None = None,
+    client: str | None = None,
+    operation: str | None = None,
+    records: Sequence[str] = (),
+    code: str | None = None,
 ) -> None:
     """Report an event to each configured sink; never raises.
 
@@ -68,6 +80,10 @@ def emit(
         instead_of: The keys that failed, or that no longer open the file.
         error: Why the file was refused; its class and key are recorded, not its text.
         form: The form in which the configuration was exported or found.
+        client: The name of the relay's client that made a request.
+        operation: The request's path.
+        records: The uids of the records that it read or changed.
+        code: The error's code, if the request was rejected.
     """
     named = os.environ.get(FILE_VARIABLE) or os.environ.get(SINKS_VARIABLE)
     if not named and not settings_file_expected():
@@ -83,6 +99,10 @@ def emit(
             "error": None if error is None else type(error).__name__,
             "error_key": None if error is None else error.key,
             "form": form,
+            "client": client,
+            "operation": operation,
+            "records": list(records),
+            "code": code,
         }
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import SettingsError
+from .addresses import bracketed
 
 # What is under way takes far less.
 _STOP_SECONDS = 3
@@ -75,19 +75,6 @@ def listening_socket(host: str, port: int) -> socket.socket:
             hint="give another --port, or 0 for any free one",
         ) from exc
     return listener
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach the host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def bracketed(host: str) -> str:
-    """Return the host as it stands before a port."""
-    return f"[{host}]" if ":" in host else host
 
 
 class _Server(uvicorn.Server):

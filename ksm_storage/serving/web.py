@@ -108,9 +108,12 @@ def peer_address(request: Request) -> str:
 async def read_upload(request: Request) -> tuple[Mapping[str, str], bytes]:
     """Return the fields of an upload form and the content of its part ``file``.
 
-    The part may come without a file name, as the SDKs for JavaScript, Java and .NET send it.
+    The part may come without a file name, as the SDKs for JavaScript, Java and .NET send it, and
+    the form in chunks without an announced length.
     """
-    refuse_announced(request, MAX_FILE_BYTES + _FORM_OVERHEAD_BYTES)
+    max_bytes = MAX_FILE_BYTES + _FORM_OVERHEAD_BYTES
+    if "transfer-encoding" not in request.headers:
+        refuse_announced(request, max_bytes)
     parts: dict[bytes, bytes] = {}
 
     def on_field(field: Field) -> None:
@@ -123,11 +126,15 @@ async def read_upload(request: Request) -> tuple[Mapping[str, str], bytes]:
     try:
         content_type = request.headers.get("content-type", "")
         # In memory, because the content is checked and stored as one piece.
-        limits = {"MAX_MEMORY_FILE_SIZE": MAX_FILE_BYTES + _FORM_OVERHEAD_BYTES}
+        limits = {"MAX_MEMORY_FILE_SIZE": max_bytes}
         form = create_form_parser(
             {"Content-Type": content_type.encode("latin-1")}, on_field, on_file, limits
         )
+        received = 0
         async for chunk in request.stream():
+            received += len(chunk)
+            if received > max_bytes:
+                raise rejected(BODY_TOO_LARGE)
             form.write(chunk)
         form.finalize()
     except (FormParserError, ValueError) as exc:

@@ -7,8 +7,8 @@ never has.
 
 from __future__ import annotations
 
+from ksm_storage.serving.addresses import Clock
 from ksm_storage.serving.database import Database
-from ksm_storage.serving.file_addresses import Clock
 from ksm_storage.wire.base64_forms import new_uid
 
 from .data_folder import DataFolder

@@ -11,7 +11,7 @@ from ksm_storage_local_vault.owner.records import add_records
 from ksm_storage_local_vault.owner.session import owner_session
 from ksm_storage_local_vault.server.files import new_upload_ticket, store_content
 
-from ksm_storage.serving.file_addresses import LIFE_MILLISECONDS, FileAddresses
+from ksm_storage.serving.addresses import LIFE_MILLISECONDS, FileAddresses
 from ksm_storage.serving.requests import RequestRejected
 
 FILE, CLIENT = "F" * 22, "C" * 86 + "=="

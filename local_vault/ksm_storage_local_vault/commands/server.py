@@ -54,7 +54,7 @@ def serve(
     and its public key.
     """
     # The web server takes longer to import than the other commands take to run.
-    from ksm_storage.serving.listening import is_loopback
+    from ksm_storage.serving.addresses import is_loopback
 
     from ..server.running import run_server
 

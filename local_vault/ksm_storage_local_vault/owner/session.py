@@ -13,8 +13,8 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.serving.addresses import Clock, now_milliseconds
 from ksm_storage.serving.database import Database
-from ksm_storage.serving.file_addresses import Clock, now_milliseconds
 from ksm_storage.wire.base64_forms import from_base64, to_base64
 from ksm_storage.wire.identity import new_private_key, private_key_from_text, private_key_to_text
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ksm_storage.serving.addresses import Clock, FileAddresses
 from ksm_storage.serving.admission import admit
 from ksm_storage.serving.database import Database
-from ksm_storage.serving.file_addresses import Clock, FileAddresses
 from ksm_storage.serving.requests import (
     REPLAYED,
     OpenedRequest,

@@ -6,8 +6,8 @@ import hashlib
 import os
 import sqlite3
 
+from ksm_storage.serving.addresses import LIFE_MILLISECONDS, UPLOAD_EXPIRED, FileAddresses
 from ksm_storage.serving.admission import check_access
-from ksm_storage.serving.file_addresses import LIFE_MILLISECONDS, UPLOAD_EXPIRED, FileAddresses
 from ksm_storage.serving.requests import Payload, malformed, number, rejected, sealed, uid
 from ksm_storage.serving.web import MAX_FILE_BYTES
 from ksm_storage.wire.aes import GCM_OVERHEAD_BYTES

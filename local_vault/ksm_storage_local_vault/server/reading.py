@@ -7,7 +7,7 @@ import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ksm_storage.serving.file_addresses import FileAddresses
+from ksm_storage.serving.addresses import FileAddresses
 from ksm_storage.serving.requests import Payload, uids
 from ksm_storage.wire.answers import (
     FileAnswer,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.serving.addresses import Clock, FileAddresses, bracketed, now_milliseconds
 from ksm_storage.serving.certificates import LOCAL_NAMES, Authority, ServerCertificate
 from ksm_storage.serving.database import Database
-from ksm_storage.serving.file_addresses import Clock, FileAddresses, now_milliseconds
-from ksm_storage.serving.listening import bracketed, listening_socket, serve
+from ksm_storage.serving.listening import listening_socket, serve
 
 from ..data_folder import DataFolder, read_private, write_private
 from ..schema import open_vault

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ksm_storage.errors import StorageError
+from ksm_storage.serving.addresses import DOWNLOAD_EXPIRED, UPLOADED, Clock, FileAddresses
 from ksm_storage.serving.database import Database
-from ksm_storage.serving.file_addresses import DOWNLOAD_EXPIRED, UPLOADED, Clock, FileAddresses
 from ksm_storage.serving.requests import RequestRejected, malformed, rejected
 from ksm_storage.serving.web import (
     Endpoint,

@@ -1,12 +1,14 @@
-"""Addresses under which a device uploads and downloads encrypted files.
+"""Addresses: of a server, and those under which a device uploads and downloads encrypted files.
 
-Both are plain HTTP requests without a signature, as with the service's own file store, so the
-address itself is the permission: unguessable, for one device, and for a limited time.
+Uploads and downloads are plain HTTP requests without a signature, as with the service's own file
+store, so the address itself is the permission: unguessable, for one device, and for a limited
+time.
 """
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
 import time
 from collections.abc import Callable
@@ -63,3 +65,16 @@ class FileAddresses:
     def _seal(self, file_uid: str, client_id: str, expires: int) -> str:
         message = f"{file_uid}\n{client_id}\n{expires}".encode()
         return to_url_safe(hmac.new(self.secret, message, "sha256").digest())
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bracketed(host: str) -> str:
+    """Return the host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host

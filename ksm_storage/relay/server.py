@@ -1,0 +1,287 @@
+"""Serve the relay: its endpoints, its metrics, and how it starts, reloads and stops."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from ..engine import BackoffPolicy, ConfigKeys, SecretsManager
+from ..errors import SettingsError, StorageError
+from ..serving.addresses import UPLOADED, is_loopback
+from ..serving.certificates import LOCAL_NAMES, ServerCertificate
+from ..serving.listening import listening_socket, serve
+from ..serving.requests import RequestRejected, malformed
+from ..serving.web import Endpoint, Workers, peer_address, read_upload, reporting, signed_endpoint
+from ..storage.encrypted import EncryptedStorage
+from ..wire.base64_forms import from_base64
+from ..wire.endpoints import API_PATH, CONTENT_TYPE
+from .exchange import Exchange
+from .state import SERVER_KEY_ID, Identity, RelayState, state_key
+from .upstream import Upstream
+
+# A certificate is valid for 90 days.
+_RENEW_SECONDS = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Say how the relay listens and how it asks Keeper."""
+
+    folder: Path
+    host: str | None = None
+    port: int | None = None
+    names: tuple[str, ...] = ()
+    unix_socket: Path | None = None
+    exposed: bool = False
+    cache_seconds: float = 60.0
+    offline_copy: Path | None = None
+    ca_file: str | None = None
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Say where and as whom a relay listens; nothing of it is secret."""
+
+    address: str
+    ca_file: str
+    server_public_key_id: str
+    server_public_key: str
+
+
+def open_state(config: EncryptedStorage, folder: Path) -> RelayState:
+    """Open the relay's state with the keys of the configuration.
+
+    Raises:
+        SettingsError: The configuration is not bound.
+    """
+    app_key, private_key = (
+        config.get(ConfigKeys.KEY_APP_KEY),
+        config.get(ConfigKeys.KEY_PRIVATE_KEY),
+    )
+    client_id = config.get(ConfigKeys.KEY_CLIENT_ID)
+    if not app_key or not client_id:
+        raise SettingsError(
+            "the configuration is not bound to an application",
+            hint="bind it first: ksm-storage init PATH",
+        )
+    return RelayState(folder, state_key(from_base64(app_key), private_key or "", client_id))
+
+
+def run_relay(
+    config: EncryptedStorage, settings: RelaySettings, announce: Callable[[Listening], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP discards the answer and renews the certificate.
+
+    Raises:
+        SettingsError: The address cannot be used, or can be reached from other machines.
+    """
+    state = open_state(config, settings.folder)
+    try:
+        identity = state.identity(host=settings.host, port=settings.port, names=settings.names)
+        _refuse_exposed(identity, settings)
+        manager = SecretsManager(
+            config=config,
+            ca_file=settings.ca_file,
+            proxy_url=settings.proxy,
+            offline_copy=settings.offline_copy,
+            # The relay has the last answer to give meanwhile, and clients that wait themselves.
+            backoff=BackoffPolicy(retries=0),
+        )
+        upstream = Upstream(manager, cache_seconds=settings.cache_seconds)
+        exchange = Exchange(state, identity, upstream)
+        names = list(dict.fromkeys([*LOCAL_NAMES, identity.host, *identity.names]))
+        certificate = ServerCertificate(identity.authority, "ksm-storage relay", names)
+        with _sockets(identity, settings) as listeners, _noted(state, exchange):
+            listening = Listening(
+                exchange.addresses.host,
+                str(state.ca_file),
+                SERVER_KEY_ID,
+                identity.server_public_key,
+            )
+            with _reloading(upstream, certificate):
+                serve(
+                    make_application(exchange),
+                    listeners,
+                    tls=certificate.context,
+                    announce=lambda: announce(listening),
+                )
+    finally:
+        state.close()
+
+
+class Metrics:
+    """Count requests, and write what the relay knows of itself in Prometheus' text form."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._lock = threading.Lock()
+        self._started = time.time()
+
+    def count(self, path: str, status: int) -> None:
+        """Count one request."""
+        with self._lock:
+            self._requests[path, status] += 1
+
+    def text(self) -> str:
+        """Return the counters; no name of a client or record is among them."""
+        upstream = self._exchange.upstream
+        snapshot = upstream.snapshot
+        with self._lock:
+            requests = sorted(self._requests.items())
+        lines = ["# TYPE ksm_relay_requests_total counter"]
+        lines += [
+            f'ksm_relay_requests_total{{path="{path}",status="{status}"}} {count}'
+            for (path, status), count in requests
+        ]
+        lines += [
+            "# TYPE ksm_relay_keeper_requests_total counter",
+            f"ksm_relay_keeper_requests_total {upstream.requests}",
+            "# TYPE ksm_relay_keeper_failures_total counter",
+            f"ksm_relay_keeper_failures_total {upstream.failures}",
+            "# TYPE ksm_relay_start_time_seconds gauge",
+            f"ksm_relay_start_time_seconds {self._started:.0f}",
+        ]
+        if snapshot is not None:
+            lines += [
+                "# TYPE ksm_relay_answer_age_seconds gauge",
+                f"ksm_relay_answer_age_seconds {upstream.age(snapshot):.0f}",
+                "# TYPE ksm_relay_records gauge",
+                f"ksm_relay_records {len(snapshot.records)}",
+                "# TYPE ksm_relay_offline gauge",
+                f"ksm_relay_offline {int(snapshot.offline_since is not None)}",
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def make_application(exchange: Exchange) -> Starlette:
+    """Return the ASGI application."""
+    workers, metrics = Workers(), Metrics(exchange)
+
+    def answer(path: str, headers: Mapping[str, str], body: bytes, address: str) -> bytes:
+        try:
+            content = exchange.answer(path, headers, body, address)
+        except RequestRejected as exc:
+            metrics.count(path, exc.status)
+            raise
+        except sqlite3.Error as exc:
+            metrics.count(path, 500)
+            raise StorageError("the relay's state cannot be read or written") from exc
+        metrics.count(path, 200)
+        return content
+
+    async def upload(request: Request) -> Response:
+        fields, content = await read_upload(request)
+        ticket = fields.get("ticket")
+        if ticket is None:
+            raise malformed("the form has no part named ticket")
+        address = peer_address(request)
+        await workers.run(lambda: exchange.upload(ticket, content, address))
+        return Response(status_code=UPLOADED)
+
+    async def download(request: Request) -> Response:
+        file_uid, query = request.path_params["file_uid"], dict(request.query_params)
+        address = peer_address(request)
+        content = await workers.run(lambda: exchange.download(file_uid, query, address))
+        return Response(content, media_type=CONTENT_TYPE)
+
+    async def measured(_: Request) -> Response:
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    def route(path: str, endpoint: Endpoint, method: str) -> Route:
+        return Route(path, reporting(endpoint, location="relay"), methods=[method])
+
+    return Starlette(
+        routes=[
+            route(API_PATH + "{path}", signed_endpoint(answer, workers), "POST"),
+            route("/files", upload, "POST"),
+            route("/files/{file_uid}", download, "GET"),
+            route("/metrics", measured, "GET"),
+        ]
+    )
+
+
+def _refuse_exposed(identity: Identity, settings: RelaySettings) -> None:
+    if not is_loopback(identity.host) and not settings.exposed:
+        raise SettingsError(
+            f"{identity.host!r} can be reached from other machines",
+            hint="listen on 127.0.0.1; to serve other machines, add --expose",
+        )
+
+
+@contextlib.contextmanager
+def _sockets(identity: Identity, settings: RelaySettings) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(listening_socket(identity.host, identity.port))]
+        path = settings.unix_socket
+        if path is not None:
+            listeners.append(stack.enter_context(_unix_socket(path)))
+            stack.callback(lambda: path.unlink(missing_ok=True))
+        yield listeners
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        # One that a killed relay left; the lock on the port rules out that it is in use.
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+        listener.listen()
+    except OSError as exc:
+        listener.close()
+        raise SettingsError(f"cannot listen on {str(path)!r}: {exc.strerror}") from exc
+    finally:
+        os.umask(before)
+    return listener
+
+
+@contextlib.contextmanager
+def _noted(state: RelayState, exchange: Exchange) -> Iterator[None]:
+    """Note the address for ``relay status`` while the relay runs, and last uses at the end."""
+    path = state.folder / "address.json"
+    path.write_text(json.dumps({"address": exchange.addresses.host, "process": os.getpid()}))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        exchange.note_use()
+
+
+@contextlib.contextmanager
+def _reloading(upstream: Upstream, certificate: ServerCertificate) -> Iterator[None]:
+    def reload(*_: object) -> None:
+        upstream.invalidate()
+        certificate.renew()
+
+    before = signal.signal(signal.SIGHUP, reload) if hasattr(signal, "SIGHUP") else None
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(_RENEW_SECONDS):
+            certificate.renew()
+
+    threading.Thread(target=renew, name="certificate", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if before is not None:
+            signal.signal(signal.SIGHUP, before)

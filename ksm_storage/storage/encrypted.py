@@ -84,8 +84,10 @@ class EncryptedStorage(ABC):
         """Return a value, or None where there is none."""
         return self._visible().get(_name(key))
 
-    def set(self, key: object, value: str) -> Config:
-        """Set a value, save, and return the whole configuration."""
+    def set(self, key: object, value: str | None) -> Config:
+        """Set a value, or remove it if it is None, save, and return the whole configuration."""
+        if value is None:
+            return self.delete(key)
         name, text = _name(key), _value(value)
         return self._change(lambda config: config.update({name: text}))
 

@@ -170,7 +170,15 @@ def test_what_was_handed_in_is_a_copy(storage: Any) -> None:
     assert storage.get("hostname") == "h"
 
 
-@pytest.mark.parametrize("value", [None, 10, b"bytes", "\ud800", ["list"]])
+def test_none_removes_a_value(storage: Any) -> None:
+    storage.set("url", "https://example.com")
+
+    returned = storage.set("url", None)
+
+    assert returned == storage.read_storage() == CONFIG
+
+
+@pytest.mark.parametrize("value", [10, b"bytes", "\ud800", ["list"]])
 def test_a_value_that_is_no_text_is_refused_without_being_shown(value: Any, storage: Any) -> None:
     with pytest.raises(StorageError, match="a value of a configuration") as caught:
         storage.set("hostname", value)

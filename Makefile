@@ -11,7 +11,7 @@ PACKAGES := $(wildcard local_vault/pyproject.toml plugins/*/pyproject.toml emula
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-pythons pythons check format docs man reference bench bench-docs fuzz mutants clean
+.PHONY: help demo test test-quick test-pythons pythons check format docs man reference picture bench bench-docs fuzz mutants clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -53,6 +53,9 @@ man: $(VENV)/demo.stamp ## build the manual pages in build/man
 
 reference: $(VENV)/test.stamp ## generate docs/cli-reference.md from the help texts
 	@$(BIN)/python -m ksm_storage.cli.pages reference docs/cli-reference.md
+
+picture: $(VENV)/test.stamp ## draw docs/pictures/session.svg from a run
+	@$(BIN)/python -m examples.demo.picture docs/pictures/session.svg
 
 bench: $(VENV)/test.stamp ## run the benchmarks and print their tables
 	@$(BIN)/python -m benchmarks.measure_all --print

@@ -7,6 +7,8 @@
 - Any fence behind ``<!-- file: NAME -->`` is the content of a file.
 - A fence behind ``<!-- not run: reason -->`` is left out, and the reason is told.
 - ``<!-- new folder -->`` starts again in an empty folder.
+- ``<!-- needs: PROGRAM ... -->`` skips the page if one of the programs is not installed.
+- A fence within an HTML comment is run like any other, and no viewer shows it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _FENCE = re.compile(r"(?P<indent> *)```+(?P<language>[\w-]*)\s*$")
-_COMMENT = re.compile(r"<!--\s*(?P<word>file|not run|new folder)(?::\s*(?P<text>.*?))?\s*-->\s*$")
+_COMMENT = re.compile(
+    r"<!--\s*(?P<word>file|not run|new folder|needs)(?::\s*(?P<text>.*?))?\s*-->\s*$"
+)
 _EXIT = re.compile(r"\[exit (\d+)\]")
 _HERE_DOCUMENT = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 
@@ -68,7 +72,15 @@ class NotRun:
     reason: str
 
 
-Step = Command | Code | File | NewFolder | NotRun
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Name the programs without which the page cannot be run."""
+
+    line: int
+    programs: tuple[str, ...]
+
+
+Step = Command | Code | File | NewFolder | NotRun | Needs
 
 
 def read_steps(text: str) -> list[Step]:
@@ -88,6 +100,9 @@ def read_steps(text: str) -> list[Step]:
             marker = (comment["word"], comment["text"] or "")
             if marker[0] == "new folder":
                 steps.append(NewFolder(number))
+                marker = None
+            elif marker[0] == "needs":
+                steps.append(Needs(number, tuple(marker[1].split())))
                 marker = None
         elif fence:
             body, end = _body(lines, number, fence)

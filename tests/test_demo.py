@@ -98,3 +98,13 @@ def test_a_story_that_goes_wrong_says_so_and_cleans_up(
     assert done.returncode == 1, done.stdout
     assert complaint in done.stderr
     assert list(place.iterdir()) == []
+
+
+def test_the_picture_in_the_readme_is_what_a_run_draws(place: Path) -> None:
+    drawn = place / "session.svg"
+    subprocess.run([sys.executable, "-m", "examples.demo.picture", str(drawn)], check=True)
+
+    committed = ROOT / "docs/pictures/session.svg"
+    assert drawn.read_text() == committed.read_text(), "run: make picture"
+    # A page must not fetch anything for a picture.
+    assert "url(http" not in drawn.read_text()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.markdown_page import NotRun, read_steps
+from tests.markdown_page import Needs, NotRun, read_steps
 from tests.transcript import run_steps
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,13 @@ def named(path: Path) -> str:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_examples_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
-    run_steps(read_steps(page.read_text(encoding="utf-8")), name=named(page), folder=tmp_path)
+    steps = read_steps(page.read_text(encoding="utf-8"))
+    needed = [name for step in steps if isinstance(step, Needs) for name in step.programs]
+    missing = [name for name in needed if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+    run_steps(steps, name=named(page), folder=tmp_path)
 
 
 @pytest.mark.parametrize(

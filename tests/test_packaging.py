@@ -89,7 +89,7 @@ def test_the_command_of_a_distribution_that_is_missing_names_it(
     )
 
     assert done.returncode == 3
-    assert "hint: run: pip install ksm-storage-local-vault" in done.stderr
+    assert "pip install '.[vault]'" in done.stderr
 
 
 def test_a_command_of_a_distribution_that_is_installed_runs(

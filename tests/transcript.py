@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
-from tests.markdown_page import Code, Command, File, NewFolder, NotRun, Step, read_steps
+from tests.markdown_page import Code, Command, File, Needs, NewFolder, NotRun, Step, read_steps
 from tests.private_environment import private_environment
 from tests.process_group import ProcessGroup
 
@@ -48,7 +48,7 @@ def run_steps(steps: Sequence[Step], *, name: str, folder: Path) -> int:
             if isinstance(step, NewFolder):
                 session.close()
                 session = Session(folder / str(step.line), name)
-            elif not isinstance(step, NotRun):
+            elif not isinstance(step, NotRun | Needs):
                 session.run(step)
                 count += 1
     finally:

@@ -75,7 +75,8 @@ class _Commands(Group):
         if cmd_name in _ADDED:
             raise PluginNotFoundError(
                 f"the command {cmd_name!r} is not installed",
-                hint=f"run: pip install {_ADDED[cmd_name][0]}",
+                hint="in a clone of ksm-storage run: pip install '.[vault]'; "
+                "the names are on no index yet",
             )
         return None
 

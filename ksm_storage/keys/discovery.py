@@ -35,7 +35,7 @@ from ..errors import (
     PluginNotFoundError,
     SettingsError,
 )
-from .known_providers import DISTRIBUTIONS, NATIVE_NAMES
+from .known_providers import DISTRIBUTIONS, NATIVE_NAMES, install_hint
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -224,7 +224,7 @@ def _loaded(entry: EntryPoint) -> Plugin:
         raise PluginLoadError(
             f"cannot load the plugin {entry.name!r} from {entry.distribution}: "
             f"{type(exc).__name__}",
-            hint=f"reinstall it with: pip install --force-reinstall {entry.distribution}",
+            hint=f"reinstall {entry.distribution} from where you installed it",
             provider=entry.name,
         ) from exc
     _refuse_misspelt_hooks(entry, manager)
@@ -256,7 +256,7 @@ def _not_found(provider: str, entries: Iterable[EntryPoint]) -> PluginNotFoundEr
     distribution = DISTRIBUTIONS.get(provider)
     names = sorted({entry.name for entry in entries})
     if distribution is not None:
-        hint = f"install it with: pip install {distribution}"
+        hint = install_hint(distribution)
     elif close := _close_matches(provider, names, n=1):
         hint = f"did you mean {close[0]!r}?"
     else:

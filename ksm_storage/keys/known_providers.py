@@ -15,6 +15,16 @@ DISTRIBUTIONS = {
     "recovery": "ksm-storage",
 }
 
+# The extra of ksm-storage that installs what is not built in.
+_EXTRAS = {
+    "ksm-storage-aws-kms": "aws",
+    "ksm-storage-azure-kv": "azure",
+    "ksm-storage-gcp-kms": "gcp",
+    "ksm-storage-oracle-kv": "oracle",
+    "ksm-storage-entrust-hsm": "hsm",
+    "ksm-storage-vault-transit": "vault-transit",
+}
+
 # How each provider writes the names of its keys, as the start of a regular expression.
 NATIVE_NAMES = (
     (r"arn:aws[a-z-]*:kms:", "aws-kms"),
@@ -29,3 +39,11 @@ LOCAL = frozenset({"key-file", "os-keyring"})
 
 # Unwrap only where somebody has brought the secret.
 OFFLINE = frozenset({"recovery"})
+
+
+def install_hint(distribution: str) -> str:
+    """Return how to install a distribution of this project, with a warning about its name."""
+    extra = _EXTRAS.get(distribution)
+    target = f"'.[{extra}]'" if extra else "."
+    # Whoever registers an unclaimed name on an index decides what an install by name runs.
+    return f"in a clone of ksm-storage run: pip install {target}; the names are on no index yet"

@@ -197,7 +197,7 @@ def _backend_class(name: str) -> Callable[[], Backend]:
 def _not_installed() -> PluginLoadError:
     return PluginLoadError(
         "os-keyring needs the package 'keyring', which is not installed",
-        hint="install it with: pip install 'ksm-storage[os-keyring]'",
+        hint="install it with: pip install keyring",
     )
 
 

@@ -345,7 +345,7 @@ def test_a_missing_keyring_package_is_told_with_the_extra_to_install(
     with pytest.raises(PluginLoadError) as failure:
         opened().wrap(DEK, aad=AAD)
 
-    assert failure.value.hint == "install it with: pip install 'ksm-storage[os-keyring]'"
+    assert failure.value.hint == "install it with: pip install keyring"
     assert not os_keyring.is_usable()
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..contract.redaction import shown_argument
 from ..errors import StorageError
 
 STDIN = "-"
@@ -52,7 +53,7 @@ def _listed(name: str) -> Iterator[str]:
             with open(name, "rb") as file:
                 yield from _lines(file)
     except OSError as exc:
-        raise StorageError(f"cannot read the list {name!r}: {exc.strerror}") from exc
+        raise StorageError(f"cannot read the list {shown_argument(name)}: {exc.strerror}") from exc
 
 
 def _lines(file: Iterable[bytes]) -> Iterator[str]:

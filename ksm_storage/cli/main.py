@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         echo_error(exc, as_json=as_json)
         return exc.exit_code
     except click.ClickException as exc:
-        echo_usage_error(exc, command=_called(given), as_json=as_json)
+        echo_usage_error(exc, given, command=_called(given), as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         echo_end("Interrupted", "interrupted", None, code=_INTERRUPTED, as_json=as_json)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from ..contract.redaction import without_secrets
 from ..errors import KsmStorageError
 from .streams import guard_stderr, guard_stdout
 
@@ -62,15 +63,17 @@ def echo_error(error: KsmStorageError, *, as_json: bool) -> None:
     _echo_hint(error.hint)
 
 
-def echo_usage_error(error: click.ClickException, *, command: str, as_json: bool) -> None:
-    """Write a mistake in how a command was called to stderr."""
+def echo_usage_error(
+    error: click.ClickException, given: Sequence[str], *, command: str, as_json: bool
+) -> None:
+    """Write a mistake in how a command was called to stderr, without what may be secret."""
     # By its name: before click 8.2 there is none, and click prints the help text itself.
     if type(error).__name__ == "NoArgsIsHelpError":
         for line in error.format_message().splitlines():
             echo_err(line)
         return
     # A list of choices comes on lines of its own.
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = without_secrets(" ".join(error.format_message().split()).rstrip("."), given)
     message = message[:1].lower() + message[1:]
     hint = getattr(error, "hint", None) or f"see '{command} --help'"
     echo_end("UsageError", message, hint, code=2, as_json=as_json)

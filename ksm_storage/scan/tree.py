@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 
+from ..contract.redaction import shown_argument
 from ..errors import StorageError
 
 MAX_BYTES = 4_194_304
@@ -42,7 +43,7 @@ class Tree:
         """
         for path in self._paths:
             if not os.path.lexists(path):
-                raise StorageError(f"{path!r} does not exist")
+                raise StorageError(f"{shown_argument(path)} does not exist")
             yield from self._read_all(self._files(path))
 
     def _files(self, path: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from ..contract.redaction import shown_argument
 from ..errors import SettingsError
 from ..keys.known_providers import OFFLINE
 from ..keys.setting_sources import parse_toml
@@ -59,7 +60,9 @@ def read_policy(path: str) -> Policy:
     try:
         raw = Path(path).read_bytes()
     except OSError as exc:
-        raise SettingsError(f"cannot read the policy {path!r}: {exc.strerror}") from exc
+        raise SettingsError(
+            f"cannot read the policy {shown_argument(path)}: {exc.strerror}"
+        ) from exc
     if len(raw) > _MAX_BYTES:
         raise SettingsError(f"the policy {path!r} is larger than {_MAX_BYTES} bytes")
     rules = parse_toml(raw, name=f"the policy {path!r}")

@@ -12,6 +12,11 @@ DEFAULT_FILE = "client-config.json"
 ENVELOPE_VARIABLE = "KSM_STORAGE_CONFIG"
 FILE_VARIABLE = "KSM_CONFIG_FILE"
 
+_MIN_SECRET = 43
+_MIN_CONFIG = 256
+_MAX_PATH = 4096
+_MARKS = frozenset("{=\n")
+
 
 def envelope_from_environment() -> bytes | None:
     """Return the envelope that ``$KSM_STORAGE_CONFIG`` holds in base64, or None if it is unset.
@@ -43,18 +48,32 @@ def configured_path() -> str:
 
 
 def refuse_configuration(path: str) -> None:
-    """Refuse what is given as a path and is the content of ``$KSM_CONFIG``.
+    """Refuse a configuration or a token in the place of a path.
 
     Raises:
-        StorageError: It is a plain configuration, which the message does not repeat.
+        StorageError: It is one, or looks like one and no file has that name. The message does not
+            repeat it.
     """
-    # No real one is shorter in base64, and hardly any path is longer or has a brace.
-    if len(path) < 256 and "{" not in path:
+    # Most starts load nothing for it: no key or configuration is shorter, hardly any name of a file
+    # or folder is longer, and hardly any path has one of these marks.
+    names = path.replace(".", "/").split("/")
+    if max(map(len, names)) < _MIN_SECRET and not _MARKS.intersection(path):
         return
+    if _is_secret(path):
+        raise StorageError(
+            "the path is a configuration or a token (not shown)",
+            hint="pass the path of a file; to seal a configuration, pipe it into "
+            "'ksm-storage profile import PATH'",
+        )
+
+
+def _is_secret(path: str) -> bool:
+    from ..contract.redaction import may_be_secret
+
+    if may_be_secret(path) and not os.path.lexists(path[:_MAX_PATH]):
+        return True
+    if "{" not in path and len(path) < _MIN_CONFIG:
+        return False
     from ..config.recognise import is_plain
 
-    if is_plain(os.fsencode(path)):
-        raise StorageError(
-            "what is given as a path is a plain configuration itself",
-            hint="pipe it into 'ksm-storage profile import PATH' to seal it in a file",
-        )
+    return is_plain(os.fsencode(path))

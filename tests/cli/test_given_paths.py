@@ -44,9 +44,58 @@ def test_as_a_path(tmp_path: Path, command: list[str], form: str) -> None:
     done = run(*(given.get(word, word) for word in command), stdin="US:" + "A" * 43)
 
     assert done.returncode == 7
-    assert done.stderr.startswith("error: what is given as a path is a plain configuration itself")
+    assert done.stderr.startswith("error: the path is a configuration or a token (not shown)")
     assert PLAIN[form][20:40] not in done.stderr + done.stdout
     assert [path.name for path in tmp_path.iterdir() if path.name != "app.key"] == []
+
+
+TOKEN = base64.urlsafe_b64encode(bytes(range(7, 39))).decode().rstrip("=")
+PIECES = {
+    "wrapped lines": base64.encodebytes(PLAIN["json"].encode()).decode().split(),
+    "cut off": [PLAIN["base64"][:-37]],
+    "quoted": [f"'{PLAIN['base64']}'"],
+    "a variable": [f"KSM_CONFIG={PLAIN['base64']}"],
+    "twice encoded": [base64.b64encode(PLAIN["base64"].encode()).decode()],
+    "a token": [f"EU:{TOKEN}"],
+    "a bare token": [TOKEN],
+}
+
+
+@pytest.mark.parametrize("kind", PIECES)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "..."],
+        ["status", "..."],
+        ["doctor", "..."],
+        ["scan", "..."],
+        ["protect", "...", "--key", "KEY"],
+        ["rewrap", "...", "--add-key", "KEY"],
+        ["inspect", "..."],
+        ["get", "...", "hostname"],
+        ["set", "c.json", "privateKey", "..."],
+        ["exec", "...", "--", "true"],
+        ["check", "--from-file", "..."],
+        ["status", "c.json", "--check", "..."],
+        ["check", "c.json", "--parallel", "..."],
+        ["secret", "..."],
+        ["..."],
+    ],
+    ids=" ".join,
+)
+def test_a_secret_in_the_place_of_an_argument_is_not_repeated(
+    tmp_path: Path, command: list[str], kind: str
+) -> None:
+    (tmp_path / "c.json").write_text("{}")
+    given = {"...": PIECES[kind], "KEY": [key_file(tmp_path)]}
+
+    done = run(*(word for each in command for word in given.get(each, [each])), stdin="")
+
+    assert done.returncode != 0
+    shown = done.stderr + done.stdout
+    assert not any(
+        piece[start : start + 12] in shown for piece in PIECES[kind] for start in (0, 20)
+    )
 
 
 @pytest.mark.parametrize("form", PLAIN)

@@ -33,7 +33,7 @@ def test_a_relative_path_is_shown_if_it_leads_to_something(
 
 @pytest.mark.parametrize("value", NOT_PATHS)
 def test_what_is_no_path_is_not_shown(value: str) -> None:
-    assert shown_path(value) == "(not shown: it is no absolute path)"
+    assert shown_path(value) == "(not shown: not an absolute path)"
 
 
 @pytest.mark.parametrize("value", NOT_PATHS)
@@ -70,7 +70,7 @@ def test_a_secret_that_is_none_of_the_choices_is_not_repeated(value: str) -> Non
 def test_what_may_be_a_secret_is_not_shown_where_settings_are_listed(name: str, value: str) -> None:
     shown = settings_of(Option(name, "Help."), value).shown(name)
 
-    assert shown.startswith("(not shown: it ")
+    assert shown.startswith("(not shown: ")
 
 
 @pytest.mark.parametrize(

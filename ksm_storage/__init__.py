@@ -5,10 +5,10 @@ from __future__ import annotations
 # As type checkers know it; importing it from typing would cost more than all of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .storage.opening import open_storage
     from .storage.protecting import protect
     from .storage.rekeying import rekey
     from .storage.rewrapping import rewrap
+    from .storage.sources import open_storage
 
 __version__ = "0.1.0"
 __all__ = ["open_storage", "protect", "rekey", "rewrap"]
@@ -16,7 +16,7 @@ __all__ = ["open_storage", "protect", "rekey", "rewrap"]
 
 # Where each of them is.
 _PLACES = {
-    "open_storage": ".storage.opening",
+    "open_storage": ".storage.sources",
     "protect": ".storage.protecting",
     "rekey": ".storage.rekeying",
     "rewrap": ".storage.rewrapping",
@@ -33,4 +33,7 @@ def __getattr__(name: str) -> object:
     from .gc_pause import gc_pause
 
     with gc_pause():
-        return getattr(import_module(place, __name__), name)
+        found = getattr(import_module(place, __name__), name)
+    # From now on it is found here without this function.
+    globals()[name] = found
+    return found

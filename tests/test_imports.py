@@ -28,11 +28,11 @@ NEVER_TO_OPEN = {
     "urllib.parse",
     "ksm_storage.config.recognise",
     "ksm_storage.envelope.sealing",
-    "ksm_storage.envelope.trying",
-    "ksm_storage.storage.beginning",
+    "ksm_storage.envelope.hedging",
     "ksm_storage.storage.protecting",
     "ksm_storage.storage.rewrapping",
-    "ksm_storage.storage.saving",
+    "ksm_storage.files.replacement",
+    "ksm_storage.storage.plaintext_source",
 }
 
 

@@ -12,12 +12,11 @@ from ..config.document import UNNAMED
 from ..envelope.codec import decode, format_time, looks_like_envelope
 from ..envelope.model import SUITE, Envelope, Header
 from ..errors import StorageError
+from ..files.reading import read_file, resolved
 from ..keys.kek import KekPool
-from ..storage.envelope_file import use_envelope
-from ..storage.not_sealed import not_sealed
 from ..storage.open_policy import OpenPolicy
-from ..storage.reading import read_file, resolved
-from ..storage.state import document_of
+from ..storage.plaintext_source import wrong_format
+from ..storage.snapshot import document_of, with_envelope
 from .commands import command
 from .many_files import Files, many_files_options, services_in_header
 from .options import (
@@ -105,7 +104,7 @@ def _checked(path: str, policy: OpenPolicy) -> FileResult:
 
 def _used(path: str, use: Callable[[Envelope], _Result]) -> _Result:
     try:
-        return use_envelope(resolved(path), lambda found: use(decode(found.content)))
+        return with_envelope(resolved(path), lambda found: use(decode(found.content)))
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
 
@@ -116,7 +115,7 @@ def _header(real: str, path: str) -> Header:
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
     if content and not looks_like_envelope(content):
-        raise not_sealed(path, content)
+        raise wrong_format(path, content)
     return decode(content).header
 
 

@@ -16,12 +16,11 @@ from ..config.ini_form import format_ini
 from ..config.json_form import format_base64, format_json
 from ..envelope.codec import decode
 from ..errors import StorageError
-from ..storage.envelope_file import use_envelope
-from ..storage.file import create_file
-from ..storage.lock import locked
+from ..files.lock import locked
+from ..files.reading import FileContent, resolved
+from ..files.replacement import create_file
 from ..storage.open_policy import OpenPolicy
-from ..storage.reading import FileContent, resolved
-from ..storage.state import document_of
+from ..storage.snapshot import document_of, with_envelope
 from .commands import command
 from .output import echo, echo_err
 from .sealed_file import SealedFile, sealed_file_options
@@ -151,7 +150,7 @@ def _opened(path: str, policy: OpenPolicy) -> Document:
         return document_of(policy.open(decode(found.content), path=path).payload)
 
     try:
-        return use_envelope(resolved(path), opened)
+        return with_envelope(resolved(path), opened)
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
 

@@ -14,9 +14,9 @@ from ..engine import InMemoryKeyValueStorage, SecretsManager
 from ..engine.one_time_token import check_length, parse_token
 from ..envelope.codec import looks_like_envelope
 from ..errors import SettingsError
-from ..storage.encrypted import EncryptedStorage
+from ..files.reading import read_file, refuse_configuration, resolved
+from ..storage.encrypted_storage import EncryptedStorage
 from ..storage.open_policy import OpenPolicy
-from ..storage.opening import open_storage
 from ..storage.profiles import (
     change_document,
     check_profile_name,
@@ -24,8 +24,7 @@ from ..storage.profiles import (
     read_document,
     with_new_profile,
 )
-from ..storage.reading import read_file, resolved
-from ..storage.sources import configured_path, refuse_configuration
+from ..storage.sources import configured_path, open_storage
 from .commands import command
 from .options import (
     PATH,

@@ -39,8 +39,7 @@ from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode, looks_like_envelope
 from ..envelope.opening import candidates
 from ..errors import StorageError
-from ..storage.reading import read_file, resolved
-from ..storage.sources import refuse_configuration
+from ..files.reading import read_file, refuse_configuration, resolved
 from .commands import FILE_VARIABLE
 from .many_results import Results
 from .options import PATH, Command

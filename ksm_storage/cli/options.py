@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import SettingsError
-from ..storage.sources import refuse_configuration
+from ..files.reading import refuse_configuration
 from .commands import PathArgument
 
 Command = Callable[..., Any]

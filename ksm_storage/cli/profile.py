@@ -12,6 +12,7 @@ from ..config.document import ACTIVE_PROFILE, UNNAMED, Document
 from ..config.fields import is_secret
 from ..config.recognise import recognise, refuse_empty
 from ..errors import SettingsError, StorageError
+from ..files.reading import MAX_READ_BYTES, read_file, resolved
 from ..storage.open_policy import OpenPolicy
 from ..storage.profiles import (
     DEFAULT_PROFILE,
@@ -24,7 +25,6 @@ from ..storage.profiles import (
     with_new_profile,
     without_profile,
 )
-from ..storage.reading import MAX_READ_BYTES, read_file, resolved
 from .commands import command, group
 from .export import write_plain
 from .options import (

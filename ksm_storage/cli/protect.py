@@ -13,13 +13,13 @@ from ..envelope.codec import decode
 from ..envelope.model import Recipient
 from ..envelope.opening import candidates
 from ..errors import DecryptionError, SettingsError
+from ..files.reading import read_file, resolved
 from ..keys.discovery import resolve_key
 from ..keys.kek import KekPool
 from ..storage.open_policy import OpenPolicy
+from ..storage.plaintext_source import is_officially_sealed
 from ..storage.protecting import AlreadySealedError, protect_file, unsealed_file
-from ..storage.reading import read_file, resolved
-from ..storage.rewrapping import existing_envelope
-from ..storage.unsealed import is_officially_sealed
+from ..storage.snapshot import existing_envelope
 from .commands import command
 from .many_files import Files, many_files_options
 from .options import Settings, context_option, json_option, key_option, setting_option

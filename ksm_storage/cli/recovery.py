@@ -13,14 +13,14 @@ from ..contract.key_uri import KeyUri
 from ..envelope.codec import format_time
 from ..envelope.model import Envelope
 from ..errors import SettingsError
+from ..files.reading import resolved
 from ..keys.kek import KekPool
 from ..providers.recovery_key import SCHEME, SECRET_BYTES, RecoveryKey
 from ..providers.recovery_secret import format_recovery_file, sheet, words_of
 from ..storage.open_policy import OpenPolicy
-from ..storage.reading import resolved
 from ..storage.recipient_changes import RecipientChanges
-from ..storage.rewrapping import existing_envelope, rewrap_file
-from ..storage.state import document_of
+from ..storage.rewrapping import rewrap_file
+from ..storage.snapshot import document_of, existing_envelope
 from .commands import command, group
 from .export import write_new_file
 from .many_files import Files, many_files_options

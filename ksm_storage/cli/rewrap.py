@@ -10,14 +10,14 @@ import click
 from ..batch.provider_queue import FileResult
 from ..contract.key_uri import KeyUri, refuse_pin
 from ..errors import KsmStorageError, SettingsError
+from ..files.reading import resolved
 from ..keys.kek import KekPool
 from ..keys.known_providers import OFFLINE
-from ..storage.newest_versions import newest_of
 from ..storage.open_policy import OpenPolicy, read_key
-from ..storage.reading import resolved
-from ..storage.recipient_changes import RecipientChanges, Replacements, names
+from ..storage.recipient_changes import RecipientChanges, Replacements, names, newest_version
 from ..storage.rekeying import Rekeyed, rekey_file
-from ..storage.rewrapping import Rewrapped, existing_envelope, rewrap_file
+from ..storage.rewrapping import Rewrapped, rewrap_file
+from ..storage.snapshot import existing_envelope
 from .commands import command
 from .many_files import Files, many_files_options, services_in_header
 from .options import (
@@ -248,7 +248,7 @@ def _keys_of_rekey(path: str, new: Sequence[str], remove: Sequence[str]) -> list
                 f"{path!r} has no key {key} to remove", hint="'ksm-storage inspect' lists its keys"
             )
     kept = [
-        newest_of(recipient)
+        newest_version(recipient)
         for recipient in recipients
         if not any(names(key, recipient) for key in (*removed, *wanted))
     ]

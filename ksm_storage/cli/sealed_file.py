@@ -20,7 +20,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..storage.encrypted import EncryptedStorage
+    from ..storage.encrypted_storage import EncryptedStorage
     from ..storage.open_policy import OpenPolicy
 
 
@@ -42,9 +42,9 @@ class SealedFile:
             StorageError: It does not exist.
             EnvelopeError: It is not sealed.
         """
-        from ..storage.envelope_file import read_envelope
-        from ..storage.opening import open_storage
-        from ..storage.reading import resolved
+        from ..files.reading import resolved
+        from ..storage.snapshot import read_envelope
+        from ..storage.sources import open_storage
 
         # With keys, open_storage would create a missing file and protect a plain one. A command
         # that names trusted keys means neither.

@@ -59,7 +59,7 @@ class Document(NamedTuple):
             return names[0]
         if wanted is None or wanted not in names:
             what = "no profile is active" if wanted is None else f"profile {wanted!r} not found"
-            raise SettingsError(what, hint=f"the profiles are: {', '.join(names) or 'none'}")
+            raise SettingsError(what, hint=f"available profiles: {', '.join(names) or 'none'}")
         return wanted
 
     def with_config(self, profile: str, config: Mapping[str, str]) -> Document:

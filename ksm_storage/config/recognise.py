@@ -201,12 +201,17 @@ def _has_field(config: Mapping[str, object]) -> bool:
     return any(name in config for name in (*FIELDS, "storage"))
 
 
+def empty_error(name: str) -> StorageError:
+    """Return the error for an empty file where a configuration is expected."""
+    return StorageError(
+        f"{name} is empty: an interrupted save, not a configuration",
+        hint="restore it from a backup, or delete it and bind again with a new token",
+    )
+
+
 def _refuse_special(raw: bytes, name: str) -> None:
     if not raw.strip():
-        raise StorageError(
-            f"{name} is empty: an interrupted save, not a configuration",
-            hint="restore it from a backup, or delete it and bind again with a new token",
-        )
+        raise empty_error(name)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise StorageError(
             f"{name} is UTF-16 text", hint="save it as UTF-8, then run the command again"

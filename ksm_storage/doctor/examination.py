@@ -14,12 +14,12 @@ from ..contract.abilities import KeyDescription
 from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
 from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError, StorageError
+from ..files.reading import resolved
 from ..keys.discovery import Plugin, find_plugin
 from ..keys.kek import Kek
 from ..keys.kek_abilities import describe_access, describe_key, probe_permissions
 from ..keys.setting_sources import Arguments, environment_name, gather_settings
-from ..storage.envelope_file import read_envelope
-from ..storage.reading import resolved
+from ..storage.snapshot import read_envelope
 from .finding import FileFinding, KeyFinding, SettingFinding
 
 

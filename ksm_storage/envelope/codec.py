@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
 
-from ..errors import EnvelopeError
-from .header_reader import HeaderReader, damaged
+from ..contract.aad import Aad
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
+from ..errors import EnvelopeError, SettingsError
 from .model import (
+    ENVELOPE_ID_BYTES,
+    MAX_CONTEXT_BYTES,
+    MAX_CONTEXT_PAIRS,
     MAX_FILE_BYTES,
     MAX_HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
+    MAX_RECIPIENTS,
+    MESSAGE_ID_BYTES,
+    NO_CONTEXT,
+    RESERVED_CONTEXT,
     SUITE,
     TAG_BYTES,
     Envelope,
     Header,
+    Recipient,
 )
 
 MAGIC = b"ksm-storage envelope v1\n"
 
 _ANY_MAGIC = rb"ksm-storage envelope v(0|[1-9][0-9]{0,17})\n"
 _PAYLOAD_LINE = 64
-# What no byte of an envelope may be (E4); deleting the allowed ones leaves the others.
+_REVISION = re.compile(r"[1-9][0-9]{0,17}")
+_SUITE = re.compile(r"0|[1-9][0-9]{0,17}")
+# Python 3.14 reads 24:00:00 as the next midnight, so the hours are bounded here.
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z")
+_ENVELOPE_ID = re.compile(rf"[0-9a-f]{{{2 * ENVELOPE_ID_BYTES}}}")
+_ALGORITHM = re.compile(rf"[!-~]{{1,{MAX_ALGORITHM}}}")
+_FIRST_YEAR = 1970
+
+_CONTEXT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CONTEXT_VALUE = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
+# The only bytes that an envelope may contain (E4); deleting them leaves the others.
 _ALLOWED = bytes([0x0A, *range(0x20, 0x7F)])
 
 
@@ -39,20 +60,20 @@ def decode(raw: bytes) -> Envelope:
         EnvelopeError: They break one of the rules E1 to E17.
     """
     if len(raw) > MAX_FILE_BYTES:
-        raise damaged(f"the envelope is larger than {MAX_FILE_BYTES} bytes")
+        raise _damaged(f"the envelope is larger than {MAX_FILE_BYTES} bytes")
     _check_magic(raw)
     if raw.translate(None, _ALLOWED):
-        raise damaged("the envelope holds a byte that is no printable ASCII")
+        raise _damaged("the envelope contains a byte that is not printable ASCII")
     end = raw.find(b"\n\n", 0, MAX_HEADER_BYTES)
     if end < 0:
-        raise damaged("the envelope's header has no end")
+        raise _damaged("the envelope's header is not terminated")
     lines = raw[len(MAGIC) : end].decode("ascii").split("\n")
-    header, header_mac = HeaderReader(lines).read()
+    header, header_mac = _HeaderReader(lines).read()
     envelope = Envelope(header, header_mac, _payload(raw[end + 2 :]))
     if encode(envelope) != raw:
         # The one check that stands for all of E10 and E11: whatever a lenient parser above let
         # through serialises to other bytes.
-        raise damaged("the envelope is not written in its canonical form")
+        raise _damaged("the envelope is not in canonical form")
     return envelope
 
 
@@ -93,7 +114,7 @@ def mac_input(header: Header) -> bytes:
 
 
 def payload_aad(header: Header) -> bytes:
-    """Return the immutable core, which a rewrap leaves as it is (S5)."""
+    """Return the immutable core, which a rewrap does not change (S5)."""
     return b"".join(
         (
             MAGIC,
@@ -105,9 +126,54 @@ def payload_aad(header: Header) -> bytes:
     )
 
 
+def wrap_aad(envelope_id: bytes, context: Mapping[str, str]) -> Aad:
+    """Return the AAD of the wrapped DEKs of an envelope (W1)."""
+    return Aad(
+        {
+            **context,
+            "ksm-storage.format": "envelope v1",
+            "ksm-storage.purpose": "wrap-dek",
+            "ksm-storage.envelope-id": envelope_id.hex(),
+        }
+    )
+
+
 def format_time(time: datetime) -> str:
-    """Return a time of the header as it is written (E9)."""
+    """Return a time as the header writes it (E9)."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def checked_context(context: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return a private copy of a context that a user gave, sorted by name.
+
+    Raises:
+        SettingsError: It breaks rule E12 or E13.
+    """
+    given = dict(context or NO_CONTEXT)
+    if not all(isinstance(part, str) for pair in given.items() for part in pair):
+        raise SettingsError("the context must map strings to strings")
+    problem = _context_problem(given)
+    if problem is not None:
+        raise SettingsError(
+            f"the context {problem}",
+            hint="names: letters, digits, '.', '_', '-', and no 'ksm-storage.' at the start; "
+            "values: printable ASCII, at most 256 characters",
+        )
+    return MappingProxyType(dict(sorted(given.items())))
+
+
+def _context_problem(context: Mapping[str, str]) -> str | None:
+    """Return what is wrong with a context (E12, E13), or None."""
+    if len(context) > MAX_CONTEXT_PAIRS:
+        return f"has more than {MAX_CONTEXT_PAIRS} labels"
+    if sum(len(name) + len(value) for name, value in context.items()) > MAX_CONTEXT_BYTES:
+        return f"is longer than {MAX_CONTEXT_BYTES} bytes"
+    for name, value in context.items():
+        if not _CONTEXT_NAME.fullmatch(name) or name.startswith(RESERVED_CONTEXT):
+            return "has an invalid name"
+        if not _CONTEXT_VALUE.fullmatch(value):
+            return "has an invalid value"
+    return None
 
 
 def _check_magic(raw: bytes) -> None:
@@ -116,7 +182,7 @@ def _check_magic(raw: bytes) -> None:
     other = re.match(_ANY_MAGIC, raw)
     if other:
         raise EnvelopeError(
-            f"the envelope has version {int(other[1])}, which is not known here",
+            f"unknown envelope version {int(other[1])}",
             hint="upgrade ksm-storage",
         )
     if not raw:
@@ -127,24 +193,24 @@ def _check_magic(raw: bytes) -> None:
     if looks_like_envelope(raw):
         raise EnvelopeError(
             "the envelope's first line is damaged",
-            hint="restore it from a backup; a transfer in text mode changes the ends of the lines",
+            hint="restore it from a backup; a transfer in text mode changes line endings",
         )
     raise EnvelopeError(
-        "this is no envelope of ksm-storage",
-        hint="seal a plain configuration with: ksm-storage protect PATH",
+        "not a ksm-storage envelope",
+        hint="to seal a plain configuration: ksm-storage protect PATH",
     )
 
 
 def _payload(body: bytes) -> bytes:
-    # The canonical comparison would find this too; the commonest damage gets its own message.
+    # The canonical comparison would find this too; the most common damage has its own message.
     if not body.endswith(b"\n"):
-        raise damaged("the envelope's payload is cut off")
+        raise _damaged("the envelope's payload is truncated")
     try:
         ciphertext = base64.b64decode(body.replace(b"\n", b""), validate=True)
     except ValueError as exc:
-        raise damaged("the envelope's payload is not base64") from exc
+        raise _damaged("the envelope's payload is not valid base64") from exc
     if not TAG_BYTES <= len(ciphertext) <= MAX_PAYLOAD_BYTES + TAG_BYTES:
-        raise damaged("the envelope's payload has an impossible length")
+        raise _damaged("the envelope's payload has an invalid length")
     return ciphertext
 
 
@@ -165,3 +231,122 @@ def _payload_lines(ciphertext: bytes) -> Iterator[bytes]:
     text = base64.b64encode(ciphertext)
     for start in range(0, len(text), _PAYLOAD_LINE):
         yield text[start : start + _PAYLOAD_LINE] + b"\n"
+
+
+class _HeaderReader:
+    """Read the lines of one header in their fixed order, from ``suite`` to ``header-mac``."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
+        self._next = 0
+
+    def read(self) -> tuple[Header, bytes]:
+        """Return the header and its MAC.
+
+        Raises:
+            EnvelopeError: A line is missing, out of order or invalid.
+        """
+        self._suite()
+        envelope_id = self._envelope_id()
+        created, sealed = self._time("created"), self._time("sealed")
+        header = Header(
+            envelope_id=envelope_id,
+            created=created,
+            sealed=sealed,
+            revision=int(self._matching("revision", _REVISION)),
+            context=self._context(),
+            recipients=self._recipients(),
+            message_id=self._bytes("message-id", MESSAGE_ID_BYTES),
+            commitment=self._bytes("commitment", 32),
+        )
+        header_mac = self._bytes("header-mac", 32)
+        if self._next != len(self._lines):
+            raise _damaged("the envelope's header has an unexpected line")
+        return header, header_mac
+
+    def _suite(self) -> None:
+        suite = int(self._matching("suite", _SUITE))
+        if suite != SUITE:
+            raise EnvelopeError(
+                f"unknown envelope suite {suite}",
+                hint="upgrade ksm-storage",
+            )
+
+    def _envelope_id(self) -> bytes:
+        return bytes.fromhex(self._matching("envelope-id", _ENVELOPE_ID))
+
+    def _time(self, name: str) -> datetime:
+        text = self._matching(name, _TIME)
+        try:
+            # Not strptime: importing its locale tables would cost more than the whole parse.
+            time = datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
+        except ValueError as exc:
+            raise _malformed(name) from exc
+        if time.year < _FIRST_YEAR:
+            raise _malformed(name)
+        return time
+
+    def _context(self) -> Mapping[str, str]:
+        context: dict[str, str] = {}
+        while self._peek() == "context":
+            name, _, value = self._value("context").partition("=")
+            if name in context:
+                raise _malformed("context")
+            context[name] = value
+        if _context_problem(context) is not None or list(context) != sorted(context):
+            raise _malformed("context")
+        return MappingProxyType(context)
+
+    def _recipients(self) -> tuple[Recipient, ...]:
+        recipients: dict[KeyUri, Recipient] = {}
+        while not recipients or self._peek() == "recipient":
+            recipient = self._recipient()
+            if recipient.key in recipients or len(recipients) == MAX_RECIPIENTS:
+                raise _damaged("the envelope has a duplicate recipient, or too many recipients")
+            recipients[recipient.key] = recipient
+        return tuple(recipients.values())
+
+    def _recipient(self) -> Recipient:
+        try:
+            key = KeyUri.parse(self._value("recipient"))
+        except SettingsError as exc:
+            raise _malformed("recipient") from exc
+        algorithm = self._matching("algorithm", _ALGORITHM)
+        return Recipient(key, algorithm, self._bytes("wrapped-dek"))
+
+    def _bytes(self, name: str, length: int | None = None) -> bytes:
+        try:
+            raw = base64.b64decode(self._value(name).encode("ascii"), validate=True)
+        except ValueError as exc:
+            raise _malformed(name) from exc
+        if not 1 <= len(raw) <= MAX_WRAPPED_DEK or length not in (None, len(raw)):
+            raise _malformed(name)
+        return raw
+
+    def _matching(self, name: str, form: re.Pattern[str]) -> str:
+        value = self._value(name)
+        if not form.fullmatch(value):
+            raise _malformed(name)
+        return value
+
+    def _value(self, name: str) -> str:
+        if self._peek() != name:
+            raise _damaged(f"{name!r} is missing or out of order in the envelope's header")
+        value = self._lines[self._next][len(name) + 2 :]
+        self._next += 1
+        return value
+
+    def _peek(self) -> str | None:
+        if self._next == len(self._lines):
+            return None
+        name, separator, _ = self._lines[self._next].partition(": ")
+        return name if separator else None
+
+
+def _malformed(name: str) -> EnvelopeError:
+    return _damaged(f"invalid {name!r} in the envelope's header")
+
+
+def _damaged(what: str) -> EnvelopeError:
+    """Return the error for an envelope that breaks a rule of its format."""
+    return EnvelopeError(what, hint="the file is damaged: restore it from a backup")

@@ -1,4 +1,7 @@
-"""Open envelopes: unwrap the DEK through a recipient, then check and decrypt in a fixed order."""
+"""Open envelopes: unwrap the DEK through a recipient, then check and decrypt in a fixed order.
+
+At the end stands what suite 1 derives from a DEK and a message id, for sealing too.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidKey, InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256, SHA512
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..audit.events import emit
 from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import WrappedDek
 from ..core_dumps import no_core_dumps
 from ..errors import (
     DecryptionError,
@@ -21,14 +28,22 @@ from ..errors import (
 from ..keys.discovery import find_plugin
 from ..keys.kek import Kek
 from ..keys.known_providers import LOCAL, OFFLINE
-from .codec import mac_input, payload_aad
-from .derivation import PAYLOAD_NONCE, check_commitment, check_header_mac, derive_keys
+from .codec import mac_input, payload_aad, wrap_aad
 from .model import Envelope, Recipient
 
 if TYPE_CHECKING:
-    from .trying import Pace
+    from .hedging import OpenTimeouts
 
 OpenKek = Callable[[KeyUri], Kek]
+
+# A constant nonce is safe with a payload key and with nothing else: the key is derived from a
+# message id that is drawn anew with each sealing, so it never seals a second message (S4, S6).
+PAYLOAD_NONCE = bytes(12)
+
+_LENGTH = 32
+_PAYLOAD_KEY = b"\x04\x78DERIVEKEY"
+_COMMITMENT = b"COMMITKEY"
+_HEADER_MAC_KEY = b"ksm-storage header mac v1"
 
 
 class Opened(NamedTuple):
@@ -56,7 +71,7 @@ def open_envelope(
     trusted: Sequence[KeyUri] | None = None,
     context: Mapping[str, str] | None = None,
     open_kek: OpenKek = Kek.open,
-    pace: Pace | None = None,
+    timeouts: OpenTimeouts | None = None,
 ) -> Opened:
     """Unwrap the DEK through the first recipient that can, and decrypt the payload.
 
@@ -65,11 +80,11 @@ def open_envelope(
         trusted: The only KEKs that may be used; all if None.
         context: The exact context that the envelope must have; any if None.
         open_kek: Opens the KEK of a key URI.
-        pace: How long the recipients may take; without one they are tried one after another, in
-            this thread, and each takes what its plugin allows.
+        timeouts: How long the recipients may take; without them they are tried one after
+            another, in this thread, and each takes what its plugin allows.
 
     Raises:
-        DecryptionError: A wrong KEK, a wrong context, altered data, or no trusted recipient;
+        DecryptionError: The wrong KEK, the wrong context, altered data, or no trusted recipient;
             for the last, no key service was called.
         ProviderError, PluginError, SettingsError: The KEK could not be used.
     """
@@ -77,9 +92,28 @@ def open_envelope(
     found = candidates(envelope.header.recipients, trusted)
 
     def attempt(place: int) -> Opened:
-        return _opened(envelope, found[place], open_kek)
+        try:
+            dek = unwrap_dek(envelope, found[place], open_kek)
+            return Opened(dek, unlock(envelope, dek), found[place].recipient)
+        except KsmStorageError as exc:
+            exc.key = exc.key or str(found[place].key)
+            raise
 
-    opened, causes = _tried(attempt, [c.key for c in found], pace)
+    opened, causes = None, list[KsmStorageError]()
+    if timeouts is not None:
+        # Loaded where it is asked for: threads and queues are not part of a usual start.
+        from .hedging import attempt_in_time
+
+        opened, causes = attempt_in_time([each.key for each in found], attempt, timeouts)
+    else:
+        for place in range(len(found)):
+            try:
+                opened = attempt(place)
+                break
+            except KsmStorageError as exc:
+                # Any failure of one recipient lets the next one try (R5): credentials may exist
+                # for the second cloud only.
+                causes.append(exc)
     if opened is not None:
         if causes:
             failed = [cause.key for cause in causes]
@@ -87,22 +121,28 @@ def open_envelope(
             emit("failed_over", header=envelope.header, keys=[key], instead_of=failed)
         return opened
     if len(causes) == 1:
-        # As it came: its own cause is what the key service said.
+        # Unchanged: its own cause is what the key service said.
         raise causes[0]
     raise _none_opened(causes) from causes[-1]
 
 
 def unwrap_dek(envelope: Envelope, candidate: Candidate, open_kek: OpenKek) -> bytes:
     """Unwrap the DEK through one candidate, with one call to its key service."""
+    aad = wrap_aad(envelope.header.envelope_id, envelope.header.context)
     with open_kek(candidate.key) as kek:
-        return kek.unwrap(candidate.recipient.wrapped, aad=envelope.header.wrap_aad)
+        return kek.unwrap(wrapped_dek(candidate.recipient), aad=aad)
+
+
+def wrapped_dek(recipient: Recipient) -> WrappedDek:
+    """Return a recipient's wrapped DEK in the form that crosses the seam."""
+    return WrappedDek(recipient.key.key_id, recipient.algorithm, recipient.ciphertext)
 
 
 def unlock(envelope: Envelope, dek: bytes) -> bytes:
     """Return the payload of an envelope whose DEK is known.
 
     Raises:
-        DecryptionError: Another DEK or altered data; the message is the same for both (R3).
+        DecryptionError: The wrong DEK or altered data; the message is the same for both (R3).
     """
     header = envelope.header
     keys = derive_keys(dek, header.message_id)
@@ -136,7 +176,7 @@ def check_context(envelope: Envelope, context: Mapping[str, str] | None) -> None
         raise DecryptionError(
             f"the envelope has the context {_shown(envelope.header.context)}, "
             f"not {_shown(context)}",
-            hint="this is another file than the one expected, or the context given is wrong",
+            hint="check that this is the right file and that the context is correct",
         )
 
 
@@ -153,8 +193,8 @@ def candidates(
     found = [c for c in (_candidate(r, trusted) for r in recipients) if c is not None]
     if not found:
         raise DecryptionError(
-            "the envelope is under none of the keys that are trusted here",
-            hint="'ksm-storage inspect' shows its keys; give one of them if you trust it",
+            "none of the trusted keys is a recipient of the envelope",
+            hint="'ksm-storage inspect' lists its keys; pass one of them if you trust it",
         )
     return sorted(found, key=lambda candidate: _rank(candidate.key.provider))
 
@@ -164,34 +204,6 @@ def _rank(provider: str) -> int:
     if provider in LOCAL:
         return 0
     return 2 if provider in OFFLINE else 1
-
-
-def _opened(envelope: Envelope, candidate: Candidate, open_kek: OpenKek) -> Opened:
-    try:
-        dek = unwrap_dek(envelope, candidate, open_kek)
-        return Opened(dek, unlock(envelope, dek), candidate.recipient)
-    except KsmStorageError as exc:
-        exc.key = exc.key or str(candidate.key)
-        raise
-
-
-def _tried(
-    attempt: Callable[[int], Opened], keys: Sequence[KeyUri], pace: Pace | None
-) -> tuple[Opened | None, list[KsmStorageError]]:
-    if pace is not None:
-        # Loaded where it is asked for: threads and queues are no part of a usual start.
-        from .trying import try_in_time
-
-        return try_in_time(keys, attempt, pace)
-    causes: list[KsmStorageError] = []
-    for place in range(len(keys)):
-        try:
-            return attempt(place), causes
-        except KsmStorageError as exc:
-            # Any failure of one recipient lets the next one try (R5): credentials may exist for
-            # the second cloud only.
-            causes.append(exc)
-    return None, causes
 
 
 def _candidate(recipient: Recipient, trusted: Sequence[KeyUri] | None) -> Candidate | None:
@@ -219,7 +231,7 @@ def covers(trusted: KeyUri, key: KeyUri) -> bool:
 
 def _does_not_open() -> DecryptionError:
     return DecryptionError(
-        "the envelope does not open: another key, another context or altered data",
+        "the envelope does not open: wrong key, wrong context or altered data",
         hint="restore the file from a backup, or open it with the key that sealed it",
     )
 
@@ -227,7 +239,7 @@ def _does_not_open() -> DecryptionError:
 def _none_opened(causes: Sequence[KsmStorageError]) -> KsmStorageError:
     listed = "; ".join(f"{cause.key}: {cause.message}" for cause in causes)
     error = _shared_class(causes)(
-        f"none of the {len(causes)} recipients opens the envelope: {listed}",
+        f"none of the {len(causes)} recipients can open the envelope: {listed}",
         hint="; ".join(dict.fromkeys(cause.hint for cause in causes if cause.hint)) or None,
     )
     error.causes = tuple(causes)
@@ -244,3 +256,61 @@ def _shared_class(causes: Sequence[KsmStorageError]) -> type[KsmStorageError]:
 
 def _shown(context: Mapping[str, str]) -> str:
     return ",".join(f"{name}={value}" for name, value in context.items()) or "(none)"
+
+
+class DerivedKeys(NamedTuple):
+    """Hold what suite 1 derives for one message (S2); only the commitment is public."""
+
+    payload_key: bytes
+    commitment: bytes
+    header_mac_key: bytes
+
+    def __repr__(self) -> str:
+        # The commitment is the only part that is no key.
+        return f"<DerivedKeys of commitment {self.commitment.hex()}>"
+
+
+def derive_keys(dek: bytes, message_id: bytes) -> DerivedKeys:
+    """Derive the keys of one message from its DEK.
+
+    Source: RFC 5869; AWS Encryption SDK algorithm suites, 0x0478 (HKDF with SHA-512, key
+    commitment), for the payload key and the commitment.
+    """
+    return DerivedKeys(
+        payload_key=_expanded(dek, message_id, _PAYLOAD_KEY),
+        commitment=_expanded(dek, message_id, _COMMITMENT),
+        header_mac_key=_expanded(dek, message_id, _HEADER_MAC_KEY),
+    )
+
+
+def check_commitment(dek: bytes, message_id: bytes, expected: bytes) -> None:
+    """Compare the commitment to a DEK in constant time (R2).
+
+    Raises:
+        cryptography.exceptions.InvalidKey: The commitment is to another DEK.
+    """
+    HKDF(SHA512(), _LENGTH, message_id, _COMMITMENT).verify(dek, expected)
+
+
+def header_mac(keys: DerivedKeys, covered: bytes) -> bytes:
+    """Return the MAC over the bytes of a header (S3)."""
+    return _mac(keys, covered).finalize()
+
+
+def check_header_mac(keys: DerivedKeys, covered: bytes, expected: bytes) -> None:
+    """Compare the MAC over the bytes of a header in constant time.
+
+    Raises:
+        cryptography.exceptions.InvalidSignature: It is another one.
+    """
+    _mac(keys, covered).verify(expected)
+
+
+def _mac(keys: DerivedKeys, covered: bytes) -> HMAC:
+    mac = HMAC(keys.header_mac_key, SHA256())
+    mac.update(covered)
+    return mac
+
+
+def _expanded(dek: bytes, message_id: bytes, info: bytes) -> bytes:
+    return HKDF(SHA512(), _LENGTH, message_id, info).derive(dek)

@@ -1,19 +1,22 @@
-"""Make envelopes: seal a payload, seal it again, change its recipients or its DEK."""
+"""Make envelopes: wrap a DEK, seal a payload, change the recipients or the DEK."""
 
 from __future__ import annotations
 
+import hmac
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..contract.key_wrapper import DEK_BYTES
-from ..errors import EnvelopeError, SettingsError
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import DEK_BYTES, WrappedDek
+from ..errors import DecryptionError, EnvelopeError, KeyNotFoundError, SettingsError
 from ..keys.kek import Kek
-from .codec import mac_input, payload_aad
-from .derivation import PAYLOAD_NONCE, derive_keys, header_mac
+from ..keys.known_providers import OFFLINE
+from .codec import checked_context, mac_input, payload_aad, wrap_aad
 from .model import (
     ENVELOPE_ID_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -23,14 +26,20 @@ from .model import (
     Envelope,
     Header,
     Recipient,
-    checked_context,
-    wrap_aad,
+)
+from .opening import (
+    PAYLOAD_NONCE,
+    Candidate,
+    OpenKek,
+    derive_keys,
+    header_mac,
+    unwrap_dek,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class NewDek:
-    """Hold a DEK that was wrapped and has sealed nothing yet."""
+    """Hold a DEK that is wrapped and has not sealed anything yet."""
 
     dek: bytes = field(repr=False)
     envelope_id: bytes
@@ -42,13 +51,27 @@ def wrap_new_dek(keks: Sequence[Kek], *, context: Mapping[str, str] | None = Non
     """Draw a DEK for a new envelope and wrap it once under each KEK.
 
     Raises:
-        SettingsError: The context is not allowed, or there are no KEKs or too many.
+        SettingsError: The context is invalid, or there are no KEKs or too many.
         ProviderError, PluginError: A KEK could not wrap.
     """
     checked = checked_context(context)
     envelope_id = os.urandom(ENVELOPE_ID_BYTES)
     dek = os.urandom(DEK_BYTES)
     return NewDek(dek, envelope_id, checked, _wrapped(dek, keks, envelope_id, checked))
+
+
+def open_and_wrap_new_dek(
+    keys: Sequence[KeyUri], open_kek: OpenKek, *, context: Mapping[str, str] | None = None
+) -> NewDek:
+    """Open the KEK of each key, all of them before any key service is called, and wrap a new DEK.
+
+    Raises:
+        SettingsError: The context is invalid, or there are no keys or too many.
+        ProviderError, PluginError: A KEK could not be opened or could not wrap.
+    """
+    with ExitStack() as stack:
+        keks = [stack.enter_context(open_kek(key)) for key in keys]
+        return wrap_new_dek(keks, context=context)
 
 
 def seal(payload: bytes, new: NewDek, *, now: datetime | None = None) -> Envelope:
@@ -79,7 +102,7 @@ def seal_again(
 
 
 def rewrap(envelope: Envelope, recipients: Sequence[Recipient], *, dek: bytes) -> Envelope:
-    """Give the envelope other recipients of the same DEK; the payload stays as it is (M2)."""
+    """Give the envelope other recipients of the same DEK; the payload is unchanged (M2)."""
     _check_count(len(recipients))
     _check_different(recipients)
     header = envelope.header._replace(
@@ -105,8 +128,67 @@ def rekey(
     return _sealed(header, payload, dek), dek
 
 
+def wrap_dek(
+    envelope: Envelope, dek: bytes, keys: Iterable[KeyUri], open_kek: OpenKek
+) -> dict[KeyUri, Recipient]:
+    """Wrap the DEK of an envelope once under each key.
+
+    Raises:
+        SettingsError, PluginError, ProviderError: A key cannot be used.
+    """
+    aad = wrap_aad(envelope.header.envelope_id, envelope.header.context)
+    wraps: dict[KeyUri, Recipient] = {}
+    for key in keys:
+        with open_kek(key) as kek:
+            wraps[key] = recipient_of(key.provider, kek.wrap(dek, aad=aad))
+    return wraps
+
+
+def verify_unwrap(
+    envelope: Envelope, candidates: Iterable[Candidate], dek: bytes, open_kek: OpenKek
+) -> tuple[str, ...]:
+    """Unwrap the DEK through each candidate, and return the keys that could not be asked.
+
+    Those are keys whose secret is kept offline and was not given. Any other key must unwrap.
+
+    Raises:
+        DecryptionError: A key unwraps something else.
+        SettingsError, PluginError, ProviderError: A key can wrap but not unwrap.
+    """
+    unproven: list[str] = []
+    for candidate in candidates:
+        try:
+            # Through a fresh key wrapper: what the one that wrapped may still know proves nothing.
+            unwrapped = unwrap_dek(envelope, candidate, open_kek)
+        except KeyNotFoundError:
+            if candidate.key.provider not in OFFLINE:
+                raise
+            unproven.append(str(candidate.key))
+            continue
+        if not hmac.compare_digest(unwrapped, dek):
+            raise DecryptionError(
+                "the key does not unwrap what it wrapped",
+                key=str(candidate.key),
+                operation="unwrap",
+            )
+    return tuple(unproven)
+
+
+def refuse_only_offline(keys: Sequence[KeyUri]) -> None:
+    """Refuse to leave a file with only keys that no application can open it with.
+
+    Raises:
+        SettingsError: All keys are kept offline.
+    """
+    if all(key.provider in OFFLINE for key in keys):
+        raise SettingsError(
+            "only recovery keys would open the file, and their secrets are kept offline",
+            hint="add a key that the application can use",
+        )
+
+
 def current_time() -> datetime:
-    """Return the time as a header holds it: UTC, whole seconds."""
+    """Return the current time as a header holds it: UTC, whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -114,7 +196,7 @@ def _sealed(header: Header, payload: bytes, dek: bytes) -> Envelope:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise EnvelopeError(
             f"the configuration is larger than {MAX_PAYLOAD_BYTES} bytes",
-            hint="a Keeper configuration has about one kilobyte",
+            hint="a Keeper configuration is usually about one kilobyte",
         )
     message_id = os.urandom(MESSAGE_ID_BYTES)
     keys = derive_keys(dek, message_id)
@@ -130,25 +212,30 @@ def _wrapped(
 ) -> tuple[Recipient, ...]:
     _check_count(len(keks))
     aad = wrap_aad(envelope_id, context)
-    recipients = [Recipient.of(kek.uri.provider, kek.wrap(dek, aad=aad)) for kek in keks]
+    recipients = [recipient_of(kek.uri.provider, kek.wrap(dek, aad=aad)) for kek in keks]
     _check_different(recipients)
     return tuple(recipients)
 
 
+def recipient_of(provider: str, wrapped: WrappedDek) -> Recipient:
+    """Return the recipient for a DEK that a provider's KEK wrapped."""
+    return Recipient(KeyUri(provider, wrapped.key_id), wrapped.algorithm, wrapped.ciphertext)
+
+
 def _check_count(keys: int) -> None:
     if not 1 <= keys <= MAX_RECIPIENTS:
-        raise SettingsError(f"an envelope has 1 to {MAX_RECIPIENTS} keys, not {keys}")
+        raise SettingsError(f"an envelope must have 1 to {MAX_RECIPIENTS} keys, not {keys}")
 
 
 def _check_different(recipients: Sequence[Recipient]) -> None:
     # Two names given may resolve to one key, which only the key service can tell.
     keys = [recipient.key for recipient in recipients]
     if len(set(keys)) != len(keys):
-        raise SettingsError("two of the keys given are one and the same key")
+        raise SettingsError("two of the given keys are the same key")
 
 
 def _next_revision(envelope: Envelope) -> int:
     revision = envelope.header.revision + 1
     if revision > MAX_REVISION:
-        raise EnvelopeError("the envelope's revision can grow no further")
+        raise EnvelopeError("the envelope's revision has reached its maximum")
     return revision

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..contract.key_uri import KeyUri
 from ..errors import KsmStorageError, StorageError
+from ..files.lock import locked
 from ..keys.setting_sources import Arguments, gather_settings
 from ..plugin import (
     KeyNotFoundError,
@@ -24,7 +25,6 @@ from ..plugin import (
     SettingsError,
     hookimpl,
 )
-from ..storage.lock import locked
 from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
 from .native_store import AUTO, BACKENDS, NativeStore
 

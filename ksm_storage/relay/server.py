@@ -27,7 +27,7 @@ from ..serving.certificates import LOCAL_NAMES, ServerCertificate
 from ..serving.listening import listening_socket, serve
 from ..serving.requests import RequestRejected, malformed
 from ..serving.web import Endpoint, Workers, peer_address, read_upload, reporting, signed_endpoint
-from ..storage.encrypted import EncryptedStorage
+from ..storage.encrypted_storage import EncryptedStorage
 from ..wire.base64_forms import from_base64
 from ..wire.endpoints import API_PATH, CONTENT_TYPE
 from .exchange import Exchange

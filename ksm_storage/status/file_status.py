@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..envelope.codec import decode, format_time
+from ..envelope.codec import decode, format_time, wrap_aad
 from ..errors import StorageError
-from ..storage.envelope_file import read_envelope
-from ..storage.reading import resolved
+from ..files.reading import resolved
+from ..storage.snapshot import read_envelope
 from .key_facts import KeyFacts, RecipientStatus
 
 
@@ -67,7 +67,7 @@ def examine(path: str, facts: KeyFacts | None) -> FileStatus:
     if facts is None:
         recipients = tuple(RecipientStatus(recipient) for recipient in header.recipients)
     else:
-        aad = header.wrap_aad
+        aad = wrap_aad(header.envelope_id, header.context)
         recipients = tuple(facts.of(recipient, aad=aad) for recipient in header.recipients)
     return FileStatus(
         path=path,

@@ -11,7 +11,7 @@ from ..contract.abilities import KeyDescription, is_public_key_algorithm
 from ..contract.key_uri import KeyUri
 from ..envelope.codec import format_time
 from ..envelope.model import Recipient
-from ..envelope.opening import covers
+from ..envelope.opening import covers, wrapped_dek
 from ..errors import KsmStorageError
 from ..keys.kek import KekPool
 from ..keys.kek_abilities import describe_key, wrapping_version
@@ -102,7 +102,7 @@ class KeyFacts:
             return RecipientStatus(recipient, problem=problem)
         try:
             with self._keks.open(uri) as kek:
-                version = wrapping_version(kek, recipient.wrapped, aad=aad)
+                version = wrapping_version(kek, wrapped_dek(recipient), aad=aad)
         except KsmStorageError as exc:
             return RecipientStatus(recipient, description, problem=exc)
         return RecipientStatus(recipient, description, version)

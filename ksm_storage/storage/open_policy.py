@@ -1,4 +1,4 @@
-"""What a caller trusts and expects of an envelope, checked each time one is read."""
+"""What a caller requires of an envelope, checked each time one is read."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ..keys.kek import Kek, KekPool
 from ..keys.setting_sources import Arguments, settings_file_expected
 
 if TYPE_CHECKING:
-    from ..envelope.trying import Pace
+    from ..envelope.hedging import OpenTimeouts
     from .rollback import RollbackPolicy
 
 
 class OpenPolicy(NamedTuple):
-    """Hold the trusted KEKs, the expected context and the settings for the plugins.
+    """Hold the trusted KEKs, the expected context and how KEKs are opened.
 
     Attributes:
         keys: The only KEKs that may be used, None for any.
         context: The exact context expected, None for any.
         arguments: Settings given by the caller, by provider or key URI.
-        pool: Where KEKs are kept open for many files; None opens them for each file.
-        pace: How long the recipients may take, None for what their plugins allow.
+        pool: Keeps KEKs open for many files; None opens them for each file.
+        timeouts: How long the recipients may take, None for what their plugins allow.
         rollback: What is done about an older revision, None for the default: it is refused, and
             nothing is remembered beyond the life of a storage.
     """
@@ -37,7 +37,7 @@ class OpenPolicy(NamedTuple):
     context: Mapping[str, str] | None
     arguments: Arguments | None
     pool: KekPool | None = None
-    pace: Pace | None = None
+    timeouts: OpenTimeouts | None = None
     rollback: RollbackPolicy | None = None
 
     @classmethod
@@ -49,31 +49,31 @@ class OpenPolicy(NamedTuple):
         *,
         pool: KekPool | None = None,
     ) -> OpenPolicy:
-        """Read what a caller gave.
+        """Read what a caller gave, and the user's choice about older revisions.
 
         Raises:
-            SettingsError: A key is not the name of one, or the list is empty; or the policy for
-                older revisions is none.
+            SettingsError: A key is invalid, the list is empty, or the policy for older revisions
+                is invalid.
         """
         read = None if keys is None else read_keys(keys)
-        return cls(read, context, arguments, pool, rollback=_chosen_policy())
+        return cls(read, context, arguments, pool, rollback=_rollback_policy())
 
     def with_timeout(
         self, timeout_seconds: float | None, hedge_seconds: float | None
     ) -> OpenPolicy:
-        """Return the same trust with a bound in time, where the caller gave one.
+        """Return the same policy with a bound in time, where the caller gave one.
 
         Raises:
-            SettingsError: A number is no time.
+            SettingsError: A number is not a valid time.
         """
         if timeout_seconds is None and hedge_seconds is None:
             return self
-        from ..envelope.trying import Pace
+        from ..envelope.hedging import OpenTimeouts
 
-        return self._replace(pace=Pace.of(timeout_seconds, hedge_seconds))
+        return self._replace(timeouts=OpenTimeouts.of(timeout_seconds, hedge_seconds))
 
     def check(self, envelope: Envelope, *, newest: int = 0, path: str | None = None) -> None:
-        """Refuse an envelope that is not the one expected; calls no network.
+        """Refuse an envelope that is not the one expected; makes no network call.
 
         Args:
             envelope: The envelope.
@@ -81,20 +81,24 @@ class OpenPolicy(NamedTuple):
             path: The file, for messages.
 
         Raises:
-            DecryptionError: It is of another context or under no trusted KEK.
-            RollbackError: It is older than what was seen, and the policy is to refuse.
+            DecryptionError: It has another context, or no trusted recipient.
+            RollbackError: A newer revision was seen, and the policy is to refuse.
         """
         check_context(envelope, self.context)
         candidates(envelope.header.recipients, self.keys)
         self._check_revision(envelope.header, newest, path)
 
     def open(self, envelope: Envelope, *, newest: int = 0, path: str | None = None) -> Opened:
-        """Open an envelope through a trusted recipient, and remember its revision if asked to.
+        """Open an envelope through a trusted recipient, and remember its revision if configured.
 
         Args:
             envelope: The envelope.
             newest: The newest revision of it that the caller has seen, or 0.
             path: The file, for messages and the audit sinks.
+
+        Raises:
+            RollbackError: A newer revision was seen, and the policy is to refuse.
+            KsmStorageError: It does not open.
         """
         # What this refuses is told to the sinks by who read the file: another process may have
         # saved a newer version since, and then there was nothing to refuse.
@@ -105,16 +109,16 @@ class OpenPolicy(NamedTuple):
                 trusted=self.keys,
                 context=self.context,
                 open_kek=self.open_kek,
-                pace=self.pace,
+                timeouts=self.timeouts,
             )
         except KsmStorageError as exc:
             emit("refused", path=path, header=envelope.header, error=exc)
             raise
-        self.opened(envelope.header)
+        self.remember_opened(envelope.header)
         emit("opened", path=path, header=envelope.header, keys=[opened.recipient.key])
         return opened
 
-    def opened(self, header: Header) -> None:
+    def remember_opened(self, header: Header) -> None:
         """Remember a revision that was authenticated, where the user wants that.
 
         Raises:
@@ -123,17 +127,13 @@ class OpenPolicy(NamedTuple):
         if self.rollback is not None:
             self.rollback.opened(header)
 
-    def saved(self, header: Header) -> None:
+    def remember_saved(self, header: Header) -> None:
         """Remember a revision that was written, where the user wants that; never raises."""
         if self.rollback is not None:
             self.rollback.saved(header)
 
-    def open_keks(self) -> list[Kek]:
-        """Open the trusted KEKs to wrap under each of them; calls no network."""
-        return [self.open_kek(key) for key in self.keys or ()]
-
     def open_kek(self, key: KeyUri) -> Kek:
-        """Open one KEK, from the pool if there is one; calls no network."""
+        """Open one KEK, from the pool if there is one; makes no network call."""
         return Kek.open(key, self.arguments) if self.pool is None else self.pool.open(key)
 
     def _check_revision(self, header: Header, newest: int, path: str | None) -> None:
@@ -143,24 +143,6 @@ class OpenPolicy(NamedTuple):
         from .rollback import RollbackPolicy
 
         (self.rollback or RollbackPolicy()).check(header, newest=newest, path=path)
-
-
-def read_key(key: object) -> KeyUri:
-    """Read one key that a caller gave: a URI, or a provider's own name of it."""
-    if isinstance(key, KeyUri):
-        return key
-    if not isinstance(key, str):
-        raise SettingsError(f"a key is named by a string, not by {type(key).__name__}")
-    return resolve_key(key)
-
-
-def _chosen_policy() -> RollbackPolicy | None:
-    names = ("KSM_STORAGE_ROLLBACK", "KSM_STORAGE_SEEN")
-    if not any(os.environ.get(name) for name in names) and not settings_file_expected():
-        return None
-    from .rollback import configured_policy
-
-    return configured_policy()
 
 
 def read_keys(keys: Sequence[str | KeyUri]) -> tuple[KeyUri, ...]:
@@ -175,3 +157,25 @@ def read_keys(keys: Sequence[str | KeyUri]) -> tuple[KeyUri, ...]:
     if not read:
         raise SettingsError("the list of keys is empty", hint="name a key, or pass keys=None")
     return read
+
+
+def read_key(key: object) -> KeyUri:
+    """Read one key that a caller gave: a URI, or a provider's native key name.
+
+    Raises:
+        SettingsError: It is neither.
+    """
+    if isinstance(key, KeyUri):
+        return key
+    if not isinstance(key, str):
+        raise SettingsError(f"a key must be a string, not {type(key).__name__}")
+    return resolve_key(key)
+
+
+def _rollback_policy() -> RollbackPolicy | None:
+    names = ("KSM_STORAGE_ROLLBACK", "KSM_STORAGE_SEEN")
+    if not any(os.environ.get(name) for name in names) and not settings_file_expected():
+        return None
+    from .rollback import configured_policy
+
+    return configured_policy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -11,22 +10,14 @@ from ..audit.events import emit
 from ..config.document import ACTIVE_PROFILE, UNNAMED, Document, write_payload
 from ..envelope.codec import decode, encode
 from ..envelope.opening import is_dek_of, unlock
-from ..envelope.sealing import seal, seal_again, wrap_new_dek
+from ..envelope.sealing import open_and_wrap_new_dek, seal, seal_again
 from ..errors import SettingsError, StorageError
-from .envelope_file import use_envelope
-from .file import create_file, replace_file
-from .lock import locked
+from ..files.lock import locked
+from ..files.reading import FileContent, resolved
+from ..files.replacement import create_file, replace_file
 from .open_policy import OpenPolicy
-from .reading import FileContent, resolved
-from .rewrapping import (
-    ATTEMPTS,
-    changed_meanwhile,
-    existing_envelope,
-    opened_unless_replaced,
-    settled_envelope,
-)
-from .saving import NEW_FILE_MODE
-from .state import document_of
+from .rewrapping import MAX_ATTEMPTS, changed_meanwhile, opened_unless_replaced
+from .snapshot import document_of, existing_envelope, locked_envelope, with_envelope
 
 # What the official command line calls the one profile of a configuration without a name.
 DEFAULT_PROFILE = "_default"
@@ -36,23 +27,23 @@ _SETTINGS_SECTION = "_config"
 
 
 def check_profile_name(name: str) -> None:
-    """Refuse a name that the official command line would refuse, or take for its settings.
+    """Refuse a name that the official command line would refuse or take for its settings.
 
     Raises:
-        SettingsError: It is such a name.
+        SettingsError: The name is invalid.
     """
     if not _NAME.fullmatch(name) or name == _SETTINGS_SECTION:
         raise SettingsError(
-            f"{name!r} cannot be the name of a profile",
-            hint=f"1 to 64 of A-Z a-z 0-9 _ -, and not {_SETTINGS_SECTION!r}",
+            f"{name!r} is not a valid profile name",
+            hint=f"use 1 to 64 of A-Z a-z 0-9 _ -, but not {_SETTINGS_SECTION!r}",
         )
 
 
 def read_document(path: str | os.PathLike[str], policy: OpenPolicy) -> Document:
-    """Return all that a sealed file holds, with one unwrap.
+    """Return the whole content of a sealed file, with one unwrap.
 
     Raises:
-        StorageError: There is no such file, or it cannot be read.
+        StorageError: The file does not exist, or cannot be read.
         KsmStorageError: It could not be opened.
     """
     real = resolved(path)
@@ -61,7 +52,7 @@ def read_document(path: str | os.PathLike[str], policy: OpenPolicy) -> Document:
         return document_of(policy.open(decode(found.content), path=real).payload)
 
     try:
-        return use_envelope(real, opened)
+        return with_envelope(real, opened)
     except FileNotFoundError as exc:
         raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
 
@@ -69,18 +60,18 @@ def read_document(path: str | os.PathLike[str], policy: OpenPolicy) -> Document:
 def change_document(
     path: str | os.PathLike[str], policy: OpenPolicy, change: Callable[[Document], Document]
 ) -> Document:
-    """Replace all that a sealed file holds by what a function makes of it; return that.
+    """Replace the whole content of a sealed file by what a function makes of it; return that.
 
     It is applied to what the file holds while it is locked, so that no other process's change is
     lost; the DEK is unwrapped before. What the function raises passes through, and the file
     stays as it was.
 
     Raises:
-        StorageError: There is no such file, or it cannot be read or written.
+        StorageError: The file does not exist, or cannot be read or written.
         KsmStorageError: It could not be opened.
     """
     real = resolved(path)
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         # The key service is called before the lock: applications that save do not wait for it.
         opened = opened_unless_replaced(real, existing_envelope(real, path), policy)
         after = None if opened is None else _changed(real, opened.dek, policy, change)
@@ -94,7 +85,7 @@ def _changed(
 ) -> Document | None:
     """Write the change, or return None where the file has another DEK by now."""
     with locked(real):
-        envelope = settled_envelope(real)
+        envelope = locked_envelope(real)
         if not is_dek_of(envelope, dek):
             return None
         policy.check(envelope, path=real)
@@ -103,7 +94,7 @@ def _changed(
         if after != before:
             sealed = seal_again(envelope, write_payload(after), dek=dek)
             replace_file(real, encode(sealed))
-            policy.saved(sealed.header)
+            policy.remember_saved(sealed.header)
             emit("saved", path=real, header=sealed.header)
     return after
 
@@ -116,13 +107,13 @@ def create_document(path: str | os.PathLike[str], policy: OpenPolicy, document: 
         SettingsError, PluginError, ProviderError: A key cannot be used.
     """
     real = resolved(path)
-    with locked(real), contextlib.ExitStack() as stack:
+    with locked(real):
         if os.path.lexists(real):
-            raise StorageError(f"{os.fspath(path)!r} exists already")
-        keks = [stack.enter_context(kek) for kek in policy.open_keks()]
-        envelope = seal(write_payload(document), wrap_new_dek(keks, context=policy.context))
-        create_file(real, encode(envelope), mode=NEW_FILE_MODE)
-        policy.saved(envelope.header)
+            raise StorageError(f"{os.fspath(path)!r} already exists")
+        new = open_and_wrap_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
+        envelope = seal(write_payload(document), new)
+        create_file(real, encode(envelope))
+        policy.remember_saved(envelope.header)
         emit("saved", path=real, header=envelope.header)
 
 
@@ -132,12 +123,12 @@ def with_new_profile(document: Document, name: str, config: Mapping[str, str]) -
     A configuration without profiles becomes the profile ``_default``, and stays the active one.
 
     Raises:
-        SettingsError: The name cannot be one, or is taken.
+        SettingsError: The name is invalid or taken.
     """
     check_profile_name(name)
     document = _in_profiles(document)
     if name in document.profiles:
-        raise SettingsError(f"there is a profile {name!r} already")
+        raise SettingsError(f"profile {name!r} already exists")
     profiles = {**document.profiles, name: dict(config)}
     if len(profiles) > 2:
         return Document(profiles, document.settings)
@@ -149,7 +140,7 @@ def without_profile(document: Document, name: str) -> Document:
     """Return the document without a profile; if it was active, none is then.
 
     Raises:
-        SettingsError: There is no such profile.
+        SettingsError: The profile does not exist.
     """
     require_profile(document, name)
     profiles = {other: config for other, config in document.profiles.items() if other != name}
@@ -163,22 +154,22 @@ def with_active_profile(document: Document, name: str) -> Document:
     """Return the document with another profile active.
 
     Raises:
-        SettingsError: There is no such profile.
+        SettingsError: The profile does not exist.
     """
     require_profile(document, name)
     return document._replace(settings={**document.settings, ACTIVE_PROFILE: name})
 
 
 def require_profile(document: Document, name: str) -> None:
-    """Refuse the name of no profile.
+    """Refuse a profile that does not exist.
 
     Raises:
-        SettingsError: There is none; the hint lists those that are there.
+        SettingsError: It does not exist; the hint lists those that do.
     """
     if name == UNNAMED or name not in document.profiles:
         names = ", ".join(profile for profile in document.profiles if profile != UNNAMED)
         raise SettingsError(
-            f"profile {name!r} not found", hint=f"the profiles are: {names or 'none'}"
+            f"profile {name!r} not found", hint=f"available profiles: {names or 'none'}"
         )
 
 

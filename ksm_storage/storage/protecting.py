@@ -1,11 +1,10 @@
-"""Seal a plain configuration where it lies, without ever being left with neither form."""
+"""Seal a plain configuration in place; at any moment one of the two forms is whole."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..audit.events import emit
@@ -15,17 +14,19 @@ from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode, encode, looks_like_envelope
 from ..envelope.model import Envelope
 from ..envelope.opening import Candidate, unlock
-from ..envelope.sealing import seal, wrap_new_dek
+from ..envelope.sealing import (
+    open_and_wrap_new_dek,
+    refuse_only_offline,
+    seal,
+    verify_unwrap,
+)
 from ..errors import DecryptionError, StorageError
+from ..files.lock import locked
+from ..files.reading import FileContent, Signature, read_file, resolved
+from ..files.replacement import NEW_FILE_MODE, replace_file
 from ..keys.setting_sources import Arguments
-from .file import replace_file
-from .lock import locked
 from .open_policy import OpenPolicy, read_key
-from .proven_wraps import prove, refuse_only_offline
-from .reading import FileContent, read_file, resolved
-from .saving import NEW_FILE_MODE
-from .signature import Signature
-from .unsealed import read_unsealed
+from .plaintext_source import read_plaintext
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,10 @@ class Protected:
 
     Attributes:
         path: The file itself, symbolic links followed.
-        form: The form in which it was found.
+        form: The form in which the configuration was found.
         keys: The resolved URI of each recipient.
         envelope: The new envelope.
-        dek: Its DEK, for who goes on to use it.
+        dek: Its DEK, for a caller that goes on to use it.
         document: What was sealed.
         signature: The file's, as it is now.
     """
@@ -52,7 +53,7 @@ class Protected:
 
 
 class AlreadySealedError(StorageError):
-    """Report that the file to protect is an envelope."""
+    """Report that the file to protect is already an envelope."""
 
 
 def protect(
@@ -66,11 +67,11 @@ def protect(
 ) -> Protected:
     """Seal the configuration in a file under the given keys.
 
-    The file holds it in the clear, or sealed by one of Keeper's own storage packages.
+    The file holds it in plain text, or sealed by one of Keeper's own storage packages.
 
     The file is replaced only after the sealed copy was read back and opened through a fresh
     unwrap by *each* of the keys, but for those whose secret is kept offline. Until then, and
-    whenever this raises, the file is as it was.
+    whenever this raises, the file is unchanged.
 
     Args:
         path: A file with JSON, base64 of JSON, or ``keeper.ini``.
@@ -78,11 +79,11 @@ def protect(
         settings: Settings for the plugins, by provider or by key URI.
         context: Labels to bind to the envelope.
         mode: The mode of the sealed file.
-        from_key: The key under which one of Keeper's own packages sealed the file, if it is
-            none of ``keys``.
+        from_key: The key under which one of Keeper's own packages sealed the file, if not one of
+            ``keys``.
 
     Raises:
-        StorageError: The file is missing, sealed already, no configuration, or not writable.
+        StorageError: The file is missing, already sealed, not a configuration, or not writable.
         SettingsError, PluginError, ProviderError: A key cannot be used.
         DecryptionError: A key can wrap but not unwrap.
     """
@@ -113,23 +114,26 @@ def protect_file(
     refuse_only_offline(policy.keys or ())
     with locked(path):
         found = unsealed_file(path)
-        plain = read_unsealed(found.content, policy, from_key, name=repr(path))
+        plain = read_plaintext(
+            found.content, policy.keys or (), from_key, open_kek=policy.open_kek, name=repr(path)
+        )
         if accept is None:
             refuse_empty(plain.document, name=repr(path))
         else:
             accept(plain.document)
         payload = write_payload(plain.document)
-        envelope, dek = _sealed(payload, policy)
+        new = open_and_wrap_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
+        envelope = seal(payload, new)
         signature = replace_file(
             path,
             encode(envelope),
             mode=mode,
-            verify=lambda staged: _prove_it_opens(staged, payload, dek, policy),
+            verify=lambda staged: _verify(staged, payload, new.dek, policy),
         )
-        policy.saved(envelope.header)
+        policy.remember_saved(envelope.header)
     keys = tuple(str(recipient.key) for recipient in envelope.header.recipients)
     emit("protected", path=path, header=envelope.header, keys=keys, form=plain.form.value)
-    return Protected(path, plain.form, keys, envelope, dek, plain.document, signature)
+    return Protected(path, plain.form, keys, envelope, new.dek, plain.document, signature)
 
 
 def unsealed_file(path: str) -> FileContent:
@@ -144,11 +148,11 @@ def unsealed_file(path: str) -> FileContent:
     except FileNotFoundError as exc:
         raise StorageError(
             f"{path!r} does not exist",
-            hint="to bind into a new sealed file: ksm-storage init, or open_storage with keys=",
+            hint="to bind to a new sealed file: ksm-storage init, or open_storage with keys=",
         ) from exc
     if looks_like_envelope(found.content):
         raise AlreadySealedError(
-            f"{path!r} is sealed already", hint="'ksm-storage inspect' shows its keys"
+            f"{path!r} is already sealed", hint="'ksm-storage inspect' lists its keys"
         )
     if found.status.st_nlink > 1:
         # The other name would keep the plaintext, unseen.
@@ -159,22 +163,11 @@ def unsealed_file(path: str) -> FileContent:
     return found
 
 
-def _sealed(payload: bytes, policy: OpenPolicy) -> tuple[Envelope, bytes]:
-    with contextlib.ExitStack() as stack:
-        keks = [stack.enter_context(kek) for kek in policy.open_keks()]
-        new = wrap_new_dek(keks, context=policy.context)
-    return seal(payload, new), new.dek
-
-
-def _prove_it_opens(staged: bytes, payload: bytes, dek: bytes, policy: OpenPolicy) -> None:
+def _verify(staged: bytes, payload: bytes, dek: bytes, policy: OpenPolicy) -> None:
     # Through fresh key wrappers and from the bytes: a key that may encrypt but not decrypt, and
     # a codec that loses something, show here, while the plain file is still there.
     reread = decode(staged)
     if unlock(reread, dek) != payload:
-        raise DecryptionError("the sealed copy does not hold what was sealed")
-    prove(reread, _as_asked(reread, policy), dek, policy.open_kek)
-
-
-def _as_asked(envelope: Envelope, policy: OpenPolicy) -> Iterator[Candidate]:
-    for recipient, key in zip(envelope.header.recipients, policy.keys or (), strict=True):
-        yield Candidate(recipient, key)
+        raise DecryptionError("the sealed copy does not contain what was sealed")
+    pairs = zip(reread.header.recipients, policy.keys or (), strict=True)
+    verify_unwrap(reread, [Candidate(*pair) for pair in pairs], dek, policy.open_kek)

@@ -1,4 +1,4 @@
-"""Which recipients to add, remove and replace, as a caller named them."""
+"""Which recipients to add, remove and replace, as a caller named them, and by which version."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import NamedTuple
 from ..contract.key_uri import KeyUri
 from ..envelope.model import Recipient
 from ..envelope.opening import covers
+from ..envelope.sealing import refuse_only_offline
 from ..errors import SettingsError
+from ..keys.discovery import find_plugin
 from .open_policy import read_key
-from .proven_wraps import refuse_only_offline
 
 Replacements = Mapping[str | KeyUri, str | KeyUri]
 
 
 class RecipientChanges(NamedTuple):
-    """Hold what is to become of the recipients; applied again, it changes nothing more.
+    """Hold the changes to the recipients; applied again, they change nothing more.
 
     Attributes:
         add: Keys that will open the file.
@@ -39,8 +40,8 @@ class RecipientChanges(NamedTuple):
         """Read what a caller gave.
 
         Raises:
-            SettingsError: A key is not the name of one, nothing is to change, or a key is to be
-                added and removed.
+            SettingsError: A key is invalid, there is nothing to change, or a key is both added and
+                removed.
         """
         changes = cls(
             tuple(read_key(key) for key in _listed(add)),
@@ -48,18 +49,18 @@ class RecipientChanges(NamedTuple):
             tuple((read_key(old), read_key(new)) for old, new in replace.items()),
         )
         if not any(changes):
-            raise SettingsError("no key is to be added, removed or replaced")
+            raise SettingsError("no key to add, remove or replace")
         coming = {*changes.add, *(new for _, new in changes.replace)}
         for key in changes.remove:
             if key in coming:
-                raise SettingsError(f"the key {key} is to be added and to be removed")
+                raise SettingsError(f"cannot both add and remove the key {key}")
         return changes
 
     def to_wrap(self, recipients: Sequence[Recipient]) -> list[KeyUri]:
         """Return the keys under which the DEK must be wrapped; no key service is asked.
 
         Raises:
-            SettingsError: A key to replace is none of the recipients, nor is its replacement.
+            SettingsError: Neither a key to replace nor its replacement is a recipient.
         """
         wanted = [key for key in self.add if not _named(key, recipients)]
         for old, new in self.replace:
@@ -67,18 +68,18 @@ class RecipientChanges(NamedTuple):
                 wanted.append(new)
             elif not _named(new, recipients):
                 raise SettingsError(
-                    f"the key {old} is no recipient and cannot be replaced",
-                    hint="name it as 'ksm-storage inspect' shows it",
+                    f"cannot replace the key {old}: it is not a recipient",
+                    hint="write it as 'ksm-storage inspect' shows it",
                 )
         return list(dict.fromkeys(wanted))
 
     def applied(
         self, recipients: Sequence[Recipient], wraps: Mapping[KeyUri, Recipient]
     ) -> tuple[Recipient, ...]:
-        """Return the new recipients in order: a replacement stands where the old key stood.
+        """Return the new recipients in order; a replacement takes the old key's place.
 
         Raises:
-            SettingsError: None would be left, or only keys that are kept offline.
+            SettingsError: None would be left, or only offline keys.
         """
         result: dict[KeyUri, Recipient] = {}
         for recipient in recipients:
@@ -89,18 +90,41 @@ class RecipientChanges(NamedTuple):
                 result[recipient.key] = recipient
         for key in self.add:
             if key in wraps:
-                # Another name of a key that is there is found out by wrapping; it stays as it is.
+                # Only wrapping shows that a name is an alias of a recipient, which then stays.
                 result.setdefault(wraps[key].key, wraps[key])
         if not result:
             raise SettingsError(
-                "the last key of a file cannot be removed",
-                hint="replace it, or export the configuration first",
+                "cannot remove the last key of a file",
+                hint="replace it instead, or export the configuration first",
             )
         refuse_only_offline(list(result))
         return tuple(result.values())
 
+    def following_rotations(self, recipients: Sequence[Recipient]) -> RecipientChanges:
+        """Return the changes with the newest version for a key that replaces itself.
+
+        Raises:
+            PluginError: No usable plugin serves such a key.
+        """
+        own = {recipient.key: recipient for recipient in recipients}
+        return self._replace(
+            replace=tuple(
+                (old, newest_version(own[old]) if old == new and old in own else new)
+                for old, new in self.replace
+            )
+        )
+
     def _replacement(self, recipient: Recipient) -> KeyUri | None:
         return next((new for old, new in self.replace if names(old, recipient)), None)
+
+
+def newest_version(recipient: Recipient) -> KeyUri:
+    """Return the key that wraps with the newest version of a recipient's KEK; no network call.
+
+    Raises:
+        PluginError: No usable plugin serves the provider.
+    """
+    return find_plugin(recipient.key.provider).newest_version(recipient.key, recipient.algorithm)
 
 
 def names(key: KeyUri, recipient: Recipient) -> bool:

@@ -1,10 +1,10 @@
-"""Seal a file under a new DEK, so that what anyone knows of the old one is worth nothing."""
+"""Seal a file under a new DEK, so that the old one is worthless for the new file."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from ..audit.events import emit
@@ -12,23 +12,21 @@ from ..contract.key_uri import KeyUri
 from ..envelope.codec import encode
 from ..envelope.model import Envelope
 from ..envelope.opening import Candidate, Opened, OpenKek, unlock
+from ..envelope.sealing import refuse_only_offline, seal_again, verify_unwrap
 from ..envelope.sealing import rekey as rekey_envelope
-from ..envelope.sealing import seal_again
+from ..files.lock import locked
+from ..files.reading import resolved
+from ..files.replacement import replace_file
 from ..keys.setting_sources import Arguments
-from .file import replace_file
-from .lock import locked
-from .newest_versions import newest_of
 from .open_policy import OpenPolicy, read_keys
-from .proven_wraps import prove, refuse_only_offline
-from .reading import resolved
+from .recipient_changes import newest_version
 from .rewrapping import (
-    ATTEMPTS,
+    MAX_ATTEMPTS,
     changed_meanwhile,
     check_staged,
-    existing_envelope,
     opened_unless_replaced,
-    settled_envelope,
 )
+from .snapshot import existing_envelope, locked_envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,8 @@ def rekey(
         hedge: As for :func:`ksm_storage.open_storage`.
 
     Raises:
-        SettingsError: A key cannot be named so, or no key is named.
-        StorageError: The file is missing, or cannot be read or written; it is as it was.
+        SettingsError: A key is invalid, or no key is given.
+        StorageError: The file is missing, or cannot be read or written; it is unchanged.
         PluginError, ProviderError, DecryptionError: A key cannot be used; likewise.
     """
     policy = OpenPolicy.from_args(trusted, context, settings).with_timeout(timeout, hedge)
@@ -87,11 +85,11 @@ def rekey(
 def rekey_file(
     path: str | os.PathLike[str], policy: OpenPolicy, keys: Sequence[KeyUri] | None
 ) -> Rekeyed:
-    """Seal a file under a new DEK and these keys, or those that it has; see :func:`rekey`."""
+    """Seal a file under a new DEK and these keys, or its own; see :func:`rekey`."""
     real = resolved(path)
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         old = existing_envelope(real, path)
-        wanted = keys or tuple(map(newest_of, old.header.recipients))
+        wanted = keys or tuple(map(newest_version, old.header.recipients))
         refuse_only_offline(wanted)
         opened = opened_unless_replaced(real, old, policy)
         if opened is None:
@@ -99,7 +97,7 @@ def rekey_file(
         new, dek, unproven = _rekeyed(old, opened, wanted, policy.open_kek)
         written = _written(real, old, new, old_dek=opened.dek, dek=dek)
         if written is not None:
-            policy.saved(written.header)
+            policy.remember_saved(written.header)
             done = _outcome(real, old, written, unproven)
             emit(
                 "rekeyed",
@@ -115,12 +113,12 @@ def rekey_file(
 def _rekeyed(
     old: Envelope, opened: Opened, keys: Sequence[KeyUri], open_kek: OpenKek
 ) -> tuple[Envelope, bytes, tuple[str, ...]]:
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         keks = [stack.enter_context(open_kek(key)) for key in keys]
         new, dek = rekey_envelope(old, opened.payload, keks)
     pairs = zip(new.header.recipients, keys, strict=True)
     fresh = [Candidate(recipient, key) for recipient, key in pairs]
-    return new, dek, prove(new, fresh, dek, open_kek)
+    return new, dek, verify_unwrap(new, fresh, dek, open_kek)
 
 
 def _written(
@@ -128,7 +126,7 @@ def _written(
 ) -> Envelope | None:
     """Write the new envelope, or return None where the file's keys are others by now."""
     with locked(real):
-        current = settled_envelope(real)
+        current = locked_envelope(real)
         if current.header.recipients != old.header.recipients:
             return None
         # Another process may have saved since it was opened: what it saved is what is sealed.

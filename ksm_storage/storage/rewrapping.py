@@ -1,4 +1,4 @@
-"""Change the keys that open a sealed file, and leave its sealed payload as it is."""
+"""Change the keys that open a sealed file; its sealed payload is unchanged."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from ..envelope.codec import decode, encode
 from ..envelope.model import Envelope, Recipient
 from ..envelope.opening import Candidate, Opened, is_dek_of, unlock
 from ..envelope.sealing import rewrap as rewrap_envelope
+from ..envelope.sealing import verify_unwrap, wrap_dek
 from ..errors import RollbackError, StorageError
+from ..files.lock import locked
+from ..files.reading import resolved
+from ..files.replacement import replace_file
 from ..keys.setting_sources import Arguments
-from .envelope_file import read_settled_envelope, use_envelope
-from .file import replace_file
-from .lock import locked
-from .newest_versions import following_rotations
 from .open_policy import OpenPolicy
-from .proven_wraps import prove, wrap_for
-from .reading import FileContent, resolved
 from .recipient_changes import RecipientChanges, Replacements
+from .snapshot import existing_envelope, locked_envelope
 
-# How often to begin anew when another process changes the same file's keys meanwhile.
-ATTEMPTS = 5
+# How often to start over when another process changes the same file's keys meanwhile.
+MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +77,13 @@ def rewrap(
     """Add, remove and replace keys of a sealed file; the same call again changes nothing.
 
     The DEK is unwrapped once, wrapped once under each new key, and each of these must unwrap it
-    again before the file is replaced. The payload stays as it is: who unwrapped the DEK through
-    a removed key still knows it, until :func:`ksm_storage.rekey` makes another one.
+    again before the file is replaced. The payload is unchanged: holders of a removed key may have
+    kept the DEK, until :func:`ksm_storage.rekey` replaces it.
 
     Args:
         path: The sealed file.
-        add: Keys to add; one that is there already is left as it is.
-        remove: Keys to remove, named as the file names them, or without the version.
+        add: Keys to add; one that is already a recipient is unchanged.
+        remove: Keys to remove, as the file names them or without the version.
         replace: Keys to replace by others; a key by itself to wrap under its newest version.
         trusted: The only keys through which the file may be opened.
         context: The exact context that the file must have.
@@ -93,8 +92,8 @@ def rewrap(
         hedge: As for :func:`ksm_storage.open_storage`.
 
     Raises:
-        SettingsError: A key cannot be named so, is to be replaced and not there, or is the last.
-        StorageError: The file is missing, or cannot be read or written; it is as it was.
+        SettingsError: A key is invalid, is not there to be replaced, or is the last one.
+        StorageError: The file is missing, or cannot be read or written; it is unchanged.
         PluginError, ProviderError, DecryptionError: A key cannot be used; likewise.
     """
     changes = RecipientChanges.of(add, remove, replace or {})
@@ -107,10 +106,10 @@ def rewrap_file(
 ) -> Rewrapped:
     """Apply changes to the recipients of a sealed file; see :func:`rewrap`."""
     real = resolved(path)
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         envelope = existing_envelope(real, path, policy)
         before = envelope.header.recipients
-        current = following_rotations(changes, before)
+        current = changes.following_rotations(before)
         if not current.to_wrap(before) and current.applied(before, {}) == before:
             return _outcome(real, envelope, envelope, ())
         prepared = _prepared(real, envelope, current, policy)
@@ -120,51 +119,16 @@ def rewrap_file(
     raise changed_meanwhile(real)
 
 
-def existing_envelope(
-    real: str, path: str | os.PathLike[str], policy: OpenPolicy | None = None
-) -> Envelope:
-    """Return the envelope in a file that must exist, and be the one expected if that is given.
-
-    Raises:
-        StorageError: It does not, or cannot be read.
-        EnvelopeError: It is no envelope, or an older revision than was seen.
-        DecryptionError: It is not the one expected.
-    """
-
-    def parsed(found: FileContent) -> Envelope:
-        envelope = decode(found.content)
-        if policy is not None:
-            policy.check(envelope, path=real)
-        return envelope
-
-    try:
-        return use_envelope(real, parsed)
-    except FileNotFoundError as exc:
-        raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
-
-
-def settled_envelope(real: str) -> Envelope:
-    """Return the envelope in a file that was there before; the caller holds its lock.
-
-    Raises:
-        StorageError: It is gone, or cannot be read.
-    """
-    try:
-        return decode(read_settled_envelope(real).content)
-    except FileNotFoundError as exc:
-        raise StorageError(f"{real!r} was removed by another program") from exc
-
-
 def changed_meanwhile(path: str) -> StorageError:
-    """Return the error for a file whose keys others change all the time."""
+    """Return the error for a file whose keys another process keeps changing."""
     return StorageError(
-        f"the keys of {path!r} were changed by another process again and again",
-        hint="let one process at a time change its keys",
+        f"another process keeps changing the keys of {path!r}",
+        hint="let only one process at a time change its keys",
     )
 
 
 def opened_unless_replaced(real: str, envelope: Envelope, policy: OpenPolicy) -> Opened | None:
-    """Open an envelope; return None where it is older than one that another process saved since.
+    """Open an envelope; return None if another process has saved a newer one since.
 
     Raises:
         RollbackError: It is older than what was seen, and is what the file holds.
@@ -188,9 +152,9 @@ def _prepared(
     opened = opened_unless_replaced(real, envelope, policy)
     if opened is None:
         return None
-    wraps = wrap_for(envelope, opened.dek, wanted, policy.open_kek)
+    wraps = wrap_dek(envelope, opened.dek, wanted, policy.open_kek)
     fresh = [Candidate(recipient, key) for key, recipient in wraps.items()]
-    return _Prepared(opened.dek, wraps, prove(envelope, fresh, opened.dek, policy.open_kek))
+    return _Prepared(opened.dek, wraps, verify_unwrap(envelope, fresh, opened.dek, policy.open_kek))
 
 
 def _applied(
@@ -198,7 +162,7 @@ def _applied(
 ) -> Rewrapped | None:
     """Write the changes, or return None where the file's keys are others by now."""
     with locked(real):
-        current = settled_envelope(real)
+        current = locked_envelope(real)
         before = current.header.recipients
         if not is_dek_of(current, prepared.dek):
             return None
@@ -213,7 +177,7 @@ def _applied(
         replace_file(
             real, encode(new), verify=lambda staged: check_staged(staged, prepared.dek, payload)
         )
-        policy.saved(new.header)
+        policy.remember_saved(new.header)
     done = _outcome(real, current, new, prepared.unproven)
     emit("rewrapped", path=real, header=new.header, keys=done.keys, instead_of=done.removed)
     return done
@@ -223,10 +187,10 @@ def check_staged(staged: bytes, dek: bytes, payload: bytes) -> None:
     """Refuse a staged file that does not open to the payload.
 
     Raises:
-        StorageError: It does not hold what was written.
+        StorageError: It does not contain what was written.
     """
     if unlock(decode(staged), dek) != payload:
-        raise StorageError("the staged copy does not hold what was sealed")
+        raise StorageError("the staged copy does not contain what was sealed")
 
 
 def _outcome(real: str, old: Envelope, new: Envelope, unproven: tuple[str, ...]) -> Rewrapped:

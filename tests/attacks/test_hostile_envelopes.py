@@ -83,7 +83,7 @@ def test_a_key_id_that_names_a_server_or_a_module_reaches_neither(
     monkeypatch.setattr("socket.getaddrinfo", lambda *asked, **_: reached.append(asked))
     monkeypatch.setattr("ctypes.CDLL", lambda name, *_, **__: reached.append(name))
 
-    with pytest.raises(SettingsError, match="name"):
+    with pytest.raises(SettingsError, match=r"name|valid"):
         ksm_storage.open_storage(sealed)
 
     assert [what for what in reached if "attacker" in str(what)] == []
@@ -115,7 +115,7 @@ def test_a_path_in_a_providers_name_is_refused(provider: bytes, sealed: Path) ->
     raw = sealed.read_bytes()
     sealed.write_bytes(raw.replace(b"recipient: key-file:", b"recipient: " + provider + b":", 1))
 
-    with pytest.raises(EnvelopeError, match="malformed 'recipient'"):
+    with pytest.raises(EnvelopeError, match="invalid 'recipient'"):
         ksm_storage.open_storage(sealed)
 
 
@@ -283,5 +283,5 @@ def test_a_distribution_that_takes_a_name_stops_it_and_is_named(
     with pytest.raises(PluginConflictError) as caught:
         ksm_storage.open_storage(sealed)
 
-    assert "offered by aaa-attacker and ksm-storage" in caught.value.message
+    assert "aaa-attacker and ksm-storage" in caught.value.message
     assert not (folder / "ran").exists()

@@ -19,7 +19,7 @@ import ksm_storage
 from ksm_storage.envelope.codec import decode
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.errors import KsmStorageError
-from ksm_storage.storage.encrypted import EncryptedStorage
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.attacks.claims import the_attacker
 from tests.cli.command import COMMAND
 from tests.unit.storage.fixtures import CONFIG, settle

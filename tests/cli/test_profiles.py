@@ -14,8 +14,8 @@ import ksm_storage
 from ksm_storage.config.document import Document
 from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.files.lock import locked as lock_file
 from ksm_storage.storage import profiles
-from ksm_storage.storage.lock import locked as lock_file
 from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import (
     change_document,
@@ -177,7 +177,7 @@ def test_a_name_of_no_profile_is_refused_with_those_that_are_there(
     with pytest.raises(SettingsError, match="profile 'three' not found") as caught:
         with_active_profile(document, "three")
 
-    assert caught.value.hint == f"the profiles are: {names}"
+    assert caught.value.hint == f"available profiles: {names}"
 
 
 @pytest.mark.parametrize("change", [without_profile, with_active_profile])

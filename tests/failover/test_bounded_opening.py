@@ -153,5 +153,5 @@ def test_the_command_line_bounds_the_opening_too(two: TwoServices, key: str) -> 
     ],
 )
 def test_a_time_that_is_none_is_refused(two: TwoServices, pace: dict[str, float]) -> None:
-    with pytest.raises(SettingsError, match="not a time"):
+    with pytest.raises(SettingsError, match="must be a"):
         ksm_storage.open_storage(two.path, **pace)  # type: ignore[arg-type]  # numbers only

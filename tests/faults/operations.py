@@ -11,8 +11,8 @@ from pathlib import Path
 import ksm_storage
 from ksm_storage.config.recognise import is_plain
 from ksm_storage.envelope.codec import decode
-from ksm_storage.storage.encrypted import EncryptedStorage
-from ksm_storage.storage.reading import read_file
+from ksm_storage.files.reading import read_file
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.unit.storage.fixtures import CONFIG, write_plain
 
 MODE = 0o640

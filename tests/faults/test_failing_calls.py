@@ -10,7 +10,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.errors import KsmStorageError, StorageError
-from ksm_storage.storage.encrypted import EncryptedStorage
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.faults.faulty_os import (
     CHANGING,
     Act,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.storage import in_place
-from ksm_storage.storage.in_place import settled_content, write_in_place
+from ksm_storage.files import replacement
+from ksm_storage.files.reading import settled_content
+from ksm_storage.files.replacement import write_in_place
 
 BLOCK = 512
 DRAWS = 40
@@ -37,7 +38,7 @@ class RecordingDisk:
         self._write, self._truncate = os.write, os.ftruncate
         patch.setattr(os, "write", self._recorded_write)
         patch.setattr(os, "ftruncate", self._recorded_truncate)
-        patch.setattr(in_place, "sync_file", self._recorded_sync)
+        patch.setattr(replacement, "sync_file", self._recorded_sync)
 
     def _recorded_write(self, descriptor: int, data: bytes) -> int:
         offset = os.lseek(descriptor, 0, os.SEEK_CUR)
@@ -89,7 +90,7 @@ def test_the_disk_holds_the_old_version_or_the_new_one(
 ) -> None:
     path = folder / "config"
     # A crash may have left a version that was saved behind one that was not removed yet.
-    raw = b"older\n" + bytes(2000) + OLD + in_place._footer(OLD) if unfinished else OLD
+    raw = b"older\n" + bytes(2000) + OLD + replacement._footer(OLD) if unfinished else OLD
     path.write_bytes(raw)
     disk = RecordingDisk(monkeypatch, path)
 
@@ -136,10 +137,10 @@ def test_what_no_save_left_is_not_changed_into_something_else(raw: bytes) -> Non
 @pytest.mark.parametrize("size", [0, 3, 5, 99_999])
 def test_a_footer_with_a_wrong_length_is_no_journal(size: int) -> None:
     new = b"new!"
-    footer = in_place._footer(new).replace(b"0000000004", b"%010d" % size)
+    footer = replacement._footer(new).replace(b"0000000004", b"%010d" % size)
 
     assert settled_content(b"old\0" + new + footer) == b"old"
 
 
 def test_a_footer_over_another_content_is_no_journal() -> None:
-    assert settled_content(b"old\0new?" + in_place._footer(b"new!")) == b"old"
+    assert settled_content(b"old\0new?" + replacement._footer(b"new!")) == b"old"

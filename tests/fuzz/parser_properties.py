@@ -8,7 +8,7 @@ from ksm_storage.config.json_form import InvalidConfigError, format_base64, form
 from ksm_storage.config.recognise import is_plain, recognise
 from ksm_storage.envelope.codec import decode, encode, looks_like_envelope
 from ksm_storage.errors import EnvelopeError, SettingsError, StorageError
-from ksm_storage.storage.in_place import settled_content
+from ksm_storage.files.reading import settled_content
 
 
 class BrokenPropertyError(Exception):

@@ -13,7 +13,7 @@ from pathlib import Path
 import ksm_storage
 from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import DecryptionError, ProviderError, StorageError
-from ksm_storage.storage.encrypted import EncryptedStorage
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.unit.storage.fixtures import CONFIG
 
 # What a fault may end in; a DecryptionError stands for a reply that was falsified.

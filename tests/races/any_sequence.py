@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import ksm_storage
 from ksm_storage.envelope.codec import decode
 from ksm_storage.errors import KsmStorageError
-from ksm_storage.storage.encrypted import EncryptedStorage
-from ksm_storage.storage.envelope_file import read_envelope
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
+from ksm_storage.storage.snapshot import read_envelope
 from tests.faults.conftest import in_memory
 from tests.faults.faulty_os import (
     CHANGING,

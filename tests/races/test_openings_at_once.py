@@ -83,5 +83,5 @@ def test_those_who_trust_other_keys_or_expect_another_context_are_not_let_in(
     results = at_once(work, threads=12)
 
     assert results[::3] == ["opened"] * 4
-    assert set(results[1::3]) == {"the envelope is under none of "}
+    assert set(results[1::3]) == {"none of the trusted keys is a "}
     assert set(results[2::3]) == {"the envelope has the context ("}

@@ -10,8 +10,8 @@ import pytest
 
 import ksm_storage
 from ksm_storage.envelope.codec import decode
-from ksm_storage.storage.encrypted import EncryptedStorage
-from ksm_storage.storage.envelope_file import read_envelope
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
+from ksm_storage.storage.snapshot import read_envelope
 from tests.long_form import LONG_FORM
 from tests.races.starting_line import all_at_once
 from tests.races.test_writers_at_once import busy

@@ -130,7 +130,7 @@ def test_keyring_403_importing_loads_no_back_end() -> None:
     """There, importing the package loaded every back end; here, importing ours, and listing the
     providers, load neither that package nor any plugin.
     """
-    loaded = loaded_by("import ksm_storage.storage.opening, ksm_storage.cli.providers")
+    loaded = loaded_by("import ksm_storage.storage.sources, ksm_storage.cli.providers")
 
     assert not {"keyring", "secretstorage", "boto3", "oci"} & loaded
     assert not any(name.startswith("ksm_storage_") for name in loaded)

@@ -21,8 +21,8 @@ from ksm_storage_emulators.azure_key_vault.errors import VaultError
 from ksm_storage.contract.aad import Aad
 from ksm_storage.contract.key_wrapper import WrappedDek
 from ksm_storage.errors import DecryptionError
-from ksm_storage.legacy.blob import Blob, decrypt_blob
 from ksm_storage.providers.aes_gcm_wrapper import ALGORITHM, AesGcmWrapper
+from ksm_storage.storage.plaintext_source import Blob, decrypt_blob
 from ksm_storage.wire.aes import gcm_open
 from tests.wycheproof.vectors import Vector, raw, run, vectors
 

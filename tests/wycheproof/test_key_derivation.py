@@ -18,7 +18,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from ksm_storage.envelope.derivation import _expanded
+from ksm_storage.envelope.opening import _expanded
 from ksm_storage.providers.hpke import open_with
 from tests.wycheproof.vectors import FOLDER, Vector, raw, run, vectors
 

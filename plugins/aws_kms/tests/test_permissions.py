@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ksm_storage_emulators.aws_kms.identities import allow
 
-from ksm_storage.envelope.model import wrap_aad
+from ksm_storage.envelope.codec import wrap_aad
 from ksm_storage.errors import PermissionDeniedError
 
 from .emulated_kms import EmulatedKms

@@ -11,7 +11,7 @@ from ksm_storage_emulators.aws_kms.identities import ACCOUNT, allow, deny
 from ksm_storage_emulators.faults import FaultKind
 
 from ksm_storage.contract.abilities import PermissionProbe
-from ksm_storage.envelope.model import wrap_aad
+from ksm_storage.envelope.codec import wrap_aad
 from ksm_storage.errors import AuthenticationError, KeyNotFoundError, UnavailableError
 from ksm_storage.keys.kek import Kek
 from ksm_storage.keys.kek_abilities import describe_access, probe_permissions

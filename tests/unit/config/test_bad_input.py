@@ -223,11 +223,16 @@ def test_a_profile_is_chosen(document: Document, profile: str | None, expected: 
 @pytest.mark.parametrize(
     ("document", "profile", "message", "hint"),
     [
-        (PROFILES, None, "no profile is active", "the profiles are: a, b"),
-        (PROFILES, "c", "profile 'c' not found", "the profiles are: a, b"),
-        (Document({}), None, "no profile is active", "the profiles are: none"),
-        (Document.single({}), "a", "profile 'a' not found", "the profiles are: none"),
-        (Document({"a": {}}, {"active_profile": "b"}), None, "profile 'b' not found", "are: a"),
+        (PROFILES, None, "no profile is active", "available profiles: a, b"),
+        (PROFILES, "c", "profile 'c' not found", "available profiles: a, b"),
+        (Document({}), None, "no profile is active", "available profiles: none"),
+        (Document.single({}), "a", "profile 'a' not found", "available profiles: none"),
+        (
+            Document({"a": {}}, {"active_profile": "b"}),
+            None,
+            "profile 'b' not found",
+            "profiles: a",
+        ),
     ],
 )
 def test_a_profile_that_is_not_there_is_refused(

@@ -13,10 +13,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ksm_storage.contract.aad import Aad
-from ksm_storage.envelope.codec import decode, encode
-from ksm_storage.envelope.derivation import derive_keys
-from ksm_storage.envelope.model import Envelope, wrap_aad
-from ksm_storage.envelope.opening import open_envelope, unlock
+from ksm_storage.envelope.codec import decode, encode, wrap_aad
+from ksm_storage.envelope.model import Envelope
+from ksm_storage.envelope.opening import derive_keys, open_envelope, unlock
 from ksm_storage.envelope.sealing import NewDek, rewrap, seal, seal_again, wrap_new_dek
 from ksm_storage.errors import DecryptionError
 from tests.unit.envelope.key_service import KeyService

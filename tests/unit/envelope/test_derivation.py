@@ -15,8 +15,8 @@ from aws_encryption_sdk.internal.crypto import data_keys
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ksm_storage.envelope import derivation
-from ksm_storage.envelope.derivation import check_commitment, derive_keys
+from ksm_storage.envelope import opening
+from ksm_storage.envelope.opening import check_commitment, derive_keys
 
 PUBLIC = Path(__file__).parents[4] / "shared/commitment-vectors.json"
 OURS, SIGNING = 0x0478, 0x0578
@@ -93,7 +93,7 @@ def test_a_public_vector_that_names_this_dek_has_our_commitment_and_data_key(
     vector: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The suite with signatures derives alike; only the two bytes of its number differ.
-    monkeypatch.setattr(derivation, "_PAYLOAD_KEY", vector.suite.to_bytes(2, "big") + b"DERIVEKEY")
+    monkeypatch.setattr(opening, "_PAYLOAD_KEY", vector.suite.to_bytes(2, "big") + b"DERIVEKEY")
 
     keys = derive_keys(vector.dek, vector.message_id)
 
@@ -110,7 +110,7 @@ def test_of_the_46_public_vectors_42_hold_our_values_and_4_a_second_dek() -> Non
 
     assert (len(VECTORS), sum(vector.is_ambiguous for vector in VECTORS)) == (46, 4)
     assert {vector.suite for vector in VECTORS} == {OURS, SIGNING}
-    assert OURS.to_bytes(2, "big") + b"DERIVEKEY" == derivation._PAYLOAD_KEY
+    assert OURS.to_bytes(2, "big") + b"DERIVEKEY" == opening._PAYLOAD_KEY
 
 
 @pytest.mark.parametrize("case", range(20))

@@ -25,18 +25,18 @@ def refuse(draft: Draft | bytes, match: str) -> None:
 
 def test_e1_a_file_is_refused_from_2097153_bytes_on_and_before_its_first_line_is_read() -> None:
     refuse(b"x" * (MAX_FILE_BYTES + 1), "larger than 2097152")
-    refuse(b"x" * MAX_FILE_BYTES, "no envelope")
+    refuse(b"x" * MAX_FILE_BYTES, "not a ksm-storage envelope")
 
 
 def test_e2_a_file_begins_with_its_magic_line() -> None:
     assert RAW.startswith(b"ksm-storage envelope v1\n")
-    refuse(RAW.replace(b"ksm-storage", b"KSM-storage", 1), "no envelope of ksm-storage")
+    refuse(RAW.replace(b"ksm-storage", b"KSM-storage", 1), "not a ksm-storage envelope")
     refuse(RAW.replace(b"\n", b"\r\n"), "first line is damaged")
 
 
 @pytest.mark.parametrize("number", ["0", "2", "10", "999999999999999999"])
 def test_e3_another_version_is_refused_with_its_number(number: str) -> None:
-    refuse(RAW.replace(b"v1", f"v{number}".encode(), 1), f"has version {number},")
+    refuse(RAW.replace(b"v1", f"v{number}".encode(), 1), f"unknown envelope version {number}$")
 
 
 @pytest.mark.parametrize("number", ["01", "x", "1" * 19, ""])
@@ -46,21 +46,21 @@ def test_e3_what_is_no_number_is_no_other_version(number: str) -> None:
 
 @pytest.mark.parametrize("byte", [*range(0x0A), *range(0x0B, 0x20), 0x7F, 0x80, 0xC3, 0xFF])
 def test_e4_a_byte_outside_printable_ascii_is_refused(byte: int) -> None:
-    refuse(SOUND.with_line("revision", f"7{chr(byte)}"), "no printable ASCII")
-    refuse(RAW[:-1] + bytes([byte]), "no printable ASCII")
+    refuse(SOUND.with_line("revision", f"7{chr(byte)}"), "not printable ASCII")
+    refuse(RAW[:-1] + bytes([byte]), "not printable ASCII")
 
 
 def test_e4_the_last_line_ends_with_a_line_feed() -> None:
-    refuse(RAW[:-1], "cut off")
+    refuse(RAW[:-1], "truncated")
 
 
 def test_e5_a_header_ends_within_262144_bytes() -> None:
     # Unknown lines are read only where the header has an end.
     filler = "x" * (MAX_HEADER_BYTES - len(LINES[0]) - len("\n\n\n"))
 
-    refuse(f"{LINES[0]}\n{filler}\n\n".encode(), "no 'suite'")
-    refuse(f"{LINES[0]}\n{filler}x\n\n".encode(), "no end")
-    refuse(RAW.partition(b"\n\n")[0] + b"\n", "no end")
+    refuse(f"{LINES[0]}\n{filler}\n\n".encode(), "'suite' is missing")
+    refuse(f"{LINES[0]}\n{filler}x\n\n".encode(), "not terminated")
+    refuse(RAW.partition(b"\n\n")[0] + b"\n", "not terminated")
 
 
 def test_e5_the_largest_header_that_the_other_rules_allow_is_smaller() -> None:
@@ -83,20 +83,20 @@ def test_e6_a_line_is_a_name_a_colon_a_space_and_a_value(line: str) -> None:
 # A context line may be missing; that it is not doubled is E13.
 @pytest.mark.parametrize("at", [at for at in range(1, len(LINES)) if at not in (6, 7)])
 def test_e7_a_line_is_neither_missing_nor_twice_nor_elsewhere(at: int) -> None:
-    refuse(SOUND.edited(lambda lines: [*lines[:at], *lines[at + 1 :]]), "where it belongs")
-    refuse(SOUND.edited(lambda lines: [*lines[: at + 1], *lines[at:]]), "where it belongs")
-    refuse(SOUND.edited(lambda lines: [*lines[:at], "x: y", *lines[at:]]), "where it belongs")
+    refuse(SOUND.edited(lambda lines: [*lines[:at], *lines[at + 1 :]]), "out of order")
+    refuse(SOUND.edited(lambda lines: [*lines[: at + 1], *lines[at:]]), "out of order")
+    refuse(SOUND.edited(lambda lines: [*lines[:at], "x: y", *lines[at:]]), "out of order")
 
 
 @pytest.mark.parametrize("count", range(1, len(LINES) + 2))
 def test_e7_a_header_that_ends_early_is_refused(count: int) -> None:
     lines = RAW.splitlines(keepends=True)
 
-    refuse(b"".join(lines[:count]) + b"\n" + RAW.partition(b"\n\n")[2], "where it belongs")
+    refuse(b"".join(lines[:count]) + b"\n" + RAW.partition(b"\n\n")[2], "out of order")
 
 
 def test_e7_a_line_behind_the_header_mac_is_refused() -> None:
-    refuse(RAW.replace(b"\n\n", b"\nx: y\n\n", 1), "does not belong there")
+    refuse(RAW.replace(b"\n\n", b"\nx: y\n\n", 1), "unexpected line")
 
 
 def test_e7_there_are_1_to_16_recipients_and_at_most_16_context_pairs() -> None:
@@ -106,8 +106,8 @@ def test_e7_there_are_1_to_16_recipients_and_at_most_16_context_pairs() -> None:
     assert len(read(SOUND.with_recipients(*groups[:16])).header.recipients) == 16
     assert len(read(SOUND.with_context(*pairs[:16])).header.context) == 16
     refuse(SOUND.with_recipients(*groups), "too many")
-    refuse(SOUND.with_recipients(), "no 'recipient'")
-    refuse(SOUND.with_context(*pairs), "malformed 'context'")
+    refuse(SOUND.with_recipients(), "'recipient' is missing")
+    refuse(SOUND.with_context(*pairs), "invalid 'context'")
 
 
 @pytest.mark.parametrize("name", ["message-id", "commitment", "header-mac"])
@@ -116,26 +116,29 @@ def test_e7_the_binary_values_have_32_bytes(name: str, length: int) -> None:
     value = f"{name}: {encoded(bytes(length))}\n".encode()
     line = next(x for x in RAW.splitlines(keepends=True) if x.startswith(name.encode()))
 
-    refuse(RAW.replace(line, value), f"malformed '{name}'")
+    refuse(RAW.replace(line, value), f"invalid '{name}'")
 
 
 @pytest.mark.parametrize("value", ["0" * 31, "0" * 33, "A" * 32])
 def test_e7_an_envelope_id_is_32_lower_case_digits(value: str) -> None:
-    refuse(SOUND.with_line("envelope-id", value), "malformed 'envelope-id'")
+    refuse(SOUND.with_line("envelope-id", value), "invalid 'envelope-id'")
 
 
 @pytest.mark.parametrize("value", ["0", "07", "1000000000000000000", "-1"])
 def test_e7_a_revision_is_a_decimal_number_without_leading_zero(value: str) -> None:
-    refuse(SOUND.with_line("revision", value), "malformed 'revision'")
+    refuse(SOUND.with_line("revision", value), "invalid 'revision'")
 
 
 @pytest.mark.parametrize("number", ["0", "2", "1144"])
 def test_e8_another_suite_is_refused_with_its_number(number: str) -> None:
-    refuse(SOUND.with_line("suite", number), f"has suite {number},")
+    refuse(SOUND.with_line("suite", number), f"unknown envelope suite {number}$")
 
 
 def test_e8_another_suite_is_told_before_any_line_that_only_it_may_have() -> None:
-    refuse(SOUND.with_line("suite", "2").edited(lambda x: [*x[:2], "threshold: 2"]), "has suite 2,")
+    refuse(
+        SOUND.with_line("suite", "2").edited(lambda x: [*x[:2], "threshold: 2"]),
+        "unknown envelope suite 2$",
+    )
 
 
 @pytest.mark.parametrize("name", ["created", "sealed"])
@@ -152,7 +155,7 @@ def test_e8_another_suite_is_told_before_any_line_that_only_it_may_have() -> Non
     ],
 )
 def test_e9_a_time_is_a_real_one_in_its_one_form(name: str, value: str) -> None:
-    refuse(SOUND.with_line(name, value), f"malformed '{name}'")
+    refuse(SOUND.with_line(name, value), f"invalid '{name}'")
 
 
 @pytest.mark.parametrize("value", ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
@@ -162,7 +165,7 @@ def test_e9_the_first_and_the_last_time_are_read(value: str) -> None:
 
 @pytest.mark.parametrize("text", ["A" * 43, "A" * 43 + "==", "-_" * 21 + "A=", "A" * 42 + " A="])
 def test_e10_base64_is_standard_and_padded(text: str) -> None:
-    refuse(Draft(header_mac=text), "malformed 'header-mac'|canonical")
+    refuse(Draft(header_mac=text), "invalid 'header-mac'|canonical")
 
 
 @pytest.mark.parametrize("last", "BCD")
@@ -198,7 +201,7 @@ def test_e11_what_a_lenient_parser_lets_through_is_refused() -> None:
     ],
 )
 def test_e12_a_context_pair_that_is_not_allowed_is_refused(pair: str) -> None:
-    refuse(SOUND.with_context(pair), "malformed 'context'")
+    refuse(SOUND.with_context(pair), "invalid 'context'")
 
 
 def test_e12_the_longest_context_pair_is_read() -> None:
@@ -209,15 +212,15 @@ def test_e12_the_longest_context_pair_is_read() -> None:
 
 def test_e13_context_lines_are_sorted_and_each_name_is_there_once() -> None:
     assert list(read(SOUND.with_context("A=1", "B=1", "a=1")).header.context) == ["A", "B", "a"]
-    refuse(SOUND.with_context("a=1", "B=1"), "malformed 'context'")
-    refuse(SOUND.with_context("a=1", "a=2"), "malformed 'context'")
+    refuse(SOUND.with_context("a=1", "B=1"), "invalid 'context'")
+    refuse(SOUND.with_context("a=1", "a=2"), "invalid 'context'")
 
 
 def test_e13_a_context_has_at_most_1024_bytes() -> None:
     full = [f"{name}={'v' * 255}" for name in "abcd"]
 
     assert len(read(SOUND.with_context(*full)).header.context) == 4
-    refuse(SOUND.with_context(*full[:3], full[3] + "v"), "malformed 'context'")
+    refuse(SOUND.with_context(*full[:3], full[3] + "v"), "invalid 'context'")
 
 
 @pytest.mark.parametrize(
@@ -237,24 +240,24 @@ def test_e13_a_context_has_at_most_1024_bytes() -> None:
     ],
 )
 def test_e14_a_recipient_is_a_key_uri(key: str) -> None:
-    refuse(SOUND.with_recipients(recipient_lines(key)), "malformed 'recipient'")
+    refuse(SOUND.with_recipients(recipient_lines(key)), "invalid 'recipient'")
 
 
 def test_e14_no_two_recipients_are_the_same() -> None:
     twice = [recipient_lines("p://k"), recipient_lines("q://k"), recipient_lines("p://k", "B", 3)]
 
     assert len(read(SOUND.with_recipients(*twice[:2])).header.recipients) == 2
-    refuse(SOUND.with_recipients(*twice), "twice")
+    refuse(SOUND.with_recipients(*twice), "duplicate")
 
 
 @pytest.mark.parametrize("algorithm", ["A B", "a" * 65])
 def test_e15_an_algorithm_is_1_to_64_visible_characters(algorithm: str) -> None:
-    refuse(SOUND.with_recipients(recipient_lines(algorithm=algorithm)), "malformed 'algorithm'")
+    refuse(SOUND.with_recipients(recipient_lines(algorithm=algorithm)), "invalid 'algorithm'")
 
 
 @pytest.mark.parametrize("length", [0, 8193])
 def test_e15_a_wrapped_dek_has_1_to_8192_bytes(length: int) -> None:
-    refuse(SOUND.with_recipients(recipient_lines(wrapped=length)), "malformed 'wrapped-dek'")
+    refuse(SOUND.with_recipients(recipient_lines(wrapped=length)), "invalid 'wrapped-dek'")
 
 
 @pytest.mark.parametrize("tail", ["AAAA\n", "\n", "\n\n", "=\n", "x: y\n", " \n"])
@@ -272,14 +275,14 @@ def test_e17_a_payload_has_at_most_1048576_bytes() -> None:
     over = Draft(payload=b"x" * (MAX_PAYLOAD_BYTES + 1))
 
     assert unlock(read(full), DEK) == full.payload
-    refuse(over, "impossible length")
+    refuse(over, "invalid length")
 
 
 def test_e17_a_sealed_payload_has_at_least_the_16_bytes_of_its_tag() -> None:
     assert unlock(read(Draft(payload=b"")), DEK) == b""
-    refuse(SOUND.with_sealed(bytes(15)), "impossible length")
-    refuse(Draft(body=""), "cut off")
-    refuse(Draft(body="\n"), "impossible length")
+    refuse(SOUND.with_sealed(bytes(15)), "invalid length")
+    refuse(Draft(body=""), "truncated")
+    refuse(Draft(body="\n"), "invalid length")
 
 
 def test_an_empty_file_is_called_an_interrupted_save() -> None:

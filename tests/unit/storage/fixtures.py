@@ -91,6 +91,6 @@ def shared_folder() -> Iterator[Path]:
 
 
 def _is_settled(path: Path) -> bool:
-    from ksm_storage.storage.signature import signature_of
+    from ksm_storage.files.reading import signature_of
 
     return signature_of(os.stat(path)).settled

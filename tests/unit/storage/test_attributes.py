@@ -12,7 +12,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.errors import StorageError
-from ksm_storage.storage.encrypted import EncryptedStorage
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, names_in, new_key, write_plain
 
@@ -301,7 +301,7 @@ def test_a_mounted_file_that_was_replaced_at_its_origin_is_not_written(
         storage = ksm_storage.open_storage(point)
         # A rename on the host: the mount keeps the file that nobody else sees any more.
         ksm_storage.open_storage(sealed).set("url", "set on the host")
-        with pytest.raises(StorageError, match="was replaced where it is mounted from"):
+        with pytest.raises(StorageError, match="was replaced on the host"):
             storage.set("hostname", "h")
 
         assert storage.read_storage() == CONFIG

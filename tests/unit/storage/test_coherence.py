@@ -16,13 +16,12 @@ import pytest
 
 import ksm_storage
 from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.envelope.codec import decode, encode
-from ksm_storage.envelope.model import Recipient
+from ksm_storage.envelope.codec import decode, encode, wrap_aad
 from ksm_storage.envelope.opening import open_envelope
-from ksm_storage.envelope.sealing import rekey, rewrap, seal, wrap_new_dek
+from ksm_storage.envelope.sealing import recipient_of, rekey, rewrap, seal, wrap_new_dek
 from ksm_storage.errors import EnvelopeError, KsmStorageError, StorageError
 from ksm_storage.keys.kek import Kek
-from ksm_storage.storage.encrypted import EncryptedStorage
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, names_in, settle, write_plain
 from tests.unit.storage.planted import Counted
@@ -366,5 +365,7 @@ def _with_second_recipient(raw: bytes, dek: bytes) -> bytes:
     envelope = decode(raw)
     header = envelope.header
     with Kek.open(KeyUri.parse("counted://two")) as kek:
-        second = Recipient.of("counted", kek.wrap(dek, aad=header.wrap_aad))
+        second = recipient_of(
+            "counted", kek.wrap(dek, aad=wrap_aad(header.envelope_id, header.context))
+        )
     return encode(rewrap(envelope, [*header.recipients, second], dek=dek))

@@ -19,7 +19,7 @@ from ksm_storage.errors import (
     StorageError,
     UnavailableError,
 )
-from ksm_storage.storage.file import create_file
+from ksm_storage.files.replacement import create_file
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, names_in, new_key, write_plain
 from tests.unit.storage.planted import Counted
@@ -93,7 +93,7 @@ def test_keys_that_cannot_be_used_leave_nothing_behind(
 
 
 def test_the_same_key_twice_is_refused(folder: Path, key: str) -> None:
-    with pytest.raises(SettingsError, match="one and the same"):
+    with pytest.raises(SettingsError, match="are the same key"):
         ksm_storage.open_storage(folder / "config", keys=[key, key])
 
 
@@ -160,7 +160,7 @@ def test_a_path_that_no_file_can_have_is_refused(
     if path:
         with pytest.raises(StorageError):
             ksm_storage.open_storage(path, keys=[key])
-    with pytest.raises(StorageError, match="empty or holds a NUL byte"):
+    with pytest.raises(StorageError, match="empty or contains a NUL byte"):
         ksm_storage.protect(path, keys=[key])
 
 
@@ -202,7 +202,7 @@ def test_one_that_finds_another_key_in_the_file_it_began_refuses_it(
     one = ksm_storage.open_storage(folder / "config", keys=[key])
     ksm_storage.open_storage(folder / "config", keys=[second]).set("url", "theirs")
 
-    with pytest.raises(KsmStorageError, match="none of the keys that are trusted"):
+    with pytest.raises(KsmStorageError, match="none of the trusted keys"):
         one.set("url", "mine")
 
     assert ksm_storage.open_storage(folder / "config").get("url") == "theirs"

@@ -45,7 +45,7 @@ def test_a_configuration_in_the_place_of_a_path_is_refused_and_not_shown(
 
     paths: dict[str, str | Path] = {"argument": given, "Path": Path(given)}
 
-    with pytest.raises(StorageError, match="is a plain configuration itself") as caught:
+    with pytest.raises(StorageError, match="is itself a plain configuration") as caught:
         ksm_storage.open_storage(paths.get(place), keys=[key])
 
     assert given[20:40] not in str(caught.value.as_dict())
@@ -70,7 +70,7 @@ def test_it_goes_before_the_variable_of_the_sdk(
 def test_a_change_is_refused_and_memory_is_as_before(variable: None, working_folder: Path) -> None:
     storage = ksm_storage.open_storage()
 
-    with pytest.raises(StorageError, match=r"\$KSM_STORAGE_CONFIG cannot be changed"):
+    with pytest.raises(StorageError, match=r"\$KSM_STORAGE_CONFIG is read-only"):
         storage.set("hostname", "other")
 
     assert storage.read_storage() == CONFIG
@@ -86,7 +86,7 @@ def test_a_change_that_changes_nothing_is_allowed(variable: None) -> None:
 
 @pytest.mark.usefixtures("variable")
 def test_it_is_held_to_the_keys_and_the_context() -> None:
-    with pytest.raises(DecryptionError, match="none of the keys"):
+    with pytest.raises(DecryptionError, match="none of the trusted keys"):
         ksm_storage.open_storage(keys=["key-file:///another.key"])
     with pytest.raises(DecryptionError, match="context"):
         ksm_storage.open_storage(context={"env": "prod"})
@@ -98,7 +98,7 @@ def test_anything_else_in_it_is_refused(
 ) -> None:
     monkeypatch.setenv("KSM_STORAGE_CONFIG", text)
 
-    with pytest.raises(EnvelopeError, match="holds no envelope"):
+    with pytest.raises(EnvelopeError, match="is not an envelope"):
         ksm_storage.open_storage()
 
     assert names_in(working_folder) == []

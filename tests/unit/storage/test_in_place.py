@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.storage import in_place
-from ksm_storage.storage.in_place import settled_content, write_in_place
+from ksm_storage.files import replacement
+from ksm_storage.files.reading import settled_content
+from ksm_storage.files.replacement import write_in_place
 
 OLD, NEW = b"the old version\n", b"the new version, which is longer\n"
 
@@ -30,7 +31,7 @@ def footer(content: bytes) -> bytes:
 
 def journal(descriptor: int, monkeypatch: pytest.MonkeyPatch, new: bytes) -> bytes:
     """Return what the file holds when the new version is saved and not moved to the start."""
-    monkeypatch.setattr(in_place, "_finish", lambda *_: None)
+    monkeypatch.setattr(replacement, "_finish", lambda *_: None)
     write_in_place(descriptor, OLD, new)
     return os.pread(descriptor, 1_000_000, 0)
 
@@ -92,7 +93,7 @@ def test_a_save_that_cannot_be_synced_leaves_the_old_version_alone(
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(in_place, "sync_file", full)
+    monkeypatch.setattr(replacement, "sync_file", full)
 
     with pytest.raises(OSError, match="No space"):
         write_in_place(descriptor, OLD, NEW)
@@ -110,7 +111,7 @@ def test_a_save_that_is_synced_is_done_though_it_cannot_be_moved(
             raise OSError(5, "Input/output error")
         synced.append(opened)
 
-    monkeypatch.setattr(in_place, "sync_file", once)
+    monkeypatch.setattr(replacement, "sync_file", once)
 
     write_in_place(descriptor, OLD, NEW)
 

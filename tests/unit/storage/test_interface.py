@@ -180,7 +180,7 @@ def test_none_removes_a_value(storage: Any) -> None:
 
 @pytest.mark.parametrize("value", [10, b"bytes", "\ud800", ["list"]])
 def test_a_value_that_is_no_text_is_refused_without_being_shown(value: Any, storage: Any) -> None:
-    with pytest.raises(StorageError, match="a value of a configuration") as caught:
+    with pytest.raises(StorageError, match="a configuration value") as caught:
         storage.set("hostname", value)
 
     assert storage.read_storage() == CONFIG
@@ -190,12 +190,12 @@ def test_a_value_that_is_no_text_is_refused_without_being_shown(value: Any, stor
 @pytest.mark.parametrize("name", [None, 10, "", "\udcff", b"hostname", object()])
 @pytest.mark.parametrize("method", ["get", "contains", "delete"])
 def test_a_key_that_is_no_name_is_refused(method: str, name: Any, storage: Any) -> None:
-    with pytest.raises(StorageError, match="a key of a configuration"):
+    with pytest.raises(StorageError, match="configuration key"):
         getattr(storage, method)(name)
 
 
 def test_a_key_that_is_no_text_is_refused_when_it_is_set(storage: Any) -> None:
-    with pytest.raises(StorageError, match="a key of a configuration is a name"):
+    with pytest.raises(StorageError, match="not a valid configuration key"):
         storage.set("\udcff", "value")
 
     assert storage.read_storage() == CONFIG

@@ -18,14 +18,14 @@ import pytest
 
 import ksm_storage
 from ksm_storage.errors import DecryptionError, KsmStorageError, StorageError
-from ksm_storage.storage import lock, lock_flock, lock_sidecar
+from ksm_storage.files import lock
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, names_in, new_key, write_plain
 
 Locked = Callable[..., AbstractContextManager[None]]
 
 both = pytest.mark.parametrize(
-    "locked", [lock_flock.locked, lock_sidecar.locked], ids=["flock", "sidecar"]
+    "locked", [lock.locked, lock.locked_by_sidecar], ids=["flock", "sidecar"]
 )
 
 
@@ -182,7 +182,7 @@ def test_another_file_of_the_folder_is_another_lock(locked: Locked, folder: Path
 
 
 def test_the_lock_beside_a_file_is_named_after_it_and_hidden(folder: Path) -> None:
-    with _held(lock_sidecar.locked, folder / "config"):
+    with _held(lock.locked_by_sidecar, folder / "config"):
         assert names_in(folder) == [".config.lock"]
 
 
@@ -203,7 +203,7 @@ def test_a_missing_folder_is_an_error(locked: Locked, folder: Path) -> None:
     ):
         pass
 
-    assert caught.value.hint == "make the folder first"
+    assert caught.value.hint == "create the folder first"
 
 
 def test_the_name_of_a_folder_for_one_that_is_none_is_an_error(folder: Path) -> None:
@@ -211,7 +211,7 @@ def test_the_name_of_a_folder_for_one_that_is_none_is_an_error(folder: Path) -> 
 
     with (
         pytest.raises(StorageError, match="Not a directory") as caught,
-        _held(lock_flock.locked, folder / "file/config"),
+        _held(lock.locked, folder / "file/config"),
     ):
         pass
 
@@ -225,15 +225,15 @@ def test_a_file_that_may_only_be_read_can_be_locked(shared_folder: Path) -> None
     os.chmod(path, 0o444)
 
     def work() -> None:
-        with pytest.raises(StorageError, match="holds the lock"), _held(lock_flock.locked, path, 0):
+        with pytest.raises(StorageError, match="holds the lock"), _held(lock.locked, path, 0):
             pass
 
-    with _held(lock_flock.locked, path):
+    with _held(lock.locked, path):
         assert forked.run_as_nobody(work) == 0
 
 
 def test_the_lock_of_a_file_leaves_nothing_behind(folder: Path) -> None:
-    with lock_flock.locked(str(folder / "config"), timeout_seconds=1):
+    with lock.locked(str(folder / "config"), timeout_seconds=1):
         assert names_in(folder) == []
 
     assert names_in(folder) == []
@@ -244,7 +244,7 @@ def test_who_waited_for_a_file_that_was_replaced_locks_the_new_one(folder: Path)
     path.write_text("old")
 
     with contextlib.ExitStack() as stack:
-        with lock_flock.locked(str(path), timeout_seconds=1):
+        with lock.locked(str(path), timeout_seconds=1):
             said = stack.enter_context(_waiter(path, opens=path))
             (folder / "staged").write_text("new")
             os.replace(folder / "staged", path)
@@ -252,7 +252,7 @@ def test_who_waited_for_a_file_that_was_replaced_locks_the_new_one(folder: Path)
         assert os.read(said, 20) == b"held: new"
         with (
             pytest.raises(StorageError, match="holds the lock"),
-            lock_flock.locked(str(path), timeout_seconds=0.02),
+            lock.locked(str(path), timeout_seconds=0.02),
         ):
             pass
 
@@ -261,12 +261,12 @@ def test_who_waited_for_a_folder_locks_the_file_that_was_made(folder: Path) -> N
     path = folder / "config"
 
     with contextlib.ExitStack() as stack:
-        with lock_flock.locked(str(path), timeout_seconds=1):
+        with lock.locked(str(path), timeout_seconds=1):
             said = stack.enter_context(_waiter(path, opens=folder))
             path.write_text("new")
 
         assert os.read(said, 20) == b"held: new"
-        with lock_flock.locked(str(folder / "other"), timeout_seconds=1):
+        with lock.locked(str(folder / "other"), timeout_seconds=1):
             pass
 
 
@@ -275,14 +275,14 @@ def test_who_waited_for_a_file_that_was_removed_locks_the_folder(folder: Path) -
     path.touch()
 
     with contextlib.ExitStack() as stack:
-        with lock_flock.locked(str(path), timeout_seconds=1):
+        with lock.locked(str(path), timeout_seconds=1):
             said = stack.enter_context(_waiter(path, opens=path))
             path.unlink()
 
         assert os.read(said, 20) == b"held: nothing"
         with (
             pytest.raises(StorageError, match="holds the lock"),
-            lock_flock.locked(str(path), timeout_seconds=0.02),
+            lock.locked(str(path), timeout_seconds=0.02),
         ):
             pass
 
@@ -296,7 +296,7 @@ def test_the_descriptor_of_a_lock_may_write(folder: Path, monkeypatch: pytest.Mo
         real(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", noting)
-    with _held(lock_flock.locked, folder / "config"):
+    with _held(lock.locked, folder / "config"):
         pass
 
     # NFS turns it into a lock of bytes, which it grants to no other.
@@ -310,7 +310,7 @@ def test_a_pipe_that_may_only_be_read_is_not_waited_for(shared_folder: Path) -> 
 
     def work() -> None:
         signal.alarm(20)
-        with _held(lock_flock.locked, shared_folder / "config"):
+        with _held(lock.locked, shared_folder / "config"):
             pass
 
     assert forked.run_as_nobody(work) == 0
@@ -388,7 +388,7 @@ def _waiter(path: Path, *, opens: Path) -> Iterator[int]:
     reading, writing = os.pipe()
 
     def wait() -> None:
-        with lock_flock.locked(str(path), timeout_seconds=20):
+        with lock.locked(str(path), timeout_seconds=20):
             os.write(writing, b"held: " + (path.read_bytes() if path.exists() else b"nothing"))
             signal.pause()
 

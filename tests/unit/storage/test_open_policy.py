@@ -8,11 +8,10 @@ import pytest
 
 import ksm_storage
 from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.envelope.codec import decode, encode
-from ksm_storage.envelope.model import Recipient
+from ksm_storage.envelope.codec import decode, encode, wrap_aad
+from ksm_storage.envelope.hedging import OpenTimeouts
 from ksm_storage.envelope.opening import open_envelope
-from ksm_storage.envelope.sealing import rekey, rewrap, seal_again
-from ksm_storage.envelope.trying import Pace
+from ksm_storage.envelope.sealing import recipient_of, rekey, rewrap, seal_again
 from ksm_storage.errors import (
     DecryptionError,
     KsmStorageError,
@@ -46,7 +45,7 @@ def move_to(path: Path, key: str) -> None:
 def test_an_envelope_under_another_key_is_refused_before_any_call(
     counted_file: Path, counted: Counted
 ) -> None:
-    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+    with pytest.raises(DecryptionError, match="none of the trusted keys"):
         ksm_storage.open_storage(counted_file, keys=["counted://two"])
 
     assert counted.calls == []
@@ -80,7 +79,7 @@ def test_a_file_that_moves_to_an_untrusted_key_is_refused_while_open(
     moved = counted_file.read_bytes()
     counted.calls.clear()
 
-    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+    with pytest.raises(DecryptionError, match="none of the trusted keys"):
         storage.set("hostname", "h") if use == "set" else storage.get("hostname")
 
     assert counted.calls == []
@@ -95,11 +94,14 @@ def test_a_recipient_that_was_replaced_by_an_untrusted_one_is_noticed_under_the_
     envelope = decode(counted_file.read_bytes())
     dek = open_envelope(envelope).dek
     with Kek.open(KeyUri.parse("counted://two")) as kek:
-        other = Recipient.of("counted", kek.wrap(dek, aad=envelope.header.wrap_aad))
+        other = recipient_of(
+            "counted",
+            kek.wrap(dek, aad=wrap_aad(envelope.header.envelope_id, envelope.header.context)),
+        )
     counted_file.write_bytes(encode(rewrap(envelope, [other], dek=dek)))
     counted.calls.clear()
 
-    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+    with pytest.raises(DecryptionError, match="none of the trusted keys"):
         storage.set("hostname", "h") if use == "set" else storage.get("hostname")
 
     assert counted.calls == []
@@ -128,7 +130,9 @@ def test_a_bound_in_time_is_the_one_that_the_caller_gave(
 ) -> None:
     trust = OpenPolicy(None, None, None)
 
-    assert trust.with_timeout(timeout, hedge) == trust._replace(pace=Pace(timeout, hedge))
+    assert trust.with_timeout(timeout, hedge) == trust._replace(
+        timeouts=OpenTimeouts(timeout, hedge)
+    )
     assert trust.with_timeout(None, None) is trust
 
 
@@ -154,7 +158,7 @@ def test_one_key_needs_no_list(key: str | KeyUri) -> None:
 def test_an_older_revision_is_told_with_its_path(counted_file: Path) -> None:
     envelope = decode(counted_file.read_bytes())
 
-    with pytest.raises(RollbackError, match="'/etc/config' is at revision 1, and revision 9 of it"):
+    with pytest.raises(RollbackError, match="'/etc/config' is at revision 1, but revision 9 was"):
         OpenPolicy(None, None, None).check(envelope, newest=9, path="/etc/config")
 
 
@@ -172,7 +176,7 @@ def test_a_running_application_is_told_which_file_went_back(
     with pytest.raises(RollbackError) as caught:
         storage.get("hostname")
 
-    assert caught.value.message.startswith(f"{str(counted_file)!r} is at revision 1, and")
+    assert caught.value.message.startswith(f"{str(counted_file)!r} is at revision 1, but")
 
 
 def test_a_file_that_is_altered_costs_one_unwrap(counted_file: Path, counted: Counted) -> None:

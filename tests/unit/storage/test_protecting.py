@@ -26,9 +26,9 @@ from ksm_storage.errors import (
     SettingsError,
     StorageError,
 )
-from ksm_storage.storage import beginning
+from ksm_storage.files.reading import read_file
+from ksm_storage.storage import protecting
 from ksm_storage.storage.protecting import protect_file
-from ksm_storage.storage.reading import read_file
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, alter_staged_copies, names_in, new_key, write_plain
 from tests.unit.storage.planted import Counted
@@ -210,7 +210,7 @@ def test_a_message_holds_nothing_of_the_configuration(folder: Path, key: str) ->
 def test_a_sealed_file_is_not_sealed_again(sealed: Path, key: str) -> None:
     before = sealed.read_bytes()
 
-    with pytest.raises(StorageError, match="sealed already"):
+    with pytest.raises(StorageError, match="already sealed"):
         ksm_storage.protect(sealed, keys=[key])
 
     assert sealed.read_bytes() == before
@@ -419,13 +419,14 @@ def test_a_file_that_another_process_seals_meanwhile_is_opened_at_once(
     path.write_bytes(INI)
 
     def late(*arguments: Any, **named: Any) -> object:
+        monkeypatch.setattr(protecting, "protect_file", protect_file)
         ksm_storage.protect(path, keys=[f"counted://{by}"])
         counted.calls.clear()
         return protect_file(*arguments, **named)
 
-    monkeypatch.setattr(beginning, "protect_file", late)
+    monkeypatch.setattr(protecting, "protect_file", late)
     if by == "two":
-        with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+        with pytest.raises(DecryptionError, match="none of the trusted keys"):
             ksm_storage.open_storage(path, keys=["counted://one"], profile="test")
         return
     storage = ksm_storage.open_storage(path, keys=["counted://one"], profile="test")
@@ -440,7 +441,7 @@ def test_a_file_that_another_process_seals_meanwhile_is_opened_at_once(
     [
         (JSON, "is a plain configuration", "protect '{path}', or pass keys="),
         (b"\xff\xff\x01\x00" + bytes(500), "by one of Keeper's own", "protect '{path}' --from-key"),
-        (b"rubbish", "is no envelope", "name the file that holds"),
+        (b"rubbish", "is neither a ksm-storage envelope nor", "give the path of the sealed"),
     ],
     ids=["plain", "official", "rubbish"],
 )

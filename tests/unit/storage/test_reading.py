@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.errors import StorageError
-from ksm_storage.storage import in_place
-from ksm_storage.storage.reading import MAX_READ_BYTES, read_file
-from ksm_storage.storage.signature import signature_of
+from ksm_storage.files import replacement
+from ksm_storage.files.reading import MAX_READ_BYTES, read_file, signature_of
 
 
 def test_a_file_of_many_parts_comes_back_as_it_is(folder: Path) -> None:
@@ -43,8 +42,8 @@ def test_what_is_no_file_is_told_with_its_path(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "content", "unfinished"),
     [
-        (b"old\0new" + in_place._footer(b"new"), b"new", False),
-        (b"old\0new" + in_place._footer(b"other"), b"old", True),
+        (b"old\0new" + replacement._footer(b"new"), b"new", False),
+        (b"old\0new" + replacement._footer(b"other"), b"old", True),
         (b"old\0", b"old", True),
         (b"old", b"old", False),
     ],

@@ -13,6 +13,7 @@ from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Envelope
 from ksm_storage.envelope.opening import is_dek_of, open_envelope
 from ksm_storage.envelope.sealing import seal_again
+from ksm_storage.envelope.sealing import verify_unwrap as prove_keys
 from ksm_storage.errors import (
     DecryptionError,
     EnvelopeError,
@@ -20,8 +21,7 @@ from ksm_storage.errors import (
     StorageError,
     UnavailableError,
 )
-from ksm_storage.storage import rekeying, rewrapping
-from ksm_storage.storage.proven_wraps import prove as prove_keys
+from ksm_storage.storage import rekeying, rewrapping, snapshot
 from tests.unit.storage.fixtures import CONFIG, alter_staged_copies, names_in
 from tests.unit.storage.planted import Counted
 
@@ -118,7 +118,7 @@ def test_a_staged_copy_that_was_altered_on_the_medium_leaves_the_file_as_it_was(
 
 
 def test_only_trusted_keys_open_the_file(path: Path, key: str, counted: Counted) -> None:
-    with pytest.raises(DecryptionError, match="none of the keys that are trusted"):
+    with pytest.raises(DecryptionError, match="none of the trusted keys"):
         ksm_storage.rekey(path, trusted=[key])
 
     assert counted.calls == []
@@ -180,7 +180,7 @@ def test_a_file_that_is_removed_meanwhile_is_not_made_again(
 ) -> None:
     _meanwhile(monkeypatch, path.unlink)
 
-    with pytest.raises(StorageError, match="was removed"):
+    with pytest.raises(StorageError, match="another program removed"):
         ksm_storage.rekey(path)
 
     assert not path.exists()
@@ -194,9 +194,9 @@ def test_a_file_whose_keys_change_all_the_time_is_given_up(
         ksm_storage.rewrap(path, replace={ONE: ONE})
         return unproven
 
-    monkeypatch.setattr(rekeying, "prove", prove)
+    monkeypatch.setattr(rekeying, "verify_unwrap", prove)
 
-    with pytest.raises(StorageError, match="changed by another process again") as caught:
+    with pytest.raises(StorageError, match="another process keeps changing") as caught:
         ksm_storage.rekey(path)
 
     assert repr(str(path)) in caught.value.message
@@ -206,7 +206,7 @@ def test_a_rekey_beside_a_writer_is_never_refused(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
-    storage, read = ksm_storage.open_storage(path), rewrapping.existing_envelope
+    storage, read = ksm_storage.open_storage(path), snapshot.existing_envelope
 
     def read_before_a_save(*arguments: Any) -> Envelope:
         found = read(*arguments)
@@ -227,7 +227,7 @@ def test_a_file_that_is_removed_where_an_older_revision_was_found_is_told_by_its
     older = path.read_bytes()
     ksm_storage.open_storage(path).set("hostname", "newer")
     path.write_bytes(older)
-    read = rewrapping.existing_envelope
+    read = snapshot.existing_envelope
 
     def read_after_the_removal(*arguments: Any) -> Envelope:
         path.unlink()
@@ -246,8 +246,8 @@ def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
 
     def prove(*arguments: Any) -> tuple[str, ...]:
         unproven = honest(*arguments)
-        monkeypatch.setattr(rekeying, "prove", honest)
+        monkeypatch.setattr(rekeying, "verify_unwrap", honest)
         act()
         return unproven
 
-    monkeypatch.setattr(rekeying, "prove", prove)
+    monkeypatch.setattr(rekeying, "verify_unwrap", prove)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.storage import replacement as replacing
-from ksm_storage.storage.replacement import Replacement
+from ksm_storage.files import replacement as replacing
+from ksm_storage.files.replacement import Replacement
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ksm_storage.errors import (
     SettingsError,
     StorageError,
 )
-from ksm_storage.storage.envelope_file import use_envelope
+from ksm_storage.files.reading import FileContent
 from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import (
     change_document,
@@ -30,9 +30,8 @@ from ksm_storage.storage.profiles import (
     read_document,
     with_new_profile,
 )
-from ksm_storage.storage.reading import FileContent
-from ksm_storage.storage.rollback import configured_policy
-from ksm_storage.storage.seen_revisions import SeenRevisions
+from ksm_storage.storage.rollback import SeenRevisions, configured_policy
+from ksm_storage.storage.snapshot import with_envelope
 from tests.cli.command import run
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, new_key, settle, write_plain
@@ -80,16 +79,14 @@ def test_an_older_revision_is_refused_while_a_newer_one_is_in_memory(
     newer = sealed.read_bytes()
     sealed.write_bytes(older)
 
-    with pytest.raises(
-        RollbackError, match="is at revision 1, and revision 2 of it was seen"
-    ) as caught:
+    with pytest.raises(RollbackError, match="is at revision 1, but revision 2 was seen") as caught:
         storage.set("url", "u") if use == "set" else storage.get("hostname")
     left = sealed.read_bytes()
     sealed.write_bytes(newer)
 
     assert left == older
     assert str(sealed) in caught.value.message
-    assert (caught.value.hint or "").endswith("on purpose, start this program anew")
+    assert (caught.value.hint or "").endswith("on purpose, restart this program")
     assert storage.get("hostname") == "newer"
 
 
@@ -147,7 +144,7 @@ def test_warn_takes_an_older_revision_and_says_so(
     sealed.write_bytes(older)
 
     assert storage.get("hostname") == CONFIG["hostname"]
-    text = f"{str(sealed)!r} is at revision 1, and revision 2 of it was seen before"
+    text = f"{str(sealed)!r} is at revision 1, but revision 2 was seen before"
     assert caplog.record_tuples == [("ksm_storage.rollback", logging.WARNING, f"warning: {text}")]
 
 
@@ -162,7 +159,7 @@ def test_an_older_revision_is_refused_where_a_process_before_saw_a_newer_one(
         OPENERS[name](sealed)
 
     assert sealed.read_bytes() == rolled_back
-    assert caught.value.message.startswith(f"{str(sealed)!r} is at revision 1, and")
+    assert caught.value.message.startswith(f"{str(sealed)!r} is at revision 1, but")
     assert str(seen / decode(rolled_back).header.envelope_id.hex()) in (caught.value.hint or "")
 
 
@@ -218,7 +215,7 @@ def test_an_older_revision_in_a_variable_is_refused_where_a_process_before_saw_a
 ) -> None:
     monkeypatch.setenv("KSM_STORAGE_CONFIG", base64.b64encode(saved_twice(sealed)).decode())
 
-    with pytest.raises(RollbackError, match=r"^the envelope is at revision 1, and"):
+    with pytest.raises(RollbackError, match=r"^the envelope is at revision 1, but"):
         ksm_storage.open_storage()
 
 
@@ -249,10 +246,14 @@ def test_the_settings_file_can_choose_both(
 @pytest.mark.parametrize(
     ("text", "problem", "advice"),
     [
-        ("policy = 'sometimes'", "'sometimes' is no policy", "to off, warn or refuse"),
-        ("policy = 3", "3 is no policy", "to off, warn or refuse"),
-        ("seen = 3", r"'seen' of the table \[rollback\] is no path", ""),
-        ("other = 'x'", r"\[rollback\] .* has no option 'other'", "its options are: policy, seen"),
+        ("policy = 'sometimes'", "'sometimes' is not a rollback policy", "to off, warn or refuse"),
+        ("policy = 3", "3 is not a rollback policy", "to off, warn or refuse"),
+        ("seen = 3", r"'seen' of the table \[rollback\] must be a path", ""),
+        (
+            "other = 'x'",
+            r"unknown option 'other' .* \[rollback\]",
+            "available options: policy, seen",
+        ),
     ],
 )
 def test_a_policy_that_is_none_is_a_settings_error(
@@ -280,11 +281,11 @@ def test_a_memory_that_holds_no_revision_is_refused(
     (file,) = seen.iterdir()
     file.write_bytes(content)
 
-    with pytest.raises(StorageError, match="holds no revision") as caught:
+    with pytest.raises(StorageError, match="does not contain a revision") as caught:
         ksm_storage.open_storage(sealed)
 
     assert str(file) in caught.value.message
-    assert (caught.value.hint or "").startswith("remove it")
+    assert (caught.value.hint or "").startswith("delete it")
 
 
 def test_a_memory_that_cannot_be_written_is_an_error_where_a_file_is_opened(
@@ -293,7 +294,7 @@ def test_a_memory_that_cannot_be_written_is_an_error_where_a_file_is_opened(
     seen.parent.mkdir()
     seen.symlink_to("nowhere")
 
-    with pytest.raises(StorageError, match="cannot make"):
+    with pytest.raises(StorageError, match="cannot create"):
         ksm_storage.open_storage(sealed)
 
 
@@ -305,7 +306,7 @@ def test_a_save_stands_where_the_memory_cannot_be_written(
         file.write_bytes(b"damaged")
 
     assert storage.set("hostname", "newer")["hostname"] == "newer"
-    assert "holds no revision" in caplog.text
+    assert "does not contain a revision" in caplog.text
 
 
 def test_a_reader_beside_a_writer_is_never_refused(sealed: Path, seen: Path) -> None:
@@ -339,15 +340,15 @@ def test_a_reader_is_not_refused_however_often_another_saves_before_it_asks_the_
         configured_policy().check(header, newest=0, path=str(sealed))
         return header.revision
 
-    assert use_envelope(str(sealed), checked) == 1 + saves
+    assert with_envelope(str(sealed), checked) == 1 + saves
 
 
 def test_a_rewrap_beside_a_writer_is_never_refused(
     sealed: Path, seen: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ksm_storage.storage import rewrapping
+    from ksm_storage.storage import rewrapping, snapshot
 
-    other, read = new_key(folder / "other.key"), rewrapping.existing_envelope
+    other, read = new_key(folder / "other.key"), snapshot.existing_envelope
     once = [partial(ksm_storage.open_storage(sealed).set, "url", "meanwhile")]
 
     def reading(*arguments: object, **named: object) -> object:
@@ -365,7 +366,7 @@ def test_a_rewrap_beside_a_writer_is_never_refused(
 def test_a_change_of_profiles_beside_a_writer_is_never_refused(
     sealed: Path, seen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ksm_storage.storage.rewrapping import existing_envelope
+    from ksm_storage.storage.snapshot import existing_envelope
 
     once = [partial(ksm_storage.open_storage(sealed).set, "url", "meanwhile")]
 
@@ -417,8 +418,8 @@ def test_the_command_line_refuses_an_older_revision(
     done = run(name, str(sealed), *rest)
 
     assert (done.returncode, done.stdout) == (RollbackError.exit_code, "")
-    assert "is at revision 1, and revision 2 of it was seen before" in done.stderr
-    assert "hint: put the newest version back" in done.stderr
+    assert "is at revision 1, but revision 2 was seen before" in done.stderr
+    assert "hint: restore the newest version" in done.stderr
 
 
 def test_a_refused_revision_is_told_to_the_audit_sinks(

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.errors import StorageError
-from ksm_storage.storage import file as storage_file
-from ksm_storage.storage import replacement as replacing
-from ksm_storage.storage.file import replace_file
-from ksm_storage.storage.signature import NO_SIGNATURE, signature_of
+from ksm_storage.files import replacement as replacing
+from ksm_storage.files.reading import NO_SIGNATURE, signature_of
+from ksm_storage.files.replacement import replace_file
 from tests.unit.storage.fixtures import names_in
 
 Refuse = Callable[[int], None]
@@ -80,7 +79,7 @@ def test_an_error_while_it_is_written_is_told_with_the_path(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     refuse(errno.EBUSY)
-    monkeypatch.setattr(storage_file, "write_in_place", full)
+    monkeypatch.setattr(replacing, "write_in_place", full)
 
     with pytest.raises(StorageError, match=f"{str(target)!r}.*No space left"):
         replace_file(str(target), b"new")
@@ -105,7 +104,7 @@ def test_a_save_whose_signature_cannot_be_read_is_done_all_the_same(
     def fails(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(storage_file, "signature_of", fails)
+    monkeypatch.setattr(replacing, "signature_of", fails)
 
     assert replace_file(str(target), b"new") is NO_SIGNATURE
     assert target.read_bytes() == b"new"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.storage import sync
+from ksm_storage.files import replacement
 
 fcntl = pytest.importorskip("fcntl", reason="Windows has no fcntl")
 
@@ -22,7 +22,7 @@ def test_on_macos_the_drives_own_cache_is_flushed_too(
     monkeypatch.setattr(fcntl, "fcntl", lambda *arguments: called.append(arguments))
 
     with (tmp_path / "file").open("wb") as file:
-        sync.sync_file(file.fileno())
+        replacement.sync_file(file.fileno())
 
         assert called == [(file.fileno(), 51)]
 
@@ -32,12 +32,12 @@ def test_on_windows_there_is_no_folder_to_sync(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
 
-    sync.sync_folder(str(tmp_path / "gone"))
+    replacement.sync_folder(str(tmp_path / "gone"))
 
 
 def test_elsewhere_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        sync.sync_folder(str(tmp_path / "gone"))
+        replacement.sync_folder(str(tmp_path / "gone"))
 
 
 def test_elsewhere_a_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,10 +45,6 @@ def test_elsewhere_a_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "fsync", synced.append)
 
     with (tmp_path / "file").open("wb") as file:
-        sync.sync_file(file.fileno())
+        replacement.sync_file(file.fileno())
 
         assert synced == [file.fileno()]
-
-
-def test_a_file_that_cannot_be_closed_when_all_is_written_is_no_error() -> None:
-    sync.close_synced(-1)

@@ -15,9 +15,9 @@ from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import rekey
+from ksm_storage.files.replacement import replace_file
 from ksm_storage.keys.kek import Kek
-from ksm_storage.storage.encrypted import EncryptedStorage
-from ksm_storage.storage.file import replace_file
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, write_plain
 from tests.unit.storage.planted import Counted
@@ -120,7 +120,7 @@ def test_a_child_can_use_the_storage_though_another_thread_held_its_lock(
         return real(path, new)
 
     if held == "a save":
-        monkeypatch.setattr("ksm_storage.storage.saving.replace_file", slow)
+        monkeypatch.setattr("ksm_storage.files.replacement.replace_file", slow)
     holder = threading.Thread(target=hold)
     holder.start()
     assert inside.wait(20)

@@ -13,8 +13,8 @@ from ksm_storage.errors import (
     RollbackError,
     StorageError,
 )
-from ksm_storage.storage.envelope_file import read_envelope, use_envelope
-from ksm_storage.storage.reading import FileContent
+from ksm_storage.files.reading import FileContent
+from ksm_storage.storage.snapshot import read_envelope, with_envelope
 from tests.unit.storage.fixtures import write_plain
 
 
@@ -46,7 +46,7 @@ def test_a_missing_file_is_for_the_caller_to_judge(folder: Path) -> None:
 def test_an_empty_file_is_told_as_an_interrupted_save(folder: Path) -> None:
     (folder / "config").touch()
 
-    with pytest.raises(StorageError, match="is empty: a save was interrupted"):
+    with pytest.raises(StorageError, match="is empty: an interrupted save"):
         read_envelope(str(folder / "config"))
 
 
@@ -54,7 +54,7 @@ def test_of_a_save_in_place_that_was_interrupted_the_version_before_is_used(seal
     before = sealed.read_bytes()
     sealed.write_bytes(before + bytes(10) + b"half of the next version")
 
-    assert use_envelope(str(sealed), lambda found: found.content) == before
+    assert with_envelope(str(sealed), lambda found: found.content) == before
 
 
 def test_behind_an_interrupted_save_in_place_a_newer_version_is_looked_for(sealed: Path) -> None:
@@ -71,7 +71,7 @@ def test_behind_an_interrupted_save_in_place_a_newer_version_is_looked_for(seale
         sealed.write_bytes(newer)
         raise RollbackError("older than one that was seen")
 
-    assert use_envelope(str(sealed), use) == "opened"
+    assert with_envelope(str(sealed), use) == "opened"
     assert seen == [before, newer]
 
 
@@ -95,7 +95,7 @@ def test_what_fails_on_half_of_a_save_is_done_with_the_whole(
         sealed.write_bytes(whole)
         raise error
 
-    assert use_envelope(str(sealed), use) == "opened"
+    assert with_envelope(str(sealed), use) == "opened"
     assert seen == [half, whole]
 
 
@@ -110,7 +110,7 @@ def test_what_fails_on_a_file_that_stays_as_it_is_is_not_tried_again(
         raise error
 
     with pytest.raises(type(error)) as caught:
-        use_envelope(str(sealed), use)
+        with_envelope(str(sealed), use)
 
     assert caught.value is error
     assert seen == [sealed.read_bytes()]

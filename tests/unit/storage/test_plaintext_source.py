@@ -6,8 +6,8 @@ import pytest
 
 from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import StorageError
-from ksm_storage.storage.open_policy import OpenPolicy
-from ksm_storage.storage.unsealed import is_officially_sealed, read_unsealed
+from ksm_storage.keys.kek import Kek
+from ksm_storage.storage.plaintext_source import is_officially_sealed, read_plaintext
 
 REMOTE = KeyUri.parse("aws-kms://arn:aws:kms:eu-west-1:111122223333:key/k")
 LOCAL = KeyUri.parse("key-file:///etc/app.key")
@@ -36,6 +36,4 @@ def test_bytes_that_only_may_be_sealed_are_taken_for_it_under_a_key_of_a_service
 
 def test_bytes_that_are_not_sealed_are_named_when_they_are_no_configuration() -> None:
     with pytest.raises(StorageError, match="standard input"):
-        read_unsealed(
-            CIPHERTEXT, OpenPolicy.from_args([REMOTE], None, None), LOCAL, name="standard input"
-        )
+        read_plaintext(CIPHERTEXT, [REMOTE], LOCAL, open_kek=Kek.open, name="standard input")

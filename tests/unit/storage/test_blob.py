@@ -8,8 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ksm_storage.errors import DecryptionError, EnvelopeError
-from ksm_storage.legacy.blob import decrypt_blob, read_blob
-from ksm_storage.legacy.official import is_official
+from ksm_storage.storage.plaintext_source import decrypt_blob, is_official, read_blob
 
 KEY = bytes(range(32))
 PAYLOAD = b'{"clientId": "x"}'
@@ -42,13 +41,13 @@ def test_every_truncation_is_refused() -> None:
 
 
 def test_bytes_behind_the_end_are_refused() -> None:
-    with pytest.raises(EnvelopeError, match="behind its end"):
+    with pytest.raises(EnvelopeError, match="trailing bytes"):
         read_blob(blob() + b"\n")
 
 
 @pytest.mark.parametrize("parts", [(b"k", b"n" * 13, b"t" * 16), (b"k", b"n" * 12, b"t" * 15)])
 def test_parts_of_impossible_lengths_are_refused(parts: tuple[bytes, ...]) -> None:
-    with pytest.raises(EnvelopeError, match="impossible lengths"):
+    with pytest.raises(EnvelopeError, match="invalid lengths"):
         read_blob(joined(*parts, b"ciphertext"))
 
 

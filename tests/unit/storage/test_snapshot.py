@@ -10,11 +10,11 @@ import pytest
 import ksm_storage
 from ksm_storage.config.document import ACTIVE_PROFILE, Document
 from ksm_storage.envelope.opening import Opened
-from ksm_storage.storage import state
+from ksm_storage.files.reading import read_file
+from ksm_storage.storage import snapshot
 from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import create_document
-from ksm_storage.storage.reading import read_file
-from ksm_storage.storage.state import opened_state, reread_state
+from ksm_storage.storage.snapshot import Snapshot, open_snapshot
 
 
 @pytest.fixture
@@ -29,14 +29,19 @@ def path(folder: Path, key: str) -> Path:
 def test_a_reread_keeps_the_profile_and_takes_the_new_signature(path: Path, new_dek: bool) -> None:
     trust = OpenPolicy.from_args(None, None, None)
     found = read_file(str(path))
-    before = opened_state(found.content, trust, profile="two", signature=found.signature)
+    before = open_snapshot(found.content, trust, profile="two", signature=found.signature)
     if new_dek:
         ksm_storage.rekey(path)
     ksm_storage.open_storage(path, profile="two").set("hostname", "new")
     found = read_file(str(path))
 
-    after = reread_state(
-        found.content, before, trust, profile="two", signature=found.signature, path=str(path)
+    after = open_snapshot(
+        found.content,
+        trust,
+        profile="two",
+        signature=found.signature,
+        path=str(path),
+        before=before,
     )
 
     assert after.config == {"hostname": "new"}
@@ -53,17 +58,20 @@ def test_an_opening_is_shared_with_none_of_other_bytes_or_another_trust(
         asked.append(what)
         return call()
 
-    monkeypatch.setattr(state, "shared", alone)
+    monkeypatch.setattr(snapshot, "open_once", alone)
     raw, trust = path.read_bytes(), OpenPolicy.from_args(None, None, None)
     other = OpenPolicy.from_args(None, {}, None)
 
-    def opened(raw: bytes, trust: OpenPolicy, newest: int = 0, name: str | None = None) -> None:
-        opened_state(raw, trust, profile="two", signature=None, newest=newest, path=name)
+    def opened(
+        raw: bytes, trust: OpenPolicy, before: Snapshot | None = None, name: str | None = None
+    ) -> Snapshot:
+        return open_snapshot(raw, trust, profile="two", signature=None, before=before, path=name)
 
-    opened(raw, trust)
+    first = opened(raw, trust)
     opened(raw, trust)
     opened(raw, other)
-    opened(raw, trust, newest=1)
+    # It knows the revision and, so that it must ask again, another DEK and other bytes.
+    opened(raw, trust, before=first._replace(dek=bytes(32), raw=b""))
     opened(raw, trust, name="other")
     ksm_storage.open_storage(path, profile="two").set("hostname", "new")
     opened(path.read_bytes(), trust)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.envelope.trying import Pace, try_in_time
+from ksm_storage.envelope.hedging import OpenTimeouts, attempt_in_time
 from ksm_storage.errors import DecryptionError, KsmStorageError, SettingsError, UnavailableError
 
 KEYS = [KeyUri("cloud", name) for name in ("a", "b", "c")]
@@ -48,28 +48,28 @@ def tried(
     waiting: list[Services], services: Services, timeout: float | None, hedge: float | None = None
 ) -> tuple[str | None, list[KsmStorageError]]:
     waiting.append(services)
-    return try_in_time(KEYS, services.attempt, Pace(timeout, hedge))
+    return attempt_in_time(KEYS, services.attempt, OpenTimeouts(timeout, hedge))
 
 
 @pytest.mark.parametrize(("timeout", "hedge"), [(0.5, None), (None, 0), (None, 0.5), (0.5, 0.1)])
 def test_a_pace_is_what_was_asked_for(timeout: float | None, hedge: float | None) -> None:
-    assert Pace.of(timeout, hedge) == Pace(timeout, hedge)
+    assert OpenTimeouts.of(timeout, hedge) == OpenTimeouts(timeout, hedge)
 
 
 def test_no_time_is_no_pace() -> None:
-    assert Pace.of(None, None) is None
+    assert OpenTimeouts.of(None, None) is None
 
 
 @pytest.mark.parametrize("number", [0, -1, math.nan, math.inf])
 def test_a_timeout_is_a_time(number: float) -> None:
-    with pytest.raises(SettingsError, match=f"^the timeout is {number!r}, not a time"):
-        Pace.of(number, None)
+    with pytest.raises(SettingsError, match=f"^the timeout must be .*, not {number!r}"):
+        OpenTimeouts.of(number, None)
 
 
 @pytest.mark.parametrize("number", [-1, math.nan, math.inf])
 def test_a_hedge_is_a_time(number: float) -> None:
-    with pytest.raises(SettingsError, match=f"^the hedge is {number!r}, not a time"):
-        Pace.of(None, number)
+    with pytest.raises(SettingsError, match=f"^the hedge must be .*, not {number!r}"):
+        OpenTimeouts.of(None, number)
 
 
 def test_one_that_refuses_leaves_its_time_to_the_others(waiting: list[Services]) -> None:
@@ -102,7 +102,7 @@ def test_one_that_is_silent_is_named_with_what_to_do(waiting: list[Services]) ->
 
     told = [cause.as_dict() for cause in causes]
     assert {entry["hint"] for entry in told} == {
-        "try again, or allow more time with --timeout or timeout="
+        "retry, or allow more time with --timeout or timeout="
     }
     assert {(entry["provider"], entry["operation"]) for entry in told} == {("cloud", "unwrap")}
 
@@ -120,7 +120,7 @@ def test_a_late_answer_of_one_that_was_given_up_does_not_count(waiting: list[Ser
         return "b" if place == 1 else "c"
 
     second_asked = threading.Event()
-    result, causes = try_in_time(KEYS, attempt, Pace(0.6, None))
+    result, causes = attempt_in_time(KEYS, attempt, OpenTimeouts(0.6, None))
 
     assert result in ("b", "c")
     assert causes[0].key == "cloud://a"
@@ -136,7 +136,7 @@ def test_with_a_hedge_the_first_may_still_win(waiting: list[Services]) -> None:
             threading.Event().wait(5)
         return services.attempt(place)
 
-    result, causes = try_in_time(KEYS, attempt, Pace(None, 0.05))
+    result, causes = attempt_in_time(KEYS, attempt, OpenTimeouts(None, 0.05))
 
     assert (result, causes) == ("late", [])
 
@@ -152,7 +152,7 @@ def test_before_the_hedge_is_over_the_next_is_not_asked() -> None:
         next_asked.wait(0.2)
         return "a"
 
-    assert try_in_time(KEYS, attempt, Pace(None, 30)) == ("a", [])
+    assert attempt_in_time(KEYS, attempt, OpenTimeouts(None, 30)) == ("a", [])
     assert asked == [0]
 
 
@@ -165,7 +165,7 @@ def test_a_thread_is_named_and_keeps_no_process_from_ending() -> None:
 
     # A thread is what the one is that starts it, unless it is told otherwise.
     caller = threading.Thread(
-        target=try_in_time, args=(KEYS, attempt, Pace(None, 30)), daemon=False
+        target=attempt_in_time, args=(KEYS, attempt, OpenTimeouts(None, 30)), daemon=False
     )
     caller.start()
     caller.join()
@@ -186,14 +186,14 @@ def test_what_is_no_error_of_ours_is_not_hidden() -> None:
         raise RuntimeError("a mistake")
 
     with pytest.raises(RuntimeError, match="a mistake"):
-        try_in_time(KEYS, attempt, Pace(5, None))
+        attempt_in_time(KEYS, attempt, OpenTimeouts(5, None))
 
 
 @pytest.mark.parametrize("given", [(1e300, None), (None, 1e300), (10**400, None)])
 def test_a_time_longer_than_any_wait_is_no_error(
     waiting: list[Services], given: tuple[float | None, float | None]
 ) -> None:
-    pace = Pace.of(*given)
+    pace = OpenTimeouts.of(*given)
 
     assert pace is not None
     assert tried(waiting, Services("a"), *pace) == ("a", [])

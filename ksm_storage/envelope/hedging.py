@@ -1,7 +1,7 @@
-"""Try the recipients of an envelope against the clock: bounded in time, or one beside the other.
+"""Ask the recipients of an envelope against the clock: bounded in time, or hedged.
 
-Each unwrap runs in a thread of its own, because no plugin can be interrupted. What comes after
-its recipient was given up is dropped, and no such thread keeps the process from ending.
+Each unwrap runs in a thread of its own, because no plugin can be interrupted. A result that comes
+after its recipient was given up is dropped, and no such thread keeps the process from ending.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _Result = TypeVar("_Result")
 _Outcome = tuple[int, "_Result | None", "BaseException | None"]
 
 
-class Pace(NamedTuple):
+class OpenTimeouts(NamedTuple):
     """Hold how long the recipients of an envelope may take.
 
     Attributes:
-        timeout_seconds: The bound for all of them together; None for none but the plugins' own.
+        timeout_seconds: The bound for all of them together; None for only the plugins' own.
         hedge_seconds: After how long without an answer the next recipient is asked as well;
             None to wait for the one before.
     """
@@ -33,16 +33,20 @@ class Pace(NamedTuple):
     hedge_seconds: float | None
 
     @classmethod
-    def of(cls, timeout_seconds: float | None, hedge_seconds: float | None) -> Pace | None:
-        """Return the pace that a caller asked for, or None where none was.
+    def of(cls, timeout_seconds: float | None, hedge_seconds: float | None) -> OpenTimeouts | None:
+        """Return the timeouts that a caller asked for, or None.
 
         Raises:
-            SettingsError: A number is not finite and above zero; a hedge may be zero.
+            SettingsError: A number is not finite and positive; a hedge may be zero.
         """
         if timeout_seconds is not None and not 0 < timeout_seconds < math.inf:
-            raise SettingsError(f"the timeout is {timeout_seconds!r}, not a time above 0 seconds")
+            raise SettingsError(
+                f"the timeout must be a positive number of seconds, not {timeout_seconds!r}"
+            )
         if hedge_seconds is not None and not 0 <= hedge_seconds < math.inf:
-            raise SettingsError(f"the hedge is {hedge_seconds!r}, not a time in seconds")
+            raise SettingsError(
+                f"the hedge must be a number of seconds from 0, not {hedge_seconds!r}"
+            )
         if timeout_seconds is None and hedge_seconds is None:
             return None
         return cls(_waited(timeout_seconds), _waited(hedge_seconds))
@@ -53,28 +57,28 @@ def _waited(seconds: float | None) -> float | None:
     return None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
 
 
-def try_in_time(
-    keys: Sequence[KeyUri], attempt: Callable[[int], _Result], pace: Pace
+def attempt_in_time(
+    keys: Sequence[KeyUri], attempt: Callable[[int], _Result], timeouts: OpenTimeouts
 ) -> tuple[_Result | None, list[KsmStorageError]]:
     """Return the first result, or None; and the error of each key that gave none so far.
 
     Args:
         keys: The keys, in the order in which they are asked.
         attempt: Called with the place of a key, in a thread; raises documented errors.
-        pace: How long to wait.
+        timeouts: How long to wait.
     """
-    race = _Race(keys, attempt, pace)
-    return race.run(), [race.errors[place] for place in sorted(race.errors)]
+    attempts = _Attempts(keys, attempt, timeouts)
+    return attempts.run(), [attempts.errors[place] for place in sorted(attempts.errors)]
 
 
-class _Race(Generic[_Result]):
+class _Attempts(Generic[_Result]):
     def __init__(
-        self, keys: Sequence[KeyUri], attempt: Callable[[int], _Result], pace: Pace
+        self, keys: Sequence[KeyUri], attempt: Callable[[int], _Result], timeouts: OpenTimeouts
     ) -> None:
         self._keys = keys
         self._attempt = attempt
-        self._hedge = pace.hedge_seconds
-        self._end = time.monotonic() + (pace.timeout_seconds or math.inf)
+        self._hedge = timeouts.hedge_seconds
+        self._end = time.monotonic() + (timeouts.timeout_seconds or math.inf)
         self._outcomes: queue.SimpleQueue[_Outcome[_Result]] = queue.SimpleQueue()
         self._started = 0
         self._waiting: dict[int, tuple[float, float]] = {}  # place -> when asked, when given up
@@ -142,7 +146,7 @@ class _Race(Generic[_Result]):
 def _no_answer(key: KeyUri, seconds: float) -> UnavailableError:
     return UnavailableError(
         f"the key service did not answer within {seconds:.3g} seconds",
-        hint="try again, or allow more time with --timeout or timeout=",
+        hint="retry, or allow more time with --timeout or timeout=",
         provider=key.provider,
         key=str(key),
         operation="unwrap",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ksm_storage.errors import UnavailableError
-from ksm_storage.storage.shared_opening import shared
+from ksm_storage.storage.snapshot import open_once
 from tests.unit.storage import forked
 from tests.unit.storage.test_threads_and_forks import at_once
 
@@ -44,13 +44,13 @@ class Meeting:
 def test_one_call_is_made_for_all() -> None:
     meeting = Meeting()
 
-    results = at_once(lambda _: shared(meeting, meeting.call), threads=THREADS)
+    results = at_once(lambda _: open_once(meeting, meeting.call), threads=THREADS)
 
     assert results == ["call 1"] * THREADS
 
 
 def test_nothing_is_kept_after_the_call() -> None:
-    assert [shared("a", iter([n]).__next__) for n in range(3)] == [0, 1, 2]
+    assert [open_once("a", iter([n]).__next__) for n in range(3)] == [0, 1, 2]
 
 
 def test_what_the_call_raises_is_raised_in_each_of_them_and_not_kept() -> None:
@@ -61,11 +61,11 @@ def test_what_the_call_raises_is_raised_in_each_of_them_and_not_kept() -> None:
 
     def work(_: int) -> str:
         with pytest.raises(UnavailableError) as caught:
-            shared(meeting, fail)
+            open_once(meeting, fail)
         return caught.value.message
 
     assert at_once(work, threads=THREADS) == ["call 1"] * THREADS
-    assert shared(meeting, lambda: "opened") == "opened"
+    assert open_once(meeting, lambda: "opened") == "opened"
 
 
 def test_another_thread_makes_the_call_that_one_gave_up() -> None:
@@ -80,7 +80,7 @@ def test_another_thread_makes_the_call_that_one_gave_up() -> None:
 
     def work() -> None:
         try:
-            outcomes.append(shared(meeting, lambda: calls.pop(0)()))
+            outcomes.append(open_once(meeting, lambda: calls.pop(0)()))
         except KeyboardInterrupt:
             outcomes.append("given up")
 
@@ -100,18 +100,18 @@ def test_other_things_are_not_waited_for() -> None:
         inside.set()
         return done.wait(20)
 
-    thread = threading.Thread(target=lambda: shared("slow", wait))
+    thread = threading.Thread(target=lambda: open_once("slow", wait))
     thread.start()
     assert inside.wait(20)
 
-    assert shared("other", lambda: "opened") == "opened"
+    assert open_once("other", lambda: "opened") == "opened"
 
     done.set()
     thread.join()
 
 
 def test_a_call_may_ask_for_itself() -> None:
-    assert shared("a", lambda: shared("a", lambda: "inner")) == "inner"
+    assert open_once("a", lambda: open_once("a", lambda: "inner")) == "inner"
 
 
 def test_a_child_that_is_forked_meanwhile_waits_for_nobody() -> None:
@@ -122,12 +122,12 @@ def test_a_child_that_is_forked_meanwhile_waits_for_nobody() -> None:
         inside.set()
         return done.wait(20)
 
-    thread = threading.Thread(target=lambda: shared("slow", wait))
+    thread = threading.Thread(target=lambda: open_once("slow", wait))
     thread.start()
     assert inside.wait(20)
 
     def work() -> None:
-        assert shared("slow", os.getpid) == os.getpid() != parent
+        assert open_once("slow", os.getpid) == os.getpid() != parent
 
     status = forked.run(work)
     done.set()

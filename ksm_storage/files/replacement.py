@@ -1,0 +1,370 @@
+"""Replace a file durably: the old version or the new one, whole, at any moment.
+
+A new version is written beside the file, synced and renamed over it. A file that is bind-mounted
+into a container, or lies in a folder where we may not write, cannot be replaced by a rename. Then
+the new version is first written *behind* the old one, with a gap of at least one NUL byte and a
+footer that holds its length and SHA-256, and synced: from here on the save is done. After that
+the new version is written to the start of the file, and the rest is cut off.
+
+::
+
+    old version | NUL ... NUL | new version | footer
+
+A reader that finds a NUL byte takes the new version if the footer is whole, else the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable
+from types import TracebackType
+
+from ..errors import StorageError
+from .reading import (
+    NO_SIGNATURE,
+    Signature,
+    file_error,
+    open_regular,
+    read_all,
+    read_file,
+    settled_content,
+    sha256_hex,
+    signature_of,
+)
+
+NEW_FILE_MODE = 0o600
+
+# A folder in which we may not make a file, or a file that is itself a mount point.
+_CANNOT_REPLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+
+_RANDOM_BYTES = 8
+_SUFFIX = ".ksm-tmp"
+
+
+Verify = Callable[[bytes], None]
+
+
+def accept(_content: bytes) -> None:
+    """Accept the staged content unread: a save is sealed with the DEK that opens it."""
+
+
+def replace_file(
+    path: str, new: bytes, *, mode: int | None = None, verify: Verify = accept
+) -> Signature:
+    """Replace the content of an existing file; the caller holds its lock.
+
+    Owner, mode and extended attributes (access control lists among them) stay.
+
+    Args:
+        path: The file itself, no symbolic link.
+        new: The whole new content.
+        mode: Another mode for the file, or None to keep its mode.
+        verify: Called with the new content as it was read back, before the old one is replaced;
+            what it raises passes through, and the old content is unchanged.
+
+    Raises:
+        StorageError: It could not be written; the old content is unchanged.
+    """
+    _refuse_read_only(path)
+    try:
+        replacement = Replacement.of(path, new, mode=mode)
+    except OSError as exc:
+        verify(new)
+        return _saved_in_place(path, new, exc, mode)
+    with replacement:
+        verify(_reread(replacement.path) if verify is not accept else new)
+        try:
+            replacement.commit()
+        except OSError as exc:
+            return _saved_in_place(path, new, exc, mode)
+        return _signature_after_save(path)
+
+
+def create_file(path: str, new: bytes, *, mode: int = NEW_FILE_MODE) -> Signature:
+    """Write a file that does not exist yet; the caller holds its lock.
+
+    Raises:
+        StorageError: It could not be written; no file was created.
+    """
+    try:
+        with Replacement.of(path, new, mode=mode) as replacement:
+            replacement.commit()
+    except OSError as exc:
+        raise file_error("write", path, exc) from exc
+    return _signature_after_save(path)
+
+
+def prove_writable(path: str) -> None:
+    """Show that a file can be created at this path, and leave nothing behind; under its lock.
+
+    Raises:
+        StorageError: It cannot.
+    """
+    try:
+        with Replacement.of(path, b"", mode=0o600):
+            pass
+    except OSError as exc:
+        raise file_error("write", path, exc) from exc
+
+
+def _refuse_read_only(path: str) -> None:
+    # A rename would replace even a file that its owner made read-only.
+    if os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return
+    try:
+        # It does not say why: a read-only file system is not a missing permission.
+        descriptor = open_regular(path, os.O_WRONLY)
+    except OSError as exc:
+        raise file_error("write", path, exc) from exc
+    _close_written(descriptor)
+
+
+def _saved_in_place(path: str, new: bytes, cause: OSError, mode: int | None) -> Signature:
+    if cause.errno not in _CANNOT_REPLACE:
+        raise file_error("write", path, cause) from cause
+    try:
+        descriptor = open_regular(path, os.O_RDWR)
+    except OSError as exc:
+        raise file_error("write", path, exc) from cause
+    try:
+        status = os.fstat(descriptor)
+        if not status.st_nlink:
+            raise StorageError(
+                f"{path!r} was replaced on the host, and this mount still shows the old file",
+                hint="mount its folder instead of the file, then restart this program",
+            )
+        raw = read_all(descriptor, path, status)
+        write_in_place(descriptor, raw, new)
+        if mode is not None and hasattr(os, "fchmod"):
+            # Only its owner may do this, and the content is sealed in any case.
+            with contextlib.suppress(OSError):
+                os.fchmod(descriptor, mode)
+        return _signature_after_save(descriptor)
+    except OSError as exc:
+        raise file_error("write", path, exc) from exc
+    finally:
+        _close_written(descriptor)
+
+
+def write_in_place(descriptor: int, raw: bytes, new: bytes) -> None:
+    """Save a new version into an open file whose current bytes are given.
+
+    The caller holds the file's lock.
+
+    Raises:
+        OSError: The old version is unchanged.
+    """
+    settled = settled_content(raw)
+    if settled != raw:
+        _settle(descriptor, settled)
+    start = max(len(settled), len(new)) + 1
+    try:
+        _write_at(descriptor, new + _footer(new), start)
+        sync_file(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, len(settled))
+        raise
+    _finish(descriptor, new)
+
+
+def _finish(descriptor: int, new: bytes) -> None:
+    # The save is done: every reader takes the version before the footer, and the next writer
+    # moves it to the start.
+    with contextlib.suppress(OSError):
+        _settle(descriptor, new)
+
+
+def _footer(new: bytes) -> bytes:
+    return f"\nksm-storage journal {len(new):010d} {sha256_hex(new)}\n".encode("ascii")
+
+
+def _settle(descriptor: int, content: bytes) -> None:
+    _write_at(descriptor, content, 0)
+    sync_file(descriptor)
+    os.ftruncate(descriptor, len(content))
+    sync_file(descriptor)
+
+
+def _write_at(descriptor: int, content: bytes, offset: int) -> None:
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    _write_all(descriptor, content)
+
+
+def _signature_after_save(file: str | int) -> Signature:
+    try:
+        return signature_of(os.stat(file))
+    except OSError:
+        # The save is done and must not be reported as failed: the next read looks again.
+        return NO_SIGNATURE
+
+
+def _reread(path: str) -> bytes:
+    try:
+        return read_file(path).content
+    except FileNotFoundError as exc:
+        raise StorageError(f"another program removed the staged copy {path!r}") from exc
+
+
+class Replacement:
+    """Hold a private file with the new content until it is committed or discarded.
+
+    Used as a context manager it leaves nothing behind that was not committed. The caller holds
+    the lock of the target, so that any other file of the same name is left over from a crash.
+    """
+
+    def __init__(self, target: str, temporary: str) -> None:
+        self._target = target
+        self.path = temporary
+        self._committed = False
+
+    @classmethod
+    def of(cls, target: str, content: bytes, *, mode: int | None) -> Replacement:
+        """Write and sync the content beside the target.
+
+        Args:
+            target: The file to replace; it need not exist if a mode is given.
+            content: The whole new content.
+            mode: The new file's mode, or None for the target's own.
+
+        Raises:
+            OSError: It could not be written, or not with the target's owner and attributes;
+                nothing is left behind.
+        """
+        folder, name = os.path.split(target)
+        temporary, descriptor = _created(folder, name)
+        replacement = cls(target, temporary)
+        try:
+            try:
+                _write_all(descriptor, content)
+                _take_after(target, descriptor, mode)
+                sync_file(descriptor)
+            finally:
+                os.close(descriptor)
+        except BaseException:
+            replacement.discard()
+            raise
+        return replacement
+
+    def commit(self) -> None:
+        """Put the new version in the target's place and make that durable.
+
+        Raises:
+            OSError: The old version stands.
+        """
+        os.replace(self.path, self._target)
+        self._committed = True
+        # After the rename the new version is what everybody sees; a folder that cannot be synced
+        # (some network file systems) does not make the save undone.
+        with contextlib.suppress(OSError):
+            sync_folder(os.path.dirname(self._target))
+
+    def discard(self) -> None:
+        """Remove the new version unless it was committed."""
+        if not self._committed:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+    def __enter__(self) -> Replacement:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+def _take_after(target: str, descriptor: int, mode: int | None) -> None:
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        status = None
+    if status is not None:
+        _keep_owner(status, descriptor)
+        _keep_attributes(target, descriptor)
+    if hasattr(os, "fchmod"):
+        wanted = mode if mode is not None or status is None else stat.S_IMODE(status.st_mode)
+        os.fchmod(descriptor, 0o600 if wanted is None else wanted)
+
+
+def _keep_owner(status: os.stat_result, descriptor: int) -> None:
+    mine = os.fstat(descriptor)
+    if (status.st_uid, status.st_gid) != (mine.st_uid, mine.st_gid) and hasattr(os, "fchown"):
+        # EPERM here makes the caller save in place, which keeps the owner.
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _keep_attributes(target: str, descriptor: int) -> None:
+    if not hasattr(os, "listxattr"):
+        return
+    try:
+        names = os.listxattr(target)
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(("system.posix_acl_", "user.")):
+            os.setxattr(descriptor, name, os.getxattr(target, name))
+
+
+def _created(folder: str, name: str) -> tuple[str, int]:
+    # One name per target, so that what a killed writer left is found without listing the folder.
+    # O_EXCL and O_NOFOLLOW make a predictable name safe: nothing that lies there is ever opened.
+    temporary = os.path.join(folder, f".{name}{_SUFFIX}")
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
+    try:
+        return temporary, os.open(temporary, _CREATE, 0o600)
+    except FileExistsError:
+        # Somebody else's file in a folder that all may write to: they cannot stop us this way.
+        temporary = os.path.join(folder, f".{name}.{os.urandom(_RANDOM_BYTES).hex()}{_SUFFIX}")
+        return temporary, os.open(temporary, _CREATE, 0o600)
+
+
+def sync_file(descriptor: int) -> None:
+    """Return once the file's content and size are on the medium."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        # fsync on macOS leaves the data in the drive's own cache.
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: str) -> None:
+    """Return once the names in the folder are on the medium; nothing to do on Windows."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _close_written(descriptor: int) -> None:
+    # What was written is synced, so that a failure to close means nothing.
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
+_CREATE = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)

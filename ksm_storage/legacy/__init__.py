@@ -1,1 +1,0 @@
-"""Readers of the formats of Keeper's own packages."""

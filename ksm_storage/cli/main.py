@@ -42,6 +42,7 @@ _COMMANDS = {
     "providers": ("providers:providers", "List the installed key providers."),
     "scan": ("scan:scan", "Find plain configurations and one-time tokens."),
     "recovery": ("recovery:recovery", "Create, test and use an offline recovery key."),
+    "relay": ("relay:relay", "Give programs a few records through a local endpoint."),
     "rekey": ("rewrap:rekey", "Seal files under a new data key."),
     "rewrap": ("rewrap:rewrap", "Add, remove, replace or refresh the keys of sealed files."),
     "secret": ("secret:secret", "Read the secrets shared with the application."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +18,9 @@ Settings = Mapping[str, Mapping[str, object]]
 
 # click's own check of whether a path can be read would end with 2, not with 7.
 PATH = click.Path(readable=False)
+
+_CENTURY_SECONDS = 36525 * 86400.0
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def path_argument(command: Command) -> Command:
@@ -174,3 +179,24 @@ def _validate(provider: str, option: str) -> None:
             f"the setting {provider}.{option} is secret and must not be on the command line",
             hint=f"set ${environment_name(provider, option)} or use the settings file",
         )
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float | None:
+    """Return the seconds of ``90``, ``90s``, ``10m``, ``2h`` or ``7d``, and None for ``never``."""
+    if text == "never":
+        return None
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text)
+    if found is None or float(found.group(1)) == 0:
+        raise click.BadParameter(f"{text!r} is not a valid duration: use 90s, 10m, 2h or 7d")
+    # A date has years of four digits, and lists of clients show them.
+    if (seconds := float(found.group(1)) * _SECONDS[found.group(2)]) > _CENTURY_SECONDS:
+        raise click.BadParameter(f"{text!r} is longer than a hundred years")
+    return seconds
+
+
+def shown_time(milliseconds: int | None) -> str:
+    """Return a time as people and programs read it, or ``never``."""
+    if milliseconds is None:
+        return "never"
+    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

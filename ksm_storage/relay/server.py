@@ -83,6 +83,11 @@ def open_state(config: EncryptedStorage, folder: Path) -> RelayState:
     return RelayState(folder, state_key(from_base64(app_key), private_key or "", client_id))
 
 
+def default_folder(path: str) -> Path:
+    """Return where the relay keeps its state by default: beside the configuration."""
+    return Path(os.path.abspath(path) + ".relay")
+
+
 def run_relay(
     config: EncryptedStorage, settings: RelaySettings, announce: Callable[[Listening], None]
 ) -> None:

@@ -26,9 +26,9 @@ def rows() -> list[str]:
 
 
 def claimed() -> dict[str, list[str]]:
-    """Return the tests of this folder by the row that each of them claims."""
+    """Return the tests of this folder and of the relay by the row that each of them claims."""
     found: dict[str, list[str]] = {}
-    for path in sorted(FOLDER.glob("test_*.py")):
+    for path in sorted([*FOLDER.glob("test_*.py"), *FOLDER.parent.glob("relay/test_*.py")]):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for row in _claims_of(node):

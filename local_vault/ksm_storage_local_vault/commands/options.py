@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,7 +18,6 @@ from ..owner.session import OwnerSession, owner_session
 Command = Callable[..., Any]
 
 _CENTURY_SECONDS = 36525 * 86400.0
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def data_option(command: Command) -> Command:
@@ -84,19 +81,6 @@ def read_json(content: bytes) -> object:
         raise SettingsError("the input is not valid JSON") from exc
 
 
-def duration(_ctx: click.Context, _param: click.Parameter, text: str) -> float | None:
-    """Return the seconds of ``90``, ``90s``, ``10m``, ``2h`` or ``7d``, and None for ``never``."""
-    if text == "never":
-        return None
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)", text)
-    if found is None or float(found.group(1)) == 0:
-        raise click.BadParameter(f"{text!r} is not a valid duration: use 90s, 10m, 2h or 7d")
-    # A date has years of four digits, and a list of devices shows each one's dates.
-    if (seconds := float(found.group(1)) * _SECONDS[found.group(2)]) > _CENTURY_SECONDS:
-        raise click.BadParameter(f"{text!r} is longer than a hundred years")
-    return seconds
-
-
 def some_seconds(
     _ctx: click.Context, _param: click.Parameter, seconds: float | None
 ) -> float | None:
@@ -104,11 +88,3 @@ def some_seconds(
     if seconds is not None and not 0 <= seconds <= _CENTURY_SECONDS:
         raise click.BadParameter("must be a number of seconds up to a hundred years")
     return seconds
-
-
-def shown_time(milliseconds: int | None) -> str:
-    """Return a time as people and programs read it, or ``never``."""
-    if milliseconds is None:
-        return "never"
-    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from ksm_storage.cli.options import json_option
+from ksm_storage.cli.options import duration, json_option, shown_time
 from ksm_storage.cli.output import echo, echo_err, echo_json, echo_table
 from ksm_storage.errors import SettingsError
 
@@ -25,11 +25,9 @@ from ..owner.folders import add_folder
 from ..owner.records import RecordJson, add_file, add_records, add_shortcut
 from .options import (
     app_option,
-    duration,
     open_owner,
     owner_options,
     read_json,
-    shown_time,
     source_argument,
 )
 

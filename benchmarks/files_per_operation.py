@@ -13,11 +13,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
 import ksm_storage
 from ksm_storage.providers.key_file import key_uri_of, write_key_file
+from ksm_storage.wire.aes import gcm_seal
+from ksm_storage.wire.base64_forms import new_uid, to_base64
+from ksm_storage.wire.identity import new_private_key, private_key_to_text
 
 CONFIG = {"hostname": "keepersecurity.com", "clientId": "aWQ=", "privateKey": "a2V5", "url": "x"}
 PACKAGE = "ksm_storage"
@@ -81,7 +85,46 @@ def local_operations() -> Iterator[dict[str, Operation]]:
             "open and get": lambda: ksm_storage.open_storage(sealed).get("hostname"),
             "set": lambda: storage.set("url", str(next(count))),
             "protect": protect,
+            "engine read": engine_read,
         }
+
+
+def engine_read() -> object:
+    """Make a client over a plain storage, get a record and read a field of it."""
+    from ksm_storage.engine import InMemoryKeyValueStorage, KSMHttpResponse, SecretsManager
+
+    def post(_url: str, transmission_key: object, *_rest: object) -> KSMHttpResponse:
+        transmission_key.key = _ANSWER_KEY  # type: ignore[attr-defined]
+        return KSMHttpResponse(200, _answer())
+
+    manager = SecretsManager(config=InMemoryKeyValueStorage(_device()), custom_post_function=post)
+    return manager.get_secrets()[0].field("password", single=True)
+
+
+_ANSWER_KEY = bytes(range(32))
+
+
+@cache
+def _device() -> dict[str, str]:
+    return {
+        "hostname": "localhost",
+        "clientId": "id",
+        "privateKey": private_key_to_text(new_private_key()),
+        "appKey": to_base64(_ANSWER_KEY),
+        "serverPublicKeyId": "10",
+    }
+
+
+@cache
+def _answer() -> bytes:
+    content = {"title": "t", "type": "login", "fields": [{"type": "password", "value": ["p"]}]}
+    data = to_base64(gcm_seal(_ANSWER_KEY, json.dumps(content).encode()))
+    entry = {
+        "recordUid": new_uid(),
+        "recordKey": to_base64(gcm_seal(_ANSWER_KEY, _ANSWER_KEY)),
+        "data": data,
+    }
+    return gcm_seal(_ANSWER_KEY, json.dumps({"records": [entry]}).encode())
 
 
 def counted(operation: Operation) -> list[str]:

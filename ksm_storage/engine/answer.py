@@ -16,7 +16,8 @@ from ..wire.json_objects import list_of_objects, parse_object
 from . import late_errors as errors
 from .folder import Folder
 from .keeper_file import Downloader
-from .record import ParentKeys, Record
+from .record import Record
+from .record_content import ParentKeys
 from .record_list import RecordList
 from .record_search import find_folder, find_records
 

@@ -12,7 +12,7 @@ from . import late_errors as errors
 from .keeper_file import KeeperFile
 from .notation import Notation, parse_notation
 from .record import Record
-from .record_fields import Field, value_of
+from .record_content import Field, value_of
 from .record_list import RecordList
 
 _UID = re.compile(r"[A-Za-z0-9_-]{22}")

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, SupportsIndex
 
 from ..errors import DecryptionError
-from ..wire.aes import GcmKey, gcm_open
-from ..wire.base64_forms import from_base64
-from ..wire.json_objects import as_text, list_of_objects, parse_object
+from ..wire.json_objects import as_text, list_of_objects
 from . import late_errors as errors
 from .keeper_file import Downloader, KeeperFile, download_directly
-from .record_fields import Field, dict_of_field, find_field, set_value, value_of
+from .record_content import (
+    Content,
+    Field,
+    ParentKeys,
+    check_content,
+    decrypt_entry,
+    dict_of_field,
+    find_field,
+    parse_content,
+    set_value,
+    value_of,
+)
 from .record_link import KeeperRecordLink
-
-Content = dict[str, Any]
-# The keys that a record key may be encrypted under, tried in order.
-ParentKeys = tuple[Callable[[], GcmKey], ...]
-
-_decoder = json.JSONDecoder()
-_OBJECT = {dict}
 
 
 class Record:
@@ -104,7 +106,7 @@ class Record:
             DecryptionError: The keys of this application do not decrypt the record.
         """
         if self._content is None:
-            self._content = parse_content(self._decrypted(), uid=self.uid)
+            self._content = parse_content(self.decrypted(), uid=self.uid)
             # The ciphertext is not needed again, and 10,000 of them are most of the memory.
             self._entry = None
         return self._content
@@ -121,10 +123,16 @@ class Record:
         """Tell, without parsing the content, whether it could hold one of these spellings."""
         if self._content is not None:
             return True
-        plaintext = self._decrypted()
+        plaintext = self.decrypted()
         return b"\\" in plaintext or any(needle in plaintext for needle in needles)
 
-    def _decrypted(self) -> bytes:
+    def take(self, content: object) -> None:
+        """Keep content that was parsed from :meth:`decrypted`; raises as :meth:`open`."""
+        self._content = check_content(content, uid=self.uid)
+        self._entry = None
+
+    def decrypted(self) -> bytes:
+        """Return the content as JSON of a record that has not been opened; raises as open."""
         plaintext, self._key = decrypt_entry(self._entry or {}, self._parents, self._key)
         return plaintext
 
@@ -307,70 +315,6 @@ def _restored(state: Mapping[str, Any], added: Mapping[str, Any]) -> Record:
     record._entry = None
     record.__dict__.update(added)
     return record
-
-
-def decrypt_entry(
-    entry: Mapping[str, Any], parents: ParentKeys, app_key: bytes
-) -> tuple[bytes, bytes]:
-    """Return the content as JSON and the record key.
-
-    Raises:
-        DecryptionError: Another key, altered data, or an entry that is not of the protocol.
-    """
-    encrypted_key = entry.get("recordKey")
-    try:
-        # A record that is shared alone with an application may have no key of its own.
-        key = _record_key(from_base64(encrypted_key), parents) if encrypted_key else app_key
-        return gcm_open(key, from_base64(entry["data"])), key
-    except (KeyError, ValueError) as exc:
-        raise DecryptionError(
-            f"the record {entry.get('recordUid')!r} is not of the protocol"
-        ) from exc
-
-
-def _record_key(encrypted: bytes, parents: ParentKeys) -> bytes:
-    for parent in parents[:-1]:
-        try:
-            return parent().open(encrypted)
-        except DecryptionError:
-            continue
-    return parents[-1]().open(encrypted)
-
-
-def parse_content(plaintext: bytes | str, *, uid: str) -> Content:
-    """Return the content; ``fields`` is always a list of objects in it, as ``custom`` is if any.
-
-    Raises:
-        DecryptionError: The plaintext is not a record.
-    """
-    try:
-        text = plaintext.decode() if isinstance(plaintext, bytes) else plaintext
-        content: Content | None = _parse(text)
-    # RecursionError: whoever may edit one record must not keep the others from being read.
-    except (ValueError, RecursionError):
-        content = None
-    # Not in the except block: the parser's exception keeps the whole record.
-    if content is None:
-        raise DecryptionError(f"the content of record {uid!r} is not a JSON object")
-    if content.get("fields") is None:
-        content["fields"] = []
-    if not _are_objects(content["fields"]) or not _are_objects(content.get("custom") or []):
-        raise DecryptionError(f"the fields of record {uid!r} are not a list of objects")
-    return content
-
-
-def _are_objects(fields: object) -> bool:
-    return type(fields) is list and set(map(type, fields)) <= _OBJECT
-
-
-def _parse(text: str) -> Content:
-    # Without json.loads, which looks for space first and last: a third of its time here.
-    if text.startswith("{"):
-        content: Content
-        content, end = _decoder.raw_decode(text)
-        if end == len(text):
-            return content
-    return parse_object(text)
 
 
 def _required(field: Field | None, missing: str) -> Field:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import late_errors as errors
-from .record_fields import dict_of_field
+from .record_content import dict_of_field
 
 # The server takes any type; a mistyped one would make a field that no client shows.
 VALID_RECORD_FIELDS = [

@@ -13,7 +13,7 @@ from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as Offic
 
 from ksm_storage.engine import InMemoryKeyValueStorage, QueryOptions, SecretsManager
 from ksm_storage.engine import record as record_module
-from ksm_storage.engine.record import decrypt_entry
+from ksm_storage.engine.record_content import decrypt_entry
 from ksm_storage.errors import DecryptionError
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64

@@ -15,7 +15,7 @@ from ksm_storage.config.ini_form import parse_ini
 from ksm_storage.config.json_form import parse_object
 from ksm_storage.config.recognise import recognise
 from ksm_storage.engine.keeper_file import KeeperFile
-from ksm_storage.engine.record import parse_content
+from ksm_storage.engine.record_content import parse_content
 from ksm_storage.engine.storage import InMemoryKeyValueStorage
 from ksm_storage.keys.setting_sources import parse_toml
 from ksm_storage.providers.recovery_secret import open_recovery_file, secret_of

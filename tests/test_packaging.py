@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
 import tomllib
@@ -11,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage import __version__
+from release.build import SUMS, projects
+
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
-PROJECTS = [ROOT, *(path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))]
-PROJECTS += [ROOT / "local_vault", ROOT / "emulators"]
+PROJECTS = projects()
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(300), pytest.mark.xdist_group("packaging")]
 
@@ -31,12 +35,58 @@ def package_of(project: Path) -> str:
 def wheelhouse(
     tmp_path_factory: pytest.TempPathFactory, outside_environment: Mapping[str, str]
 ) -> Path:
-    """Build every wheel with the build backend that is installed here."""
-    folder = tmp_path_factory.mktemp("wheels")
-    for project in PROJECTS:
-        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-        run([*command, "--outdir", str(folder), str(project)], outside_environment)
+    """Build what a release has, with the build backend that is installed here."""
+    return built(tmp_path_factory.mktemp("dist"), outside_environment)
+
+
+def built(folder: Path, environment: Mapping[str, str]) -> Path:
+    """Build all distributions into an empty folder, as ``make dist`` does."""
+    command = [sys.executable, "-m", "release.build", str(folder)]
+    run(command, {**environment, "PYTHONPATH": str(ROOT)}, folder=ROOT)
     return folder
+
+
+def test_two_builds_give_equal_bytes(
+    wheelhouse: Path, tmp_path: Path, outside_environment: Mapping[str, str]
+) -> None:
+    again = built(tmp_path / "again", outside_environment)
+
+    first = {path.name: path.read_bytes() for path in wheelhouse.iterdir()}
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == first
+
+
+def test_the_hashes_are_those_of_the_files(wheelhouse: Path) -> None:
+    lines = (wheelhouse / SUMS).read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
+
+    files = {path.name: path for path in wheelhouse.iterdir() if path.name != SUMS}
+    assert sums == {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()
+    }
+    assert len(sums) == 3 * len(PROJECTS)
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=named)
+def test_an_sbom_lists_what_a_distribution_requires(wheelhouse: Path, project: Path) -> None:
+    path = next(wheelhouse.glob(f"{package_of(project)}-*.cdx.json"))
+    sbom = json.loads(path.read_text())
+
+    assert sbom["bomFormat"] == "CycloneDX"
+    assert sbom["metadata"]["component"]["name"] == named(project)
+    listed = {component["name"]: component["version"] for component in sbom["components"]}
+    pins = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
+    assert "cryptography" in listed
+    assert {name for name in listed if name not in pins} <= {named(each) for each in PROJECTS}
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=named)
+def test_the_metadata_name_no_folder_and_the_one_version(wheelhouse: Path, project: Path) -> None:
+    with zipfile.ZipFile(wheel_of(wheelhouse, project)) as wheel:
+        name = next(each for each in wheel.namelist() if each.endswith("/METADATA"))
+        metadata = wheel.read(name).decode()
+
+    assert " @ file:" not in metadata
+    assert f"\nVersion: {__version__}\n" in metadata
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=named)
@@ -144,8 +194,10 @@ def empty_environment(folder: Path, environment: Mapping[str, str]) -> Path:
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def run(command: list[str], environment: Mapping[str, str]) -> str:
-    clean = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, env=clean, cwd=ROOT.anchor, capture_output=True, text=True)
+def run(command: list[str], environment: Mapping[str, str], *, folder: Path | None = None) -> str:
+    clean = {name: value for name, value in environment.items() if folder or name != "PYTHONPATH"}
+    done = subprocess.run(
+        command, env=clean, cwd=folder or ROOT.anchor, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

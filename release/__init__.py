@@ -1,0 +1,1 @@
+"""What makes a release: distributions with equal bytes each time, their parts and their hashes."""

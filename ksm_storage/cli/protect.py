@@ -12,7 +12,7 @@ from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
 from ..envelope.model import Recipient
 from ..envelope.opening import candidates
-from ..errors import DecryptionError, SettingsError
+from ..errors import DecryptionError, KsmStorageError, SettingsError
 from ..files.reading import read_file, resolved
 from ..keys.discovery import resolve_key
 from ..keys.kek import KekPool
@@ -23,6 +23,7 @@ from ..storage.snapshot import existing_envelope
 from .commands import command
 from .many_files import Files, many_files_options
 from .options import Settings, context_option, json_option, key_option, setting_option
+from .output import echo_err
 
 KEYRING_KEY = "os-keyring://default"
 
@@ -112,16 +113,31 @@ def default_key() -> str:
     Raises:
         SettingsError: The OS keyring is not usable; the hint says what to do.
     """
-    from ..providers.os_keyring import is_usable
+    from ..providers.os_keyring import has_key
 
-    if not is_usable():
+    try:
+        exists = has_key(KeyUri.parse(KEYRING_KEY).key_id)
+    except SettingsError:
+        raise
+    except KsmStorageError as exc:
         raise SettingsError(
-            "no --key given, and the OS keyring is not usable on this machine",
-            hint="create a key file with 'ksm-storage keygen /path/app.key' and pass "
-            "--key key-file:///path/app.key, or pass a key of a key service "
+            f"no --key given, and the default key is not usable: {exc.message}",
+            hint=f"{_cure(exc)}; or create a key file with 'ksm-storage keygen /path/app.key' and "
+            "pass --key key-file:///path/app.key, or pass a key of a key service "
             "('ksm-storage providers' lists them)",
+        ) from exc
+    if not exists:
+        echo_err(
+            f"note: {KEYRING_KEY} will be created in this user's keyring; files sealed under it "
+            "are lost with it: back up the keyring, or add a recovery key "
+            "('ksm-storage recovery create')"
         )
     return KEYRING_KEY
+
+
+def _cure(error: KsmStorageError) -> str:
+    # Its own advice ends with another key, as the advice here does.
+    return (error.hint or "").partition(", or use another key")[0]
 
 
 def existing_policy(

@@ -76,10 +76,6 @@ class NativeStore:
         """The native store's name, one of the choices of the option ``backend``."""
         return self._name
 
-    def check(self) -> None:
-        """Return if the store can be used."""
-        self._called(_nothing)
-
     def read(self, service: str, entry: str) -> str | None:
         """Return the text of an entry, or None if there is none."""
         return self._called(lambda backend: backend.get_password(service, entry))
@@ -179,10 +175,6 @@ def allow_interaction(allowed: bool, *, load: Callable[[str], ctypes.CDLL] | Non
         "/System/Library/Frameworks/Security.framework/Security"
     )
     (load or ctypes.CDLL)(path).SecKeychainSetUserInteractionAllowed(ctypes.c_ubyte(allowed))
-
-
-def _nothing(backend: Backend) -> None:
-    del backend
 
 
 def _backend_class(name: str) -> Callable[[], Backend]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..contract.key_uri import KeyUri
-from ..errors import KsmStorageError, StorageError
+from ..errors import StorageError
 from ..files.lock import locked
 from ..keys.setting_sources import Arguments, gather_settings
 from ..plugin import (
@@ -76,28 +76,18 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     )
 
 
-def check_usable(arguments: Arguments | None = None) -> None:
-    """Return if the OS keyring can be used now; takes under two seconds and never prompts.
+def has_key(name: str, arguments: Arguments | None = None) -> bool:
+    """Tell whether the OS keyring holds a key; takes under two seconds and never prompts.
 
     Raises:
         PluginLoadError: The package ``keyring`` is not installed.
         UnavailableError: There is no store, it is locked, or it does not answer.
+        PermissionDeniedError: The store denied access.
         SettingsError: A setting of ``os-keyring`` is invalid.
     """
-    uri = KeyUri(SCHEME, "any")
-    settings = gather_settings(uri, key_wrapper_options(), arguments)
-    NativeStore(settings.required_text("backend"), prompt=False).check()
-
-
-def is_usable(arguments: Arguments | None = None) -> bool:
-    """Tell whether :func:`check_usable` returns."""
-    try:
-        check_usable(arguments)
-    except SettingsError:
-        raise
-    except KsmStorageError:
-        return False
-    return True
+    settings = gather_settings(KeyUri(SCHEME, name), key_wrapper_options(), arguments)
+    store = NativeStore(settings.required_text("backend"), prompt=False)
+    return store.read(SERVICE, name) is not None
 
 
 class KeyringKek:

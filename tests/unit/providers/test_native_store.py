@@ -84,7 +84,7 @@ def test_the_windows_locker_is_read_and_written(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", ["macos-keychain", "windows-credential-locker", "kwallet"])
 def test_a_store_of_another_system_is_unavailable(name: str) -> None:
     with pytest.raises(UnavailableError, match="no usable OS keyring") as failure:
-        NativeStore(name, prompt=True).check()
+        NativeStore(name, prompt=True).read("service", "entry")
 
     assert failure.value.hint
 
@@ -93,7 +93,7 @@ def test_the_librarys_text_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> Non
     store = use(monkeypatch, Refusing(), name="windows-credential-locker", prompt=False)
 
     with pytest.raises(UnavailableError) as failure:
-        store.check()
+        store.read("service", "entry")
 
     assert "text" not in str(failure.value)
     assert isinstance(failure.value.__cause__, RuntimeError)

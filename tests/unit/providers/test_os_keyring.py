@@ -259,7 +259,8 @@ def test_a_machine_without_a_session_bus_is_told(
         opened().wrap(DEK, aad=AAD)
 
     assert failure.value.hint
-    assert not os_keyring.is_usable()
+    with pytest.raises(UnavailableError, match="no usable OS keyring"):
+        os_keyring.has_key("default")
 
 
 def test_a_service_that_hangs_is_given_up_within_two_seconds(secret_service: KeyringDaemon) -> None:
@@ -287,33 +288,43 @@ def silent_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 def test_a_bus_that_hangs_is_given_up_within_two_seconds(silent_bus: None) -> None:
     started = time.monotonic()
-    usable = os_keyring.is_usable()
+    with pytest.raises(UnavailableError, match=r"did not answer|no usable"):
+        os_keyring.has_key("default")
     waited = time.monotonic() - started
 
-    assert not usable
     assert waited < 2.0
 
 
-def test_an_unlocked_keyring_is_usable_and_asking_leaves_nothing(
+def test_asking_for_a_key_leaves_nothing_in_the_keyring(
     secret_service: KeyringDaemon,
 ) -> None:
     import secretstorage
 
-    assert os_keyring.is_usable()
+    assert not os_keyring.has_key("default")
     connection = secretstorage.dbus_init()
     assert list(secretstorage.get_collection_by_alias(connection, "default").get_all_items()) == []
     connection.close()
 
 
+def test_a_key_that_was_made_is_found_under_its_name(secret_service: KeyringDaemon) -> None:
+    opened().wrap(DEK, aad=AAD)
+
+    assert os_keyring.has_key("app")
+    assert not os_keyring.has_key("another")
+
+
 def test_a_locked_keyring_is_not_usable(secret_service: KeyringDaemon) -> None:
     secret_service.lock()
 
-    assert not os_keyring.is_usable()
+    with pytest.raises(UnavailableError, match="is locked"):
+        os_keyring.has_key("default")
 
 
 def test_an_unknown_backend_is_a_settings_error_and_not_an_unusable_keyring() -> None:
     with pytest.raises(SettingsError):
-        os_keyring.is_usable({"os-keyring": {"backend": "keyrings.alt.file.PlaintextKeyring"}})
+        os_keyring.has_key(
+            "default", {"os-keyring": {"backend": "keyrings.alt.file.PlaintextKeyring"}}
+        )
 
 
 def test_a_backend_of_a_third_party_is_never_chosen(
@@ -346,7 +357,8 @@ def test_a_missing_keyring_package_is_told_with_the_extra_to_install(
         opened().wrap(DEK, aad=AAD)
 
     assert failure.value.hint == "install it with: pip install keyring"
-    assert not os_keyring.is_usable()
+    with pytest.raises(PluginLoadError):
+        os_keyring.has_key("default")
 
 
 @pytest.mark.parametrize("name", ["a", "app", "prod_1.eu-west", "A" * 64])

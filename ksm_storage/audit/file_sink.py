@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from ..contract.hookspecs import hookimpl
 from ..errors import StorageError
+from ..files.lock import locked_by_sidecar, locked_descriptor
 from .chain import START, Link, chained_line, read_line
 
 # Short, because an application waits: it must not hang on whoever holds the audit file.
 WAIT_SECONDS = 5.0
 
-_PAUSE_SECONDS = 0.005
 # More than the longest event: 32 key URIs of 2048 characters, and a path.
 _TAIL_BYTES = 262_144
 _MODE = 0o600
@@ -104,45 +103,8 @@ def _still_names(path: str, descriptor: int) -> bool:
         return False
 
 
-if sys.platform == "win32":
-
-    @contextlib.contextmanager
-    def _locked(descriptor: int, path: str) -> Iterator[None]:  # noqa: ARG001  # as on POSIX
-        """Hold a lock file next to the audit file."""
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
-                yield
-        except Timeout as exc:
-            raise _held(path) from exc
-
-else:
-    import fcntl
-
-    @contextlib.contextmanager
-    def _locked(descriptor: int, path: str) -> Iterator[None]:
-        """Hold the lock of an open file.
-
-        Raises:
-            StorageError: Another process holds it for too long.
-        """
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as exc:
-                if time.monotonic() > deadline:
-                    raise _held(path) from exc
-            # Random, so that many waiters do not wake in step.
-            time.sleep(_PAUSE_SECONDS * (0.5 + os.urandom(1)[0] / 255))
-        try:
-            yield
-        finally:
-            # A child forked meanwhile shares the lock; only an explicit unlock ends it for both.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-def _held(path: str) -> StorageError:
-    return StorageError(f"another process holds the lock of the audit file {path!r}")
+def _locked(descriptor: int, path: str) -> AbstractContextManager[None]:
+    # Looked up at each call: a test that waits for a holder sets a shorter time.
+    if sys.platform == "win32":
+        return locked_by_sidecar(path, WAIT_SECONDS)
+    return locked_descriptor(descriptor, f"the audit file {path!r}", timeout_seconds=WAIT_SECONDS)

@@ -45,25 +45,43 @@ def locked(path: str, *, timeout_seconds: float | None = None) -> AbstractContex
 
 @contextmanager
 def _locked(path: str, deadline: float) -> Iterator[None]:
-    import fcntl
-
     descriptor = _locked_descriptor(path, deadline)
     try:
         yield
     finally:
-        # A child forked meanwhile shares the lock; only an explicit unlock ends it for both. If
-        # it fails there is nothing to undo: what was done under the lock is done.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        _unlock(descriptor)
         with contextlib.suppress(OSError):
             os.close(descriptor)
+
+
+@contextmanager
+def locked_descriptor(descriptor: int, name: str, *, timeout_seconds: float) -> Iterator[None]:
+    """Hold the lock of an open file, which the caller names in messages (POSIX).
+
+    Raises:
+        StorageError: Another process holds it for too long, or the file system cannot lock.
+    """
+    _wait_for_flock(descriptor, name, time.monotonic() + timeout_seconds)
+    try:
+        yield
+    finally:
+        _unlock(descriptor)
+
+
+def _unlock(descriptor: int) -> None:
+    import fcntl
+
+    # A child forked meanwhile shares the lock; only an explicit unlock ends it for both. If it
+    # fails there is nothing to undo: what was done under the lock is done.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _locked_descriptor(path: str, deadline: float) -> int:
     while True:
         descriptor, is_folder = _opened(path)
         try:
-            wait_for_flock(descriptor, path, deadline)
+            _wait_for_flock(descriptor, repr(path), deadline)
             if _still_names(path, descriptor, is_folder=is_folder):
                 return descriptor
         except BaseException:
@@ -72,16 +90,7 @@ def _locked_descriptor(path: str, deadline: float) -> int:
         os.close(descriptor)
 
 
-def wait_for_flock(descriptor: int, path: str, deadline: float) -> None:
-    """Lock an open file; the lock ends with an unlock or when the last descriptor is closed.
-
-    Args:
-        path: The file's name in the messages.
-        deadline: When to give up, by the monotonic clock.
-
-    Raises:
-        StorageError: Another process holds it for too long, or the file system cannot lock.
-    """
+def _wait_for_flock(descriptor: int, name: str, deadline: float) -> None:
     import fcntl
 
     wait = _FIRST_WAIT_SECONDS
@@ -91,12 +100,12 @@ def wait_for_flock(descriptor: int, path: str, deadline: float) -> None:
         except BlockingIOError as exc:
             if time.monotonic() >= deadline:
                 raise StorageError(
-                    f"another process holds the lock of {path!r}",
+                    f"another process holds the lock of {name}",
                     hint="retry; 'fuser' or 'lslocks' shows which process holds it",
                 ) from exc
         except OSError as exc:
             raise StorageError(
-                f"the file system of {path!r} cannot lock it: {exc.strerror}",
+                f"the file system of {name} cannot lock it: {exc.strerror}",
                 hint="keep the file on a local disk, or on NFS with a working lock service",
             ) from exc
         else:

@@ -98,6 +98,28 @@ def create_file(path: str, new: bytes, *, mode: int = NEW_FILE_MODE) -> Signatur
     return _signature_after_save(path)
 
 
+def write_new_file(path: str, content: bytes) -> None:
+    """Write a private file that must not exist; when this returns, it and its name are on disk.
+
+    Raises:
+        FileExistsError: Something is there, even a dangling link; it is never overwritten.
+        OSError: It could not be written; a partial file is removed.
+    """
+    # No lock is needed: nobody else can create it too.
+    descriptor = os.open(path, _CREATE, NEW_FILE_MODE)
+    try:
+        try:
+            _write_all(descriptor, content)
+            sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_folder(os.path.dirname(path))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+
+
 def prove_writable(path: str) -> None:
     """Show that a file can be created at this path, and leave nothing behind; under its lock.
 

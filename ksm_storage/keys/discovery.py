@@ -35,6 +35,7 @@ from ..errors import (
     PluginNotFoundError,
     SettingsError,
 )
+from ..gc_pause import gc_pause
 from .known_providers import DISTRIBUTIONS, NATIVE_NAMES, install_hint
 
 if TYPE_CHECKING:
@@ -206,10 +207,11 @@ def _recognised(entry: EntryPoint, text: str) -> KeyUri | None:
 
 
 def _loaded(entry: EntryPoint) -> Plugin:
-    # Loaded with the first plugin: who only lists what is installed needs none of it.
-    import pluggy
+    # Loaded with the first plugin: listing what is installed needs none of it.
+    with gc_pause():
+        import pluggy
 
-    from ..contract import hookspecs
+        from ..contract import hookspecs
 
     try:
         module = importlib.import_module(entry.module)

@@ -167,43 +167,22 @@ def write_key_file(path: str | os.PathLike[str]) -> str:
         StorageError: The path exists, which is never overwritten, or cannot be written; a partial
             file is removed.
     """
+    # Loaded to create a key: opening does without.
+    from ..files.replacement import write_new_file
+
     if not os.fspath(path):
         raise StorageError("the path of the key file is empty")
     absolute = os.path.abspath(path)
     try:
-        # O_EXCL follows no symbolic link and fails if anything is there, even a dangling one.
-        descriptor = os.open(absolute, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+        write_new_file(absolute, os.urandom(KEK_BYTES))
     except FileExistsError as exc:
         raise StorageError(
             f"{absolute!r} already exists",
             hint="files sealed under a key cannot be opened without it; choose another path",
         ) from exc
     except OSError as exc:
-        raise _not_written(absolute, exc) from exc
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(KEK_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(os.path.dirname(absolute))
-    except OSError as exc:
-        os.unlink(absolute)
-        raise _not_written(absolute, exc) from exc
+        raise StorageError(
+            f"cannot write the key file {absolute!r}: {exc.strerror}",
+            hint="choose a path in an existing folder that you can write to",
+        ) from exc
     return absolute
-
-
-def _sync_folder(folder: str) -> None:
-    if os.name != "posix":
-        return  # Windows has no fsync of a folder; NTFS keeps names in its journal.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _not_written(path: str, exc: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write the key file {path!r}: {exc.strerror}",
-        hint="choose a path in an existing folder that you can write to",
-    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.files.replacement import sync_folder, write_new_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +80,11 @@ def write_private(path: Path, content: bytes) -> None:
     Raises:
         StorageError: The folder or the disk refused; the old file stands.
     """
-    # Not the storage package's writer: vault and engine share only the wire format.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new_file(str(temporary), content)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(str(path.parent))
     except OSError as exc:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -109,13 +105,3 @@ def make_private_folder(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise StorageError(f"cannot create the folder {str(path)!r}: {exc.strerror}") from exc
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a folder for fsync; the rename is journalled there.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -45,7 +45,7 @@ def test_a_configuration_in_the_place_of_a_path_is_refused_and_not_shown(
 
     paths: dict[str, str | Path] = {"argument": given, "Path": Path(given)}
 
-    with pytest.raises(StorageError, match="is itself a plain configuration") as caught:
+    with pytest.raises(StorageError, match="is a configuration or a token") as caught:
         ksm_storage.open_storage(paths.get(place), keys=[key])
 
     assert given[20:40] not in str(caught.value.as_dict())

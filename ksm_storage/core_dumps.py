@@ -14,7 +14,7 @@ _LOWERED = 1 if sys.platform == "linux" else 0
 
 
 class _Holders:
-    """Hold how many blocks of a process want no core file, and the limit before the first."""
+    """Hold how many blocks of a process prevent core files, and the limit before the first."""
 
     __slots__ = ("before", "count", "lock")
 
@@ -24,8 +24,8 @@ class _Holders:
         self.before: int | None = None
 
 
-# State that changes, because the limit is a fact about the process. By process id: a lock that
-# another thread held when the process was forked would never be free in the child.
+# State that changes, because the limit belongs to the process. By process id: a lock that another
+# thread held when the process was forked would never be released in the child.
 _by_process: dict[int, _Holders] = {}
 
 
@@ -71,7 +71,7 @@ def _lower() -> int | None:
         if hard != resource.RLIM_INFINITY and hard < _LOWERED:
             return None
         resource.setrlimit(resource.RLIMIT_CORE, (_LOWERED, hard))
-    # The system does not let us: what is opened is worth more than the core file that may follow.
+    # The system does not allow it: opening matters more than a core file that may follow.
     except (OSError, ValueError):
         return None
     return soft
@@ -84,7 +84,7 @@ def _raise_to(before: int | None) -> None:
 
     try:
         soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        # Another one is of the application, which has set it since.
+        # Any other limit was set by the application since.
         if soft == _LOWERED:
             resource.setrlimit(resource.RLIMIT_CORE, (before, hard))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """Gather a plugin's settings: argument, then environment, then the user's settings file.
 
-An envelope never takes part in this: it names keys and configures no code.
+An envelope takes no part in this: it names keys and never configures code.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FILE_VARIABLE = "KSM_STORAGE_SETTINGS"
 def gather_settings(
     uri: KeyUri, options: Sequence[Option], arguments: Arguments | None = None
 ) -> Settings:
-    """Return the checked settings for one KEK.
+    """Return the validated settings for one KEK.
 
     Each source may give settings under the provider's name (``aws-kms``) or under one key's URI,
-    which goes first. In the environment an option is ``KSM_STORAGE_<PROVIDER>_<OPTION>``, as in
-    ``KSM_STORAGE_AWS_KMS_REGION``.
+    which takes precedence. In the environment an option is ``KSM_STORAGE_<PROVIDER>_<OPTION>``,
+    as in ``KSM_STORAGE_AWS_KMS_REGION``.
 
     Raises:
-        SettingsError: A setting is unknown or has the wrong type, or the file is not to be trusted.
+        SettingsError: A setting is unknown or has the wrong type, or the file cannot be trusted.
     """
     declared = {option.name: option for option in options}
     sources = [
@@ -46,45 +46,45 @@ def gather_settings(
 def refuse_unknown(
     provider: str, options: Sequence[Option], given: Iterable[str], *, source: str
 ) -> None:
-    """Refuse the name of an option that a plugin does not declare.
+    """Refuse an option that a plugin does not declare.
 
     Raises:
-        SettingsError: One of the names is none of its options.
+        SettingsError: One of the names is not an option of the plugin.
     """
     declared = sorted(option.name for option in options)
     for name in given:
         if name not in declared:
             raise SettingsError(
-                f"{provider} has no option {name!r} (from {source})",
-                hint=f"its options are: {', '.join(declared) or 'none'}",
+                f"unknown option {name!r} for {provider} (from {source})",
+                hint=f"available options: {', '.join(declared) or 'none'}",
                 provider=provider,
             )
 
 
 def environment_name(provider: str, option: str) -> str:
-    """Return the environment variable that gives an option of a provider."""
+    """Return the environment variable that sets an option of a provider."""
     return f"KSM_STORAGE_{provider}_{option}".replace("-", "_").upper()
 
 
 def settings_file() -> str:
-    """Return the path of the user's settings file, which must exist only if it is named."""
+    """Return the path of the user's settings file; it must exist if the environment names it."""
     return os.environ.get(FILE_VARIABLE) or _default_file()
 
 
 def settings_file_expected() -> bool:
-    """Tell whether there is a settings file to read; one that is named has to be there."""
+    """Tell whether there is a settings file to read, or one that the environment names."""
     return bool(os.environ.get(FILE_VARIABLE)) or os.path.exists(_default_file())
 
 
 def file_table(name: str) -> Mapping[str, object]:
-    """Return a table of the user's settings file that is no provider's, empty if there is none.
+    """Return a table of the user's settings file that belongs to no provider; empty if missing.
 
     Raises:
-        SettingsError: The file cannot be read or trusted, or the name is no table's.
+        SettingsError: The file cannot be read or trusted, or the entry is not a table.
     """
     table = _file_settings().get(name, {})
     if not isinstance(table, Mapping):
-        raise SettingsError(f"{name!r} in the settings file is no table of options")
+        raise SettingsError(f"{name!r} in the settings file must be a table of options")
     return table
 
 
@@ -99,8 +99,8 @@ def table_names() -> Sequence[str]:
 
 def _default_file() -> str:
     folder = _config_folder()
-    # Where nobody has a home, what is meant for one would be looked for in the current folder,
-    # whose content is not the user's word.
+    # Without a home the file would be looked for in the current folder, whose content is not the
+    # user's word.
     if not os.path.isabs(folder):
         return os.devnull
     return os.path.join(folder, "ksm-storage", "settings.toml")
@@ -124,7 +124,9 @@ def _sections(given: Arguments, uri: KeyUri, source: str) -> list[tuple[str, Map
     for name in (str(uri), uri.provider):
         section = given.get(name, {})
         if not isinstance(section, Mapping):
-            raise SettingsError(f"the settings for {name!r} from {source} are no table of options")
+            raise SettingsError(
+                f"the settings for {name!r} (from {source}) must be a table of options"
+            )
         found.append((source, section))
     return found
 
@@ -138,7 +140,7 @@ def _environment(provider: str, options: Sequence[Option]) -> Mapping[str, objec
 
 def _first(option: Option, sources: Sequence[tuple[str, Mapping[str, object]]]) -> Setting:
     for source, section in sources:
-        # None means "not given", so that a caller may pass on an optional argument of its own.
+        # None means "not given", so that a caller may pass on an optional argument.
         if section.get(option.name) is not None:
             return checked(option, section[option.name], source=source)
     return Setting(option.default, "default")
@@ -154,7 +156,7 @@ def _file_settings() -> Arguments:
             raw = file.read()
     except OSError as exc:
         named = bool(os.environ.get(FILE_VARIABLE))
-        # A home may be no folder, as /dev/null is for some services.
+        # A home may not be a folder: for some services it is /dev/null.
         if isinstance(exc, (FileNotFoundError, NotADirectoryError)) and not named:
             return {}
         raise SettingsError(
@@ -164,8 +166,8 @@ def _file_settings() -> Arguments:
 
 
 def _other_file(named: bool) -> str:
-    first = f"correct ${FILE_VARIABLE}" if named else f"name your own file in ${FILE_VARIABLE}"
-    return f"{first}, or set it to {os.devnull} for no settings file"
+    first = f"correct ${FILE_VARIABLE}" if named else f"set ${FILE_VARIABLE} to your own file"
+    return f"{first}, or set it to {os.devnull} to use no settings file"
 
 
 def _refuse_untrusted(path: str, status: os.stat_result) -> None:
@@ -177,8 +179,8 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
 
         quoted = shlex.quote(path)
         raise SettingsError(
-            f"the settings file {path!r} can be written by others",
-            hint=f"make it your own: chown $(id -u) {quoted} && chmod go-w {quoted}",
+            f"the settings file {path!r} is writable by other users",
+            hint=f"run: chown $(id -u) {quoted} && chmod go-w {quoted}",
         )
 
 

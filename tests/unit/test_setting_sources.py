@@ -88,23 +88,25 @@ def test_an_environment_variable_is_named_after_provider_and_option() -> None:
 
 @pytest.mark.parametrize("section", ["acme", "acme://keys/one"])
 def test_an_unknown_option_is_refused_with_the_known_ones(section: str) -> None:
-    with pytest.raises(SettingsError, match="no option 'regoin'") as caught:
+    with pytest.raises(SettingsError, match="unknown option 'regoin' for acme") as caught:
         gather_settings(URI, OPTIONS, {section: {"regoin": "x"}})
 
-    assert caught.value.hint == "its options are: region, retry_count"
+    assert caught.value.hint == "available options: region, retry_count"
 
 
 def test_an_unknown_option_in_the_file_is_refused(file: Path) -> None:
     file.write_text("[acme]\nnothing = 1\n")
 
-    with pytest.raises(SettingsError, match="no option 'nothing' \\(from settings file\\)"):
+    with pytest.raises(
+        SettingsError, match="unknown option 'nothing' for acme \\(from settings file\\)"
+    ):
         gather_settings(URI, OPTIONS)
 
 
 def test_settings_that_are_no_table_are_refused(file: Path) -> None:
     file.write_text("acme = 1\n")
 
-    with pytest.raises(SettingsError, match="no table of options"):
+    with pytest.raises(SettingsError, match="must be a table of options"):
         gather_settings(URI, OPTIONS)
 
 
@@ -123,7 +125,7 @@ def test_a_file_that_is_no_toml_is_refused_without_its_text(file: Path, content:
 def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
     file.chmod(mode)
 
-    with pytest.raises(SettingsError, match="can be written by others") as caught:
+    with pytest.raises(SettingsError, match="writable by other users") as caught:
         gather_settings(URI, OPTIONS)
 
     assert "chmod go-w" in (caught.value.hint or "")
@@ -158,7 +160,7 @@ def test_a_file_that_is_named_and_not_there_is_an_error(
 
     assert repr(path) in caught.value.message
     assert caught.value.hint == (
-        f"correct $KSM_STORAGE_SETTINGS, or set it to {os.devnull} for no settings file"
+        f"correct $KSM_STORAGE_SETTINGS, or set it to {os.devnull} to use no settings file"
     )
     assert settings_file_expected()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 import ksm_storage
+from benchmarks.services.registry import started
 from ksm_storage.providers.key_file import key_uri_of, write_key_file
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
@@ -127,6 +128,28 @@ def _answer() -> bytes:
     return gcm_seal(_ANSWER_KEY, json.dumps({"records": [entry]}).encode())
 
 
+@contextmanager
+def aws_operations() -> Iterator[dict[str, Operation]]:
+    """Give the operation that asks AWS KMS to unwrap a DEK, over the emulator."""
+    from ksm_storage.contract.aad import Aad
+    from ksm_storage.contract.key_uri import KeyUri
+    from ksm_storage.keys.kek import Kek
+
+    with tempfile.TemporaryDirectory() as name, started("aws-kms", Path(name)) as found:
+        if found is None:
+            yield {}
+            return
+        key, aad = KeyUri.parse(found[0].key), Aad({"env": "prod"})
+        with Kek.open(key) as kek:
+            wrapped = kek.wrap(bytes(32), aad=aad)
+
+        def unwrap() -> None:
+            with Kek.open(key) as kek:
+                kek.unwrap(wrapped, aad=aad)
+
+        yield {"AWS unwrap": unwrap}
+
+
 def counted(operation: Operation) -> list[str]:
     """Return the files that an operation runs through when it is repeated."""
     operation()
@@ -136,8 +159,9 @@ def counted(operation: Operation) -> list[str]:
 def main() -> None:
     """Print how many files each operation runs through."""
     with ExitStack() as stack:
-        operations = stack.enter_context(local_operations())
-        for name, operation in operations.items():
+        groups = (local_operations(), aws_operations())
+        operations = [each for group in groups for each in stack.enter_context(group).items()]
+        for name, operation in operations:
             files = counted(operation)
             print(f"{name}: {len(files)}")
             if "--list" in sys.argv[1:]:

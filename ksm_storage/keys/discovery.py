@@ -207,6 +207,9 @@ def _recognised(entry: EntryPoint, text: str) -> KeyUri | None:
 
 
 def _loaded(entry: EntryPoint) -> Plugin:
+    known = _plugins.get(entry)
+    if known is not None and sys.modules.get(entry.module) is known[0]:
+        return known[1]
     # Loaded with the first plugin: listing what is installed needs none of it.
     with gc_pause():
         import pluggy
@@ -215,9 +218,6 @@ def _loaded(entry: EntryPoint) -> Plugin:
 
     try:
         module = importlib.import_module(entry.module)
-        known = _plugins.get(entry)
-        if known is not None and known[0] is module:
-            return known[1]
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         manager.register(module, name=entry.name)

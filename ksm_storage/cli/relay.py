@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..relay.grant import Client, Grant
     from ..relay.server import Listening
     from ..relay.state import RelayState
-    from ..storage.encrypted import EncryptedStorage
+    from ..storage.encrypted_storage import EncryptedStorage
 
 _TOKEN_SECONDS = 3600
 _STATUS_TIMEOUT_SECONDS = 5

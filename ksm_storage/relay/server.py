@@ -261,7 +261,8 @@ def _unix_socket(path: Path) -> socket.socket:
 def _noted(state: RelayState, exchange: Exchange) -> Iterator[None]:
     """Note the address for ``relay status`` while the relay runs, and last uses at the end."""
     path = state.folder / "address.json"
-    path.write_text(json.dumps({"address": exchange.addresses.host, "process": os.getpid()}))
+    address = {"address": exchange.addresses.host, "process": os.getpid()}
+    state.write_public(path, json.dumps(address).encode())
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import DecryptionError, SettingsError, StorageError
+from ..files.replacement import Replacement
 from ..serving.addresses import bracketed
 from ..serving.certificates import LOCAL_NAMES, Authority
 from ..serving.database import Database
@@ -147,8 +148,16 @@ class RelayState:
             if content is None or made != found:
                 self._seal(connection, _OWN, _identity_to_bytes(made))
         if not self.ca_file.exists():
-            self.ca_file.write_bytes(made.authority.certificate_pem)
+            self.write_public(self.ca_file, made.authority.certificate_pem)
         return made
+
+    def write_public(self, path: Path, content: bytes) -> None:
+        """Replace a file of the folder that is not secret."""
+        try:
+            with Replacement.of(str(path), content, mode=0o644) as new:
+                new.commit()
+        except OSError as exc:
+            raise StorageError(f"cannot write {str(path)!r}: {exc.strerror}") from exc
 
     def clients(self) -> list[Client]:
         """Return every client, the oldest first."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from ksm_storage.errors import SettingsError, StorageError
-from ksm_storage.files.replacement import sync_folder, write_new_file
+from ksm_storage.files.replacement import Replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +75,12 @@ def write_private(path: Path, content: bytes) -> None:
     """Replace the file with the content, durably and with mode 0600.
 
     Raises:
-        StorageError: The folder or the disk refused; the old file stands.
+        StorageError: The folder or the disk failed; the old file stands.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        write_new_file(str(temporary), content)
-        os.replace(temporary, path)
-        sync_folder(str(path.parent))
+        with Replacement.of(str(path), content, mode=0o600) as new:
+            new.commit()
     except OSError as exc:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise StorageError(f"cannot write {str(path)!r}: {exc.strerror}") from exc
 
 

@@ -36,7 +36,7 @@ from tests.unit.storage.fixtures import new_key
 
 
 def titles(manager: SecretsManager) -> list[str]:
-    return sorted(record.title for record in manager.get_secrets())
+    return sorted(record.title or "" for record in manager.get_secrets())
 
 
 def test_a_kill_loses_no_client(make_relay: MakeRelay, content: SampleContent) -> None:

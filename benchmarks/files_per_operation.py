@@ -91,15 +91,25 @@ def local_operations() -> Iterator[dict[str, Operation]]:
 
 
 def engine_read() -> object:
-    """Make a client over a plain storage, get a record and read a field of it."""
-    from ksm_storage.engine import InMemoryKeyValueStorage, KSMHttpResponse, SecretsManager
+    """Make a client over a plain mapping, get a record and read a field of it."""
+    from ksm_storage.engine import KSMHttpResponse, SecretsManager
 
     def post(_url: str, transmission_key: object, *_rest: object) -> KSMHttpResponse:
         transmission_key.key = _ANSWER_KEY  # type: ignore[attr-defined]
         return KSMHttpResponse(200, _answer())
 
-    manager = SecretsManager(config=InMemoryKeyValueStorage(_device()), custom_post_function=post)
+    manager = SecretsManager(config=_Mapping(_device()), custom_post_function=post)
     return manager.get_secrets()[0].field("password", single=True)
+
+
+class _Mapping(dict[object, object]):
+    """Be the least that the engine takes for a storage."""
+
+    def set(self, key: object, value: object, /) -> None:
+        self[key] = value
+
+    def delete(self, key: object, /) -> None:
+        self.pop(key, None)
 
 
 _ANSWER_KEY = bytes(range(32))

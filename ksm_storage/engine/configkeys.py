@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 
 
 class ConfigKeys(StrEnum):
@@ -27,8 +27,3 @@ class ConfigKeys(StrEnum):
     def get_enum(cls, value: object) -> ConfigKeys | None:
         """Return the member with this name or value, or None."""
         return next((member for member in cls if value in (member, member.value)), None)
-
-
-def name_of(key: object) -> str:
-    """Return the JSON name of a key: a plain string, or a member of either enum."""
-    return str(key.value) if isinstance(key, Enum) else str(key)

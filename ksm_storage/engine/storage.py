@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,7 +21,6 @@ from ..errors import StorageError
 from ..wire.base64_forms import from_base64
 from ..wire.json_objects import parse_object
 from . import late_errors as errors
-from .configkeys import name_of
 from .device import is_true
 
 _ENVELOPE_START = b"ksm-storage"
@@ -104,6 +104,11 @@ class InMemoryKeyValueStorage(KeyValueStorage):
     def contains(self, key: object, /) -> bool:
         """Tell whether the value is there."""
         return name_of(key) in self._values
+
+
+def name_of(key: object) -> str:
+    """Return the JSON name of a key: a plain string, or a member of either enum."""
+    return str(key.value) if isinstance(key, Enum) else str(key)
 
 
 def _as_texts(values: Mapping[str, object]) -> dict[str, str]:

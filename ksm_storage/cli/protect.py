@@ -18,6 +18,7 @@ from ..keys.discovery import resolve_key
 from ..keys.kek import KekPool
 from ..storage.open_policy import OpenPolicy
 from ..storage.plaintext_source import is_officially_sealed
+from ..storage.profiles import read_document
 from ..storage.protecting import AlreadySealedError, protect_file, unsealed_file
 from ..storage.snapshot import existing_envelope
 from .commands import command
@@ -64,7 +65,7 @@ def protect(
         try:
             done = protect_file(resolved(path), policy, mode=file_mode, from_key=source)
         except AlreadySealedError:
-            return _skipped(path, keys, context)
+            return _skipped(path, keys, context, existing)
         content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}
         said = tuple(f"sealed {path} under {key}" for key in done.keys)
         return FileResult("sealed", said=said, content=content)
@@ -72,6 +73,7 @@ def protect(
     services = "+".join(sorted({KeyUri.parse(key).provider for key in chosen}))
     with KekPool(settings) as pool:
         policy = OpenPolicy.from_args(chosen, context, settings, pool=pool)
+        existing = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
         return files.run(work, service_of=lambda _: services, as_json=as_json, one_object=True)
 
 
@@ -85,7 +87,9 @@ def _would_protect(
     try:
         content = unsealed_file(resolved(path)).content
     except AlreadySealedError:
-        return _skipped(path, given, context)
+        _validate_header(path, given, context)
+        said = f"{path} is already sealed (header not verified); nothing to change"
+        return FileResult("skipped", said=(said,))
     if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
         form = Form.OFFICIAL
     else:
@@ -96,7 +100,16 @@ def _would_protect(
     return FileResult("would seal", said=said, content={"path": path, "form": form.value})
 
 
-def _skipped(path: str, keys: Sequence[str], context: Mapping[str, str] | None) -> FileResult:
+def _skipped(
+    path: str, keys: Sequence[str], context: Mapping[str, str] | None, policy: OpenPolicy
+) -> FileResult:
+    _validate_header(path, keys, context)
+    # Success is not reported from a header that nobody has authenticated.
+    read_document(path, policy)
+    return FileResult("skipped", said=(f"{path} is already sealed; nothing changed",))
+
+
+def _validate_header(path: str, keys: Sequence[str], context: Mapping[str, str] | None) -> None:
     header = decode(read_file(resolved(path)).content).header
     _validate_keys(path, header.recipients, keys)
     if context is not None and dict(context) != dict(header.context):
@@ -104,7 +117,6 @@ def _skipped(path: str, keys: Sequence[str], context: Mapping[str, str] | None) 
             f"{path!r} is already sealed with another context",
             hint="'ksm-storage inspect' shows it; to change it, export and protect the file again",
         )
-    return FileResult("skipped", said=(f"{path} is already sealed; nothing changed",))
 
 
 def default_key() -> str:

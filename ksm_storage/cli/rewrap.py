@@ -200,7 +200,8 @@ def would_rewrap(path: str, changes: RecipientChanges, trust: OpenPolicy) -> Fil
     before = envelope.header.recipients
     wanted = [str(key) for key in changes.to_wrap(before)]
     if not wanted and changes.applied(before, {}) == before:
-        return FileResult("skipped", said=unchanged_lines(path, changes))
+        named = f"{path} already names these keys (header not verified); nothing to change"
+        return FileResult("skipped", said=(named, *not_removed_notes(path, changes, ())))
     under = f", wrapping under {', '.join(wanted)}" if wanted else ""
     content = {"path": path, "wanted": wanted}
     return FileResult("would rewrap", said=(f"would rewrap {path}{under}",), content=content)

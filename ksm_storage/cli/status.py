@@ -52,7 +52,8 @@ def status(
 ) -> int:
     """Show the keys of each of PATHS, their state and version, and the age of the file.
 
-    Nothing is changed or decrypted. Exits with 6 if a policy is broken or a file would be lost.
+    Each file is opened once to verify its header; nothing is changed or shown. Exits with 6 if a
+    file is damaged, a policy is broken or a file would be lost.
     """
     if version is not None and key is None:
         raise click.UsageError("--version requires --would-lose")
@@ -60,7 +61,7 @@ def status(
         raise click.UsageError("--would-lose and --check cannot be combined")
     policy = None if policy_file is None else read_policy(policy_file)
     with KekPool(settings) as pool:
-        pinned = OpenPolicy.from_args(trust or None, None, settings)
+        pinned = OpenPolicy.from_args(trust or None, None, settings, pool=pool)
         facts = None if offline or files.dry_run else KeyFacts(pool, pinned.keys)
         if key is not None:
             search = _LossSearch(KeyLossImpact.of(read_key(key), version, facts), facts)
@@ -71,7 +72,7 @@ def status(
             return code
 
         def work(path: str) -> FileResult:
-            return _told(examine(path, facts), policy)
+            return _told(examine(path, facts, None if facts is None else pinned), policy)
 
         return files.run(work, service_of=services_in_header(pinned.keys), as_json=as_json)
 
@@ -112,8 +113,8 @@ def _told(found: FileStatus, policy: Policy | None) -> FileResult:
         content["broken_rules"] = broken
     lines = (*lines_of(found, now=now), *(f"  broken: {clause}" for clause in broken))
     return FileResult(
-        "broken" if broken else "ok",
+        "refused" if found.exit_code else "broken" if broken else "ok",
         printed=lines,
         content=content,
-        exit_code=CALLS_FOR_ATTENTION if broken else 0,
+        exit_code=CALLS_FOR_ATTENTION if broken else found.exit_code,
     )

@@ -74,6 +74,26 @@ def open_and_wrap_new_dek(
         return wrap_new_dek(keks, context=context)
 
 
+def wrap_and_verify_new_dek(
+    keys: Sequence[KeyUri], open_kek: OpenKek, *, context: Mapping[str, str] | None = None
+) -> NewDek:
+    """Wrap a new DEK for a file that does not exist yet, and unwrap it again through each key.
+
+    Raises:
+        SettingsError: The context is invalid, there are no keys or too many, or all of them are
+            kept offline.
+        ProviderError, PluginError: A KEK could not be opened, wrap or unwrap.
+        DecryptionError: A key unwraps something else.
+    """
+    refuse_only_offline(keys)
+    new = open_and_wrap_new_dek(keys, open_kek, context=context)
+    # Never written. Its message id is its own, so the DEK seals the file with other keys.
+    sample = seal(b"{}", new)
+    pairs = zip(new.recipients, keys, strict=True)
+    verify_unwrap(sample, [Candidate(*pair) for pair in pairs], new.dek, open_kek)
+    return new
+
+
 def seal(payload: bytes, new: NewDek, *, now: datetime | None = None) -> Envelope:
     """Seal a payload in a new envelope of revision 1."""
     time = now or current_time()

@@ -1,4 +1,4 @@
-"""The state of one sealed file, as data and as text for a person; no payload is opened."""
+"""The state of one sealed file, as data and as text for a person."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..envelope.codec import decode, format_time, wrap_aad
-from ..errors import StorageError
+from ..envelope.model import Envelope
+from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
 from ..files.reading import resolved
+from ..keys.known_providers import OFFLINE
+from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import read_envelope
 from .key_facts import KeyFacts, RecipientStatus
+
+# What says that the file itself is wrong; any other error says so of its keys.
+_ALTERED = (DecryptionError, EnvelopeError)
 
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """Hold what is known about a sealed file; nothing in its header is verified.
+    """Hold what is known about a sealed file.
 
     Attributes:
         path: As it was given.
         mode: The file's permission bits.
         created: When the DEK was made.
         sealed: When the payload was last sealed.
+        verified: Whether the file opened, which authenticates all that its header says.
+        problem: Why it did not open, although that was tried.
     """
 
     path: str
@@ -33,6 +41,13 @@ class FileStatus:
     revision: int
     context: Mapping[str, str]
     recipients: tuple[RecipientStatus, ...]
+    verified: bool = False
+    problem: KsmStorageError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The error's exit code if the file proved damaged or altered, else 0."""
+        return self.problem.exit_code if isinstance(self.problem, _ALTERED) else 0
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain data."""
@@ -45,15 +60,18 @@ class FileStatus:
             "revision": self.revision,
             "context": dict(self.context),
             "recipients": [recipient.as_dict() for recipient in self.recipients],
+            "verified": self.verified,
+            "problem": self.problem.as_dict() if self.problem else None,
         }
 
 
-def examine(path: str, facts: KeyFacts | None) -> FileStatus:
-    """Return the status of a sealed file, without opening its payload or changing anything.
+def examine(path: str, facts: KeyFacts | None, policy: OpenPolicy | None = None) -> FileStatus:
+    """Return the status of a sealed file, without changing anything.
 
     Args:
         path: The file; symbolic links are followed.
         facts: Queries the key services; None to read the header only.
+        policy: Opens the file, with one unwrap, to authenticate its header; None to trust it.
 
     Raises:
         StorageError, EnvelopeError: It cannot be read, or is not an envelope.
@@ -63,12 +81,14 @@ def examine(path: str, facts: KeyFacts | None) -> FileStatus:
         found = read_envelope(real)
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
-    header = decode(found.content).header
+    envelope = decode(found.content)
+    header = envelope.header
     if facts is None:
         recipients = tuple(RecipientStatus(recipient) for recipient in header.recipients)
     else:
         aad = wrap_aad(header.envelope_id, header.context)
         recipients = tuple(facts.of(recipient, aad=aad) for recipient in header.recipients)
+    problem = None if policy is None else _problem(envelope, policy, real)
     return FileStatus(
         path=path,
         mode=stat.S_IMODE(found.status.st_mode),
@@ -78,7 +98,22 @@ def examine(path: str, facts: KeyFacts | None) -> FileStatus:
         revision=header.revision,
         context=header.context,
         recipients=recipients,
+        verified=policy is not None and problem is None,
+        problem=problem,
     )
+
+
+def _problem(envelope: Envelope, policy: OpenPolicy, path: str) -> KsmStorageError | None:
+    """Open an envelope; return the error if it does not open."""
+    if policy.keys is None:
+        # Nobody is asked for a recovery secret here.
+        usable = [r.key for r in envelope.header.recipients if r.key.provider not in OFFLINE]
+        policy = policy._replace(keys=tuple(usable))
+    try:
+        policy.open(envelope, path=path)
+    except KsmStorageError as exc:
+        return exc
+    return None
 
 
 def lines_of(status: FileStatus, *, now: datetime) -> Iterator[str]:
@@ -90,7 +125,11 @@ def lines_of(status: FileStatus, *, now: datetime) -> Iterator[str]:
         f"mode {status.mode:04o}",
         *(f"{name}={value}" for name, value in status.context.items()),
     ]
+    if not status.verified:
+        facts.append("header not verified")
     yield f"{status.path}: {', '.join(facts)}"
+    if status.problem is not None and status.exit_code:
+        yield f"  does not open: {status.problem.message}"
     for recipient in status.recipients:
         yield f"  {recipient.recipient.key}: {', '.join(_facts(recipient))}"
 

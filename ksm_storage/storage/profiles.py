@@ -10,7 +10,7 @@ from ..audit.events import emit
 from ..config.document import ACTIVE_PROFILE, UNNAMED, Document, write_payload
 from ..envelope.codec import decode, encode
 from ..envelope.opening import is_dek_of, unlock
-from ..envelope.sealing import open_and_wrap_new_dek, seal, seal_again
+from ..envelope.sealing import seal, seal_again, wrap_and_verify_new_dek
 from ..errors import SettingsError, StorageError
 from ..files.lock import locked
 from ..files.reading import FileContent, resolved
@@ -100,17 +100,18 @@ def _changed(
 
 
 def create_document(path: str | os.PathLike[str], policy: OpenPolicy, document: Document) -> None:
-    """Write a new sealed file under the trusted keys, with one wrap under each.
+    """Write a new sealed file under the trusted keys, each of which wraps the DEK and unwraps it.
 
     Raises:
         StorageError: The file exists, or cannot be written.
         SettingsError, PluginError, ProviderError: A key cannot be used.
+        DecryptionError: A key can wrap but not unwrap.
     """
     real = resolved(path)
     with locked(real):
         if os.path.lexists(real):
             raise StorageError(f"{os.fspath(path)!r} already exists")
-        new = open_and_wrap_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
+        new = wrap_and_verify_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
         envelope = seal(write_payload(document), new)
         create_file(real, encode(envelope))
         policy.remember_saved(envelope.header)

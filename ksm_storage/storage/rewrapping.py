@@ -76,9 +76,9 @@ def rewrap(
 ) -> Rewrapped:
     """Add, remove and replace keys of a sealed file; the same call again changes nothing.
 
-    The DEK is unwrapped once, wrapped once under each new key, and each of these must unwrap it
-    again before the file is replaced. The payload is unchanged: holders of a removed key may have
-    kept the DEK, until :func:`ksm_storage.rekey` replaces it.
+    The DEK is unwrapped once, even if there is nothing to change, and wrapped once under each new
+    key, which must unwrap it again before the file is replaced. The payload is unchanged: holders
+    of a removed key may have kept the DEK, until :func:`ksm_storage.rekey` replaces it.
 
     Args:
         path: The sealed file.
@@ -111,6 +111,9 @@ def rewrap_file(
         before = envelope.header.recipients
         current = changes.following_rotations(before)
         if not current.to_wrap(before) and current.applied(before, {}) == before:
+            # A header that nobody has authenticated is no ground to report success.
+            if opened_unless_replaced(real, envelope, policy) is None:
+                continue
             return _outcome(real, envelope, envelope, ())
         prepared = _prepared(real, envelope, current, policy)
         done = None if prepared is None else _applied(real, current, prepared, policy)

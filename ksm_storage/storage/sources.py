@@ -42,8 +42,8 @@ def open_storage(
 
     An existing envelope is opened at once, with one call to a key service, so that a wrong key
     or a missing permission is reported here. A missing file is prepared if keys are given: the
-    DEK is wrapped and the folder proved writable now, and the first change writes the file. A
-    plain configuration is protected if keys are given.
+    DEK is wrapped and unwrapped again through each key and the folder proved writable now, and
+    the first change writes the file. A plain configuration is protected if keys are given.
 
     Args:
         path: The file; None means the envelope in ``$KSM_STORAGE_CONFIG``, else the file
@@ -150,7 +150,7 @@ class SealedText(EncryptedStorage):
 def _prepared(
     path: str, real: str, policy: OpenPolicy, *, profile: str | None, cause: FileNotFoundError
 ) -> EncryptedStorage:
-    """Wrap a new DEK and prove that the file can be written; the first change writes it."""
+    """Wrap and unwrap a new DEK, and prove the file writable; the first change writes it."""
     if policy.keys is None:
         raise StorageError(
             f"{path!r} does not exist",
@@ -160,14 +160,14 @@ def _prepared(
         raise StorageError(f"{path!r} does not exist, so it has no profile {profile!r}") from cause
     # Loaded where it is needed: the many starts that open an existing envelope do not pay for
     # making one.
-    from ..envelope.sealing import open_and_wrap_new_dek
+    from ..envelope.sealing import wrap_and_verify_new_dek
     from ..files.lock import locked
     from ..files.replacement import prove_writable
 
     # Before the key service is called: a wrap for a file that cannot be written is of no use.
     with locked(real):
         prove_writable(real)
-    new = open_and_wrap_new_dek(policy.keys, policy.open_kek, context=policy.context)
+    new = wrap_and_verify_new_dek(policy.keys, policy.open_kek, context=policy.context)
     return SealedFile(path, policy, snapshot=None, new=new)
 
 

@@ -83,7 +83,7 @@ def test_without_a_path_the_file_is_the_one_that_the_sdk_reads(
     assert ksm_storage.open_storage("client-config.json").contains("appKey")
 
 
-def test_a_bind_calls_the_key_service_once(
+def test_a_bind_wraps_and_unwraps_once(
     vault: LocalVault, path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KSM_TOKEN", vault.new_client().token)
@@ -91,7 +91,7 @@ def test_a_bind_calls_the_key_service_once(
     code = main(["init", str(path), "--key", "counted://one", *server(vault)])
 
     assert code == 0
-    assert counted.calls == [("wrap", "one")]
+    assert counted.calls == [("wrap", "one"), ("unwrap", "one")]
 
 
 @pytest.mark.parametrize("profile", [[], ["--profile", "prod"]], ids=["file", "profile"])

@@ -46,12 +46,12 @@ def path(tmp_path: Path, counted: Counted) -> Path:
     return path
 
 
-def test_creating_calls_the_key_service_once(path: Path, counted: Counted, tmp_path: Path) -> None:
+def test_creating_wraps_and_unwraps_once(path: Path, counted: Counted, tmp_path: Path) -> None:
     create_document(
         tmp_path / "new", OpenPolicy.from_args(["counted://one"], None, None), Document({})
     )
 
-    assert counted.calls == [("wrap", "one")]
+    assert counted.calls == [("wrap", "one"), ("unwrap", "one")]
 
 
 def test_a_change_calls_the_key_service_once(path: Path, counted: Counted) -> None:

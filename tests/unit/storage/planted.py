@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from ksm_storage.config.document import Document, write_payload
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.envelope.codec import encode
+from ksm_storage.envelope.sealing import open_and_wrap_new_dek, seal
+from ksm_storage.keys.kek import Kek
 from ksm_storage.testing.distributions import write_distribution
 
 SOURCE = '''
@@ -66,6 +72,12 @@ class Counted:
     def fail_with(self, code: str | None) -> None:
         """Let every request fail with a code of the memory service, or none."""
         self._module.service.failing_with = code
+
+
+def write_unproven(path: Path, keys: Sequence[str], config: Mapping[str, str]) -> None:
+    """Seal a file under keys of which nobody has seen that they unwrap."""
+    new = open_and_wrap_new_dek([KeyUri.parse(key) for key in keys], Kek.open)
+    path.write_bytes(encode(seal(write_payload(Document.single(config)), new)))
 
 
 @pytest.fixture

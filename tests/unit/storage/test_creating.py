@@ -33,16 +33,19 @@ def test_a_missing_file_without_keys_is_refused_with_what_to_do(folder: Path) ->
     assert names_in(folder) == []
 
 
-def test_the_dek_is_wrapped_before_the_first_set(folder: Path, counted: Counted) -> None:
+def test_the_dek_is_wrapped_and_unwrapped_before_the_first_set(
+    folder: Path, counted: Counted
+) -> None:
     storage = ksm_storage.open_storage(folder / "config", keys=["counted://one", "counted://two"])
 
-    assert counted.calls == [("wrap", "one"), ("wrap", "two")]
+    made = [("wrap", "one"), ("wrap", "two"), ("unwrap", "one"), ("unwrap", "two")]
+    assert counted.calls == made
     assert names_in(folder) == []
 
     storage.set("hostname", "h")
     storage.set("clientId", "c")
 
-    assert len(counted.calls) == 2
+    assert counted.calls == made
     assert names_in(folder) == ["config"]
 
 

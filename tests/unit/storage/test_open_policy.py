@@ -22,7 +22,7 @@ from ksm_storage.errors import (
 from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.open_policy import OpenPolicy
 from tests.unit.storage.fixtures import CONFIG, write_plain
-from tests.unit.storage.planted import Counted
+from tests.unit.storage.planted import Counted, write_unproven
 
 
 @pytest.fixture
@@ -193,9 +193,7 @@ def test_a_file_that_is_altered_costs_one_unwrap(counted_file: Path, counted: Co
 
 def test_a_failure_of_one_recipient_lets_the_next_one_try(folder: Path, counted: Counted) -> None:
     path = write_plain(folder / "config")
-    ksm_storage.open_storage(folder / "both", keys=["counted://down", "counted://two"]).set(
-        "hostname", "h"
-    )
+    write_unproven(folder / "both", ["counted://down", "counted://two"], {"hostname": "h"})
     counted.calls.clear()
 
     assert ksm_storage.open_storage(folder / "both").get("hostname") == "h"
@@ -205,7 +203,7 @@ def test_a_failure_of_one_recipient_lets_the_next_one_try(folder: Path, counted:
 
 def test_when_no_recipient_opens_each_cause_is_told(folder: Path, counted: Counted) -> None:
     keys = ["counted://down", "counted://wrap-only"]
-    ksm_storage.open_storage(folder / "config", keys=keys).set("hostname", "h")
+    write_unproven(folder / "config", keys, {"hostname": "h"})
 
     with pytest.raises(UnavailableError) as caught:
         ksm_storage.open_storage(folder / "config")

@@ -81,7 +81,7 @@ def test_the_payload_stays_as_it_is(path: Path, counted: Counted) -> None:
     [{"add": [ONE]}, {"remove": [TWO]}, {"replace": {TWO: ONE}}],
     ids=["added", "removed", "replaced"],
 )
-def test_what_is_so_already_changes_nothing_and_calls_nobody(
+def test_what_is_so_already_changes_nothing_but_is_authenticated(
     path: Path, counted: Counted, changes: dict[str, Any]
 ) -> None:
     before = path.read_bytes()
@@ -90,7 +90,7 @@ def test_what_is_so_already_changes_nothing_and_calls_nobody(
 
     assert not done.changed
     assert done == Rewrapped(str(path), (ONE,), (), (), (), 1)
-    assert counted.calls == []
+    assert counted.calls == [("unwrap", "one")]
     assert path.read_bytes() == before
 
 

@@ -13,7 +13,7 @@ import pytest
 import ksm_storage
 from ksm_storage.errors import UnavailableError
 from tests.unit.storage.fixtures import CONFIG
-from tests.unit.storage.planted import Counted
+from tests.unit.storage.planted import Counted, write_unproven
 
 ONE, TWO = "counted://one", "counted://two"
 CHANGES: dict[str, Callable[..., Any]] = {
@@ -44,7 +44,7 @@ def asked(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[st
 
 
 def sealed_under(folder: Path, *keys: str) -> Path:
-    ksm_storage.open_storage(folder / "c", keys=keys).save_storage(CONFIG)
+    write_unproven(folder / "c", keys, CONFIG)
     return folder / "c"
 
 

@@ -90,7 +90,7 @@ def test_many_threads_begin_a_file_once(folder: Path, counted: Counted) -> None:
     at_once(lambda number: storage.set(f"field{number}", "x"))
 
     assert len(storage.read_storage()) == THREADS
-    assert counted.calls == [("wrap", "one")]
+    assert counted.calls == [("wrap", "one"), ("unwrap", "one")]
 
 
 @pytest.mark.parametrize("held", ["a batch", "a save"])

@@ -11,7 +11,7 @@ PACKAGES := $(wildcard local_vault/pyproject.toml plugins/*/pyproject.toml emula
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-pythons pythons check format docs dist man reference picture bench bench-docs fuzz mutants clean
+.PHONY: help demo test test-quick test-pythons pythons check format docs site dist man reference picture bench bench-docs fuzz mutants clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -47,6 +47,9 @@ format: $(VENV)/test.stamp ## format the sources
 
 docs: $(VENV)/test.stamp ## run every example in the documentation and check its links
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
+
+site: $(VENV)/python.stamp ## build the documentation as a site in build/site, search included
+	@scripts/build-site $(BIN)/python
 
 dist: $(VENV)/test.stamp ## build wheels and source distributions, reproducibly, with SBOMs and hashes
 	@rm -rf dist

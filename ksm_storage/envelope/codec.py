@@ -71,7 +71,7 @@ def decode(raw: bytes) -> Envelope:
     header, header_mac = _HeaderReader(lines).read()
     envelope = Envelope(header, header_mac, _payload(raw[end + 2 :]))
     if encode(envelope) != raw:
-        # The one check that stands for all of E10 and E11: whatever a lenient parser above let
+        # The one check that enforces all of E10 and E11: whatever a lenient parser above let
         # through serialises to other bytes.
         raise _damaged("the envelope is not in canonical form")
     return envelope

@@ -53,7 +53,7 @@ class OpenTimeouts(NamedTuple):
 
 
 def _waited(seconds: float | None) -> float | None:
-    # 292 years, above which no wait is possible, are as good as what was asked for.
+    # No longer wait is possible, and 292 years will do.
     return None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
 
 
@@ -99,7 +99,7 @@ class _Attempts(Generic[_Result]):
             except queue.Empty:
                 continue
             if place not in self._waiting:
-                # It was given up: its time went to the next one, and its error is told.
+                # It was given up: its time went to the next one, and its error is recorded.
                 continue
             del self._waiting[place]
             if error is None:

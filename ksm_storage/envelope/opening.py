@@ -1,6 +1,6 @@
 """Open envelopes: unwrap the DEK through a recipient, then check and decrypt in a fixed order.
 
-At the end stands what suite 1 derives from a DEK and a message id, for sealing too.
+The key derivation of suite 1, which sealing uses too, is at the end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 OpenKek = Callable[[KeyUri], Kek]
 
 # A constant nonce is safe with a payload key and with nothing else: the key is derived from a
-# message id that is drawn anew with each sealing, so it never seals a second message (S4, S6).
+# message id that is drawn for each sealing, so it never seals a second message (S4, S6).
 PAYLOAD_NONCE = bytes(12)
 
 _LENGTH = 32
@@ -101,7 +101,7 @@ def open_envelope(
 
     opened, causes = None, list[KsmStorageError]()
     if timeouts is not None:
-        # Loaded where it is asked for: threads and queues are not part of a usual start.
+        # Loaded only with timeouts: threads and queues are not part of a usual start.
         from .hedging import attempt_in_time
 
         opened, causes = attempt_in_time([each.key for each in found], attempt, timeouts)
@@ -167,7 +167,7 @@ def is_dek_of(envelope: Envelope, dek: bytes) -> bool:
 
 
 def check_context(envelope: Envelope, context: Mapping[str, str] | None) -> None:
-    """Refuse an envelope whose context is not exactly the one that is asked for.
+    """Refuse an envelope whose context is not exactly the expected one.
 
     Raises:
         DecryptionError: It is another one.
@@ -211,14 +211,14 @@ def _candidate(recipient: Recipient, trusted: Sequence[KeyUri] | None) -> Candid
         return Candidate(recipient, recipient.key)
     for key in trusted:
         if covers(key, recipient.key):
-            # The KEK is opened under the *trusted* name: that it stands for this recipient's
+            # The KEK is opened under the *trusted* name: that it denotes this recipient's
             # key is for the key service to confirm, not for the file to claim.
             return Candidate(recipient, key)
     return None
 
 
 def covers(trusted: KeyUri, key: KeyUri) -> bool:
-    """Tell whether a key that a caller named stands for a recipient's key; calls no network."""
+    """Tell whether a key that a caller named covers a recipient's key; no network call."""
     if trusted == key:
         return True
     if trusted.provider != key.provider:
@@ -266,7 +266,7 @@ class DerivedKeys(NamedTuple):
     header_mac_key: bytes
 
     def __repr__(self) -> str:
-        # The commitment is the only part that is no key.
+        # The commitment is the only part that is not a key.
         return f"<DerivedKeys of commitment {self.commitment.hex()}>"
 
 

@@ -28,7 +28,7 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ETXTBS
 
 
 def locked(path: str, *, timeout_seconds: float | None = None) -> AbstractContextManager[None]:
-    """Hold the lock of a file that may not exist yet; its path is no symbolic link.
+    """Hold the lock of a file that may not exist yet; its path is not a symbolic link.
 
     Args:
         timeout_seconds: How long to wait for another holder; None for ``LOCK_TIMEOUT_SECONDS``.

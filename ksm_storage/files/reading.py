@@ -185,7 +185,7 @@ def read_all(descriptor: int, path: str, status: os.stat_result) -> bytes:
 def settled_content(raw: bytes) -> bytes:
     """Return the version that a file holds, even where a save in place is unfinished.
 
-    The form of such a file is told in :mod:`ksm_storage.files.replacement`.
+    The form of such a file is described in :mod:`ksm_storage.files.replacement`.
     """
     if b"\0" not in raw:
         return raw

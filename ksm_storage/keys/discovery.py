@@ -106,7 +106,7 @@ class Plugin:
             raise self._contract_error("recognise_key", "returned an invalid key id") from exc
 
     def key_covers(self, trusted: str, key_id: str) -> bool:
-        """Tell whether the trusted key id may stand for the resolved key id."""
+        """Tell whether the trusted key id covers the resolved key id."""
         if trusted == key_id:
             return True
         answer = self._call("key_covers", lambda hook: hook(trusted=trusted, key_id=key_id))

@@ -100,7 +100,7 @@ class OpenPolicy(NamedTuple):
             RollbackError: A newer revision was seen, and the policy is to refuse.
             KsmStorageError: It does not open.
         """
-        # What this refuses is told to the sinks by who read the file: another process may have
+        # with_envelope reports this refusal to the sinks: another process may have
         # saved a newer version since, and then there was nothing to refuse.
         self._check_revision(envelope.header, newest, path)
         try:
@@ -139,7 +139,7 @@ class OpenPolicy(NamedTuple):
     def _check_revision(self, header: Header, newest: int, path: str | None) -> None:
         if self.rollback is None and header.revision >= newest:
             return
-        # Loaded for who asks for a memory, or in the rare case that this is meant for.
+        # Loaded only where a memory is configured, or an older revision was found.
         from .rollback import RollbackPolicy
 
         (self.rollback or RollbackPolicy()).check(header, newest=newest, path=path)

@@ -64,7 +64,7 @@ def change_document(
 
     It is applied to what the file holds while it is locked, so that no other process's change is
     lost; the DEK is unwrapped before. What the function raises passes through, and the file
-    stays as it was.
+    is unchanged.
 
     Raises:
         StorageError: The file does not exist, or cannot be read or written.

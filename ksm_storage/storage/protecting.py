@@ -107,7 +107,7 @@ def protect_file(
         path: The file itself, no symbolic link.
         policy: The keys, context and settings.
         mode: The mode of the sealed file.
-        from_key: The key of an official package's file, if it is none of the trusted ones.
+        from_key: The key of an official package's file, if it is not a trusted one.
         accept: Called with what was found, before a key service wraps anything; may refuse it
             by raising. None refuses an empty configuration.
     """

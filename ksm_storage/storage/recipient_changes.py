@@ -22,7 +22,7 @@ class RecipientChanges(NamedTuple):
     Attributes:
         add: Keys that will open the file.
         remove: Keys that will not.
-        replace: Pairs of a key and the one that takes its place; the same key twice wraps anew
+        replace: Pairs of a key and its replacement; the same key twice wraps it again
             under its current version.
     """
 
@@ -130,7 +130,7 @@ def newest_version(recipient: Recipient) -> KeyUri:
 def names(key: KeyUri, recipient: Recipient) -> bool:
     """Tell whether a key's name certainly means this recipient: its own, or without the version.
 
-    An alias does not: it may stand for any key, which only the key service could tell.
+    An alias does not: it may name any key, which only the key service knows.
     """
     if key == recipient.key:
         return True

@@ -35,7 +35,7 @@ class Rekeyed:
 
     Attributes:
         path: The file itself, symbolic links followed.
-        keys: The resolved URI of each recipient, all of them wrapped anew.
+        keys: The resolved URI of each recipient, all of them newly wrapped.
         removed: Those that were recipients before.
         unproven: Those whose secret is kept offline and was not given, so that nobody has seen
             them unwrap.
@@ -59,7 +59,7 @@ def rekey(
     timeout: float | None = None,
     hedge: float | None = None,
 ) -> Rekeyed:
-    """Seal a file under a new DEK, wrapped anew under each key.
+    """Seal a file under a new DEK, wrapped under each key.
 
     Each key must unwrap the new DEK before the file is replaced. Running applications see the
     new file at their next access, at the cost of one call to a key service.

@@ -20,6 +20,10 @@ LINKING = sorted(
 )
 
 _LINK = re.compile(r"\]\(\s*<?([^)<>\s]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+_PATH = re.compile(
+    r"`((?:tests|ksm_storage|plugins|benchmarks|scripts|examples|emulators)/[\w/.*-]+)`"
+)
+_NAVIGATION = re.compile(r"[\w/-]+\.md\b")
 _HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
 _NAMED = re.compile(r"<a\s+(?:id|name)=\"([^\"]+)\"")
 
@@ -114,3 +118,16 @@ def _prose(page: Path) -> list[str]:
         elif not fenced:
             lines.append(line)
     return lines
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_a_path_of_the_repository_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    assert [path for path in _PATH.findall(text) if not list(ROOT.glob(path.rstrip("/")))] == []
+
+
+def test_the_site_has_every_page() -> None:
+    pages = {named(page) for page in PAGES if not page.match("docs/decisions/0*")}
+
+    assert sorted(pages - set(_NAVIGATION.findall((ROOT / "mkdocs.yml").read_text()))) == []

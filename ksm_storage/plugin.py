@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from .plugin_kit.foreign_code import HelperNotFoundError, ask_person, start_helper
     from .plugin_kit.http_api import HttpApi, HttpReply, RedirectRefusedError
     from .plugin_kit.key_names import KeyName, KeyNames
+    from .plugin_kit.pin import PinSource, pin_options
     from .plugin_kit.service_client import ServiceClient, quiet_logs
 
 # Resolved at first use: no opening needs all of it, and each start would pay.
@@ -134,6 +135,7 @@ _LAZY = {
     ),
     **dict.fromkeys(("HttpApi", "HttpReply", "RedirectRefusedError"), "plugin_kit.http_api"),
     **dict.fromkeys(("KeyName", "KeyNames"), "plugin_kit.key_names"),
+    **dict.fromkeys(("PinSource", "pin_options"), "plugin_kit.pin"),
     **dict.fromkeys(("ServiceClient", "quiet_logs"), "plugin_kit.service_client"),
 }
 
@@ -167,6 +169,7 @@ __all__ = [
     "Option",
     "PermissionDeniedError",
     "PermissionProbe",
+    "PinSource",
     "ProbesPermissions",
     "ProviderError",
     "ReadsOfficialFormat",
@@ -191,6 +194,7 @@ __all__ = [
     "hookimpl",
     "incomplete_reply",
     "is_plain_http",
+    "pin_options",
     "quiet_logs",
     "raise_from",
     "rule_for_failure",

@@ -19,8 +19,8 @@ def lead(service: FaultyService, patch: pytest.MonkeyPatch) -> None:
 
 def stand_between(service: SoftHsm, patch: pytest.MonkeyPatch) -> None:
     """Put the interposer before the library, as at the start of a process."""
-    from ksm_storage_entrust_hsm import module, sharing
+    from ksm_storage_entrust_hsm import cryptoki, session
 
-    real = module.function_list
-    patch.setattr(module, "function_list", lambda path: service.interposer.interposed(real(path)))
-    sharing.sessions.forget()
+    real = cryptoki.function_list
+    patch.setattr(cryptoki, "function_list", lambda path: service.interposer.interposed(real(path)))
+    session.sessions.forget()

@@ -1,25 +1,221 @@
-"""From a return value of PKCS #11 to a documented error."""
+"""What each return value of PKCS #11 means here.
+
+Source: OASIS PKCS #11 Cryptographic Token Interface Base Specification 2.40, "Function return
+values", and 3.1 for those that it added.
+"""
 
 from __future__ import annotations
 
-from ksm_storage.plugin import KsmStorageError, ProviderError
+from collections.abc import Mapping
 
-from .module import CryptokiError
-from .return_values import DECRYPTION_VALUES, RETURN_VALUES
+from ksm_storage.plugin import (
+    NETWORK_RULES,
+    AuthenticationError,
+    Call,
+    DecryptionError,
+    ErrorRule,
+    KeyNotFoundError,
+    KeyStateError,
+    KsmStorageError,
+    PermissionDeniedError,
+    ProviderError,
+    SettingsError,
+    ThrottledError,
+    UnavailableError,
+    error_for,
+    error_rules,
+)
+
+from .cryptoki import CryptokiError
 
 DECRYPTING = frozenset({"C_Decrypt", "C_UnwrapKey"})
 
 _VENDOR_DEFINED = 0x80000000
 
+_NAMES_TEXT = """
+001 CANCEL  002 HOST_MEMORY  003 SLOT_ID_INVALID  005 GENERAL_ERROR  006 FUNCTION_FAILED
+007 ARGUMENTS_BAD  009 NEED_TO_CREATE_THREADS  00A CANT_LOCK  010 ATTRIBUTE_READ_ONLY
+011 ATTRIBUTE_SENSITIVE  012 ATTRIBUTE_TYPE_INVALID  013 ATTRIBUTE_VALUE_INVALID
+01B ACTION_PROHIBITED  020 DATA_INVALID  021 DATA_LEN_RANGE  030 DEVICE_ERROR  031 DEVICE_MEMORY
+032 DEVICE_REMOVED  040 ENCRYPTED_DATA_INVALID  041 ENCRYPTED_DATA_LEN_RANGE
+042 AEAD_DECRYPT_FAILED  050 FUNCTION_CANCELED  054 FUNCTION_NOT_SUPPORTED  060 KEY_HANDLE_INVALID
+062 KEY_SIZE_RANGE  063 KEY_TYPE_INCONSISTENT  068 KEY_FUNCTION_NOT_PERMITTED
+069 KEY_NOT_WRAPPABLE  06A KEY_UNEXTRACTABLE  070 MECHANISM_INVALID  071 MECHANISM_PARAM_INVALID
+082 OBJECT_HANDLE_INVALID  090 OPERATION_ACTIVE  091 OPERATION_NOT_INITIALIZED  0A0 PIN_INCORRECT
+0A1 PIN_INVALID  0A2 PIN_LEN_RANGE  0A3 PIN_EXPIRED  0A4 PIN_LOCKED  0B0 SESSION_CLOSED
+0B1 SESSION_COUNT  0B3 SESSION_HANDLE_INVALID  0B5 SESSION_READ_ONLY
+0B8 SESSION_READ_WRITE_SO_EXISTS  0D0 TEMPLATE_INCOMPLETE  0D1 TEMPLATE_INCONSISTENT
+0E0 TOKEN_NOT_PRESENT  0E1 TOKEN_NOT_RECOGNIZED  0E2 TOKEN_WRITE_PROTECTED
+0F0 UNWRAPPING_KEY_HANDLE_INVALID  0F1 UNWRAPPING_KEY_SIZE_RANGE
+0F2 UNWRAPPING_KEY_TYPE_INCONSISTENT  101 USER_NOT_LOGGED_IN  102 USER_PIN_NOT_INITIALIZED
+103 USER_TYPE_INVALID  104 USER_ANOTHER_ALREADY_LOGGED_IN  105 USER_TOO_MANY_TYPES
+110 WRAPPED_KEY_INVALID  112 WRAPPED_KEY_LEN_RANGE  113 WRAPPING_KEY_HANDLE_INVALID
+114 WRAPPING_KEY_SIZE_RANGE  115 WRAPPING_KEY_TYPE_INCONSISTENT  150 BUFFER_TOO_SMALL
+190 CRYPTOKI_NOT_INITIALIZED  200 FUNCTION_REJECTED  201 TOKEN_RESOURCE_EXCEEDED  203 KEY_EXHAUSTED
+"""
+_WORDS = _NAMES_TEXT.split()
+NAMES: Mapping[int, str] = {
+    int(code, 16): name for code, name in zip(_WORDS[::2], _WORDS[1::2], strict=True)
+}
 
-def translated(exc: CryptokiError) -> KsmStorageError:
-    """Return the documented error for a function that failed."""
-    if exc.function in DECRYPTING and exc.code in DECRYPTION_VALUES:
-        return DECRYPTION_VALUES[exc.code].error()
-    if exc.code in RETURN_VALUES:
-        return RETURN_VALUES[exc.code].error()
-    whose = "the vendor's own value" if exc.code & _VENDOR_DEFINED else "the value"
-    return ProviderError(
-        f"the token answered {whose} {exc.code:#x} to {exc.function}",
-        hint="look the value up in the documentation of the PKCS#11 library",
-    )
+RETURN_VALUES: Mapping[str, ErrorRule] = {
+    **error_rules(
+        UnavailableError,
+        {
+            "CANCEL HOST_MEMORY GENERAL_ERROR FUNCTION_FAILED DEVICE_ERROR FUNCTION_CANCELED "
+            "OPERATION_ACTIVE OPERATION_NOT_INITIALIZED": (
+                "the token or its library failed",
+                "retry; if it persists, check the library's own log (for nShield, CKNFAST_DEBUG)",
+            ),
+            "SLOT_ID_INVALID DEVICE_REMOVED SESSION_CLOSED SESSION_HANDLE_INVALID "
+            "TOKEN_NOT_PRESENT TOKEN_NOT_RECOGNIZED CRYPTOKI_NOT_INITIALIZED": (
+                "the token was removed, or its session was closed",
+                "check that the HSM is reachable and that its cards are in their readers",
+            ),
+        },
+    ),
+    **error_rules(
+        ThrottledError,
+        {
+            "DEVICE_MEMORY SESSION_COUNT TOKEN_RESOURCE_EXCEEDED": (
+                "the token has no room for another session or operation",
+                "retry later, or reduce the number of programs that use the token at once",
+            )
+        },
+    ),
+    **error_rules(
+        KeyNotFoundError,
+        {
+            "KEY_HANDLE_INVALID OBJECT_HANDLE_INVALID UNWRAPPING_KEY_HANDLE_INVALID "
+            "WRAPPING_KEY_HANDLE_INVALID": (
+                "the key {key} is no longer on the token",
+                "check whether the key was deleted, or the login to the token ended",
+            )
+        },
+    ),
+    **error_rules(
+        AuthenticationError,
+        {
+            "PIN_INCORRECT PIN_INVALID PIN_LEN_RANGE": (
+                "the token rejected the PIN",
+                "correct the PIN before the next start: tokens lock after a few wrong PINs",
+            ),
+            "PIN_EXPIRED": ("the PIN has expired", "set a new PIN"),
+            "PIN_LOCKED": (
+                "the token is locked after too many wrong PINs",
+                "ask its security officer to set a new PIN",
+            ),
+            "USER_NOT_LOGGED_IN": (
+                "the key {key} requires a login to the token",
+                "set the option 'login' to user, and set the PIN",
+            ),
+            "USER_PIN_NOT_INITIALIZED": (
+                "the token has no user PIN yet",
+                "initialise the user PIN with the tools of the token",
+            ),
+            "USER_TYPE_INVALID USER_ANOTHER_ALREADY_LOGGED_IN USER_TOO_MANY_TYPES "
+            "SESSION_READ_WRITE_SO_EXISTS": (
+                "another user is logged in to the token in this process",
+                "log in to a token as one user only in each process",
+            ),
+        },
+    ),
+    **error_rules(
+        PermissionDeniedError,
+        {
+            "ACTION_PROHIBITED FUNCTION_REJECTED": (
+                "the token forbids the operation on the key {key}",
+                "check the policy of the HSM and of the key",
+            )
+        },
+    ),
+    **error_rules(
+        KeyStateError,
+        {
+            "KEY_FUNCTION_NOT_PERMITTED KEY_EXHAUSTED": (
+                "the key {key} does not allow the operation",
+                "its attributes must allow the mechanism: CKA_ENCRYPT and CKA_DECRYPT, or "
+                "CKA_WRAP and CKA_UNWRAP",
+            ),
+            "KEY_SIZE_RANGE KEY_TYPE_INCONSISTENT UNWRAPPING_KEY_SIZE_RANGE "
+            "UNWRAPPING_KEY_TYPE_INCONSISTENT WRAPPING_KEY_SIZE_RANGE "
+            "WRAPPING_KEY_TYPE_INCONSISTENT": (
+                "the key {key} has the wrong type or size for the mechanism",
+                "check the option 'mechanism'; AES keys must have 16, 24 or 32 bytes, RSA keys "
+                "2048 bits or more",
+            ),
+        },
+    ),
+    **error_rules(
+        ProviderError,
+        {
+            "ATTRIBUTE_READ_ONLY ATTRIBUTE_SENSITIVE ATTRIBUTE_TYPE_INVALID "
+            "ATTRIBUTE_VALUE_INVALID KEY_NOT_WRAPPABLE KEY_UNEXTRACTABLE SESSION_READ_ONLY "
+            "TEMPLATE_INCOMPLETE TEMPLATE_INCONSISTENT TOKEN_WRITE_PROTECTED": (
+                "the token does not accept a data key as an object",
+                "use a mechanism that encrypts data: AES-GCM or RSA-OAEP",
+            ),
+            "ARGUMENTS_BAD DATA_INVALID DATA_LEN_RANGE FUNCTION_NOT_SUPPORTED MECHANISM_INVALID "
+            "MECHANISM_PARAM_INVALID BUFFER_TOO_SMALL": (
+                "the token does not support the mechanism in this form",
+                "set the option 'mechanism'; for AES-GCM in FIPS mode also set 'iv' to hsm; some "
+                "tokens support RSA-OAEP with SHA-1 only",
+            ),
+        },
+    ),
+    **error_rules(
+        SettingsError,
+        {
+            "NEED_TO_CREATE_THREADS CANT_LOCK": (
+                "the PKCS#11 library does not support several threads",
+                "use another library, or another version of it",
+            )
+        },
+    ),
+}
+
+_DAMAGE = "cannot decrypt the wrapped data key: another key, another context or altered data"
+
+# What these mean when they come from a function that decrypts. Libraries differ in which of them
+# they give for a wrong AAD or an altered byte, so none is relied upon.
+DECRYPTION_VALUES: Mapping[str, ErrorRule] = error_rules(
+    DecryptionError,
+    {
+        "ARGUMENTS_BAD DATA_INVALID DATA_LEN_RANGE ENCRYPTED_DATA_INVALID "
+        "ENCRYPTED_DATA_LEN_RANGE AEAD_DECRYPT_FAILED WRAPPED_KEY_INVALID WRAPPED_KEY_LEN_RANGE "
+        "BUFFER_TOO_SMALL": (
+            _DAMAGE,
+            "restore the file from a backup, and check whether the key was replaced by another "
+            "one of the same name",
+        ),
+        "GENERAL_ERROR FUNCTION_FAILED": (
+            f"{_DAMAGE}, or the token failed",
+            "this return value does not tell these apart: check the token, then restore the file "
+            "from a backup",
+        ),
+    },
+)
+
+
+def return_value(exc: CryptokiError) -> str:
+    """Return the function that failed and what it returned, as messages show them."""
+    name = NAMES.get(exc.code)
+    return f"{exc.function}: CKR_{name}" if name else f"{exc.function}: {exc.code:#x}"
+
+
+def translated(exc: Exception, key: str) -> KsmStorageError:
+    """Return the documented error for a function that failed, or did not return in time."""
+    call = Call("a call", key, "the PKCS#11 library")
+    if not isinstance(exc, CryptokiError):
+        return error_for(exc, call, {"DeadlinePassedError": NETWORK_RULES["DeadlinePassedError"]})
+    name = NAMES.get(exc.code, "")
+    rule = DECRYPTION_VALUES.get(name) if exc.function in DECRYPTING else None
+    rule = rule or RETURN_VALUES.get(name)
+    if rule is None:
+        whose = "a vendor-defined" if exc.code & _VENDOR_DEFINED else "an unknown"
+        rule = ErrorRule(
+            ProviderError,
+            f"the token returned {whose} value",
+            "look the value up in the documentation of the PKCS#11 library",
+        )
+    return rule._replace(message=f"{rule.message} ({return_value(exc)})").error(call)

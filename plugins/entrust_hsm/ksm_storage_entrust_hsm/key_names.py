@@ -46,8 +46,8 @@ class KeyName(NamedTuple):
         if query:
             # The query is not repeated: it may hold a PIN.
             raise SettingsError(
-                "a PKCS#11 key is named without a query: its name gives no library and no PIN",
-                hint="give the library and the PIN as the options 'module' and 'pin', 'pin_file' "
+                "the name of a PKCS#11 key must be without a query",
+                hint="set the library and the PIN with the options 'module' and 'pin', 'pin_file' "
                 "or 'pin_fd'",
                 key=f"pkcs11://{path}",
             )
@@ -55,10 +55,12 @@ class KeyName(NamedTuple):
         for part in path.split(";"):
             name, separator, value = part.partition("=")
             if not separator or name in given:
-                raise SettingsError(f"{text!r} does not name a PKCS#11 key", hint=_EXAMPLE)
+                raise SettingsError(f"not a valid PKCS#11 key: {text!r}", hint=_EXAMPLE)
             given[name] = _read_value(name, value)
         if not given.keys() & {"object", "id"}:
-            raise SettingsError(f"{text!r} names no key, but a token at most", hint=_EXAMPLE)
+            raise SettingsError(
+                f"the attribute 'object' or 'id' is missing in {text!r}", hint=_EXAMPLE
+            )
         return cls(**given)  # type: ignore[arg-type]  # _read_value gives each its type
 
     def covers(self, other: KeyName) -> bool:
@@ -90,7 +92,7 @@ def covers(trusted: str, key_id: str) -> bool:
 def _read_value(name: str, value: str) -> str | bytes:
     if name not in KeyName._fields:
         raise SettingsError(
-            f"{name!r} is no attribute by which a PKCS#11 key is named here",
+            f"unknown attribute {name!r} in the name of a PKCS#11 key",
             hint=f"the attributes are: {', '.join(KeyName._fields)}",
         )
     raw = _unescaped(name, value)
@@ -99,11 +101,11 @@ def _read_value(name: str, value: str) -> str | bytes:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise SettingsError(f"the attribute {name!r} of a PKCS#11 key is no UTF-8") from exc
+        raise SettingsError(f"the attribute {name!r} of a PKCS#11 key is not UTF-8") from exc
     if name == "type" and text not in (SECRET_KEY, PRIVATE):
         raise SettingsError(
-            f"a PKCS#11 object of the type {text!r} cannot unwrap",
-            hint=f"name a key of the type {SECRET_KEY!r}, or {PRIVATE!r} for a pair of keys",
+            f"a PKCS#11 object of type {text!r} cannot unwrap",
+            hint=f"use {SECRET_KEY!r}, or {PRIVATE!r} for a key pair",
         )
     return text
 
@@ -113,7 +115,7 @@ def _unescaped(name: str, value: str) -> bytes:
     if not value or any(len(each) < 2 or not _HEX.issuperset(each[:2]) for each in pieces):
         raise SettingsError(
             f"the attribute {name!r} of a PKCS#11 key is empty or not percent-encoded",
-            hint="write each byte that is no plain character as % and two digits, as in id=%01%AB",
+            hint="write other bytes as % and two hexadecimal digits, as in id=%01%AB",
         )
     return unquote_to_bytes(value)
 

@@ -1,21 +1,34 @@
-"""Wrap and unwrap DEKs under one key of a token."""
+"""Wrap and unwrap DEKs under one key of a token; the cryptography happens inside the token."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from ctypes import byref, c_ubyte, c_ulong, c_void_p
 from typing import TYPE_CHECKING, TypeVar
 
-from ksm_storage.plugin import Aad, DecryptionError, SettingsError, WrappedDek
+from ksm_storage.plugin import (
+    DEK_BYTES,
+    Aad,
+    DecryptionError,
+    KeyStateError,
+    KsmStorageError,
+    ProviderError,
+    SettingsError,
+    WrappedDek,
+    deadline_of,
+    translating,
+)
 
-from . import choosing, wrapping
+from . import cryptoki as ck
+from .cryptoki import AttributeValue, template
 from .key_names import KeyName
-from .keys import Key
-from .mechanisms import AES_GCM, AUTO, IV_BYTES, MECHANISMS, Mechanism
-from .options import Access
-from .session import OpenSession, TokenSession
-from .sharing import sessions
+from .keys import Key, OpenSession, choose_mechanism
+from .options import AES_GCM, AUTO, IV_BYTES, MECHANISMS, TAG_BYTES, Access, Mechanism
+from .session import TokenSession, sessions
 
 if TYPE_CHECKING:
     from ksm_storage.plugin import KeyDescription, PermissionProbe
@@ -23,6 +36,15 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 MAX_CIPHERTEXT = 8192
+
+_EXTRACTABLE: Mapping[int, AttributeValue] = {
+    ck.CKA_CLASS: ck.CKO_SECRET_KEY,
+    ck.CKA_KEY_TYPE: ck.CKK_GENERIC_SECRET,
+    ck.CKA_TOKEN: False,
+    ck.CKA_PRIVATE: False,
+    ck.CKA_SENSITIVE: False,
+    ck.CKA_EXTRACTABLE: True,
+}
 
 
 class Pkcs11KeyWrapper:
@@ -54,13 +76,19 @@ class Pkcs11KeyWrapper:
 
         def wrapped(session: OpenSession) -> WrappedDek:
             key, mechanism = self._chosen(session)
-            ciphertext = self._encrypted(session, key, mechanism, dek, bytes(aad))
+            if mechanism is AES_GCM:
+                iv = bytes(IV_BYTES) if self._access.hsm_makes_iv else fresh_iv()
+                ciphertext = encrypt_gcm(session, key, mechanism, dek, bytes(aad), iv=iv)
+            elif session.takes_data(key, mechanism):
+                ciphertext = _encrypted(session, key, _plain(mechanism), dek)
+            else:
+                ciphertext = wrap_object(session, key, mechanism, dek)
             return WrappedDek(str(key.name), mechanism.name, ciphertext)
 
         return self._run(wrapped)
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
-        """Decrypt a DEK that this key wrapped; what cannot be its own is refused beforehand.
+        """Decrypt a DEK that this key wrapped; another key is refused before the token decrypts.
 
         Raises:
             DecryptionError: Another key, another AAD, or altered ciphertext.
@@ -72,15 +100,19 @@ class Pkcs11KeyWrapper:
             key = session.key(self._name)
             if not recorded.covers(session.identity_of(key)):
                 raise DecryptionError(
-                    f"the DEK was wrapped by the key {wrapped.key_id!r}, and "
-                    f"{str(self._name)!r} means {str(key.name)!r}"
+                    f"the data key was wrapped by the key {wrapped.key_id!r}, but "
+                    f"{str(self._name)!r} is the key {str(key.name)!r}"
                 )
             if mechanism.key_type != key.key_type:
                 raise DecryptionError(
-                    f"the DEK was wrapped by {mechanism.name}, which takes no key such as "
-                    f"{str(key.name)!r}"
+                    f"the data key was wrapped with {mechanism.name}, which does not work with "
+                    f"the key {str(key.name)!r}"
                 )
-            return _decrypted(session, key, mechanism, wrapped.ciphertext, bytes(aad))
+            if mechanism is AES_GCM:
+                return decrypt_gcm(session, key, mechanism, wrapped.ciphertext, bytes(aad))
+            if session.takes_data(key, mechanism):
+                return decrypt_data(session, key, mechanism, wrapped.ciphertext)
+            return unwrap_object(session, key, mechanism, wrapped.ciphertext)
 
         return self._run(unwrapped)
 
@@ -90,10 +122,10 @@ class Pkcs11KeyWrapper:
         Raises:
             KsmStorageError: There is no such token or key, or the login failed.
         """
-        from .description import described
+        from .abilities import describe_key
 
         wanted = self._access.mechanism
-        return self._run(lambda opened: described(opened, opened.key(self._name), mechanism=wanted))
+        return self._run(lambda opened: describe_key(opened, self._key(opened), mechanism=wanted))
 
     def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
         """Return None: keys of PKCS #11 have no versions."""
@@ -105,9 +137,9 @@ class Pkcs11KeyWrapper:
         Raises:
             KsmStorageError: There is no such token, or the login failed.
         """
-        from .description import access_labels
+        from .abilities import describe_access
 
-        return self._run(lambda opened: access_labels(opened, self._access))
+        return self._run(lambda opened: describe_access(opened, self._access))
 
     def probe_permissions(self) -> Sequence[PermissionProbe]:
         """Tell from the key's attributes whether it may wrap and unwrap.
@@ -115,10 +147,12 @@ class Pkcs11KeyWrapper:
         Raises:
             KsmStorageError: There is no such token or key, or the login failed.
         """
-        from .probing import probed
+        from .abilities import probe_permissions
 
         wanted = self._access.mechanism
-        return self._run(lambda opened: probed(opened, opened.key(self._name), mechanism=wanted))
+        return self._run(
+            lambda opened: probe_permissions(opened, self._key(opened), mechanism=wanted)
+        )
 
     def close(self) -> None:
         """Give the session back; the last one to do so closes it."""
@@ -128,7 +162,13 @@ class Pkcs11KeyWrapper:
                 sessions.release(self._access, self._name)
 
     def _run(self, task: Callable[[OpenSession], _Result]) -> _Result:
-        return self._ready_session().run(task, self._access.pin)
+        with translating(self._translated), deadline_of(self._access.deadline):
+            return self._ready_session().run(task, self._access.pin)
+
+    def _translated(self, exc: Exception) -> KsmStorageError:
+        from .errors import translated
+
+        return translated(exc, str(self._name))
 
     def _ready_session(self) -> TokenSession:
         with self._lock:
@@ -138,45 +178,177 @@ class Pkcs11KeyWrapper:
                 self._process = os.getpid()
             return self._session
 
+    def _key(self, session: OpenSession) -> Key:
+        return session.key(self._name)
+
     def _chosen(self, session: OpenSession) -> tuple[Key, Mechanism]:
         key = session.key(self._name)
-        return key, choosing.choose_mechanism(session, key, self._access.mechanism)
-
-    def _encrypted(
-        self, session: OpenSession, key: Key, mechanism: Mechanism, dek: bytes, aad: bytes
-    ) -> bytes:
-        if mechanism is AES_GCM:
-            iv = bytes(IV_BYTES) if self._access.hsm_makes_iv else wrapping.fresh_iv()
-            return wrapping.encrypt_gcm(session, key, mechanism, dek, aad, iv=iv)
-        if choosing.takes_data(session, key, mechanism):
-            return wrapping.encrypt_data(session, key, mechanism, dek)
-        return wrapping.wrap_object(session, key, mechanism, dek)
+        return key, choose_mechanism(session, key, self._access.mechanism)
 
     def _recorded(self, wrapped: WrappedDek) -> tuple[Mechanism, KeyName]:
         mechanism = MECHANISMS.get(wrapped.algorithm)
         if mechanism is None:
-            raise DecryptionError(f"the wrapping algorithm {wrapped.algorithm!r} is not known here")
+            raise DecryptionError(f"unknown wrapping algorithm {wrapped.algorithm!r}")
         try:
             recorded = KeyName.parse(wrapped.key_id)
         except SettingsError as exc:
             raise DecryptionError(
-                f"the DEK was wrapped by {wrapped.key_id!r}, which names no PKCS#11 key"
+                f"the data key was wrapped by {wrapped.key_id!r}, which is not a PKCS#11 key"
             ) from exc
         if not self._name.covers(recorded):
             raise DecryptionError(
-                f"the DEK was wrapped by the key {wrapped.key_id!r}, not by {str(self._name)!r}"
+                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
+                f"{str(self._name)!r}"
             )
         length = len(wrapped.ciphertext)
         if not 1 <= length <= MAX_CIPHERTEXT or length != (mechanism.ciphertext_bytes or length):
-            raise DecryptionError(f"the wrapped DEK has no length that {mechanism.name} makes")
+            raise DecryptionError(
+                f"the wrapped data key has {length} bytes, which {mechanism.name} does not produce"
+            )
         return mechanism, recorded
 
 
-def _decrypted(
+def fresh_iv() -> bytes:
+    """Return a random IV.
+
+    Random IVs are safe for 2**32 wraps under one KEK (NIST SP 800-38D, 8.3): a file is wrapped
+    when it is made or given another key, not when it is saved.
+    """
+    return os.urandom(IV_BYTES)
+
+
+def encrypt_gcm(
+    session: OpenSession, key: Key, mechanism: Mechanism, dek: bytes, aad: bytes, *, iv: bytes
+) -> bytes:
+    """Return ``IV || ciphertext || tag`` of AES-GCM, with the IV that the token used.
+
+    Args:
+        iv: A fresh random IV, or zeros where the token must put its own in their place.
+
+    Raises:
+        ProviderError: The token left the zeros, or its output has another length.
+    """
+    # A buffer of our own, and writable: the token may write its IV into it.
+    own_iv = (c_ubyte * IV_BYTES).from_buffer_copy(iv)
+    encrypted = _encrypted(session, key, _gcm(mechanism, own_iv, aad), dek)
+    used = bytes(own_iv)
+    if not any(used):
+        # What was encrypted is thrown away: under a fixed IV two DEKs would give each other away.
+        raise ProviderError(
+            "the token did not generate an IV", hint="set the option 'iv' to client"
+        )
+    if len(encrypted) != DEK_BYTES + TAG_BYTES:
+        # Some libraries put their IV behind the tag instead of where it belongs.
+        raise ProviderError(
+            f"the token returned {len(encrypted)} bytes, but AES-GCM produces "
+            f"{DEK_BYTES + TAG_BYTES}",
+            hint="set the option 'mechanism' to another mechanism",
+        )
+    return used + encrypted
+
+
+def decrypt_gcm(
     session: OpenSession, key: Key, mechanism: Mechanism, ciphertext: bytes, aad: bytes
 ) -> bytes:
-    if mechanism is AES_GCM:
-        return wrapping.decrypt_gcm(session, key, mechanism, ciphertext, aad)
-    if choosing.takes_data(session, key, mechanism):
-        return wrapping.decrypt_data(session, key, mechanism, ciphertext)
-    return wrapping.unwrap_object(session, key, mechanism, ciphertext)
+    """Return the DEK of ``IV || ciphertext || tag``."""
+    iv = (c_ubyte * IV_BYTES).from_buffer_copy(ciphertext)
+    return _decrypted(session, key, _gcm(mechanism, iv, aad), ciphertext[IV_BYTES:])
+
+
+def decrypt_data(session: OpenSession, key: Key, mechanism: Mechanism, ciphertext: bytes) -> bytes:
+    """Decrypt a DEK that was encrypted as data, by a mechanism without IV and AAD."""
+    return _decrypted(session, key, _plain(mechanism), ciphertext)
+
+
+def wrap_object(session: OpenSession, key: Key, mechanism: Mechanism, dek: bytes) -> bytes:
+    """Wrap the DEK as an object of the session, where the token wraps nothing but objects."""
+    handle = c_ulong()
+    attributes = template({**_EXTRACTABLE, ck.CKA_VALUE: dek})
+    session.module.call("C_CreateObject", session.handle, *attributes, byref(handle))
+    with _destroyed(session, handle.value):
+        return session.module.output_of(
+            *("C_WrapKey", session.handle, byref(_plain(mechanism))),
+            *(_wrapping_handle(key), handle.value),
+        )
+
+
+def unwrap_object(session: OpenSession, key: Key, mechanism: Mechanism, ciphertext: bytes) -> bytes:
+    """Unwrap what :func:`wrap_object` made, or what the same mechanism encrypted as data."""
+    handle = c_ulong()
+    session.module.call(
+        *("C_UnwrapKey", session.handle, byref(_plain(mechanism)), key.handle),
+        *(_buffer(ciphertext), len(ciphertext)),
+        *(*template(_EXTRACTABLE), byref(handle)),
+    )
+    with _destroyed(session, handle.value):
+        return session.module.bytes_of(session.handle, handle.value, ck.CKA_VALUE)
+
+
+def _encrypted(
+    session: OpenSession, key: Key, mechanism: ck.MechanismArgument, dek: bytes
+) -> bytes:
+    handle = _wrapping_handle(key)
+    session.module.call("C_EncryptInit", session.handle, byref(mechanism), handle)
+    return session.module.output_of("C_Encrypt", session.handle, _buffer(dek), len(dek))
+
+
+def _decrypted(
+    session: OpenSession, key: Key, mechanism: ck.MechanismArgument, ciphertext: bytes
+) -> bytes:
+    if not ciphertext:
+        raise DecryptionError("the wrapped data key is too short")
+    session.module.call("C_DecryptInit", session.handle, byref(mechanism), key.handle)
+    return session.module.output_of(
+        "C_Decrypt", session.handle, _buffer(ciphertext), len(ciphertext)
+    )
+
+
+def _wrapping_handle(key: Key) -> int:
+    if key.wrapping_handle is None:
+        raise KeyStateError(
+            f"the token does not have exactly one public key for {str(key.name)!r}",
+            hint="the public key must have the label and the id of the private key; to unwrap, "
+            "the private key is enough",
+        )
+    return key.wrapping_handle
+
+
+def _gcm(mechanism: Mechanism, iv: ctypes.Array[c_ubyte], aad: bytes) -> ck.MechanismArgument:
+    parameters = ck.GcmParameters(
+        iv=ctypes.cast(iv, c_void_p),
+        iv_length=IV_BYTES,
+        iv_bits=IV_BYTES * 8,
+        aad=ctypes.cast(ctypes.c_char_p(aad), c_void_p),
+        aad_length=len(aad),
+        tag_bits=TAG_BYTES * 8,
+    )
+    return _argument(mechanism, parameters)
+
+
+def _plain(mechanism: Mechanism) -> ck.MechanismArgument:
+    if not any(mechanism.oaep_hash):
+        return ck.MechanismArgument(code=mechanism.code)
+    number, mgf = mechanism.oaep_hash
+    parameters = ck.OaepParameters(hash=number, mgf=mgf, source=ck.CKZ_DATA_SPECIFIED)
+    return _argument(mechanism, parameters)
+
+
+def _argument(mechanism: Mechanism, parameters: ctypes.Structure) -> ck.MechanismArgument:
+    return ck.MechanismArgument(
+        code=mechanism.code,
+        parameter=ctypes.cast(ctypes.pointer(parameters), c_void_p),
+        length=ctypes.sizeof(parameters),
+    )
+
+
+@contextmanager
+def _destroyed(session: OpenSession, handle: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        # It is a DEK in the clear, and would stay until the session ends.
+        session.module.call("C_DestroyObject", session.handle, handle)
+
+
+def _buffer(data: bytes) -> ctypes.Array[c_ubyte]:
+    return (c_ubyte * len(data)).from_buffer_copy(data)

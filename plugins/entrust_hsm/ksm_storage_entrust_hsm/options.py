@@ -1,20 +1,33 @@
-"""The options of the plugin, and the access to a token that the given settings describe."""
+"""The options of the plugin: which library, which login, which mechanism.
+
+Source: OASIS PKCS #11 Cryptographic Token Interface Current Mechanisms Specification, 2.40 and 3.1.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ksm_storage.plugin import Option, Settings, SettingsError
+from ksm_storage.plugin import (
+    Option,
+    PinSource,
+    Settings,
+    SettingsError,
+    pin_options,
+    standard_options,
+)
 
-from .mechanisms import AUTO, MECHANISMS
-from .pin import NEVER, WHEN_INTERACTIVE, PinSource
-
+AUTO = "auto"
 USER = "user"
 NO_LOGIN = "none"
 CLIENT_IV = "client"
 HSM_IV = "hsm"
+
+CKK_RSA = 0x00
+CKK_AES = 0x1F
+IV_BYTES = 12
+TAG_BYTES = 16
 
 _MODULES = (
     "for nShield /opt/nfast/toolkits/pkcs11/libcknfast.so, for SoftHSM 2 "
@@ -22,36 +35,72 @@ _MODULES = (
 )
 
 
+class Mechanism(NamedTuple):
+    """Describe one mechanism.
+
+    Attributes:
+        name: What an envelope records.
+        code: The ``CKM_`` number.
+        key_type: The ``CKK_`` number of the keys that it takes.
+        binds_aad: Whether it authenticates the AAD.
+        ciphertext_bytes: How long a wrapped DEK of 32 bytes is, where only one length is right.
+        oaep_hash: ``CKM_`` number of the hash of OAEP and ``CKG_`` number of its MGF1.
+    """
+
+    name: str
+    code: int
+    key_type: int
+    binds_aad: bool = False
+    ciphertext_bytes: int | None = None
+    oaep_hash: tuple[int, int] = (0, 0)
+
+
+AES_GCM = Mechanism("CKM_AES_GCM", 0x1087, CKK_AES, True, IV_BYTES + 32 + TAG_BYTES)
+# In RFC 5649 a wrapped DEK has 40 bytes. KEY_WRAP_PAD is that in SoftHSM and PKCS #7 padding
+# elsewhere: one is not taken for the other, because the exact name is recorded.
+AES_KWP = Mechanism("CKM_AES_KEY_WRAP_KWP", 0x210B, CKK_AES, False, 40)
+AES_KEY_WRAP_PAD = Mechanism("CKM_AES_KEY_WRAP_PAD", 0x210A, CKK_AES)
+# The hash is a parameter and no part of PKCS #11's name, so it is added to it.
+RSA_OAEP_SHA256 = Mechanism("CKM_RSA_PKCS_OAEP/SHA-256", 0x09, CKK_RSA, oaep_hash=(0x250, 2))
+# Behind SHA-256, and so only when asked for: tokens do not say which of the two they know.
+# SHA-1 is sound inside OAEP, but forbidden by many a policy.
+RSA_OAEP_SHA1 = Mechanism("CKM_RSA_PKCS_OAEP/SHA-1", 0x09, CKK_RSA, oaep_hash=(0x220, 1))
+
+# In the order of preference.
+MECHANISMS: Mapping[str, Mechanism] = {
+    each.name: each for each in (AES_GCM, AES_KWP, AES_KEY_WRAP_PAD, RSA_OAEP_SHA256, RSA_OAEP_SHA1)
+}
+
+
 def declared_options() -> Sequence[Option]:
     """Return every option that the plugin understands."""
     return [
-        Option("module", "Absolute path of the PKCS#11 library; a key's name never says it."),
-        Option("pin", "PIN of the token, or a function that returns it.", secret=True),
-        Option("pin_file", "File that holds the PIN and that only its owner can read."),
-        Option("pin_fd", "Number of an open file descriptor to read the PIN from.", kind=int),
+        Option("module", "Absolute path of the PKCS#11 library."),
         Option(
-            "prompt",
-            "Whether to ask for the PIN where none is given; only where a terminal is attached.",
-            default=WHEN_INTERACTIVE,
-            choices=(NEVER, WHEN_INTERACTIVE),
+            "module_parameters",
+            "Parameters for the library's initialization; NSS needs configDir='sql:FOLDER'.",
         ),
+        *pin_options("token"),
         Option(
             "login",
-            "Who logs in to the token: its user, or nobody, as in nShield's accelerator slot.",
+            "Whether to log in; 'none' for a slot without login.",
             default=USER,
             choices=(USER, NO_LOGIN),
         ),
         Option(
             "mechanism",
-            "Mechanism to wrap with; by default the best that the key and its token offer.",
+            "Mechanism to wrap with; 'auto' for the best that the key and its token offer.",
             default=AUTO,
             choices=(AUTO, *MECHANISMS),
         ),
         Option(
             "iv",
-            "Who makes the IV of AES-GCM; some HSMs insist on making it themselves.",
+            "Who generates the IV of AES-GCM.",
             default=CLIENT_IV,
             choices=(CLIENT_IV, HSM_IV),
+        ),
+        *standard_options(
+            "the token", without=("endpoint", "ca_file", "connect_timeout", "read_timeout")
         ),
     ]
 
@@ -60,10 +109,12 @@ class Access(NamedTuple):
     """Hold how a token is reached and used."""
 
     module: str
+    module_parameters: str | None
     login: bool
     pin: PinSource
     mechanism: str
     hsm_makes_iv: bool
+    deadline: float
 
 
 def access_from(settings: Settings) -> Access:
@@ -76,16 +127,21 @@ def access_from(settings: Settings) -> Access:
     if not os.path.isabs(module):
         # The system would look a bare name up along a path that others may have a hand in.
         raise SettingsError(
-            f"the PKCS#11 library {module!r} is not an absolute path", hint=f"write {_MODULES}"
+            f"the setting 'module' must be an absolute path, not {module!r}",
+            hint=f"write {_MODULES}",
         )
     login = settings.text("login") == USER
     pin = PinSource.from_settings(settings)
     if pin.is_given and not login:
-        raise SettingsError("a PIN is given, and the setting 'login' says that nobody logs in")
+        raise SettingsError(
+            "a PIN is set, but the setting 'login' is 'none'", hint="remove one of the two"
+        )
     return Access(
         module,
+        settings.text("module_parameters"),
         login,
         pin,
         settings.required_text("mechanism"),
         settings.text("iv") == HSM_IV,
+        settings.seconds("deadline"),
     )

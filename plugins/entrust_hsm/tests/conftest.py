@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 import pytest
-from ksm_storage_entrust_hsm import login, module, sharing
+from ksm_storage_entrust_hsm import cryptoki, session
 
 from ksm_storage.keys.setting_sources import FILE_VARIABLE
 
@@ -20,8 +20,8 @@ def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv(FILE_VARIABLE, os.devnull)
     # Each test is the start of a process, as far as PINs and sessions are concerned.
-    monkeypatch.setattr(login, "_refused", login.RefusedPins())
-    sharing.sessions.forget()
+    monkeypatch.setattr(session, "_refused", session.RefusedPins())
+    session.sessions.forget()
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +45,6 @@ def settings(soft_token: SoftToken) -> Mapping[str, object]:
 @pytest.fixture
 def interposer(soft_token: SoftToken, monkeypatch: pytest.MonkeyPatch) -> Interposer:
     """Stand between the plugin and the library."""
-    standing, real = Interposer(), module.function_list
-    monkeypatch.setattr(module, "function_list", lambda path: standing.interposed(real(path)))
+    standing, real = Interposer(), cryptoki.function_list
+    monkeypatch.setattr(cryptoki, "function_list", lambda path: standing.interposed(real(path)))
     return standing

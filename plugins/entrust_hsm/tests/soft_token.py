@@ -18,6 +18,7 @@ LIBRARY = next((path for path in LIBRARIES if Path(path).exists()), None)
 PIN = "canary-pin-4711"
 TOKEN = "ksm"
 BRIEF = "brief"
+OTHER = "other"
 
 # In a process of its own: python-pkcs11 is an implementation that is not ours, and it would not
 # share an initialised library.
@@ -116,10 +117,11 @@ class SoftToken:
         configuration.write_text(f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
         os.environ["SOFTHSM2_CONF"] = str(configuration)
         made = cls(LIBRARY, folder)
-        for label in (TOKEN, "same", "same", BRIEF):
+        for label in (TOKEN, "same", "same", BRIEF, OTHER):
             made.initialise(label)
         made._python(MAKE_KEYS)
         made._python(MAKE_KEY, BRIEF)
+        made._python(MAKE_KEY, OTHER)
         return made
 
     def initialise(self, label: str) -> None:

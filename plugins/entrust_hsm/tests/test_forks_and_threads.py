@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ksm_storage_entrust_hsm import cryptoki as ck
-from ksm_storage_entrust_hsm.sharing import sessions
+from ksm_storage_entrust_hsm.session import sessions
 
 from ksm_storage.errors import (
     KsmStorageError,
@@ -43,7 +43,7 @@ def test_a_child_begins_anew_and_leaves_the_parents_session_alone(interposer: In
 def test_a_child_does_not_wait_for_a_lock_that_a_thread_of_the_parent_held() -> None:
     with open_kek(ONE) as kek:
         wrapped = kek.wrap(DEK, aad=AAD)
-        with sessions._lock, kek._wrapper._session._module.lock:  # type: ignore[attr-defined]
+        with sessions._lock, kek._wrapper._session._module.task():  # type: ignore[attr-defined]
             assert _child_says_yes(lambda: kek.unwrap(wrapped, aad=AAD) == DEK)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from ksm_storage_entrust_hsm import cryptoki as ck
+from ksm_storage_entrust_hsm.cryptoki import Module
 from ksm_storage_entrust_hsm.key_names import KeyName
-from ksm_storage_entrust_hsm.module import Module
-from ksm_storage_entrust_hsm.tokens import find_token
+from ksm_storage_entrust_hsm.keys import find_token
 
 from ksm_storage.errors import (
     AuthenticationError,
@@ -41,7 +41,10 @@ def test_a_wrong_pin_is_tried_once_in_a_process(interposer: Interposer) -> None:
 
 
 def test_a_wrong_pin_leaves_the_tokens_counter_as_one_attempt_does() -> None:
-    with open_kek(ONE, pin=WRONG) as kek, pytest.raises(AuthenticationError, match="refuses"):
+    with (
+        open_kek(ONE, pin=WRONG) as kek,
+        pytest.raises(AuthenticationError, match="rejected the PIN"),
+    ):
         kek.wrap(DEK, aad=AAD)
     assert _flags() & PIN_COUNT_LOW
     assert not _flags() & ck.CKF_USER_PIN_LOCKED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ksm_storage_entrust_hsm.nshield import is_nshield, nshield_settings
+from ksm_storage_entrust_hsm.abilities import is_nshield, nshield_settings
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:

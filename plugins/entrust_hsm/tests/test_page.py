@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from ksm_storage_entrust_hsm.mechanisms import MECHANISMS
-from ksm_storage_entrust_hsm.options import declared_options
-from ksm_storage_entrust_hsm.refusal import Refusal
-from ksm_storage_entrust_hsm.return_values import DECRYPTION_VALUES, RETURN_VALUES
+from ksm_storage_entrust_hsm.errors import DECRYPTION_VALUES, RETURN_VALUES
+from ksm_storage_entrust_hsm.options import MECHANISMS, declared_options
+
+from ksm_storage.plugin import ErrorRule
 
 PAGE = Path(__file__).parents[3] / "docs" / "plugins" / "entrust-hsm.md"
-ROWS = [*RETURN_VALUES.values(), *DECRYPTION_VALUES.values()]
+ROWS = [*RETURN_VALUES.items(), *DECRYPTION_VALUES.items()]
 
 
 @pytest.fixture
@@ -22,11 +22,15 @@ def page() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[f"{row.code}-{row.kind.__name__}" for row in ROWS])
-def test_the_page_has_each_return_value_beside_its_error(page: str, row: Refusal) -> None:
-    lines = [line for line in page.splitlines() if line.startswith(f"| `{row.kind.__name__}` |")]
+@pytest.mark.parametrize(
+    ("name", "rule"), ROWS, ids=[f"{name}-{rule.kind.__name__}" for name, rule in ROWS]
+)
+def test_the_page_has_each_return_value_beside_its_error(
+    page: str, name: str, rule: ErrorRule
+) -> None:
+    lines = [line for line in page.splitlines() if line.startswith(f"| `{rule.kind.__name__}` |")]
 
-    assert any(f"`{row.code}`" in line for line in lines)
+    assert any(f"`{name}`" in line for line in lines)
 
 
 @pytest.mark.parametrize("option", [option.name for option in declared_options()])

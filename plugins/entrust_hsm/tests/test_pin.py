@@ -46,6 +46,17 @@ def test_the_environment_gives_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
         kek.wrap(DEK, aad=AAD)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_line_end_that_a_shell_leaves_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_PKCS11_PIN", f"{PIN}{end}")
+
+    for settings in ({"prompt": "never"}, {"pin": f"{PIN}{end}"}, {"pin": lambda: f"{PIN}{end}"}):
+        with open_kek(ONE, **settings) as kek:
+            kek.wrap(DEK, aad=AAD)
+
+
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_a_file_gives_the_pin(tmp_path: Path, start: str, end: str) -> None:
@@ -58,7 +69,10 @@ def test_a_pin_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) ->
     path = _pin_file(tmp_path, PIN)
     os.chmod(path, mode)
 
-    with open_kek(ONE, pin_file=path) as kek, pytest.raises(PermissionDeniedError, match="others"):
+    with (
+        open_kek(ONE, pin_file=path) as kek,
+        pytest.raises(PermissionDeniedError, match="other users"),
+    ):
         kek.wrap(DEK, aad=AAD)
 
 
@@ -89,7 +103,7 @@ def test_a_pin_file_without_a_pin_is_refused(tmp_path: Path, content: bytes) -> 
     [
         (os.mkfifo, "not a regular file"),
         (os.mkdir, "not a regular file"),
-        (lambda path: None, "does not exist"),
+        (lambda path: None, "PIN file not found"),
     ],
 )
 def test_what_is_no_file_of_a_pin_is_refused_at_once(
@@ -140,7 +154,7 @@ def test_a_descriptor_gives_the_pin_once() -> None:
     with open_kek(ONE, pin_fd=read) as kek, open_kek(ONE, pin_fd=read) as another:
         kek.wrap(DEK, aad=AAD)
         another.wrap(DEK, aad=AAD)
-    with open_kek(ONE, pin_fd=read) as kek, pytest.raises(AuthenticationError, match="no longer"):
+    with open_kek(ONE, pin_fd=read) as kek, pytest.raises(AuthenticationError, match="read before"):
         kek.wrap(DEK, aad=AAD)
 
     os.close(read)
@@ -158,7 +172,7 @@ def test_two_ways_to_the_pin_are_refused() -> None:
 
 
 def test_a_pin_without_a_login_is_refused() -> None:
-    with pytest.raises(SettingsError, match="nobody logs in"):
+    with pytest.raises(SettingsError, match="'login' is 'none'"):
         open_kek(ONE, pin=PIN, login="none")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 import pytest
 from ksm_storage_entrust_hsm import cryptoki as ck
-from ksm_storage_entrust_hsm.module import LOST, Module
+from ksm_storage_entrust_hsm.cryptoki import LOST, Module
 
 from ksm_storage.errors import (
     AuthenticationError,
@@ -19,7 +20,7 @@ from ksm_storage.errors import (
 
 from .interposer import Interposer, once
 from .opening import AAD, DEK, ONE, open_kek
-from .soft_token import BRIEF, SoftToken
+from .soft_token import BRIEF, LIBRARY, OTHER, SoftToken
 
 pytestmark = pytest.mark.usefixtures("soft_token")
 
@@ -196,3 +197,37 @@ def test_another_pin_does_not_use_the_login_of_the_right_one(interposer: Interpo
                 intruder.unwrap(wrapped, aad=AAD)
 
     assert interposer.calls["C_Login"] == 1
+
+
+def _finalised() -> None:
+    """Finalise the library as another user of it in this process may."""
+    assert LIBRARY is not None
+    assert ctypes.CDLL(LIBRARY).C_Finalize(None) == ck.CKR_OK
+
+
+def test_a_library_that_another_user_finalised_is_initialised_again(
+    interposer: Interposer,
+) -> None:
+    with open_kek(ONE) as kek, open_kek(f"token={OTHER};object=one") as other:
+        wrapped, others = kek.wrap(DEK, aad=AAD), other.wrap(DEK, aad=AAD)
+        _finalised()
+
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+        # Its session's number is by now that of the session above, in another token.
+        assert other.unwrap(others, aad=AAD) == DEK
+        assert other.wrap(DEK, aad=AAD).key_id == others.key_id
+
+    assert interposer.calls["C_Initialize"] == 2
+
+
+def test_a_key_that_is_first_used_after_another_user_finalised_is_used(
+    interposer: Interposer,
+) -> None:
+    with open_kek(ONE) as kek:
+        kek.wrap(DEK, aad=AAD)
+    _finalised()
+
+    with open_kek(TWO) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert interposer.calls["C_Login"] == 2

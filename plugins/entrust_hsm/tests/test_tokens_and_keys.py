@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import byref, c_ulong
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
 from ksm_storage_entrust_hsm import cryptoki as ck
-from ksm_storage_entrust_hsm.attributes import template
-from ksm_storage_entrust_hsm.mechanisms import CKK_AES
+from ksm_storage_entrust_hsm.cryptoki import template
+from ksm_storage_entrust_hsm.options import CKK_AES
 
 from ksm_storage.errors import (
     DecryptionError,
@@ -57,16 +59,16 @@ def test_the_name_of_a_key_that_is_recorded_has_token_label_id_and_type() -> Non
 @pytest.mark.parametrize(
     ("key", "error", "message"),
     [
-        ("token=absent;object=one", UnavailableError, "no token 'token=absent'"),
-        ("serial=absent;object=one", UnavailableError, "no token"),
-        ("token=ksm;model=absent;object=one", UnavailableError, "no token"),
+        ("token=absent;object=one", UnavailableError, "token not found: 'token=absent'"),
+        ("serial=absent;object=one", UnavailableError, "token not found"),
+        ("token=ksm;model=absent;object=one", UnavailableError, "token not found"),
         ("token=same;object=one", KeyNotFoundError, "2 tokens"),
-        ("object=one", KeyNotFoundError, "[34] tokens"),
-        ("token=ksm;object=absent", KeyNotFoundError, "shows no key"),
-        ("token=ksm;object=one;id=%02", KeyNotFoundError, "shows no key"),
-        ("token=ksm;object=one;type=private", KeyNotFoundError, "shows no key"),
-        ("token=ksm;object=twin", KeyNotFoundError, "more than one key"),
-        ("token=ksm;object=useless", KeyStateError, "no mechanism"),
+        ("object=one", KeyNotFoundError, "[345] tokens"),
+        ("token=ksm;object=absent", KeyNotFoundError, "key not found on"),
+        ("token=ksm;object=one;id=%02", KeyNotFoundError, "key not found on"),
+        ("token=ksm;object=one;type=private", KeyNotFoundError, "key not found on"),
+        ("token=ksm;object=twin", KeyNotFoundError, "several keys"),
+        ("token=ksm;object=useless", KeyStateError, "no mechanism of the token"),
     ],
 )
 def test_none_and_more_than_one_are_refused(
@@ -93,15 +95,32 @@ def test_a_slot_that_fails_does_not_hide_the_token_in_another(
     assert isinstance(caught.value, KeyNotFoundError)
 
 
-def test_a_token_that_is_not_found_where_a_slot_failed_says_why(interposer: Interposer) -> None:
+@pytest.mark.parametrize("code", [0x05, 0x30])
+def test_a_token_that_cannot_be_read_for_a_moment_is_asked_once_more(
+    interposer: Interposer, code: int
+) -> None:
+    slots = count()
+
+    def at_first(real: Callable[..., int], *arguments: object) -> int:
+        # Six slots: five tokens and the empty one that SoftHSM always shows.
+        return code if next(slots) < 6 else int(real(*arguments))
+
+    with interposer.answering(C_GetTokenInfo=at_first), open_kek(ONE) as kek:
+        assert kek.unwrap(kek.wrap(DEK, aad=AAD), aad=AAD) == DEK
+
+
+def test_a_token_that_cannot_be_read_is_an_error_that_says_why(interposer: Interposer) -> None:
     with (
-        interposer.answering(C_GetTokenInfo=0x30),
+        interposer.answering(C_GetTokenInfo=0x05),
         open_kek(ONE) as kek,
-        pytest.raises(UnavailableError) as caught,
+        pytest.raises(UnavailableError, match="C_GetTokenInfo: CKR_GENERAL_ERROR") as caught,
     ):
         kek.wrap(DEK, aad=AAD)
 
     assert "C_GetTokenInfo" in str(caught.value.__cause__)
+    assert caught.value.retryable
+    # Twice all slots, and no more.
+    assert interposer.calls["C_GetTokenInfo"] <= 14
 
 
 def test_an_object_of_a_session_does_not_count(interposer: Interposer) -> None:
@@ -140,7 +159,7 @@ def test_what_a_serial_found_is_opened_by_the_serial_alone() -> None:
     # The token has that serial, and no key.
     with open_kek(f"serial={serial};object=one") as kek, pytest.raises(KeyNotFoundError) as other:
         kek.wrap(DEK, aad=AAD)
-    assert "shows no key" in other.value.message
+    assert "key not found on" in other.value.message
 
 
 @pytest.mark.parametrize(
@@ -195,7 +214,7 @@ def test_a_mechanism_that_takes_no_such_key_is_refused_before_the_token_decrypts
     altered = replace(_wrapped(ONE), algorithm=RSA_SHA1)
     interposer.calls.clear()
 
-    with open_kek(ONE) as kek, pytest.raises(DecryptionError, match="takes no key such as"):
+    with open_kek(ONE) as kek, pytest.raises(DecryptionError, match="does not work with"):
         kek.unwrap(altered, aad=AAD)
 
     assert not interposer.calls["C_DecryptInit"]

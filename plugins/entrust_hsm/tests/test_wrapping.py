@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ksm_storage_entrust_hsm import wrapping
+from ksm_storage_entrust_hsm import key_wrapper
 
 from ksm_storage.errors import (
     ProviderError,
@@ -39,7 +39,7 @@ def test_the_token_writes_its_iv_into_no_bytes_of_python(
     interposer: Interposer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = bytes.fromhex("000102030405060708090a0b")
-    monkeypatch.setattr(wrapping, "fresh_iv", lambda: ours)
+    monkeypatch.setattr(key_wrapper, "fresh_iv", lambda: ours)
 
     with interposer.answering(C_EncryptInit=writes_iv(b"\xff" * 12)):
         recorded = _wrapped(ONE)
@@ -50,7 +50,10 @@ def test_the_token_writes_its_iv_into_no_bytes_of_python(
 
 
 def test_a_token_that_makes_no_iv_of_its_own_is_refused() -> None:
-    with open_kek(ONE, iv="hsm") as kek, pytest.raises(ProviderError, match="did not make an IV"):
+    with (
+        open_kek(ONE, iv="hsm") as kek,
+        pytest.raises(ProviderError, match="did not generate an IV"),
+    ):
         kek.wrap(DEK, aad=AAD)
 
 
@@ -63,7 +66,7 @@ def test_a_token_that_appends_its_iv_is_refused(interposer: Interposer) -> None:
     with (
         interposer.answering(C_Encrypt=longer),
         open_kek(ONE) as kek,
-        pytest.raises(ProviderError, match="64 bytes where"),
+        pytest.raises(ProviderError, match="64 bytes, but"),
     ):
         kek.wrap(DEK, aad=AAD)
 

@@ -22,19 +22,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from ksm_storage_entrust_hsm import cryptoki as ck
-from ksm_storage_entrust_hsm.attributes import AttributeValue, template
+from ksm_storage_entrust_hsm.cryptoki import AttributeValue, CryptokiError, template
 from ksm_storage_entrust_hsm.key_names import KeyName
-from ksm_storage_entrust_hsm.keys import Key
-from ksm_storage_entrust_hsm.mechanisms import (
+from ksm_storage_entrust_hsm.key_wrapper import decrypt_data, decrypt_gcm, unwrap_object
+from ksm_storage_entrust_hsm.keys import Key, OpenSession
+from ksm_storage_entrust_hsm.options import (
     AES_GCM,
     AES_KEY_WRAP_PAD,
     CKK_AES,
     CKK_RSA,
     RSA_OAEP_SHA1,
 )
-from ksm_storage_entrust_hsm.module import CryptokiError
-from ksm_storage_entrust_hsm.session import OpenSession
-from ksm_storage_entrust_hsm.wrapping import decrypt_data, decrypt_gcm, unwrap_object
 
 from ksm_storage.errors import DecryptionError
 
@@ -61,7 +59,7 @@ def run(
 ) -> dict[str, int]:
     """Decrypt each vector under its key, which lives in the session, and count by the result."""
     tally: Counter[str] = Counter()
-    with open_kek(ONE) as kek:
+    with open_kek(ONE, deadline=600) as kek:
 
         def task(session: OpenSession) -> None:
             for vector in chosen:

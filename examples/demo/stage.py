@@ -69,6 +69,14 @@ class Stage:
             raise DemoFailedError(f"refused for another reason: {done.stderr.strip()}")
         self.show(done.stderr)
 
+    @contextmanager
+    def serving(self, *arguments: str) -> Iterator[dict[str, str]]:
+        """Run a command that serves until the block ends, and give what it announces."""
+        print(f"    $ ksm-storage {self._readable(arguments)}", flush=True)
+        command = [COMMAND, *arguments, "--json"]
+        with _serving(command, self.folder, self.folder / f"{arguments[0]}.log") as announced:
+            yield announced
+
     @staticmethod
     def environment() -> dict[str, str]:
         """Return the variables for a program of the story; nothing of the user's Keeper is left."""
@@ -116,11 +124,21 @@ def stage() -> Iterator[Stage]:
 @contextmanager
 def _vault(folder: Path) -> Iterator[dict[str, str]]:
     command = [COMMAND, "vault", "serve", "--data", str(folder / "vault"), "--json"]
-    log = folder / "server.log"
+    with _serving(command, folder, folder / "server.log") as announced:
+        yield announced
+
+
+@contextmanager
+def _serving(command: list[str], folder: Path, log: Path) -> Iterator[dict[str, str]]:
     with log.open("wb") as errors:
-        # In a session of its own: Ctrl-C reaches the demo, which then stops the vault.
+        # In a session of its own: Ctrl-C reaches the demo, which then stops the server.
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
         )
     try:
         yield _announcement(process, log)
@@ -142,7 +160,7 @@ def _announcement(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
         if line.startswith("}"):
             announced: dict[str, str] = json.loads(text)
             return announced
-    raise DemoFailedError(f"the vault did not start: {log.read_text().strip()}")
+    raise DemoFailedError(f"the server did not start: {log.read_text().strip()}")
 
 
 def _forget_the_users_settings(folder: Path) -> None:

@@ -27,6 +27,7 @@ RECORD = {
         {"type": "password", "value": [PASSWORD]},
     ],
 }
+OTHER_TITLE = "Payroll"
 CONFIG = "client-config.json"
 NOTATION = f"keeper://{TITLE}/field/password"
 SECRET_FIELDS = ("clientId", "privateKey", "appKey")
@@ -54,6 +55,7 @@ def tell(scene: Stage) -> None:
     look_at_the_disk(scene)
     read_a_secret(scene)
     read_with_the_official_sdk(scene)
+    give_a_program_one_record(scene)
     look_into_the_database(scene)
     use_the_token_again(scene, device)
     steal_the_file(scene)
@@ -66,7 +68,7 @@ def give_out_a_token(scene: Stage) -> None:
     scene.step("A vault starts on this machine; its owner stores a password")
     scene.show(f"the vault listens on https://{scene.vault['address']}")
     scene.run("vault", "app", "create", "shop")
-    records = json.dumps([RECORD])
+    records = json.dumps([RECORD, {**RECORD, "title": OTHER_TITLE}])
     scene.run("vault", "record", "import", "--app", "shop", stdin=records)
     scene.proves("the password went in through a pipe, and was encrypted before the server saw it")
 
@@ -134,6 +136,40 @@ def read_with_the_official_sdk(scene: Stage) -> None:
     scene.proves("one line of a program changes: where its configuration is opened")
 
 
+def give_a_program_one_record(scene: Stage) -> None:
+    """Let a program read one record through the relay, and not the other."""
+    scene.step("Another program gets one record through the relay, and not the configuration")
+    if find_spec("keeper_secrets_manager_core") is None:
+        scene.show("(skipped: pip install keeper-secrets-manager-core)")
+        return
+    given = ("relay", "client", "add", CONFIG, "reports", "--record", str(RECORD["title"]))
+    configuration = scene.quietly(*given).strip()
+    scene.show(f"$ ksm-storage relay client add {CONFIG} reports --record '{RECORD['title']}'")
+    code = (
+        "from keeper_secrets_manager_core import SecretsManager\n"
+        "print([record.title for record in SecretsManager().get_secrets()])\n"
+    )
+    scene.show(code)
+    with scene.serving("relay", "serve", CONFIG, *trust(scene)) as relay:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=scene.folder,
+            env={
+                **scene.environment(),
+                "KSM_CONFIG": configuration,
+                "REQUESTS_CA_BUNDLE": relay["ca_file"],
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    if done.stdout.strip() != str([RECORD["title"]]):
+        raise DemoFailedError(f"the relay gave something else: {done.stdout}{done.stderr[-500:]}")
+    scene.show(f"-> {done.stdout}")
+    scene.proves(f"the program read one record; {OTHER_TITLE!r} does not exist for it")
+
+
 def look_into_the_database(scene: Stage) -> None:
     """Search the server's files for the secret."""
     scene.step("What the server has: the database, searched for the password")
@@ -150,7 +186,7 @@ def use_the_token_again(scene: Stage, device: dict[str, str]) -> None:
         *("init", "second.json", "--key", f"key-file://{scene.folder / 'app.key'}"),
         *server(device),
         stdin=device["token"],
-        because="redeemed already",
+        because="already redeemed",
     )
     scene.proves("a one-time token binds one device, once")
 

@@ -17,7 +17,7 @@
     |   |-- ThrottledError         5     throttled; retryable
     |   `-- UnavailableError       5     network, timeout or 5xx; retryable
     |-- EnvelopeError              6   not an envelope, damaged, or of an unknown version
-    |   `-- RollbackError                older than a revision already seen
+    |   `-- ContinuityError              not the successor of the file opened before
     |-- DecryptionError            6   wrong key, wrong context or altered data
     |-- StorageError               7   the file cannot be read, locked or written
     `-- VaultError                 8   the Keeper server rejected the request
@@ -157,8 +157,8 @@ class EnvelopeError(KsmStorageError):
     exit_code = 6
 
 
-class RollbackError(EnvelopeError):
-    """Report a valid envelope that is older than a revision already seen."""
+class ContinuityError(EnvelopeError):
+    """Report a valid envelope that may not take the place of the one that was there before."""
 
 
 class DecryptionError(KsmStorageError):

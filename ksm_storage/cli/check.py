@@ -10,9 +10,11 @@ from typing import TypeVar
 from ..batch.provider_queue import FileResult
 from ..config.document import UNNAMED
 from ..envelope.codec import decode, format_time, looks_like_envelope
+from ..envelope.lineage import Record
 from ..envelope.model import SUITE, Envelope, Header
 from ..errors import StorageError
 from ..files.reading import read_file, resolved
+from ..keys.command_memory import no_memory
 from ..keys.kek import KekPool
 from ..storage.open_policy import OpenPolicy
 from ..storage.plaintext_source import wrong_format
@@ -58,6 +60,69 @@ def check(
             return _would_check(path, policy) if files.dry_run else _checked(path, policy)
 
         return files.run(work, service_of=services_in_header(policy.keys), as_json=as_json)
+
+
+@command()
+@path_argument
+@trust_option
+@context_option
+@setting_option
+@time_options
+@json_option
+def accept(
+    path: str,
+    trust: tuple[str, ...],
+    context: Mapping[str, str] | None,
+    settings: Settings,
+    timeout: float | None,
+    hedge: float | None,
+    as_json: bool,
+) -> None:
+    """Take PATH in the place of the file that was opened there before.
+
+    PATH is opened first, as by 'check'. Use this after a restore from a backup, or after the file
+    of another device was put in place on purpose.
+    """
+    policy = OpenPolicy.from_args(trust or None, context, settings)
+    policy = policy.with_timeout(timeout, hedge)
+    # Without the rules' memory: that this file does not fit it is why the command is used.
+    free = policy._replace(rules=tuple(rule._replace(memory=None) for rule in policy.rules))
+    continuity = policy.continuity(path)
+    with no_memory():
+        envelope, opened = _used(path, lambda found: (found, free.open(found, path=path)))
+    before = continuity.replace(envelope, opened.dek, os.path.abspath(path))
+    header = envelope.header
+    if as_json:
+        recorded = next((_record_as_dict(each) for each in before if each is not None), None)
+        echo_json({"path": path, "recorded": recorded, "accepted": _file_as_dict(header)})
+        return
+    for each in before:
+        if each is not None and each.envelope_id != header.envelope_id:
+            echo_err(f"was: envelope {each.envelope_id.hex()}, revision {each.revision}")
+        elif each is not None:
+            echo_err(f"was: generation {each.generation}, revision {each.revision}")
+    echo_err(
+        f"accepted {printable(path)}: envelope {header.envelope_id.hex()}, generation "
+        f"{header.generation}, revision {header.revision}"
+    )
+    if not before:
+        echo_err("note: nothing is remembered here, so nothing had to be accepted")
+
+
+def _record_as_dict(record: Record) -> dict[str, object]:
+    return {
+        "envelope_id": record.envelope_id.hex(),
+        "generation": record.generation,
+        "revision": record.revision,
+    }
+
+
+def _file_as_dict(header: Header) -> dict[str, object]:
+    return {
+        "envelope_id": header.envelope_id.hex(),
+        "generation": header.generation,
+        "revision": header.revision,
+    }
 
 
 @command()
@@ -129,6 +194,7 @@ def _header_as_dict(header: Header, path: str, mode: int) -> dict[str, object]:
         "created": format_time(header.created),
         "sealed": format_time(header.sealed),
         "revision": header.revision,
+        "generation": header.generation,
         "context": dict(header.context),
         "recipients": [
             {"key": str(recipient.key), "algorithm": recipient.algorithm}
@@ -146,6 +212,7 @@ def _print_header(header: Header, path: str, mode: int) -> None:
         ("created", format_time(header.created)),
         ("sealed", format_time(header.sealed)),
         ("revision", str(header.revision)),
+        *([("generation", str(header.generation))] if header.generation > 1 else []),
         *(("context", f"{name}={value}") for name, value in header.context.items()),
         *(("key", f"{r.key} ({r.algorithm})") for r in header.recipients),
     ]

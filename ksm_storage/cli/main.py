@@ -12,6 +12,7 @@ import click
 from .. import __version__
 from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError, PluginNotFoundError
+from ..keys.command_memory import command_memory
 from ..keys.discovery import EntryPoint, find_entry_points
 from .commands import Group
 from .output import echo_end, echo_error, echo_usage_error
@@ -26,6 +27,7 @@ _USAGE = 2
 
 # Each command is imported when it is run, asked for help, or listed with its first line.
 _COMMANDS = {
+    "accept": ("check:accept", "Take a file in the place of the one that was opened before."),
     "audit": ("audit:audit", "Show and verify the audit file."),
     "check": ("check:check", "Open sealed files without changing them."),
     "completion": ("pages:completion", "Print a shell completion script."),
@@ -118,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given[: given.index("--")] if "--" in given else "--json" in given
     try:
-        with no_core_dumps():
+        with no_core_dumps(), command_memory():
             code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
         sys.stdout.flush()
     except KsmStorageError as exc:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from ..audit.events import TABLE as AUDIT
 from ..errors import KsmStorageError, SettingsError
 from ..keys.discovery import find_entry_points, find_plugin
-from ..keys.setting_sources import environment_name, table_names
-from ..storage.rollback import TABLE as ROLLBACK
+from ..keys.setting_sources import environment_name, settings_tables
+from ..keys.trust_rules import TABLE as TRUST
 
 PREFIX = "KSM_STORAGE_"
 
@@ -16,7 +16,8 @@ PREFIX = "KSM_STORAGE_"
 READ = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        *("AUDIT_FILE", "AUDIT_SINKS", "CONFIG", "ROLLBACK", "SEEN", "SETTINGS"),
+        *("AUDIT_FILE", "AUDIT_SINKS", "CONFIG", "CONTEXT", "CONTINUITY", "MEMORY"),
+        *("SETTINGS", "TRUST"),
         *("TRACEBACK", "VAULT_DATA", "VAULT_OWNER"),
     )
 )
@@ -63,12 +64,12 @@ def unread_tables() -> list[str]:
     Empty if the file cannot be read; the finding about a key reports why.
     """
     try:
-        names = table_names()
+        names = settings_tables()
     except SettingsError:
         return []
     installed = {entry.name for entry in find_entry_points()}
     return sorted(
         name
         for name in names
-        if name not in (AUDIT, ROLLBACK) and name.partition("://")[0] not in installed
+        if name not in (AUDIT, TRUST) and name.partition("://")[0] not in installed
     )

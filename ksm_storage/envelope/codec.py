@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -18,11 +19,13 @@ from .model import (
     MAX_CONTEXT_PAIRS,
     MAX_FILE_BYTES,
     MAX_HEADER_BYTES,
+    MAX_LINEAGE,
     MAX_PAYLOAD_BYTES,
     MAX_RECIPIENTS,
     MESSAGE_ID_BYTES,
     NO_CONTEXT,
     RESERVED_CONTEXT,
+    SECRET_BYTES,
     SUITE,
     TAG_BYTES,
     Envelope,
@@ -50,7 +53,7 @@ _ALLOWED = bytes([0x0A, *range(0x20, 0x7F)])
 
 def looks_like_envelope(raw: bytes) -> bool:
     """Tell whether the bytes begin as an envelope of any version does."""
-    return raw.startswith(b"ksm-storage envelope v")
+    return raw.removeprefix(BOM_UTF8).startswith(b"ksm-storage envelope v")
 
 
 def decode(raw: bytes) -> Envelope:
@@ -61,6 +64,7 @@ def decode(raw: bytes) -> Envelope:
     """
     if len(raw) > MAX_FILE_BYTES:
         raise _damaged(f"the envelope is larger than {MAX_FILE_BYTES} bytes")
+    raw = _as_written(raw)
     _check_magic(raw)
     if raw.translate(None, _ALLOWED):
         raise _damaged("the envelope contains a byte that is not printable ASCII")
@@ -98,6 +102,7 @@ def mac_input(header: Header) -> bytes:
         _line("created", format_time(header.created)),
         _line("sealed", format_time(header.sealed)),
         _line("revision", str(header.revision)),
+        _line("generation", str(header.generation)),
         *_context_lines(header),
     ]
     for recipient in header.recipients:
@@ -110,6 +115,8 @@ def mac_input(header: Header) -> bytes:
         _line("message-id", _base64(header.message_id)),
         _line("commitment", _base64(header.commitment)),
     )
+    if header.lineage:
+        parts.append(_line("lineage", _base64(header.lineage)))
     return b"".join(parts)
 
 
@@ -120,13 +127,20 @@ def payload_aad(header: Header) -> bytes:
             MAGIC,
             _line("suite", str(SUITE)),
             _line("envelope-id", header.envelope_id.hex()),
+            _line("generation", str(header.generation)),
             *_context_lines(header),
             _line("message-id", _base64(header.message_id)),
         )
     )
 
 
-def wrap_aad(envelope_id: bytes, context: Mapping[str, str]) -> Aad:
+def lineage_aad(envelope_id: bytes, generation: int) -> bytes:
+    """Return what a lineage is bound to: the envelope and the generation (S7)."""
+    lines = _line("envelope-id", envelope_id.hex()), _line("generation", str(generation))
+    return b"".join((MAGIC, *lines))
+
+
+def wrap_aad(envelope_id: bytes, generation: int, context: Mapping[str, str]) -> Aad:
     """Return the AAD of the wrapped DEKs of an envelope (W1)."""
     return Aad(
         {
@@ -134,6 +148,7 @@ def wrap_aad(envelope_id: bytes, context: Mapping[str, str]) -> Aad:
             "ksm-storage.format": "envelope v1",
             "ksm-storage.purpose": "wrap-dek",
             "ksm-storage.envelope-id": envelope_id.hex(),
+            "ksm-storage.generation": str(generation),
         }
     )
 
@@ -176,6 +191,15 @@ def _context_problem(context: Mapping[str, str]) -> str | None:
     return None
 
 
+def _as_written(raw: bytes) -> bytes:
+    """Undo what editors and transfers in text mode do to a whole file (E18)."""
+    raw = raw.removeprefix(BOM_UTF8)
+    if b"\r" in raw and raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n"):
+        raw = raw.replace(b"\r\n", b"\n")
+    # Behind the header only: a file that ends in it is cut off.
+    return raw if raw.endswith(b"\n") or b"\n\n" not in raw else raw + b"\n"
+
+
 def _check_magic(raw: bytes) -> None:
     if raw.startswith(MAGIC):
         return
@@ -190,7 +214,7 @@ def _check_magic(raw: bytes) -> None:
             "the file is empty: a save was interrupted before ksm-storage wrote it",
             hint="restore it from a backup",
         )
-    if looks_like_envelope(raw):
+    if raw.startswith(b"ksm-storage envelope v"):
         raise EnvelopeError(
             "the envelope's first line is damaged",
             hint="restore it from a backup; a transfer in text mode changes line endings",
@@ -254,11 +278,14 @@ class _HeaderReader:
             created=created,
             sealed=sealed,
             revision=int(self._matching("revision", _REVISION)),
+            generation=int(self._matching("generation", _REVISION)),
             context=self._context(),
             recipients=self._recipients(),
             message_id=self._bytes("message-id", MESSAGE_ID_BYTES),
             commitment=self._bytes("commitment", 32),
         )
+        if header.generation > 1:
+            header = header._replace(lineage=self._lineage())
         header_mac = self._bytes("header-mac", 32)
         if self._next != len(self._lines):
             raise _damaged("the envelope's header has an unexpected line")
@@ -313,6 +340,13 @@ class _HeaderReader:
             raise _malformed("recipient") from exc
         algorithm = self._matching("algorithm", _ALGORITHM)
         return Recipient(key, algorithm, self._bytes("wrapped-dek"))
+
+    def _lineage(self) -> bytes:
+        lineage = self._bytes("lineage")
+        secrets, rest = divmod(len(lineage) - TAG_BYTES, SECRET_BYTES)
+        if rest or not 1 <= secrets <= MAX_LINEAGE:
+            raise _malformed("lineage")
+        return lineage
 
     def _bytes(self, name: str, length: int | None = None) -> bytes:
         try:

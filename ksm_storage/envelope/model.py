@@ -20,6 +20,8 @@ MAX_REVISION = 999_999_999_999_999_999
 ENVELOPE_ID_BYTES = 16
 MESSAGE_ID_BYTES = 32
 TAG_BYTES = 16
+SECRET_BYTES = 32
+MAX_LINEAGE = 32
 RESERVED_CONTEXT = "ksm-storage."
 
 NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
@@ -41,20 +43,24 @@ class Header(NamedTuple):
         created: When the DEK was made, in UTC without microseconds.
         sealed: When the payload was last sealed, likewise.
         revision: Grows by one with each save, from 1.
+        generation: How many DEKs the envelope has had: grows by one with each rekey, from 1.
         context: The user's authenticated labels, never secret.
         recipients: 1 to 16, any of which opens the envelope.
         message_id: 32 random bytes, new with each sealing.
         commitment: 32 bytes that commit to the DEK.
+        lineage: The sealed secrets of the DEKs before this one; empty in generation 1.
     """
 
     envelope_id: bytes
     created: datetime
     sealed: datetime
     revision: int
+    generation: int
     context: Mapping[str, str]
     recipients: tuple[Recipient, ...]
     message_id: bytes
     commitment: bytes
+    lineage: bytes = b""
 
 
 class Envelope(NamedTuple):

@@ -1,6 +1,6 @@
 """Open envelopes: unwrap the DEK through a recipient, then check and decrypt in a fixed order.
 
-The key derivation of suite 1, which sealing uses too, is at the end.
+At the end stands what suite 1 derives from a DEK and a message id, for sealing too.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from .codec import mac_input, payload_aad, wrap_aad
 from .model import Envelope, Recipient
 
 if TYPE_CHECKING:
+    from ..keys.trust_rules import TrustRule
     from .hedging import OpenTimeouts
 
 OpenKek = Callable[[KeyUri], Kek]
 
 # A constant nonce is safe with a payload key and with nothing else: the key is derived from a
-# message id that is drawn for each sealing, so it never seals a second message (S4, S6).
+# message id that is drawn anew with each sealing, so it never seals a second message (S4, S6).
 PAYLOAD_NONCE = bytes(12)
 
 _LENGTH = 32
@@ -69,6 +70,7 @@ def open_envelope(
     envelope: Envelope,
     *,
     trusted: Sequence[KeyUri] | None = None,
+    required: Sequence[TrustRule] = (),
     context: Mapping[str, str] | None = None,
     open_kek: OpenKek = Kek.open,
     timeouts: OpenTimeouts | None = None,
@@ -78,6 +80,7 @@ def open_envelope(
     Args:
         envelope: The parsed envelope.
         trusted: The only KEKs that may be used; all if None.
+        required: Rules whose keys a recipient must satisfy as well, each of them (T1).
         context: The exact context that the envelope must have; any if None.
         open_kek: Opens the KEK of a key URI.
         timeouts: How long the recipients may take; without them they are tried one after
@@ -89,7 +92,7 @@ def open_envelope(
         ProviderError, PluginError, SettingsError: The KEK could not be used.
     """
     check_context(envelope, context)
-    found = candidates(envelope.header.recipients, trusted)
+    found = candidates(envelope.header.recipients, trusted, required=required)
 
     def attempt(place: int) -> Opened:
         try:
@@ -101,7 +104,7 @@ def open_envelope(
 
     opened, causes = None, list[KsmStorageError]()
     if timeouts is not None:
-        # Loaded only with timeouts: threads and queues are not part of a usual start.
+        # Loaded where it is asked for: threads and queues are not part of a usual start.
         from .hedging import attempt_in_time
 
         opened, causes = attempt_in_time([each.key for each in found], attempt, timeouts)
@@ -128,7 +131,8 @@ def open_envelope(
 
 def unwrap_dek(envelope: Envelope, candidate: Candidate, open_kek: OpenKek) -> bytes:
     """Unwrap the DEK through one candidate, with one call to its key service."""
-    aad = wrap_aad(envelope.header.envelope_id, envelope.header.context)
+    header = envelope.header
+    aad = wrap_aad(header.envelope_id, header.generation, header.context)
     with open_kek(candidate.key) as kek:
         return kek.unwrap(wrapped_dek(candidate.recipient), aad=aad)
 
@@ -167,7 +171,7 @@ def is_dek_of(envelope: Envelope, dek: bytes) -> bool:
 
 
 def check_context(envelope: Envelope, context: Mapping[str, str] | None) -> None:
-    """Refuse an envelope whose context is not exactly the expected one.
+    """Refuse an envelope whose context is not exactly the one that is asked for.
 
     Raises:
         DecryptionError: It is another one.
@@ -181,7 +185,10 @@ def check_context(envelope: Envelope, context: Mapping[str, str] | None) -> None
 
 
 def candidates(
-    recipients: Iterable[Recipient], trusted: Sequence[KeyUri] | None
+    recipients: Iterable[Recipient],
+    trusted: Sequence[KeyUri] | None,
+    *,
+    required: Sequence[TrustRule] = (),
 ) -> list[Candidate]:
     """Return the recipients that may be tried: local ones first, offline ones last.
 
@@ -190,7 +197,15 @@ def candidates(
     Raises:
         DecryptionError: None of them is trusted.
     """
-    found = [c for c in (_candidate(r, trusted) for r in recipients) if c is not None]
+    listed = [rule for rule in required if rule.keys is not None]
+    sets = [keys for keys in (trusted, *(rule.keys for rule in listed)) if keys is not None]
+    found = [c for c in (_candidate(r, sets) for r in recipients) if c is not None]
+    if not found and listed:
+        sources = " and ".join(dict.fromkeys(rule.source for rule in listed))
+        raise DecryptionError(
+            f"none of the keys that are trusted by {sources} is a recipient of the envelope",
+            hint="'ksm-storage inspect' lists its keys, 'ksm-storage doctor' the trust rules",
+        )
     if not found:
         raise DecryptionError(
             "none of the trusted keys is a recipient of the envelope",
@@ -206,19 +221,24 @@ def _rank(provider: str) -> int:
     return 2 if provider in OFFLINE else 1
 
 
-def _candidate(recipient: Recipient, trusted: Sequence[KeyUri] | None) -> Candidate | None:
-    if trusted is None or recipient.key in trusted:
-        return Candidate(recipient, recipient.key)
-    for key in trusted:
-        if covers(key, recipient.key):
-            # The KEK is opened under the *trusted* name: that it denotes this recipient's
-            # key is for the key service to confirm, not for the file to claim.
-            return Candidate(recipient, key)
-    return None
+def _candidate(recipient: Recipient, sets: Sequence[Sequence[KeyUri]]) -> Candidate | None:
+    # The KEK is opened under the *trusted* name: that it stands for this recipient's key is for
+    # the key service to confirm, not for the file to claim.
+    names = [_trusted_name(recipient.key, keys) for keys in sets]
+    if None in names:
+        return None
+    # Of several names the narrowest: one that is not the recipient's own may stand for more.
+    return Candidate(recipient, next((n for n in names if n and n != recipient.key), recipient.key))
+
+
+def _trusted_name(key: KeyUri, trusted: Sequence[KeyUri]) -> KeyUri | None:
+    if key in trusted:
+        return key
+    return next((each for each in trusted if covers(each, key)), None)
 
 
 def covers(trusted: KeyUri, key: KeyUri) -> bool:
-    """Tell whether a key that a caller named covers a recipient's key; no network call."""
+    """Tell whether a key that a caller named stands for a recipient's key; calls no network."""
     if trusted == key:
         return True
     if trusted.provider != key.provider:
@@ -266,7 +286,7 @@ class DerivedKeys(NamedTuple):
     header_mac_key: bytes
 
     def __repr__(self) -> str:
-        # The commitment is the only part that is not a key.
+        # The commitment is the only part that is no key.
         return f"<DerivedKeys of commitment {self.commitment.hex()}>"
 
 

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ..contract.aad import Aad
 from ..contract.key_uri import KeyUri
 from ..contract.key_wrapper import DEK_BYTES, WrappedDek
 from ..errors import DecryptionError, EnvelopeError, KeyNotFoundError, SettingsError
 from ..keys.kek import Kek
 from ..keys.known_providers import OFFLINE
-from .codec import checked_context, mac_input, payload_aad, wrap_aad
+from .codec import checked_context, lineage_aad, mac_input, payload_aad, wrap_aad
+from .lineage import continuity_secret, open_lineage, seal_lineage
 from .model import (
     ENVELOPE_ID_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -57,7 +59,8 @@ def wrap_new_dek(keks: Sequence[Kek], *, context: Mapping[str, str] | None = Non
     checked = checked_context(context)
     envelope_id = os.urandom(ENVELOPE_ID_BYTES)
     dek = os.urandom(DEK_BYTES)
-    return NewDek(dek, envelope_id, checked, _wrapped(dek, keks, envelope_id, checked))
+    aad = wrap_aad(envelope_id, 1, checked)
+    return NewDek(dek, envelope_id, checked, _wrapped(dek, keks, aad))
 
 
 def open_and_wrap_new_dek(
@@ -102,6 +105,7 @@ def seal(payload: bytes, new: NewDek, *, now: datetime | None = None) -> Envelop
         created=time,
         sealed=time,
         revision=1,
+        generation=1,
         context=new.context,
         recipients=new.recipients,
         message_id=b"",
@@ -133,19 +137,49 @@ def rewrap(envelope: Envelope, recipients: Sequence[Recipient], *, dek: bytes) -
 
 
 def rekey(
-    envelope: Envelope, payload: bytes, keks: Sequence[Kek], *, now: datetime | None = None
+    envelope: Envelope,
+    payload: bytes,
+    keks: Sequence[Kek],
+    *,
+    old_dek: bytes,
+    now: datetime | None = None,
 ) -> tuple[Envelope, bytes]:
-    """Seal the payload under a new DEK, wrapped under each KEK (M3); return that DEK too."""
+    """Seal the payload under a new DEK, wrapped under each KEK (M3); return that DEK too.
+
+    The new envelope is of the next generation, and its lineage proves that the new DEK took the
+    place of the old one.
+    """
     time = now or current_time()
     dek = os.urandom(DEK_BYTES)
-    header = envelope.header
+    header, generation = envelope.header, envelope.header.generation + 1
+    envelope_id = header.envelope_id
+    secrets = [continuity_secret(old_dek, envelope_id), *lineage_of(envelope, old_dek)]
+    # The DEK was drawn above, so this is the one lineage that is sealed with it (S7).
+    lineage = seal_lineage(
+        secrets, dek=dek, envelope_id=envelope_id, aad=lineage_aad(envelope_id, generation)
+    )
     header = header._replace(
         revision=_next_revision(envelope),
+        generation=generation,
         created=time,
         sealed=time,
-        recipients=_wrapped(dek, keks, header.envelope_id, header.context),
+        recipients=_wrapped(dek, keks, wrap_aad(envelope_id, generation, header.context)),
+        lineage=lineage,
     )
     return _sealed(header, payload, dek), dek
+
+
+def lineage_of(envelope: Envelope, dek: bytes) -> Sequence[bytes]:
+    """Return the continuity secrets of the DEKs before this one, newest first.
+
+    Raises:
+        DecryptionError: They were not sealed under this DEK.
+    """
+    header = envelope.header
+    if not header.lineage:
+        return ()
+    aad = lineage_aad(header.envelope_id, header.generation)
+    return open_lineage(header.lineage, dek=dek, envelope_id=header.envelope_id, aad=aad)
 
 
 def wrap_dek(
@@ -156,7 +190,8 @@ def wrap_dek(
     Raises:
         SettingsError, PluginError, ProviderError: A key cannot be used.
     """
-    aad = wrap_aad(envelope.header.envelope_id, envelope.header.context)
+    header = envelope.header
+    aad = wrap_aad(header.envelope_id, header.generation, header.context)
     wraps: dict[KeyUri, Recipient] = {}
     for key in keys:
         with open_kek(key) as kek:
@@ -227,11 +262,8 @@ def _sealed(header: Header, payload: bytes, dek: bytes) -> Envelope:
     return Envelope(header, header_mac(keys, mac_input(header)), ciphertext)
 
 
-def _wrapped(
-    dek: bytes, keks: Sequence[Kek], envelope_id: bytes, context: Mapping[str, str]
-) -> tuple[Recipient, ...]:
+def _wrapped(dek: bytes, keks: Sequence[Kek], aad: Aad) -> tuple[Recipient, ...]:
     _check_count(len(keks))
-    aad = wrap_aad(envelope_id, context)
     recipients = [recipient_of(kek.uri.provider, kek.wrap(dek, aad=aad)) for kek in keks]
     _check_different(recipients)
     return tuple(recipients)

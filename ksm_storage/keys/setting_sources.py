@@ -18,6 +18,8 @@ from ..errors import SettingsError
 Arguments = Mapping[str, Mapping[str, object]]
 
 FILE_VARIABLE = "KSM_STORAGE_SETTINGS"
+# A constant on purpose: a variable that names another file could switch the policy off (T6).
+POLICY_FILE = "/etc/ksm-storage/policy.toml"
 
 
 def gather_settings(
@@ -88,13 +90,13 @@ def file_table(name: str) -> Mapping[str, object]:
     return table
 
 
-def table_names() -> Sequence[str]:
-    """Return the names of all tables of the user's settings file.
+def settings_tables() -> Mapping[str, object]:
+    """Return all tables of the user's settings file by name, none if there is no file.
 
     Raises:
         SettingsError: The file cannot be read or trusted.
     """
-    return list(_file_settings())
+    return _file_settings()
 
 
 def _default_file() -> str:

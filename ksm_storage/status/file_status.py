@@ -86,7 +86,7 @@ def examine(path: str, facts: KeyFacts | None, policy: OpenPolicy | None = None)
     if facts is None:
         recipients = tuple(RecipientStatus(recipient) for recipient in header.recipients)
     else:
-        aad = wrap_aad(header.envelope_id, header.context)
+        aad = wrap_aad(header.envelope_id, header.generation, header.context)
         recipients = tuple(facts.of(recipient, aad=aad) for recipient in header.recipients)
     problem = None if policy is None else _problem(envelope, policy, real)
     return FileStatus(

@@ -258,7 +258,7 @@ class SealedFile(EncryptedStorage):
         self._snapshot = Snapshot(
             envelope, self._new.dek, document, document.chosen(None), signature, raw
         )
-        self._policy.remember_saved(envelope.header)
+        self._policy.remember_saved(envelope, self._new.dek, path=self._path, is_new=True)
         self._new = None
         return config
 
@@ -273,7 +273,7 @@ class SealedFile(EncryptedStorage):
         raw = encode(envelope)
         signature = replace_file(path, raw)
         emit("saved", path=path, header=envelope.header)
-        self._policy.remember_saved(envelope.header)
+        self._policy.remember_saved(envelope, before.dek, path=self._path)
         return before._replace(envelope=envelope, document=document, signature=signature, raw=raw)
 
     def _reread(self, found: FileContent) -> Snapshot:

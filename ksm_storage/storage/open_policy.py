@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..audit.events import emit
 from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope, Header
-from ..envelope.opening import Opened, candidates, check_context, open_envelope
+from ..envelope.opening import Opened, candidates, check_context, covers, open_envelope
 from ..errors import KsmStorageError, SettingsError
+from ..keys import setting_sources
+from ..keys.command_memory import current_command_memory
 from ..keys.discovery import resolve_key
 from ..keys.kek import Kek, KekPool
 from ..keys.setting_sources import Arguments, settings_file_expected
 
 if TYPE_CHECKING:
     from ..envelope.hedging import OpenTimeouts
-    from .rollback import RollbackPolicy
+    from ..keys.trust_rules import TrustRule
+    from .continuity import Continuity
+
+
+_VARIABLES = ("TRUST", "CONTEXT", "CONTINUITY", "MEMORY")
 
 
 class OpenPolicy(NamedTuple):
@@ -29,8 +35,7 @@ class OpenPolicy(NamedTuple):
         arguments: Settings given by the caller, by provider or key URI.
         pool: Keeps KEKs open for many files; None opens them for each file.
         timeouts: How long the recipients may take, None for what their plugins allow.
-        rollback: What is done about an older revision, None for the default: it is refused, and
-            nothing is remembered beyond the life of a storage.
+        rules: What the machine, the user and the environment require besides.
     """
 
     keys: tuple[KeyUri, ...] | None
@@ -38,7 +43,7 @@ class OpenPolicy(NamedTuple):
     arguments: Arguments | None
     pool: KekPool | None = None
     timeouts: OpenTimeouts | None = None
-    rollback: RollbackPolicy | None = None
+    rules: tuple[TrustRule, ...] = ()
 
     @classmethod
     def from_args(
@@ -49,14 +54,13 @@ class OpenPolicy(NamedTuple):
         *,
         pool: KekPool | None = None,
     ) -> OpenPolicy:
-        """Read what a caller gave, and the user's choice about older revisions.
+        """Read what a caller gave, and the rules from outside the code.
 
         Raises:
-            SettingsError: A key is invalid, the list is empty, or the policy for older revisions
-                is invalid.
+            SettingsError: A key is invalid, the list is empty, or a rule is invalid.
         """
         read = None if keys is None else read_keys(keys)
-        return cls(read, context, arguments, pool, rollback=_rollback_policy())
+        return cls(read, context, arguments, pool, rules=_rules())
 
     def with_timeout(
         self, timeout_seconds: float | None, hedge_seconds: float | None
@@ -72,77 +76,150 @@ class OpenPolicy(NamedTuple):
 
         return self._replace(timeouts=OpenTimeouts.of(timeout_seconds, hedge_seconds))
 
-    def check(self, envelope: Envelope, *, newest: int = 0, path: str | None = None) -> None:
+    def check(self, envelope: Envelope, *, path: str | None = None) -> None:
         """Refuse an envelope that is not the one expected; makes no network call.
 
         Args:
             envelope: The envelope.
-            newest: The newest revision of it that the caller has seen, or 0.
-            path: The file, for messages.
+            path: The file, for its rules, its record and messages.
 
         Raises:
             DecryptionError: It has another context, or no trusted recipient.
-            RollbackError: A newer revision was seen, and the policy is to refuse.
+            ContinuityError: It breaks the record of the path, and the action is to refuse.
         """
         check_context(envelope, self.context)
-        candidates(envelope.header.recipients, self.keys)
-        self._check_revision(envelope.header, newest, path)
+        header, rules = envelope.header, self.rules_for(path)
+        for rule in rules:
+            rule.check_context(header.context)
+        candidates(header.recipients, self.keys, required=rules)
+        self._continuity(rules, header, path)
 
-    def open(self, envelope: Envelope, *, newest: int = 0, path: str | None = None) -> Opened:
-        """Open an envelope through a trusted recipient, and remember its revision if configured.
+    def open(self, envelope: Envelope, *, path: str | None = None) -> Opened:
+        """Open an envelope through a trusted recipient, and record it if that is configured.
 
         Args:
             envelope: The envelope.
-            newest: The newest revision of it that the caller has seen, or 0.
-            path: The file, for messages and the audit sinks.
+            path: The file, for its rules, its record, messages and the audit sinks.
 
         Raises:
-            RollbackError: A newer revision was seen, and the policy is to refuse.
+            ContinuityError: It breaks the record of the path, and the action is to refuse.
             KsmStorageError: It does not open.
         """
-        # with_envelope reports this refusal to the sinks: another process may have
+        header, rules = envelope.header, self.rules_for(path)
+        # What this refuses is told to the sinks by who read the file: another process may have
         # saved a newer version since, and then there was nothing to refuse.
-        self._check_revision(envelope.header, newest, path)
+        continuity = self._continuity(rules, header, path)
         try:
+            for rule in rules:
+                rule.check_context(header.context)
             opened = open_envelope(
                 envelope,
                 trusted=self.keys,
+                required=rules,
                 context=self.context,
                 open_kek=self.open_kek,
                 timeouts=self.timeouts,
             )
         except KsmStorageError as exc:
-            emit("refused", path=path, header=envelope.header, error=exc)
+            emit("refused", path=path, header=header, error=exc)
             raise
-        self.remember_opened(envelope.header)
-        emit("opened", path=path, header=envelope.header, keys=[opened.recipient.key])
+        if continuity is not None:
+            from .continuity import name_of
+
+            continuity.accept(envelope, opened.dek, name_of(path, header))
+        emit("opened", path=path, header=header, keys=[opened.recipient.key])
         return opened
 
-    def remember_opened(self, header: Header) -> None:
-        """Remember a revision that was authenticated, where the user wants that.
+    def rules_for(self, path: str | None) -> tuple[TrustRule, ...]:
+        """Return the rules that apply to a file, or to what comes from no file."""
+        return tuple(rule for rule in self.rules if rule.applies_to(path))
+
+    def require_allowed(self, keys: Iterable[KeyUri], *, path: str | None) -> None:
+        """Refuse to make a key a recipient of a file whose rules do not trust it (T9).
 
         Raises:
-            StorageError: It cannot be remembered, and the policy is to refuse.
+            SettingsError: A rule lists other keys.
         """
-        if self.rollback is not None:
-            self.rollback.opened(header)
+        for rule in self.rules_for(path):
+            for key in keys:
+                if rule.keys is not None and not any(covers(each, key) for each in rule.keys):
+                    raise SettingsError(
+                        f"a trust rule in {rule.source} does not allow the key {str(key)!r}",
+                        hint="add the key to the rule, or use one that it lists",
+                    )
 
-    def remember_saved(self, header: Header) -> None:
-        """Remember a revision that was written, where the user wants that; never raises."""
-        if self.rollback is not None:
-            self.rollback.saved(header)
+    def accept(self, envelope: Envelope, dek: bytes, *, path: str | None) -> None:
+        """Check an envelope whose DEK is known against its record, and record it.
+
+        Raises:
+            ContinuityError: It breaks the record, and the action is to refuse.
+            StorageError: It cannot be recorded, and the action is to refuse.
+        """
+        self.check(envelope, path=path)
+        continuity = self._continuity(self.rules_for(path), envelope.header, path)
+        if continuity is not None:
+            from .continuity import name_of
+
+            continuity.accept(envelope, dek, name_of(path, envelope.header))
+
+    def remember_saved(
+        self, envelope: Envelope, dek: bytes, *, path: str | None, is_new: bool = False
+    ) -> None:
+        """Record what was written, where that is configured; never raises."""
+        continuity = self._continuity(self.rules_for(path), None, path)
+        if continuity is not None:
+            from .continuity import name_of
+
+            continuity.saved(envelope, dek, name_of(path, envelope.header), is_new=is_new)
 
     def open_kek(self, key: KeyUri) -> Kek:
         """Open one KEK, from the pool if there is one; makes no network call."""
         return Kek.open(key, self.arguments) if self.pool is None else self.pool.open(key)
 
-    def _check_revision(self, header: Header, newest: int, path: str | None) -> None:
-        if self.rollback is None and header.revision >= newest:
-            return
-        # Loaded only where a memory is configured, or an older revision was found.
-        from .rollback import RollbackPolicy
+    def require_unrecorded(self, path: str) -> None:
+        """Refuse a file that is not sealed at a path where an envelope is recorded.
 
-        (self.rollback or RollbackPolicy()).check(header, newest=newest, path=path)
+        Raises:
+            ContinuityError: There is a record, and the action is to refuse.
+        """
+        continuity = self._continuity(self.rules_for(path), None, path)
+        if continuity is not None:
+            continuity.require_none(os.path.abspath(path))
+
+    def continuity(self, path: str | None) -> Continuity:
+        """Return where the record of a file is kept, and what is done where it is broken."""
+        from ..keys.trust_rules import strictest
+        from .continuity import continuity_of
+
+        rules = self.rules_for(path)
+        folders = (rule.memory for rule in rules if rule.memory is not None)
+        return continuity_of(strictest(rule.continuity for rule in rules), folders)
+
+    def _continuity(
+        self, rules: Sequence[TrustRule], header: Header | None, path: str | None
+    ) -> Continuity | None:
+        # Loaded for who asks for a memory only: it costs the others nothing (C9).
+        if not any(rule.memory is not None for rule in rules) and current_command_memory() is None:
+            return None
+        found = self.continuity(path)
+        if header is not None:
+            from .continuity import name_of
+
+            found.check(header, name_of(path, header))
+        return found
+
+
+def _rules() -> tuple[TrustRule, ...]:
+    # Most machines have no rule at all, and do not pay for reading one.
+    if (
+        os.path.lexists(setting_sources.POLICY_FILE)
+        or settings_file_expected()
+        or any(os.environ.get(f"KSM_STORAGE_{name}") for name in _VARIABLES)
+    ):
+        from ..keys.trust_rules import all_rules
+
+        return all_rules()
+    return ()
 
 
 def read_keys(keys: Sequence[str | KeyUri]) -> tuple[KeyUri, ...]:
@@ -170,12 +247,3 @@ def read_key(key: object) -> KeyUri:
     if not isinstance(key, str):
         raise SettingsError(f"a key must be a string, not {type(key).__name__}")
     return resolve_key(key)
-
-
-def _rollback_policy() -> RollbackPolicy | None:
-    names = ("KSM_STORAGE_ROLLBACK", "KSM_STORAGE_SEEN")
-    if not any(os.environ.get(name) for name in names) and not settings_file_expected():
-        return None
-    from .rollback import configured_policy
-
-    return configured_policy()

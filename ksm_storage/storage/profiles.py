@@ -94,7 +94,7 @@ def _changed(
         if after != before:
             sealed = seal_again(envelope, write_payload(after), dek=dek)
             replace_file(real, encode(sealed))
-            policy.remember_saved(sealed.header)
+            policy.remember_saved(sealed, dek, path=real)
             emit("saved", path=real, header=sealed.header)
     return after
 
@@ -111,10 +111,11 @@ def create_document(path: str | os.PathLike[str], policy: OpenPolicy, document: 
     with locked(real):
         if os.path.lexists(real):
             raise StorageError(f"{os.fspath(path)!r} already exists")
+        policy.require_allowed(policy.keys or (), path=real)
         new = wrap_and_verify_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
         envelope = seal(write_payload(document), new)
         create_file(real, encode(envelope))
-        policy.remember_saved(envelope.header)
+        policy.remember_saved(envelope, new.dek, path=real, is_new=True)
         emit("saved", path=real, header=envelope.header)
 
 

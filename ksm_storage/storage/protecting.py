@@ -122,6 +122,7 @@ def protect_file(
         else:
             accept(plain.document)
         payload = write_payload(plain.document)
+        policy.require_allowed(policy.keys or (), path=path)
         new = open_and_wrap_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
         envelope = seal(payload, new)
         signature = replace_file(
@@ -130,7 +131,7 @@ def protect_file(
             mode=mode,
             verify=lambda staged: _verify(staged, payload, new.dek, policy),
         )
-        policy.remember_saved(envelope.header)
+        policy.remember_saved(envelope, new.dek, path=path, is_new=True)
     keys = tuple(str(recipient.key) for recipient in envelope.header.recipients)
     emit("protected", path=path, header=envelope.header, keys=keys, form=plain.form.value)
     return Protected(path, plain.form, keys, envelope, new.dek, plain.document, signature)

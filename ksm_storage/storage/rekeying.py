@@ -91,13 +91,14 @@ def rekey_file(
         old = existing_envelope(real, path)
         wanted = keys or tuple(map(newest_version, old.header.recipients))
         refuse_only_offline(wanted)
+        policy.require_allowed(wanted, path=real)
         opened = opened_unless_replaced(real, old, policy)
         if opened is None:
             continue
         new, dek, unproven = _rekeyed(old, opened, wanted, policy.open_kek)
         written = _written(real, old, new, old_dek=opened.dek, dek=dek)
         if written is not None:
-            policy.remember_saved(written.header)
+            policy.remember_saved(written, dek, path=real)
             done = _outcome(real, old, written, unproven)
             emit(
                 "rekeyed",
@@ -115,7 +116,7 @@ def _rekeyed(
 ) -> tuple[Envelope, bytes, tuple[str, ...]]:
     with ExitStack() as stack:
         keks = [stack.enter_context(open_kek(key)) for key in keys]
-        new, dek = rekey_envelope(old, opened.payload, keks)
+        new, dek = rekey_envelope(old, opened.payload, keks, old_dek=opened.dek)
     pairs = zip(new.header.recipients, keys, strict=True)
     fresh = [Candidate(recipient, key) for recipient, key in pairs]
     return new, dek, verify_unwrap(new, fresh, dek, open_kek)
@@ -132,7 +133,10 @@ def _written(
         # Another process may have saved since it was opened: what it saved is what is sealed.
         payload = unlock(current, old_dek)
         header = current.header._replace(
-            created=new.header.created, recipients=new.header.recipients
+            created=new.header.created,
+            recipients=new.header.recipients,
+            generation=new.header.generation,
+            lineage=new.header.lineage,
         )
         sealed = seal_again(current._replace(header=header), payload, dek=dek)
         replace_file(real, encode(sealed), verify=lambda staged: check_staged(staged, dek, payload))

@@ -13,7 +13,7 @@ from ..envelope.model import Envelope, Recipient
 from ..envelope.opening import Candidate, Opened, is_dek_of, unlock
 from ..envelope.sealing import rewrap as rewrap_envelope
 from ..envelope.sealing import verify_unwrap, wrap_dek
-from ..errors import RollbackError, StorageError
+from ..errors import ContinuityError, StorageError
 from ..files.lock import locked
 from ..files.reading import resolved
 from ..files.replacement import replace_file
@@ -134,12 +134,12 @@ def opened_unless_replaced(real: str, envelope: Envelope, policy: OpenPolicy) ->
     """Open an envelope; return None if another process has saved a newer one since.
 
     Raises:
-        RollbackError: It is older than what was seen, and is what the file holds.
+        ContinuityError: It is older than what was seen, and is what the file holds.
         KsmStorageError: It does not open.
     """
     try:
         return policy.open(envelope, path=real)
-    except RollbackError as exc:
+    except ContinuityError as exc:
         if existing_envelope(real, real) != envelope:
             return None
         emit("refused", path=real, header=envelope.header, error=exc)
@@ -155,6 +155,7 @@ def _prepared(
     opened = opened_unless_replaced(real, envelope, policy)
     if opened is None:
         return None
+    policy.require_allowed(wanted, path=real)
     wraps = wrap_dek(envelope, opened.dek, wanted, policy.open_kek)
     fresh = [Candidate(recipient, key) for key, recipient in wraps.items()]
     return _Prepared(opened.dek, wraps, verify_unwrap(envelope, fresh, opened.dek, policy.open_kek))
@@ -180,7 +181,7 @@ def _applied(
         replace_file(
             real, encode(new), verify=lambda staged: check_staged(staged, prepared.dek, payload)
         )
-        policy.remember_saved(new.header)
+        policy.remember_saved(new, prepared.dek, path=real)
     done = _outcome(real, current, new, prepared.unproven)
     emit("rewrapped", path=real, header=new.header, keys=done.keys, instead_of=done.removed)
     return done

@@ -192,26 +192,46 @@ def open_snapshot(
         before: What the storage knew until now.
 
     Raises:
-        RollbackError: A newer revision was seen, and the policy is to refuse.
+        ContinuityError: It may not take the place of what the storage knew, or of the record.
         KsmStorageError: It does not open.
     """
     if before is not None and raw == before.raw:
         return before._replace(signature=signature)
     envelope = decode(raw)
-    newest = 0
-    if before is not None and before.envelope.header.envelope_id == envelope.header.envelope_id:
-        newest = before.envelope.header.revision
+    if before is not None:
+        _require_successor(before, envelope, path)
     if before is not None and is_dek_of(envelope, before.dek):
-        policy.check(envelope, newest=newest, path=path)
-        dek, payload = before.dek, unlock(envelope, before.dek)
-        document = document_of(payload)
-        policy.remember_opened(envelope.header)
+        policy.check(envelope, path=path)
+        dek, document = before.dek, document_of(unlock(envelope, before.dek))
+        policy.accept(envelope, dek, path=path)
     else:
-        opened = open_once(
-            (raw, policy, newest, path), lambda: policy.open(envelope, newest=newest, path=path)
-        )
+        opened = open_once((raw, policy, path), lambda: policy.open(envelope, path=path))
         dek, document = opened.dek, document_of(opened.payload)
+        if before is not None:
+            _require_proof(before, envelope, dek, path)
     return Snapshot(envelope, dek, document, document.chosen(profile), signature, raw)
+
+
+def _require_successor(before: Snapshot, envelope: Envelope, path: str | None) -> None:
+    # What another process saved is looked at here first, before any key service (C8, C10).
+    from .continuity import broken, early_break, name_of, record_of
+
+    known = before.envelope.header
+    reason = early_break(record_of(known, before.dek), envelope.header)
+    if reason is not None:
+        raise broken(name_of(path, known), reason, is_recorded=False)
+
+
+def _require_proof(before: Snapshot, envelope: Envelope, dek: bytes, path: str | None) -> None:
+    from ..envelope.lineage import break_after_opening
+    from ..envelope.sealing import lineage_of
+    from .continuity import broken, name_of, record_of
+
+    known = before.envelope.header
+    found, lineage = record_of(envelope.header, dek), lineage_of(envelope, dek)
+    reason = break_after_opening(record_of(known, before.dek), found, lineage)
+    if reason is not None:
+        raise broken(name_of(path, known), reason, is_recorded=False)
 
 
 def document_of(payload: bytes) -> Document:

@@ -63,7 +63,7 @@ def open_storage(
         PluginError: No usable plugin serves a key's provider.
         ProviderError: The key service rejected the call or failed.
         EnvelopeError: The file is not an envelope, is damaged, or has an unknown version.
-        RollbackError: It is older than a revision that was seen before, and the user wants that
+        ContinuityError: It does not continue the recorded file, and the user wants that
             to be refused.
         DecryptionError: A wrong KEK, a wrong context, or altered data.
         StorageError: The file cannot be read, or is missing and no keys are given.
@@ -167,6 +167,7 @@ def _prepared(
     # Before the key service is called: a wrap for a file that cannot be written is of no use.
     with locked(real):
         prove_writable(real)
+    policy.require_allowed(policy.keys, path=path)
     new = wrap_and_verify_new_dek(policy.keys, policy.open_kek, context=policy.context)
     return SealedFile(path, policy, snapshot=None, new=new)
 
@@ -183,6 +184,7 @@ def _protected(
         raise empty_error(repr(path))
     if policy.keys is None:
         raise _not_protected(path, content)
+    policy.require_unrecorded(path)
     try:
         done = protect_file(real, policy, accept=lambda document: document.chosen(profile))
     except AlreadySealedError:

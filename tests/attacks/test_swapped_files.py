@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ksm_storage
-from ksm_storage.errors import DecryptionError, RollbackError
+from ksm_storage.config.document import Document, write_payload
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.envelope.codec import decode, encode
+from ksm_storage.envelope.model import Envelope
+from ksm_storage.envelope.opening import open_envelope
+from ksm_storage.envelope.sealing import seal, seal_again, wrap_new_dek
+from ksm_storage.errors import ContinuityError, DecryptionError
+from ksm_storage.keys.kek import Kek
+from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.attacks.claims import the_attacker
 from tests.cli.command import run
 from tests.unit.storage.fixtures import CONFIG, new_key
@@ -45,7 +55,7 @@ def test_a_running_application_refuses_another_file_of_the_same_key(folder: Path
     storage = ksm_storage.open_storage(ours, context={"app": "payments"})
     ours.write_bytes(theirs.read_bytes())
 
-    with pytest.raises(DecryptionError, match="context"):
+    with pytest.raises(ContinuityError, match="another envelope"):
         storage.get("hostname")
 
 
@@ -85,7 +95,7 @@ def test_a_file_under_the_attackers_own_key_is_refused_before_any_call(
     ours.write_bytes(made(folder / "theirs", "counted://two").read_bytes())
     counted.calls.clear()
 
-    with pytest.raises(DecryptionError, match="none of the trusted keys"):
+    with pytest.raises((DecryptionError, ContinuityError)):
         storage.get("hostname") if use == "get" else ksm_storage.open_storage(ours, keys=[key])
 
     assert counted.calls == []
@@ -95,7 +105,7 @@ def test_a_file_under_the_attackers_own_key_is_refused_before_any_call(
 def test_a_version_from_before_a_key_was_removed_is_refused_where_it_was_seen(
     sealed: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "seen"))
     lost = new_key(folder / "lost.key")
     ksm_storage.rewrap(sealed, add=[lost])
     before = sealed.read_bytes()
@@ -104,25 +114,128 @@ def test_a_version_from_before_a_key_was_removed_is_refused_where_it_was_seen(
     storage = ksm_storage.open_storage(sealed)
     sealed.write_bytes(before)
 
-    with pytest.raises(RollbackError):
+    with pytest.raises(ContinuityError):
         storage.get("hostname")
-    with pytest.raises(RollbackError):
+    with pytest.raises(ContinuityError):
         ksm_storage.open_storage(sealed)
     checked = run("check", str(sealed))
 
-    assert checked.returncode == RollbackError.exit_code
-    assert "was seen before" in checked.stderr
+    assert checked.returncode == ContinuityError.exit_code
+    assert "from before a rekey" in checked.stderr
 
 
 @the_attacker("puts an older version of the same envelope back")
 def test_it_is_a_warning_where_the_user_wants_that(
     sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
-    monkeypatch.setenv("KSM_STORAGE_ROLLBACK", "warn")
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "seen"))
+    monkeypatch.setenv("KSM_STORAGE_CONTINUITY", "warn")
     before = sealed.read_bytes()
     ksm_storage.open_storage(sealed).set("hostname", "newer")
     sealed.write_bytes(before)
 
     assert ksm_storage.open_storage(sealed).get("hostname") == CONFIG["hostname"]
-    assert "revision 2 was seen before" in caplog.text
+    assert "revision 2 is recorded" in caplog.text
+
+
+def forged(envelope: Envelope, dek: bytes, **changes: Any) -> bytes:
+    """Return a whole envelope under a DEK that the attacker knows."""
+    header = envelope.header._replace(**changes)
+    payload = write_payload(Document.single({"hostname": "attacker.example"}))
+    return encode(seal_again(envelope._replace(header=header), payload, dek=dek))
+
+
+def refused_everywhere(path: Path, storage: EncryptedStorage) -> None:
+    with pytest.raises((ContinuityError, DecryptionError)):
+        storage.get("hostname")
+    with pytest.raises((ContinuityError, DecryptionError)):
+        ksm_storage.open_storage(path)
+
+
+@the_attacker(
+    "puts a whole envelope of their own, made with an Encrypt permission or a public key, "
+    "in the place of yours"
+)
+@pytest.mark.parametrize("revision", [1, 2, 10**18 - 2])
+@pytest.mark.parametrize("same_id", [False, True])
+def test_an_encrypt_permission_is_not_enough(
+    same_id: bool,
+    revision: int,
+    sealed: Path,
+    key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "memory"))
+    true, storage = sealed.read_bytes(), ksm_storage.open_storage(sealed)
+    with Kek.open(KeyUri.parse(key)) as kek:
+        new = wrap_new_dek([kek])
+    envelope_id = decode(true).header.envelope_id if same_id else new.envelope_id
+    made = seal(b"{}", new)
+    sealed.write_bytes(forged(made, new.dek, revision=revision, envelope_id=envelope_id))
+
+    refused_everywhere(sealed, storage)
+    sealed.write_bytes(true)
+
+    assert storage.get("hostname") == CONFIG["hostname"]
+    assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
+
+
+@the_attacker("makes a file from a DEK that they kept from before a rekey")
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"revision": 99}, {"generation": 2, "lineage": bytes(48), "revision": 99}],
+    ids=["as it was", "newer", "as if rekeyed"],
+)
+def test_a_dek_from_before_a_rekey_makes_no_file(
+    changes: dict[str, Any], sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "memory"))
+    old = decode(sealed.read_bytes())
+    dek, storage = open_envelope(old).dek, ksm_storage.open_storage(sealed)
+    ksm_storage.rekey(sealed)
+    storage.get("hostname")
+
+    sealed.write_bytes(forged(old, dek, **changes))
+
+    refused_everywhere(sealed, storage)
+
+
+@the_attacker("puts the file of an old device back")
+def test_the_file_of_an_old_device_is_refused_where_the_new_one_was_seen(
+    sealed: Path, folder: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "memory"))
+    ksm_storage.open_storage(sealed)
+    old = sealed.read_bytes()
+    sealed.write_bytes(made(folder / "new", key).read_bytes())
+    assert run("check", str(sealed)).returncode == ContinuityError.exit_code
+    assert run("accept", str(sealed)).returncode == 0
+    storage = ksm_storage.open_storage(sealed)
+
+    sealed.write_bytes(old)
+
+    refused_everywhere(sealed, storage)
+
+
+@the_attacker("sets variables that loosen the rules of the machine")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a policy of root's")
+def test_no_variable_loosens_the_policy_of_the_machine(
+    sealed: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "etc" / "policy.toml"
+    policy.parent.mkdir(mode=0o755)
+    policy.write_text('[[trust]]\nkeys = ["key-file:///another.key"]\ncontinuity = "refuse"\n')
+    policy.chmod(0o644)
+    monkeypatch.setattr("ksm_storage.keys.setting_sources.POLICY_FILE", str(policy))
+    for name, value in {
+        "KSM_STORAGE_TRUST": key,
+        "KSM_STORAGE_CONTINUITY": "off",
+        "KSM_STORAGE_SETTINGS": os.devnull,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(DecryptionError, match="none of the keys that are trusted by"):
+        ksm_storage.open_storage(sealed)
+    with pytest.raises(DecryptionError):
+        ksm_storage.open_storage(sealed, keys=[key])

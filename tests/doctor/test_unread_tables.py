@@ -18,7 +18,7 @@ from tests.doctor.conftest import Patient
         ('"unheard://of"', ["unheard://of"]),
         ("key-file", []),
         ('"key-file:///a.key"', []),
-        ("rollback", []),
+        ("trust", []),
     ],
     ids=["mistyped", "key of no plugin", "provider", "key", "core"],
 )
@@ -31,7 +31,7 @@ def test_a_table_that_nothing_reads_is_named(
     unread: list[str],
 ) -> None:
     settings = tmp_path / "settings.toml"
-    settings.write_text(f"[{table}]\n")
+    settings.write_text(f"[[{table}]]\n" if table == "trust" else f"[{table}]\n")
     settings.chmod(0o600)
     monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(settings))
 

@@ -36,7 +36,7 @@ def test_what_the_sources_read_is_known() -> None:
         ("KEY_FILE_PAHT", True),
         ("KEY_FILE_PATH", False),
         ("AWS_KMS_REGIN", False),
-        ("SEEN", False),
+        ("MEMORY", False),
     ],
 )
 def test_what_nothing_reads_is_named(

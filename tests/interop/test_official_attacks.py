@@ -15,7 +15,7 @@ from benchmarks.crash import SERVICES
 from benchmarks.crash_packages import Package
 from benchmarks.services.service import NotMeasuredError
 from ksm_storage.envelope.codec import decode
-from ksm_storage.errors import DecryptionError, RollbackError
+from ksm_storage.errors import ContinuityError, DecryptionError
 from tests.unit.storage.fixtures import CONFIG, write_plain
 
 
@@ -73,7 +73,7 @@ def test_a_swapped_file_is_taken_by_the_official_class_and_refused_by_ours(
 def test_an_older_file_is_taken_by_the_official_class_and_refused_by_ours(
     folder: Path, storages: Storages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "seen"))
     theirs = storages.seal(folder / "a", "older")
     ours = folder / "ours"
     ksm_storage.open_storage(ours, keys=[storages.key]).set("hostname", "older")
@@ -85,5 +85,5 @@ def test_an_older_file_is_taken_by_the_official_class_and_refused_by_ours(
         path.write_bytes(raw)
 
     assert storages.hostname(theirs) == "older"
-    with pytest.raises(RollbackError):
+    with pytest.raises(ContinuityError):
         ksm_storage.open_storage(ours)

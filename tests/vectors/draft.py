@@ -52,6 +52,7 @@ LINES = (
     "created: 2026-11-23T09:30:00Z",
     "sealed: 2026-11-23T10:12:44Z",
     "revision: 7",
+    "generation: 1",
     "context: env=prod",
     "context: team=payments",
     *recipient_lines("aws-kms://arn:aws:kms:eu-west-1:111122223333:key/1234abcd", "SYMMETRIC", 184),
@@ -67,6 +68,7 @@ class Draft:
     Attributes:
         lines: The header up to ``message-id``, without line feeds.
         commitment, header_mac: The value of that line instead of the right one.
+        lineage: The value of that line, None for no such line.
         body: What stands behind the empty line instead of the sealed payload.
     """
 
@@ -76,6 +78,7 @@ class Draft:
     message_id: bytes = MESSAGE_ID
     commitment: str | None = None
     header_mac: str | None = None
+    lineage: str | None = None
     body: str | None = None
 
     def edited(self, edit: Edit) -> Draft:
@@ -91,17 +94,19 @@ class Draft:
 
     def with_context(self, *pairs: str) -> Draft:
         """Return the draft with exactly these context lines."""
-        return self._with_group(("context",), 6, [f"context: {pair}" for pair in pairs])
+        return self._with_group(("context",), 7, [f"context: {pair}" for pair in pairs])
 
     def with_recipients(self, *groups: Sequence[str]) -> Draft:
         """Return the draft with exactly these groups of recipient lines."""
-        start = 6 + sum(line.startswith("context: ") for line in self.lines)
+        start = 7 + sum(line.startswith("context: ") for line in self.lines)
         names = ("recipient", "algorithm", "wrapped-dek")
         return self._with_group(names, start, [line for group in groups for line in group])
 
     def to_bytes(self) -> bytes:
         """Return the file, sealed as S1 to S5 say."""
         head = [*self.lines, f"commitment: {self.commitment or encoded(self._key(b'COMMITKEY'))}"]
+        if self.lineage is not None:
+            head.append(f"lineage: {self.lineage}")
         mac_key = self._key(b"ksm-storage header mac v1")
         covered = _bytes_of(head)
         mac = self.header_mac or encoded(hmac.new(mac_key, covered, hashlib.sha256).digest())
@@ -119,12 +124,20 @@ class Draft:
         aad = _bytes_of(self._core() if core is None else core)
         return AESGCM(self._key(info)).encrypt(nonce, self.payload, aad)
 
+    def of_generation(self, number: int, *secrets: bytes) -> Draft:
+        """Return the draft in a generation, with the lineage that S7 says."""
+        draft = self.with_line("generation", str(number))
+        key = HKDF(SHA512(), 32, ENVELOPE_ID, b"ksm-storage lineage v1").derive(self.dek)
+        aad = _bytes_of([MAGIC, self.lines[2], f"generation: {number}"])
+        sealed = AESGCM(key).encrypt(bytes(12), b"".join(secrets), aad)
+        return replace(draft, lineage=encoded(sealed))
+
     def with_sealed(self, sealed: bytes) -> Draft:
         """Return the draft with another sealed payload, in the right form."""
         return replace(self, body=in_lines(encoded(sealed)))
 
     def _core(self) -> list[str]:
-        names = ("suite: ", "envelope-id: ", "context: ", "message-id: ")
+        names = ("suite: ", "envelope-id: ", "generation: ", "context: ", "message-id: ")
         return [self.lines[0]] + [line for line in self.lines[1:] if line.startswith(names)]
 
     def _key(self, info: bytes) -> bytes:
@@ -146,6 +159,7 @@ def wrap_aad(lines: Sequence[str]) -> bytes:
         "ksm-storage.format": "envelope v1",
         "ksm-storage.purpose": "wrap-dek",
         "ksm-storage.envelope-id": lines[2].partition(": ")[2],
+        "ksm-storage.generation": lines[6].partition(": ")[2],
     }
     for line in lines:
         if line.startswith("context: "):

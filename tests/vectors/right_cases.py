@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tests.vectors.case import Case
-from tests.vectors.draft import DEK, LINES, Draft, encoded, recipient_lines, sample_bytes
+from tests.vectors.draft import DEK, LINES, Draft, encoded, recipient_lines, sample_bytes, wrap_aad
 
 OTHER = encoded(sample_bytes("another 32 bytes", 32))
 LONGEST_KEY_ID = "k" * 2048
@@ -29,6 +30,10 @@ def _success() -> Iterator[Case]:
         "a payload of any bytes": Draft(payload=bytes(range(256))),
         "a payload whose last line is full": Draft(payload=bytes(32)),
         "a payload that ends with one character's padding": Draft(payload=bytes(31)),
+        "generation 2": Draft().of_generation(2, sample_bytes("secret 1", 32)),
+        "the longest lineage": Draft().of_generation(
+            40, *(sample_bytes(f"secret {number}", 32) for number in range(32))
+        ),
         "the highest revision": Draft().with_line("revision", "9" * 18),
         "the first and the last time": Draft()
         .with_line("created", "1970-01-01T00:00:00Z")
@@ -48,6 +53,16 @@ def _success() -> Iterator[Case]:
         "names sorted by their bytes": Draft().with_context("A=1", "Z=1", "a=1", "a.=1", "a0=1"),
     }.items():
         yield Case.of(name, "success", draft, rules=("E11",))
+    sound = Draft().to_bytes()
+    for name, raw in {
+        "a byte order mark": b"\xef\xbb\xbf" + sound,
+        "CRLF line ends": sound.replace(b"\n", b"\r\n"),
+        "no last line end": sound[:-1],
+        "CRLF and no last line end": sound.replace(b"\n", b"\r\n")[:-2],
+        "all three": b"\xef\xbb\xbf" + sound.replace(b"\n", b"\r\n")[:-2],
+    }.items():
+        case = Case.of(name, "success", raw, rules=("E18",))
+        yield replace(case, payload=Draft().payload, aad=wrap_aad(LINES))
     exact = {"env": "prod", "team": "payments"}
     yield Case.of("the context asked for", "success", Draft(), rules=("R1",), context=exact)
 
@@ -73,9 +88,9 @@ def _altered_header() -> Iterator[Case]:
         "the context": sound.with_context("env=test", "team=payments"),
         "a context pair gone": sound.with_context("team=payments"),
         "a recipient gone": sound.with_recipients(recipient_lines()),
-        "the recipients swapped": sound.with_recipients(LINES[11:14], LINES[8:11]),
-        "a recipient's key": sound.with_recipients(LINES[8:11], recipient_lines("key-file:///x")),
-        "an algorithm": sound.with_recipients(LINES[8:11], recipient_lines(algorithm="AES")),
+        "the recipients swapped": sound.with_recipients(LINES[12:15], LINES[9:12]),
+        "a recipient's key": sound.with_recipients(LINES[9:12], recipient_lines("key-file:///x")),
+        "an algorithm": sound.with_recipients(LINES[9:12], recipient_lines(algorithm="AES")),
     }.items():
         yield Case.patched(name, "altered-header", sound, header_of=draft)
     yield Case.of("another MAC", "altered-header", Draft(header_mac=OTHER), rules=("S3",))

@@ -61,8 +61,17 @@ def test_a_sound_vector_opens_and_is_written_as_it_was(vector: Vector) -> None:
     check_context(envelope, vector.context)
 
     assert unlock(envelope, vector.dek) == vector.payload
-    assert encode(envelope) == vector.raw
-    assert bytes(wrap_aad(envelope.header.envelope_id, envelope.header.context)) == vector.wrap_aad
+    # E18: what a transfer in text mode changed is undone.
+    written = vector.raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    assert encode(envelope) == written.removesuffix(b"\n") + b"\n"
+    assert (
+        bytes(
+            wrap_aad(
+                envelope.header.envelope_id, envelope.header.generation, envelope.header.context
+            )
+        )
+        == vector.wrap_aad
+    )
 
 
 @pytest.mark.parametrize("vector", [v for v in VECTORS if v.expect != "success"], ids=str)

@@ -32,7 +32,7 @@ def _not_an_envelope() -> Iterator[Case]:
         "a plain configuration": b'{"hostname": "keepersecurity.com"}',
         "a blob of an official package": b"\xff\xff\x00\x00" + bytes(8),
         "a newer blob of an official package": b"\x01\x02\x02\x00" + bytes(8),
-        "a byte order mark first": b"\xef\xbb\xbf" + RAW,
+        "a byte order mark twice": b"\xef\xbb\xbf" * 2 + RAW,
         "a space first": b" " + RAW,
         "a line feed first": b"\n" + RAW,
         "another case": RAW.replace(b"ksm", b"KSM", 1),
@@ -112,17 +112,20 @@ MALFORMED_LINES: dict[str, dict[str, Draft]] = {
     "E7": {
         **{
             f"no {name}": SOUND.edited(_without(name))
-            for name in ("suite", "envelope-id", "created", "sealed", "revision", "recipient")
+            for name in (
+                *("suite", "envelope-id", "created", "sealed", "revision", "generation"),
+                "recipient",
+            )
         },
         **{
             f"a second {line.partition(':')[0]}": SOUND.edited(_after(line, line))
-            for line in (*LINES[1:6], *LINES[11:])
+            for line in (*LINES[1:7], *LINES[12:])
         },
         "an unknown line": SOUND.edited(_after("revision", "endpoint: http://localhost")),
         "an unknown line at the end": SOUND.edited(_after("message-id", "x: y")),
         "the times swapped": SOUND.edited(lambda x: [*x[:3], x[4], x[3], *x[5:]]),
-        "an algorithm before its recipient": _swapped(8, 9),
-        "a context behind the recipients": _swapped(6, 13),
+        "an algorithm before its recipient": _swapped(9, 10),
+        "a context behind the recipients": _swapped(7, 14),
         "no recipient": SOUND.with_recipients(),
         "17 recipients": SOUND.with_recipients(
             *(recipient_lines(f"key-file:///{number}") for number in range(17))
@@ -136,7 +139,16 @@ MALFORMED_VALUES: dict[str, dict[str, Draft]] = {
         **MALFORMED_LINES["E7"],
         **_line("envelope-id", "0" * 31, "0" * 33, "A" * 32, "g" * 32, "0" * 30 + "0_"),
         **_line("revision", "0", "07", "-1", "+1", "1.0", "1e3", "1_0", "1" + "0" * 18, "x"),
+        **_line("generation", "0", "07", "-1", "1.0", "1" + "0" * 18, "x"),
         **_line("suite", "01", "one", "-1", "1" + "0" * 18),
+        "a lineage in generation 1": Draft(lineage=encoded(bytes(48))),
+        "no lineage in generation 2": SOUND.with_line("generation", "2"),
+        **{
+            f"a lineage of {length} bytes": replace(
+                SOUND.with_line("generation", "2"), lineage=encoded(bytes(length))
+            )
+            for length in (16, 47, 49, 16 + 33 * 32)
+        },
         "a message id of 31 bytes": SOUND.with_line("message-id", encoded(bytes(31))),
         "a message id of 33 bytes": SOUND.with_line("message-id", encoded(bytes(33))),
         "a commitment of 31 bytes": Draft(commitment=encoded(bytes(31))),
@@ -187,7 +199,6 @@ MALFORMED_VALUES: dict[str, dict[str, Draft]] = {
     ),
     "E16": {
         "no payload": Draft(body=""),
-        "no line feed at the end": Draft(body=in_lines("A" * 80)[:-1]),
         "a carriage return at the end": Draft(body="A" * 64 + "\r\n"),
         "text behind the payload": Draft(body=in_lines("A" * 64) + "signed: me\n"),
         "a NUL behind the payload": Draft(body=in_lines("A" * 64) + "\0"),
@@ -201,8 +212,8 @@ def _malformed_bytes() -> Iterator[Case]:
     for text in ("1\r", "1 ", "01", "x", "", "1" * 19):
         raw = f"ksm-storage envelope v{text}\n".encode() + RAW.partition(b"\n")[2]
         yield Case.of(f"version {text!r}", "malformed", raw, rules=("E2", "E3"))
-    crlf = RAW.replace(b"\n", b"\r\n")
-    yield Case.of("every line with a carriage return", "malformed", crlf, rules=("E4",))
+    crlf = RAW.replace(b"\n", b"\r\n")[:-2] + b"\n"
+    yield Case.of("every line but one with a carriage return", "malformed", crlf, rules=("E18",))
     endless = RAW.partition(b"\n\n")[0] + b"\n"
     yield Case.of("no empty line", "malformed", endless, rules=("E5",))
     context: Repeated = {"repeat": "context: a=b\n", "times": 20_165}

@@ -11,7 +11,7 @@ import pytest
 import ksm_storage
 from ksm_storage.audit.events import FILE_VARIABLE
 from ksm_storage.envelope.codec import decode
-from ksm_storage.errors import RollbackError
+from ksm_storage.errors import ContinuityError
 from tests.cli.command import key_file
 
 
@@ -74,16 +74,16 @@ def test_a_change_of_keys_is_told(
 def test_an_older_revision_that_gets_no_new_dek_is_told_with_its_envelope(
     path: Path, trail: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "seen"))
     older = path.read_bytes()
     ksm_storage.open_storage(path).set("hostname", "newer")
     path.write_bytes(older)
     monkeypatch.setenv(FILE_VARIABLE, str(trail))
 
-    with pytest.raises(RollbackError):
+    with pytest.raises(ContinuityError):
         ksm_storage.rekey(path)
 
     (told,) = events(trail)
-    assert (told["event"], told["error"]) == ("refused", "RollbackError")
+    assert (told["event"], told["error"]) == ("refused", "ContinuityError")
     assert (told["path"], told["revision"]) == (str(path), 1)
     assert told["envelope_id"] == decode(older).header.envelope_id.hex()

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.model import (
     MAX_CONTEXT_BYTES,
+    MAX_LINEAGE,
     MAX_REVISION,
     RESERVED_CONTEXT,
+    TAG_BYTES,
     Envelope,
     Header,
     Recipient,
@@ -44,12 +46,19 @@ _times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31, 23, 59, 59)).
 )
 _values_of_32_bytes = st.binary(min_size=32, max_size=32)
 
-headers = st.builds(
+
+def _of_generation(header: Header, lineage: bytes) -> Header:
+    """Give the header a lineage where its generation has one."""
+    return header._replace(lineage=lineage if header.generation > 1 else b"")
+
+
+_headers = st.builds(
     Header,
     envelope_id=st.binary(min_size=16, max_size=16),
     created=_times,
     sealed=_times,
     revision=st.integers(1, MAX_REVISION),
+    generation=st.just(1) | st.integers(1, MAX_REVISION),
     context=_contexts,
     recipients=st.lists(
         _recipients, min_size=1, max_size=16, unique_by=lambda recipient: recipient.key
@@ -57,6 +66,8 @@ headers = st.builds(
     message_id=_values_of_32_bytes,
     commitment=_values_of_32_bytes,
 )
+_lineages = st.integers(1, MAX_LINEAGE).map(lambda secrets: bytes(TAG_BYTES + 32 * secrets))
+headers = st.builds(_of_generation, _headers, _lineages)
 envelopes = st.builds(Envelope, headers, _values_of_32_bytes, st.binary(min_size=16, max_size=400))
 
 _INSERTED = [

@@ -40,7 +40,10 @@ def mac_range(raw: bytes) -> bytes:
 
 
 def core_of(raw: bytes) -> bytes:
-    names = (b"ksm-storage ", b"suite: ", b"envelope-id: ", b"context: ", b"message-id: ")
+    names = (
+        *(b"ksm-storage ", b"suite: ", b"envelope-id: ", b"generation: "),
+        *(b"context: ", b"message-id: "),
+    )
     return b"".join(line for line in mac_range(raw).splitlines(True) if line.startswith(names))
 
 
@@ -118,7 +121,7 @@ def test_s5_the_core_binds_the_payload_even_under_a_fitting_header_mac(draft: Dr
 
 def test_s5_the_times_the_revision_and_the_recipients_are_not_in_the_core() -> None:
     other = Draft().with_line("revision", "8").with_line("sealed", "2030-01-01T00:00:00Z")
-    other = other.with_recipients(Draft().lines[8:11])
+    other = other.with_recipients(Draft().lines[9:12])
     moved = other.with_sealed(Draft().sealed_bytes())
 
     assert unlock(decode(moved.to_bytes()), moved.dek) == moved.payload
@@ -141,6 +144,7 @@ def test_w1_a_dek_is_wrapped_and_unwrapped_with_the_aad_of_the_envelope(
         "ksm-storage.format": "envelope v1",
         "ksm-storage.purpose": "wrap-dek",
         "ksm-storage.envelope-id": envelope.header.envelope_id.hex(),
+        "ksm-storage.generation": "1",
         "env": "prod",
         "team": "payments",
     }
@@ -154,7 +158,7 @@ def test_w1_a_dek_is_wrapped_and_unwrapped_with_the_aad_of_the_envelope(
 def test_w1_a_context_cannot_replace_a_pair_of_ours() -> None:
     forged = {"ksm-storage.purpose": "other", "ksm-storage.envelope-id": "0"}
 
-    assert dict(wrap_aad(bytes(16), forged)) == dict(wrap_aad(bytes(16), {}))
+    assert dict(wrap_aad(bytes(16), 1, forged)) == dict(wrap_aad(bytes(16), 1, {}))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_damaged_file_opens_only_if_the_damage_was_undone(raw: bytes) -> None:
     except (EnvelopeError, DecryptionError):
         return
 
-    assert (raw, payload) == (RAW, PAYLOAD)
+    assert (as_written(raw), payload) == (RAW, PAYLOAD)
 
 
 @settings(max_examples=1000, deadline=None, derandomize=True)
@@ -87,8 +87,14 @@ def assert_refused_or_canonical(raw: bytes) -> None:
         envelope = decode(raw)
     except EnvelopeError:
         return
-    assert encode(envelope) == raw
+    assert encode(envelope) == as_written(raw)
     assert looks_like_envelope(raw)
+
+
+def as_written(raw: bytes) -> bytes:
+    """Undo what a transfer in text mode may have changed (E18)."""
+    raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    return raw.removesuffix(b"\n") + b"\n"
 
 
 HOSTILE: dict[str, Callable[[int], bytes]] = {

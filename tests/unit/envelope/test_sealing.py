@@ -93,7 +93,9 @@ def test_m2_a_rewrap_changes_recipients_and_revision_only(
 def test_m3_a_rekey_changes_the_dek_and_keeps_the_envelope(
     envelope: Envelope, new_dek: NewDek, key_service: KeyService
 ) -> None:
-    rekeyed, dek = rekey(envelope, PAYLOAD, [key_service.kek("cloud://a")], now=LATER)
+    rekeyed, dek = rekey(
+        envelope, PAYLOAD, [key_service.kek("cloud://a")], old_dek=new_dek.dek, now=LATER
+    )
 
     before, after = envelope.header, rekeyed.header
     assert dek != new_dek.dek
@@ -126,7 +128,7 @@ def test_a_revision_grows_no_further_than_a_reader_reads(
     with pytest.raises(EnvelopeError, match="has reached its maximum"):
         rewrap(full, full.header.recipients, dek=new_dek.dek)
     with pytest.raises(EnvelopeError, match="has reached its maximum"):
-        rekey(full, PAYLOAD, [])
+        rekey(full, PAYLOAD, [], old_dek=bytes(32))
 
 
 def test_a_payload_that_no_reader_would_accept_is_not_sealed(new_dek: NewDek) -> None:

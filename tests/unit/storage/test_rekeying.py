@@ -205,7 +205,7 @@ def test_a_file_whose_keys_change_all_the_time_is_given_up(
 def test_a_rekey_beside_a_writer_is_never_refused(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "seen"))
     storage, read = ksm_storage.open_storage(path), snapshot.existing_envelope
 
     def read_before_a_save(*arguments: Any) -> Envelope:
@@ -223,7 +223,7 @@ def test_a_rekey_beside_a_writer_is_never_refused(
 def test_a_file_that_is_removed_where_an_older_revision_was_found_is_told_by_its_name(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "seen"))
     older = path.read_bytes()
     ksm_storage.open_storage(path).set("hostname", "newer")
     path.write_bytes(older)

@@ -10,6 +10,7 @@ import pytest
 import ksm_storage
 from ksm_storage.config.document import ACTIVE_PROFILE, Document
 from ksm_storage.envelope.opening import Opened
+from ksm_storage.errors import ContinuityError
 from ksm_storage.files.reading import read_file
 from ksm_storage.storage import snapshot
 from ksm_storage.storage.open_policy import OpenPolicy
@@ -70,8 +71,9 @@ def test_an_opening_is_shared_with_none_of_other_bytes_or_another_trust(
     first = opened(raw, trust)
     opened(raw, trust)
     opened(raw, other)
-    # It knows the revision and, so that it must ask again, another DEK and other bytes.
-    opened(raw, trust, before=first._replace(dek=bytes(32), raw=b""))
+    # It knows another DEK and other bytes, so that it must ask again, and refuses the answer.
+    with pytest.raises(ContinuityError):
+        opened(raw, trust, before=first._replace(dek=bytes(32), raw=b""))
     opened(raw, trust, name="other")
     ksm_storage.open_storage(path, profile="two").set("hostname", "new")
     opened(path.read_bytes(), trust)
@@ -79,5 +81,6 @@ def test_an_opening_is_shared_with_none_of_other_bytes_or_another_trust(
     # The last but one is the storage's own.
     del asked[5]
     assert asked[0] == asked[1]
-    # A trust may hold a map, so they are compared and not hashed.
-    assert [asked.index(what) for what in asked] == [0, 0, 2, 3, 4, 5]
+    # A policy may hold a map, so they are compared and not hashed. What the storage knows is
+    # compared after the opening, and needs no opening of its own.
+    assert [asked.index(what) for what in asked] == [0, 0, 2, 0, 4, 5]

@@ -74,8 +74,10 @@ def test_many_threads_that_meet_a_new_dek_make_one_unwrap(folder: Path, counted:
     ksm_storage.protect(path, keys=["counted://one"])
     storage = ksm_storage.open_storage(path)
     envelope = decode(path.read_bytes())
+    opened = open_envelope(envelope)
     with Kek.open(KeyUri.parse("counted://two")) as kek:
-        path.write_bytes(encode(rekey(envelope, open_envelope(envelope).payload, [kek])[0]))
+        rekeyed, _ = rekey(envelope, opened.payload, [kek], old_dek=opened.dek)
+        path.write_bytes(encode(rekeyed))
     counted.calls.clear()
 
     values = at_once(lambda _: storage.get("hostname"))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.errors import (
+    ContinuityError,
     DecryptionError,
     EnvelopeError,
     KsmStorageError,
-    RollbackError,
     StorageError,
 )
 from ksm_storage.files.reading import FileContent
@@ -69,7 +69,7 @@ def test_behind_an_interrupted_save_in_place_a_newer_version_is_looked_for(seale
             return "opened"
         # Another process saves, and remembers the revision, before this one has looked.
         sealed.write_bytes(newer)
-        raise RollbackError("older than one that was seen")
+        raise ContinuityError("older than one that was seen")
 
     assert with_envelope(str(sealed), use) == "opened"
     assert seen == [before, newer]

@@ -1,28 +1,35 @@
-"""An older revision of an envelope is refused, warned of or taken, as the user's policy says."""
+"""A file takes the place of the last one only if it continues its line: docs/continuity.md."""
 
 from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ksm_storage
-from ksm_storage.config.document import Document
-from ksm_storage.envelope.codec import decode
+from ksm_storage.config.document import Document, write_payload
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.envelope.codec import decode, encode
+from ksm_storage.envelope.lineage import Record
+from ksm_storage.envelope.model import Envelope
+from ksm_storage.envelope.opening import open_envelope
+from ksm_storage.envelope.sealing import seal, seal_again, wrap_new_dek
 from ksm_storage.errors import (
+    ContinuityError,
+    DecryptionError,
     EnvelopeError,
     KsmStorageError,
-    RollbackError,
-    SettingsError,
     StorageError,
 )
 from ksm_storage.files.reading import FileContent
+from ksm_storage.keys.kek import Kek
+from ksm_storage.storage.continuity import Memory
 from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import (
     change_document,
@@ -30,7 +37,6 @@ from ksm_storage.storage.profiles import (
     read_document,
     with_new_profile,
 )
-from ksm_storage.storage.rollback import SeenRevisions, configured_policy
 from ksm_storage.storage.snapshot import with_envelope
 from tests.cli.command import run
 from tests.unit.storage import forked
@@ -54,7 +60,7 @@ OPENERS: dict[str, Opener] = {
 @pytest.fixture
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Name a folder in which seen revisions are remembered."""
-    monkeypatch.setenv("KSM_STORAGE_SEEN", str(tmp_path / "state/seen"))
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "state/seen"))
     return tmp_path / "state/seen"
 
 
@@ -63,6 +69,15 @@ def saved_twice(sealed: Path) -> bytes:
     older = sealed.read_bytes()
     ksm_storage.open_storage(sealed).set("hostname", "newer")
     return older
+
+
+def record_in(seen: Path, path: Path | str) -> Record | None:
+    """Return what is recorded of a file."""
+    return Memory(str(seen)).read(str(path))
+
+
+def revisions_in(seen: Path) -> list[int]:
+    return [json.loads(file.read_text())["revision"] for file in seen.iterdir()]
 
 
 def revision_in(path: Path) -> int:
@@ -79,14 +94,16 @@ def test_an_older_revision_is_refused_while_a_newer_one_is_in_memory(
     newer = sealed.read_bytes()
     sealed.write_bytes(older)
 
-    with pytest.raises(RollbackError, match="is at revision 1, but revision 2 was seen") as caught:
+    with pytest.raises(
+        ContinuityError, match="older: revision 1, and revision 2 is recorded"
+    ) as caught:
         storage.set("url", "u") if use == "set" else storage.get("hostname")
     left = sealed.read_bytes()
     sealed.write_bytes(newer)
 
     assert left == older
     assert str(sealed) in caught.value.message
-    assert (caught.value.hint or "").endswith("on purpose, restart this program")
+    assert (caught.value.hint or "").endswith("on purpose: restart this program")
     assert storage.get("hostname") == "newer"
 
 
@@ -100,7 +117,7 @@ def test_an_older_revision_is_refused_before_any_call(folder: Path, counted: Cou
     path.write_bytes(older)
     counted.calls.clear()
 
-    with pytest.raises(RollbackError):
+    with pytest.raises(ContinuityError):
         storage.get("hostname")
 
     assert counted.calls == []
@@ -112,40 +129,135 @@ def test_a_program_that_starts_anew_takes_what_was_restored(sealed: Path) -> Non
     assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
 
 
-def test_another_envelope_in_its_place_is_no_older_revision(sealed: Path, key: str) -> None:
+def test_another_envelope_does_not_swap_the_configuration_of_a_running_process(
+    sealed: Path, key: str
+) -> None:
     storage = ksm_storage.open_storage(sealed)
     storage.set("hostname", "newer")
     write_plain(sealed, {"hostname": "another"})
     ksm_storage.protect(sealed, keys=[key])
 
-    assert storage.get("hostname") == "another"
+    with pytest.raises(ContinuityError, match="another envelope"):
+        storage.get("hostname")
 
 
-def test_off_takes_an_older_revision_silently(
-    sealed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("action", ["off", "warn"])
+def test_no_setting_lets_a_running_process_take_an_older_revision(
+    action: str, sealed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_ROLLBACK", "off")
+    monkeypatch.setenv("KSM_STORAGE_CONTINUITY", action)
     storage = ksm_storage.open_storage(sealed)
     older = sealed.read_bytes()
     storage.set("hostname", "newer")
     sealed.write_bytes(older)
 
-    assert storage.get("hostname") == CONFIG["hostname"]
-    assert caplog.records == []
+    with pytest.raises(ContinuityError):
+        storage.get("hostname")
 
 
-def test_warn_takes_an_older_revision_and_says_so(
-    sealed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("action", "warnings"), [("off", 0), ("warn", 1)])
+def test_a_program_that_starts_takes_an_older_revision_where_the_user_says_so(
+    action: str,
+    warnings: int,
+    sealed: Path,
+    seen: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_ROLLBACK", "warn")
+    sealed.write_bytes(saved_twice(sealed))
+    monkeypatch.setenv("KSM_STORAGE_CONTINUITY", action)
+
+    assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
+    # Before the key service is asked and after it.
+    assert len(caplog.records) == 2 * warnings
+    assert all("older: revision 1" in record.getMessage() for record in caplog.records)
+
+
+def forged(sealed: Path, key: str, *, old: tuple[Envelope, bytes], **changes: Any) -> bytes:
+    """Return an envelope that somebody made who may encrypt under the key, and kept an old DEK."""
+    envelope, dek = old
+    header = envelope.header._replace(**changes)
+    payload = write_payload(Document.single({"hostname": "attacker.example"}))
+    return encode(seal_again(envelope._replace(header=header), payload, dek=dek))
+
+
+def test_who_kept_the_dek_from_before_a_rekey_cannot_make_a_file_of_it(
+    sealed: Path, key: str, seen: Path
+) -> None:
+    old = decode(sealed.read_bytes())
+    old_dek = open_envelope(old).dek
     storage = ksm_storage.open_storage(sealed)
-    older = sealed.read_bytes()
-    storage.set("hostname", "newer")
-    sealed.write_bytes(older)
+    ksm_storage.rekey(sealed)
+    assert storage.get("hostname") == CONFIG["hostname"]
+
+    for changes in ({}, {"revision": 50}, {"generation": 2, "lineage": bytes(48), "revision": 50}):
+        sealed.write_bytes(forged(sealed, key, old=(old, old_dek), **changes))
+        for use in (lambda: storage.get("hostname"), lambda: ksm_storage.open_storage(sealed)):
+            with pytest.raises((ContinuityError, DecryptionError)):
+                use()
+
+
+def test_a_file_made_with_the_key_alone_neither_swaps_nor_poisons(
+    sealed: Path, key: str, seen: Path
+) -> None:
+    true = sealed.read_bytes()
+    storage = ksm_storage.open_storage(sealed)
+    header = decode(true).header
+    with Kek.open(KeyUri.parse(key)) as kek:
+        new = wrap_new_dek([kek])
+    for changes in (
+        {"revision": 10**18 - 2},
+        {"envelope_id": header.envelope_id},
+        {"envelope_id": header.envelope_id, "revision": 2},
+    ):
+        made = seal(write_payload(Document.single({"hostname": "attacker.example"})), new)
+        sealed.write_bytes(forged(sealed, key, old=(made, new.dek), **changes))
+        with pytest.raises((ContinuityError, DecryptionError)):
+            storage.get("hostname")
+        with pytest.raises((ContinuityError, DecryptionError)):
+            ksm_storage.open_storage(sealed)
+    sealed.write_bytes(true)
 
     assert storage.get("hostname") == CONFIG["hostname"]
-    text = f"{str(sealed)!r} is at revision 1, but revision 2 was seen before"
-    assert caplog.record_tuples == [("ksm_storage.rollback", logging.WARNING, f"warning: {text}")]
+    assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
+
+
+def test_the_file_of_an_old_device_does_not_come_back(sealed: Path, key: str, seen: Path) -> None:
+    old = sealed.read_bytes()
+    ksm_storage.open_storage(sealed)
+    write_plain(sealed, {"hostname": "new device"})
+    done = ksm_storage.protect(sealed, keys=[key])
+    OpenPolicy.from_args(None, None, None).continuity(done.path).replace(
+        done.envelope, done.dek, done.path
+    )
+    assert ksm_storage.open_storage(sealed).get("hostname") == "new device"
+
+    sealed.write_bytes(old)
+
+    with pytest.raises(ContinuityError, match="another envelope"):
+        ksm_storage.open_storage(sealed)
+
+
+def test_rekeys_saves_and_rewraps_continue_the_line(sealed: Path, folder: Path, seen: Path) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    for number in range(3):
+        ksm_storage.rekey(sealed)
+        ksm_storage.rewrap(sealed, add=[new_key(folder / f"{number}.key")])
+        assert storage.get("hostname") == CONFIG["hostname"]
+        storage.set("url", str(number))
+
+    assert ksm_storage.open_storage(sealed).get("url") == "2"
+    record = record_in(seen, sealed)
+    assert record is not None
+    assert (record.generation, record.revision) == (4, 10)
+
+
+def test_a_process_that_slept_through_rekeys_takes_the_newest(sealed: Path) -> None:
+    storage = ksm_storage.open_storage(sealed)
+    for _ in range(3):
+        ksm_storage.rekey(sealed)
+
+    assert storage.get("hostname") == CONFIG["hostname"]
 
 
 @pytest.mark.parametrize("name", OPENERS)
@@ -155,12 +267,12 @@ def test_an_older_revision_is_refused_where_a_process_before_saw_a_newer_one(
     sealed.write_bytes(saved_twice(sealed))
     rolled_back = sealed.read_bytes()
 
-    with pytest.raises(RollbackError) as caught:
+    with pytest.raises(ContinuityError) as caught:
         OPENERS[name](sealed)
 
     assert sealed.read_bytes() == rolled_back
-    assert caught.value.message.startswith(f"{str(sealed)!r} is at revision 1, but")
-    assert str(seen / decode(rolled_back).header.envelope_id.hex()) in (caught.value.hint or "")
+    assert caught.value.message.startswith(f"{str(sealed)!r} does not continue the file")
+    assert f"ksm-storage accept {sealed}" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("name", OPENERS)
@@ -171,14 +283,15 @@ def test_the_newest_revision_opens_and_what_is_saved_is_remembered(
 
     OPENERS[name](sealed)
 
-    remembered = (seen / decode(sealed.read_bytes()).header.envelope_id.hex()).read_text()
-    assert remembered == f"{revision_in(sealed)}\n"
+    record = record_in(seen, sealed)
+    assert record is not None
+    assert record.revision == revision_in(sealed)
 
 
 def test_a_new_file_is_remembered_from_its_first_save(folder: Path, key: str, seen: Path) -> None:
     ksm_storage.open_storage(folder / "config", keys=[key]).set("hostname", "h")
 
-    assert [path.read_text() for path in seen.iterdir()] == ["1\n"]
+    assert revisions_in(seen) == [1]
 
 
 def test_the_memory_is_for_its_owner_alone(sealed: Path, seen: Path) -> None:
@@ -191,12 +304,12 @@ def test_what_is_remembered_never_becomes_less(
     sealed: Path, seen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = saved_twice(sealed)
-    monkeypatch.setenv("KSM_STORAGE_ROLLBACK", "warn")
+    monkeypatch.setenv("KSM_STORAGE_CONTINUITY", "warn")
     sealed.write_bytes(older)
 
     ksm_storage.open_storage(sealed)
 
-    assert [path.read_text() for path in seen.iterdir()] == ["2\n"]
+    assert revisions_in(seen) == [2]
 
 
 def test_a_forged_revision_is_not_remembered(sealed: Path, seen: Path) -> None:
@@ -213,79 +326,42 @@ def test_a_forged_revision_is_not_remembered(sealed: Path, seen: Path) -> None:
 def test_an_older_revision_in_a_variable_is_refused_where_a_process_before_saw_a_newer_one(
     sealed: Path, seen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KSM_STORAGE_CONFIG", base64.b64encode(saved_twice(sealed)).decode())
+    older = saved_twice(sealed)
+    monkeypatch.setenv("KSM_STORAGE_CONFIG", base64.b64encode(sealed.read_bytes()).decode())
+    ksm_storage.open_storage()
+    monkeypatch.setenv("KSM_STORAGE_CONFIG", base64.b64encode(older).decode())
 
-    with pytest.raises(RollbackError, match=r"^the envelope is at revision 1, but"):
+    with pytest.raises(ContinuityError, match=r"^the envelope does not continue"):
         ksm_storage.open_storage()
-
-
-def test_removing_the_file_that_the_hint_names_accepts_what_was_restored(
-    sealed: Path, seen: Path
-) -> None:
-    sealed.write_bytes(saved_twice(sealed))
-    (seen / decode(sealed.read_bytes()).header.envelope_id.hex()).unlink()
-
-    assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
 
 
 def test_the_settings_file_can_choose_both(
     sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tmp_path / "settings.toml"
-    settings.write_text(f"[rollback]\npolicy = 'refuse'\nseen = '{tmp_path / 'memory'}'\n")
+    rule = f"[[trust]]\nmemory = '{tmp_path / 'memory'}'\n"
+    settings.write_text(rule)
     monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(settings))
     sealed.write_bytes(saved_twice(sealed))
 
-    with pytest.raises(RollbackError):
+    with pytest.raises(ContinuityError):
         ksm_storage.open_storage(sealed)
-    monkeypatch.setenv("KSM_STORAGE_ROLLBACK", "off")
+    settings.write_text(f"{rule}continuity = 'off'\n")
 
     assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
 
 
-@pytest.mark.parametrize(
-    ("text", "problem", "advice"),
-    [
-        ("policy = 'sometimes'", "'sometimes' is not a rollback policy", "to off, warn or refuse"),
-        ("policy = 3", "3 is not a rollback policy", "to off, warn or refuse"),
-        ("seen = 3", r"'seen' of the table \[rollback\] must be a path", ""),
-        (
-            "other = 'x'",
-            r"unknown option 'other' .* \[rollback\]",
-            "available options: policy, seen",
-        ),
-    ],
-)
-def test_a_policy_that_is_none_is_a_settings_error(
-    text: str,
-    problem: str,
-    advice: str,
-    sealed: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "settings.toml").write_text(f"[rollback]\n{text}\n")
-    monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(tmp_path / "settings.toml"))
-
-    with pytest.raises(SettingsError, match=problem) as caught:
-        ksm_storage.open_storage(sealed)
-
-    assert (caught.value.hint or "").endswith(advice)
-
-
-@pytest.mark.parametrize("content", [b"", b"0\n", b"7", b"7\nx", b"-1\n", b"9" * 40 + b"\n"])
-def test_a_memory_that_holds_no_revision_is_refused(
-    content: bytes, sealed: Path, seen: Path
-) -> None:
+@pytest.mark.parametrize("content", [b"", b"7", b"[]", b"{}", b"\xff", b"[" * 100_000])
+def test_a_memory_that_holds_no_record_is_refused(content: bytes, sealed: Path, seen: Path) -> None:
     ksm_storage.open_storage(sealed)
     (file,) = seen.iterdir()
     file.write_bytes(content)
 
-    with pytest.raises(StorageError, match="does not contain a revision") as caught:
+    with pytest.raises(StorageError, match="is not a valid record") as caught:
         ksm_storage.open_storage(sealed)
 
     assert str(file) in caught.value.message
-    assert (caught.value.hint or "").startswith("delete it")
+    assert "ksm-storage accept PATH" in (caught.value.hint or "")
 
 
 def test_a_memory_that_cannot_be_written_is_an_error_where_a_file_is_opened(
@@ -306,7 +382,7 @@ def test_a_save_stands_where_the_memory_cannot_be_written(
         file.write_bytes(b"damaged")
 
     assert storage.set("hostname", "newer")["hostname"] == "newer"
-    assert "does not contain a revision" in caplog.text
+    assert "is not a valid record" in caplog.text
 
 
 def test_a_reader_beside_a_writer_is_never_refused(sealed: Path, seen: Path) -> None:
@@ -336,9 +412,9 @@ def test_a_reader_is_not_refused_however_often_another_saves_before_it_asks_the_
     def checked(found: FileContent) -> int:
         while_it_was_read = meanwhile.pop() if meanwhile else writer.read_storage
         while_it_was_read()
-        header = decode(found.content).header
-        configured_policy().check(header, newest=0, path=str(sealed))
-        return header.revision
+        envelope = decode(found.content)
+        OpenPolicy.from_args(None, None, None).check(envelope, path=str(sealed))
+        return envelope.header.revision
 
     assert with_envelope(str(sealed), checked) == 1 + saves
 
@@ -417,8 +493,8 @@ def test_the_command_line_refuses_an_older_revision(
 
     done = run(name, str(sealed), *rest)
 
-    assert (done.returncode, done.stdout) == (RollbackError.exit_code, "")
-    assert "is at revision 1, but revision 2 was seen before" in done.stderr
+    assert (done.returncode, done.stdout) == (ContinuityError.exit_code, "")
+    assert "older: revision 1, and revision 2 is recorded" in done.stderr
     assert "hint: restore the newest version" in done.stderr
 
 
@@ -435,7 +511,7 @@ def test_a_refused_revision_is_told_to_the_audit_sinks(
     lines = (tmp_path / "audit.jsonl").read_text().splitlines()
     told = [json.loads(line) for line in lines]
     assert [(event["event"], event["error"]) for event in told] == [
-        ("refused", "RollbackError")
+        ("refused", "ContinuityError")
     ] * len(OPENERS)
     assert {event["path"] for event in told} == {str(sealed)}
 
@@ -445,11 +521,11 @@ def test_what_another_process_saved_is_remembered_when_it_is_read(
 ) -> None:
     storage = ksm_storage.open_storage(sealed)
     with monkeypatch.context() as patch:
-        patch.delenv("KSM_STORAGE_SEEN")
+        patch.delenv("KSM_STORAGE_MEMORY")
         ksm_storage.open_storage(sealed).set("url", "u")
 
     assert storage.get("url") == "u"
-    assert [path.read_text() for path in seen.iterdir()] == ["2\n"]
+    assert revisions_in(seen) == [2]
 
 
 def test_a_changed_document_is_remembered(sealed: Path, seen: Path) -> None:
@@ -457,7 +533,7 @@ def test_a_changed_document_is_remembered(sealed: Path, seen: Path) -> None:
         sealed, OpenPolicy.from_args(None, None, None), lambda _: Document.single({"url": "u"})
     )
 
-    assert [path.read_text() for path in seen.iterdir()] == ["2\n"]
+    assert revisions_in(seen) == [2]
 
 
 @pytest.mark.parametrize("by", ["create_document", "protect"])
@@ -469,13 +545,16 @@ def test_a_file_that_was_sealed_is_remembered(by: str, folder: Path, key: str, s
             folder / "config", OpenPolicy.from_args([key], None, None), Document.single({})
         )
 
-    assert [path.read_text() for path in seen.iterdir()] == ["1\n"]
+    assert revisions_in(seen) == [1]
 
 
-def test_a_smaller_revision_changes_nothing(tmp_path: Path) -> None:
-    memory = SeenRevisions(str(tmp_path / "seen"))
-    memory.remember(bytes(16), 7)
+def test_a_lower_revision_or_generation_changes_nothing(tmp_path: Path) -> None:
+    memory = Memory(str(tmp_path / "seen"))
+    newest = Record(bytes(16), 2, bytes(32), 7)
+    memory.write("/c", newest)
 
-    memory.remember(bytes(16), 6)
+    for older in (newest._replace(revision=6), newest._replace(generation=1, revision=9)):
+        memory.write("/c", older)
+    memory.write("/c", newest._replace(envelope_id=bytes(15) + b"1", revision=9))
 
-    assert memory.newest(bytes(16)) == 7
+    assert memory.read("/c") == newest

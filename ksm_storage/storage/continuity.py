@@ -1,0 +1,300 @@
+"""Decide whether a file may take the place of the one that was opened at its path before.
+
+docs/continuity.md has the rules C1 to C10; ksm_storage.envelope.lineage compares two records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ..envelope.lineage import (
+    Record,
+    break_after_opening,
+    break_before_opening,
+    continuity_secret,
+    fingerprint_of,
+)
+from ..envelope.model import Envelope, Header
+from ..envelope.sealing import lineage_of
+from ..errors import ContinuityError, KsmStorageError, StorageError
+from ..files.lock import locked
+from ..files.reading import read_file
+from ..files.replacement import create_file, replace_file
+from ..keys.command_memory import current_command_memory
+
+OFF, WARN, REFUSE = "off", "warn", "refuse"
+
+_FOLDER_MODE = 0o700
+_FIELDS = {"name", "envelope", "generation", "key_fingerprint", "revision"}
+
+
+class Memory:
+    """Keep one record for each path, in a folder of small files."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def read(self, name: str) -> Record | None:
+        """Return the record of a name, or None if there is none.
+
+        Raises:
+            StorageError: The file cannot be read, or holds something else.
+        """
+        path = self._file(name)
+        try:
+            content = read_file(path).content
+        except FileNotFoundError:
+            return None
+        record = _parsed(content)
+        if record is None:
+            raise StorageError(
+                f"{path!r} is not a valid record",
+                hint="to record the current file instead: ksm-storage accept PATH",
+            )
+        return record
+
+    def write(self, name: str, record: Record, *, only_forward: bool = True) -> None:
+        """Record an envelope, unless a newer version of it was recorded meanwhile.
+
+        Raises:
+            StorageError: It cannot be written; the old record stands.
+        """
+        try:
+            os.makedirs(self.folder, mode=_FOLDER_MODE, exist_ok=True)
+        except OSError as exc:
+            raise StorageError(f"cannot create {self.folder!r}: {exc.strerror}") from exc
+        path, content = self._file(name), _serialised(name, record)
+        with locked(path):
+            before = self.read(name) if only_forward else None
+            if before is not None and not _is_newer(record, before):
+                return
+            if os.path.exists(path):
+                replace_file(path, content)
+            else:
+                create_file(path, content)
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self.folder, hashlib.sha256(name.encode()).hexdigest()[:32])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memory) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def __repr__(self) -> str:
+        return f"<Memory in {self.folder!r}>"
+
+
+class Continuity(NamedTuple):
+    """Hold where records are kept for a file, and what is done where one is broken.
+
+    Attributes:
+        action: ``off``, ``warn`` or ``refuse``.
+        memories: Each is checked and written.
+        is_configured: Whether somebody asked for it; if not, it is silent where nothing can be
+            remembered (C9).
+    """
+
+    action: str
+    memories: tuple[Memory, ...]
+    is_configured: bool = True
+
+    def check(self, header: Header, name: str) -> None:
+        """Act on what a header says that is not authenticated yet (C10).
+
+        Raises:
+            ContinuityError: It breaks a record, and the action is to refuse.
+            StorageError: A record cannot be read, and the action is to refuse.
+        """
+        for _, record in self._records(name):
+            reason = early_break(record, header)
+            if reason is not None:
+                self._act(broken(name, reason, is_recorded=True))
+
+    def accept(self, envelope: Envelope, dek: bytes, name: str) -> None:
+        """Act on an envelope that was opened, and record it where it continues the line (C5, C7).
+
+        Raises:
+            ContinuityError: It breaks a record, and the action is to refuse.
+            StorageError: A record cannot be read or written, and the action is to refuse.
+        """
+        if self.action == OFF or not self.memories:
+            return
+        found = record_of(envelope.header, dek)
+        for memory, record in self._records(name):
+            if record is not None and record != found:
+                reason = break_after_opening(record, found, lineage_of(envelope, dek))
+                if reason is not None:
+                    self._act(broken(name, reason, is_recorded=True))
+                    continue
+            if record != found:
+                self._write(memory, name, found)
+
+    def saved(self, envelope: Envelope, dek: bytes, name: str, *, is_new: bool) -> None:
+        """Record what is on disk already; warn if that fails, and never raise.
+
+        Args:
+            envelope: What was written.
+            dek: Its DEK.
+            name: The name of its record.
+            is_new: Whether it was made here, and so takes the place of any record on purpose.
+        """
+        if self.action == OFF or not self.memories:
+            return
+        found = record_of(envelope.header, dek)
+        for memory in self.memories:
+            try:
+                before = None if is_new else memory.read(name)
+                if before is None or before.envelope_id == found.envelope_id:
+                    memory.write(name, found, only_forward=not is_new)
+            except StorageError as exc:
+                if self.is_configured:
+                    _warn(exc)
+
+    def require_none(self, name: str) -> None:
+        """Refuse to take what is not an envelope in the place of one that was recorded.
+
+        Raises:
+            ContinuityError: There is a record, and the action is to refuse.
+            StorageError: A record cannot be read, and the action is to refuse.
+        """
+        for _, record in self._records(name):
+            if record is not None:
+                reason = "it is not sealed, and an envelope is recorded here"
+                self._act(broken(name, reason, is_recorded=True))
+
+    def replace(self, envelope: Envelope, dek: bytes, name: str) -> Sequence[Record | None]:
+        """Record an envelope on purpose, whatever was recorded; return what was.
+
+        Raises:
+            StorageError: A record cannot be written.
+        """
+        before = []
+        for memory in self.memories:
+            try:
+                before.append(memory.read(name))
+            except StorageError:
+                before.append(None)
+            memory.write(name, record_of(envelope.header, dek), only_forward=False)
+        return before
+
+    def _records(self, name: str) -> Iterator[tuple[Memory, Record | None]]:
+        if self.action == OFF:
+            return
+        for memory in self.memories:
+            try:
+                yield memory, memory.read(name)
+            except StorageError as exc:
+                self._act(exc)
+
+    def _write(self, memory: Memory, name: str, record: Record) -> None:
+        try:
+            memory.write(name, record)
+        except StorageError as exc:
+            self._act(exc)
+
+    def _act(self, error: KsmStorageError) -> None:
+        if isinstance(error, StorageError) and not self.is_configured:
+            return
+        if self.action == REFUSE:
+            raise error
+        _warn(error)
+
+
+NOTHING_REMEMBERED = Continuity(OFF, ())
+
+
+def continuity_of(action: str | None, folders: Iterable[str]) -> Continuity:
+    """Return what holds for a file, given the strictest rule and all folders that rules name."""
+    named = tuple(Memory(folder) for folder in dict.fromkeys(folders))
+    if named:
+        return Continuity(action or REFUSE, named)
+    default = current_command_memory()
+    if default is None or action == OFF:
+        return NOTHING_REMEMBERED
+    return Continuity(action or WARN, (Memory(default),), is_configured=False)
+
+
+def name_of(path: str | None, header: Header) -> str:
+    """Return the name of a record: the path as it was given, or the envelope's id (C5)."""
+    return f"id:{header.envelope_id.hex()}" if path is None else os.path.abspath(path)
+
+
+def record_of(header: Header, dek: bytes) -> Record:
+    """Return the record of an envelope, its fingerprint made from the DEK (C6)."""
+    fingerprint = fingerprint_of(continuity_secret(dek, header.envelope_id))
+    return Record(header.envelope_id, header.generation, fingerprint, header.revision)
+
+
+def early_break(record: Record | None, header: Header) -> str | None:
+    """Return why a header cannot continue a record, without a key service; None without one."""
+    if record is None:
+        return None
+    return break_before_opening(
+        record,
+        envelope_id=header.envelope_id,
+        generation=header.generation,
+        revision=header.revision,
+    )
+
+
+def broken(name: str, reason: str, *, is_recorded: bool) -> ContinuityError:
+    """Return the error for a file that does not continue its line."""
+    import shlex
+
+    shown = "the envelope" if name.startswith("id:") else repr(name)
+    step = (
+        f"ksm-storage accept {shlex.quote(name)}"
+        if is_recorded and not name.startswith("id:")
+        else "restart this program"
+    )
+    return ContinuityError(
+        f"{shown} does not continue the file that was opened here before: {reason}",
+        hint=f"restore the newest version; if you replaced the file on purpose: {step}",
+    )
+
+
+def _is_newer(record: Record, before: Record) -> bool:
+    if record.envelope_id != before.envelope_id:
+        return False
+    return (record.generation, record.revision) > (before.generation, before.revision)
+
+
+def _serialised(name: str, record: Record) -> bytes:
+    fields = {
+        "name": name,
+        "envelope": record.envelope_id.hex(),
+        "generation": record.generation,
+        "key_fingerprint": record.fingerprint.hex(),
+        "revision": record.revision,
+    }
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _parsed(content: bytes) -> Record | None:
+    try:
+        fields = json.loads(content)
+        if not isinstance(fields, Mapping) or set(fields) != _FIELDS:
+            return None
+        record = Record(
+            bytes.fromhex(fields["envelope"]),
+            fields["generation"],
+            bytes.fromhex(fields["key_fingerprint"]),
+            fields["revision"],
+        )
+    except (ValueError, TypeError, RecursionError):
+        return None
+    numbers = (record.generation, record.revision)
+    is_whole = all(type(number) is int and number >= 1 for number in numbers)
+    return record if is_whole and len(record.fingerprint) == 32 else None
+
+
+def _warn(error: KsmStorageError) -> None:
+    text = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    logging.getLogger("ksm_storage.continuity").warning("warning: %s", text)

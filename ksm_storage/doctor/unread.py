@@ -18,7 +18,7 @@ READ = frozenset(
     for name in (
         *("AUDIT_FILE", "AUDIT_SINKS", "CONFIG", "CONTEXT", "CONTINUITY", "MEMORY"),
         *("SETTINGS", "TRUST"),
-        *("TRACEBACK", "VAULT_DATA", "VAULT_OWNER"),
+        *("RELAY_STATE", "TRACEBACK", "VAULT_DATA", "VAULT_OWNER"),
     )
 )
 

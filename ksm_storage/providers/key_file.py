@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..errors import StorageError
@@ -23,6 +23,7 @@ from ..plugin import (
 from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
 
 SCHEME = "key-file"
+PRIVATE, ANY = "private", "any"
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
@@ -30,8 +31,16 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare the option for a key file that was moved."""
-    return [Option("path", "Absolute path of the key file, if it was moved after sealing.")]
+    """Declare the options for a key file that was moved, or that a platform hands out."""
+    return [
+        Option("path", "Absolute path of the key file, if it was moved after sealing."),
+        Option(
+            "permissions",
+            "Accept the file in 'path' only if it is private, or with any owner and mode.",
+            default=PRIVATE,
+            choices=(PRIVATE, ANY),
+        ),
+    ]
 
 
 @hookimpl
@@ -55,18 +64,39 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
             f"the key file {path!r} must be an absolute path",
             hint=f"use {key_uri_of(os.path.abspath(path))}",
         )
-    read = partial(read_key_file, path)
+    anyone = settings.text("permissions") == ANY
+    if anyone and not moved:
+        # An envelope names a path too, and must not name a file that someone else prepared.
+        raise SettingsError(
+            "the setting 'permissions=any' of key-file needs the setting 'path'",
+            hint="set 'path' of key-file to the file that may have any owner and mode",
+        )
+    read = partial(read_any_key_file if anyone else read_key_file, path)
     return AesGcmWrapper(key_id, for_wrap=read, for_unwrap=read, kept_in={"file": path})
 
 
 def read_key_file(path: str) -> bytes:
-    """Return the 32-byte KEK from a regular file that only its owner can read.
+    """Return the 32-byte KEK from a regular file that other users cannot reach.
 
     Raises:
         KeyNotFoundError: The file does not exist.
-        PermissionDeniedError: It cannot be read, or other users can read it.
+        PermissionDeniedError: It cannot be read, or is accessible to other users.
+        AuthenticationError: It belongs to another user.
         KeyStateError: It is not a regular file of exactly 32 bytes.
     """
+    return _kek_in(path, _refuse_shared)
+
+
+def read_any_key_file(path: str) -> bytes:
+    """Return the 32-byte KEK from a regular file, whatever its owner and mode.
+
+    Raises:
+        KeyNotFoundError, PermissionDeniedError, KeyStateError: As :func:`read_key_file`.
+    """
+    return _kek_in(path, _accept_shared)
+
+
+def _kek_in(path: str, check: Callable[[str, os.stat_result], None]) -> bytes:
     try:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
         descriptor = os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
@@ -78,7 +108,10 @@ def read_key_file(path: str) -> bytes:
     except OSError as exc:
         raise _unreadable(path, exc) from exc
     try:
-        _refuse_unsafe(path, os.fstat(descriptor))
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyStateError(f"the key file {path!r} is not a regular file")
+        check(path, status)
         kek = os.read(descriptor, KEK_BYTES + 1)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
@@ -118,24 +151,37 @@ def _is_encodable(path: str) -> bool:
     return True
 
 
-def _refuse_unsafe(path: str, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise KeyStateError(f"the key file {path!r} is not a regular file")
-    if os.name == "posix":
-        if status.st_uid not in (0, os.geteuid()):
-            # Otherwise an envelope could name the key of someone who wants us to open their file.
-            raise AuthenticationError(
-                f"the key file {path!r} belongs to another user",
-                hint="its owner must be root or the user who runs this program",
-            )
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            import shlex
+def _accept_shared(_path: str, _status: os.stat_result) -> None:
+    """Accept any owner and mode, which the user asked for."""
 
-            raise PermissionDeniedError(
-                f"the key file {path!r} is accessible to other users",
-                hint=f"chmod 600 {shlex.quote(path)}, "
-                "and create a new key if it may have been read",
-            )
+
+def _refuse_shared(path: str, status: os.stat_result) -> None:
+    if os.name != "posix":
+        return
+    if status.st_uid not in (0, os.geteuid()):
+        # Otherwise an envelope could name the key of someone who wants us to open their file.
+        raise AuthenticationError(
+            f"the key file {path!r} belongs to another user (uid {status.st_uid})",
+            hint=f"its owner must be root or the user who runs this program; {_OPT_OUT}",
+        )
+    # What root shares with a group is meant: Kubernetes gives a pod's secrets to its fsGroup, and
+    # systemd gives a credential to a service by an ACL, which shows as the permission of the group.
+    # Write permission is never needed, and whoever has it can put another key there.
+    refused = stat.S_IRWXG | stat.S_IRWXO
+    if status.st_uid == 0:
+        refused &= ~stat.S_IRGRP
+    if status.st_mode & refused:
+        import shlex
+
+        raise PermissionDeniedError(
+            f"the key file {path!r} is accessible to other users "
+            f"(mode {stat.S_IMODE(status.st_mode):04o})",
+            hint=f"chmod 600 {shlex.quote(path)}, and create a new key if it may have been read; "
+            f"{_OPT_OUT}",
+        )
+
+
+_OPT_OUT = "if the platform sets owner and mode, set 'path' and 'permissions=any' of key-file"
 
 
 def path_of(key_id: str) -> str:

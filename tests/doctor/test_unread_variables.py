@@ -14,6 +14,7 @@ from ksm_storage.doctor.unread import PREFIX, READ
 from tests.doctor.conftest import Patient
 
 SOURCES = Path(ksm_storage.__file__).parent
+VAULT = SOURCES.parent / "local_vault/ksm_storage_local_vault"
 
 # Names of the plugins' options, in comments and help.
 _EXAMPLES = {"KSM_STORAGE_AWS_KMS_REGION"}
@@ -22,7 +23,7 @@ _EXAMPLES = {"KSM_STORAGE_AWS_KMS_REGION"}
 def test_what_the_sources_read_is_known() -> None:
     named = {
         name
-        for path in SOURCES.rglob("*.py")
+        for path in [*SOURCES.rglob("*.py"), *VAULT.rglob("*.py")]
         for name in re.findall(r"\bKSM_STORAGE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
     }
 

@@ -46,7 +46,7 @@ def spoilt(path: Path, fault: str) -> Iterator[None]:
     elif fault != "missing":
         path.touch(mode=0o600)
         path.write_bytes(bytes(31 if fault == "one byte short" else 32))
-        path.chmod(0o640 if fault == "readable by others" else 0o600)
+        path.chmod(0o604 if fault == "readable by others" else 0o600)
     try:
         yield
     finally:

@@ -7,7 +7,8 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -144,7 +145,7 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path, size: int) -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o660, 0o644, 0o666])
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o602, 0o610, 0o601, 0o660, 0o644, 0o666, 0o444])
 def test_a_file_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(PermissionDeniedError, match="accessible to other users") as failure:
         read_key_file(str(written(tmp_path / "my app.key", mode=mode)))
@@ -175,7 +176,7 @@ def test_a_file_of_root_is_taken_by_a_user_who_can_read_it(key_path: Path) -> No
         descriptor = os.open(key_path, os.O_RDONLY)
         os.seteuid(12345)
         try:
-            key_file._refuse_unsafe(str(key_path), os.fstat(descriptor))
+            key_file._refuse_shared(str(key_path), os.fstat(descriptor))
             os.write(write, b"taken")
         finally:
             os._exit(0)
@@ -411,3 +412,91 @@ try:
 except StorageError as exc:
     print(type(exc).__name__)
 """
+
+
+SERVICE, ITS_GROUP = 12345, 23456
+
+
+@pytest.fixture
+def handed_out() -> Iterator[Path]:
+    """Make a key file in a folder that every user can enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # others must reach it
+        Path(folder).chmod(0o755)
+        yield written(Path(folder) / "app.key")
+
+
+def read_by_service(path: Path, /, **options: str) -> str:
+    """Open a wrapper as another user with one more group; return what it raised."""
+    wrapper = opened(path, **options)
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([ITS_GROUP])
+            os.setgid(SERVICE)
+            os.setuid(SERVICE)
+            wrapper.wrap(bytes(32), aad=AAD)
+            os.write(sending, b"read")
+        except BaseException as exc:  # reported by the parent
+            os.write(sending, f"{type(exc).__name__}: {exc}".encode())
+        finally:
+            os._exit(0)
+    os.close(sending)
+    with os.fdopen(receiving) as report:
+        said = report.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@root_only
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "result"),
+    [
+        (SERVICE, SERVICE, 0o400, "read"),
+        (SERVICE, SERVICE, 0o600, "read"),
+        (0, ITS_GROUP, 0o440, "read"),  # Kubernetes, with fsGroup
+        (0, ITS_GROUP, 0o640, "read"),
+        (0, ITS_GROUP, 0o460, "PermissionDeniedError"),
+        (SERVICE, SERVICE, 0o440, "PermissionDeniedError"),
+        (0, 0, 0o444, "PermissionDeniedError"),  # Compose
+        (1000, ITS_GROUP, 0o440, "AuthenticationError"),  # a bind mount with the host's uid
+        (0, 0, 0o400, "PermissionDeniedError"),
+    ],
+)
+def test_a_file_is_judged_by_who_made_it_and_who_reaches_it(
+    handed_out: Path, owner: int, group: int, mode: int, result: str
+) -> None:
+    os.chown(handed_out, owner, group)
+    handed_out.chmod(mode)
+
+    assert read_by_service(handed_out).partition(":")[0] == result
+
+
+@root_only
+def test_a_credential_of_systemd_is_read_which_an_acl_gives_to_the_service(
+    handed_out: Path,
+) -> None:
+    handed_out.chmod(0o400)
+    subprocess.run(["setfacl", "-m", f"u:{SERVICE}:r", handed_out], check=True)
+
+    assert stat.S_IMODE(handed_out.stat().st_mode) == 0o440
+    assert read_by_service(handed_out) == "read"
+
+
+@root_only
+@pytest.mark.parametrize(("owner", "mode"), [(0, 0o444), (1000, 0o444), (1000, 0o666)])
+def test_a_file_that_the_user_named_is_read_with_any_owner_and_mode_if_asked_for(
+    handed_out: Path, owner: int, mode: int
+) -> None:
+    os.chown(handed_out, owner, owner)
+    handed_out.chmod(mode)
+
+    assert "Error" in read_by_service(handed_out)
+    assert read_by_service(handed_out, path=str(handed_out), permissions="any") == "read"
+
+
+def test_an_envelope_cannot_name_a_file_of_any_owner(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="needs the setting 'path'") as caught:
+        opened(written(tmp_path / "app.key"), permissions="any")
+
+    assert caught.value.hint

@@ -20,23 +20,23 @@ def given(settings: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
     return {"pkcs11": settings}
 
 
-def test_a_file_costs_one_encryption_to_make_and_one_decryption_to_open(
+def test_a_file_costs_an_encryption_and_its_proof_to_make_and_one_decryption_to_open(
     interposer: Interposer, tmp_path: Path, given: dict[str, Mapping[str, object]]
 ) -> None:
     path = str(tmp_path / "client-config.json")
 
     created = open_storage(path, keys=[f"pkcs11:{ONE}"], settings=given)
     created.set("hostname", "keepersecurity.com")
-    assert _counts(interposer) == {"C_Encrypt": 1}
+    assert _counts(interposer) == {"C_Encrypt": 1, "C_Decrypt": 1}
 
     opened = open_storage(path, settings=given)
     for number in range(100):
         opened.set("clientId", str(number))
     assert opened.get("clientId") == "99"
-    assert _counts(interposer) == {"C_Encrypt": 1, "C_Decrypt": 1}
+    assert _counts(interposer) == {"C_Encrypt": 1, "C_Decrypt": 2}
 
     assert open_storage(path, settings=given).get("hostname") == "keepersecurity.com"
-    assert _counts(interposer) == {"C_Encrypt": 1, "C_Decrypt": 2}
+    assert _counts(interposer) == {"C_Encrypt": 1, "C_Decrypt": 3}
 
 
 def test_a_file_opens_under_a_shorter_name_of_its_key(

@@ -31,6 +31,7 @@ from .options import (
     trust_option,
 )
 from .output import echo, echo_err, echo_json, printable
+from .sealed_file import STDIN, read_stdin
 
 _Result = TypeVar("_Result")
 
@@ -133,9 +134,11 @@ def inspect(path: str, as_json: bool) -> None:
 
     Nothing is decrypted, so nothing is verified; use 'check' for that.
     """
-    real = resolved(path)
-    header = _header(real, path)
-    mode = stat.S_IMODE(os.stat(real).st_mode)
+    if path in STDIN:
+        header, mode = decode(read_stdin()).header, None
+    else:
+        real = resolved(path)
+        header, mode = _header(real, path), stat.S_IMODE(os.stat(real).st_mode)
     if as_json:
         echo_json(_header_as_dict(header, path, mode))
         return
@@ -184,10 +187,10 @@ def _header(real: str, path: str) -> Header:
     return decode(content).header
 
 
-def _header_as_dict(header: Header, path: str, mode: int) -> dict[str, object]:
+def _header_as_dict(header: Header, path: str, mode: int | None) -> dict[str, object]:
     return {
         "path": path,
-        "mode": f"{mode:04o}",
+        "mode": None if mode is None else f"{mode:04o}",
         "version": 1,
         "suite": SUITE,
         "envelope_id": header.envelope_id.hex(),
@@ -204,9 +207,9 @@ def _header_as_dict(header: Header, path: str, mode: int) -> dict[str, object]:
     }
 
 
-def _print_header(header: Header, path: str, mode: int) -> None:
+def _print_header(header: Header, path: str, mode: int | None) -> None:
     lines = [
-        ("file", f"{path} (mode {mode:04o})"),
+        ("file", path if mode is None else f"{path} (mode {mode:04o})"),
         ("format", f"envelope v1, suite {SUITE}"),
         ("envelope id", header.envelope_id.hex()),
         ("created", format_time(header.created)),

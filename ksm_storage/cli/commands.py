@@ -48,10 +48,14 @@ class _Command(click.Command):
         arguments = [each for each in self.params if isinstance(each, click.Argument)]
         if not arguments or not isinstance(arguments[0], PathArgument):
             return False
-        if any(each.nargs == -1 for each in arguments):
+        if arguments[-1].type is click.UNPROCESSED:
             # A program and its arguments follow; only "--" tells where they begin.
             return "--" in args and not self._positional(ctx, args[: args.index("--")])
-        return len(self._positional(ctx, args)) < sum(each.required for each in arguments)
+        given = self._positional(ctx, args)
+        if len(given) < sum(each.required for each in arguments):
+            return True
+        # Any number of other files may follow, none of which is a sealed one.
+        return arguments[-1].nargs == -1 and not _is_sealed(given[0])
 
     def _positional(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         options: list[click.Parameter] = [
@@ -63,6 +67,16 @@ class _Command(click.Command):
             # The real parser says what is wrong.
             return []
         return found[1]
+
+
+def _is_sealed(path: str) -> bool:
+    from ..envelope.codec import looks_like_envelope
+
+    try:
+        with open(path, "rb") as file:
+            return looks_like_envelope(file.read(4096))
+    except (OSError, ValueError):
+        return False
 
 
 class Group(click.Group):

@@ -17,9 +17,8 @@ from ..config.json_form import format_base64, format_json
 from ..envelope.codec import decode
 from ..errors import StorageError
 from ..files.lock import locked
-from ..files.reading import FileContent, resolved
+from ..files.reading import resolved
 from ..files.replacement import create_file
-from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import document_of, with_envelope
 from .commands import command
 from .output import echo, echo_err
@@ -94,10 +93,8 @@ def export(file: SealedFile, form: str, name: str | None, output: str | None, re
     if name is not None and form not in _NAMED_FORMS:
         raise click.UsageError("--name requires --format env or k8s-secret")
     write_plain(
-        file.path,
-        file.policy(),
+        file,
         form=form,
-        profile=file.profile,
         output=output,
         reveal=reveal,
         name=name,
@@ -105,11 +102,9 @@ def export(file: SealedFile, form: str, name: str | None, output: str | None, re
 
 
 def write_plain(
-    path: str,
-    policy: OpenPolicy,
+    file: SealedFile,
     *,
     form: str,
-    profile: str | None,
     output: str | None,
     reveal: bool,
     name: str | None = None,
@@ -122,9 +117,9 @@ def write_plain(
     """
     if (output is None) == (not reveal):
         raise click.UsageError("give either --output FILE, or --reveal to write to stdout")
-    document = _opened(path, policy)
-    plain = _formatted(document, form, profile, name).rstrip(b"\n").decode("utf-8")
-    emit("exported", path=path, form=form)
+    document = _opened(file)
+    plain = _formatted(document, form, file.profile, name).rstrip(b"\n").decode("utf-8")
+    emit("exported", path=file.path, form=form)
     if output is None:
         echo(plain)
         return
@@ -145,14 +140,16 @@ def write_new_file(output: str, content: bytes) -> None:
         create_file(real, content, mode=_OUTPUT_MODE)
 
 
-def _opened(path: str, policy: OpenPolicy) -> Document:
-    def opened(found: FileContent) -> Document:
-        return document_of(policy.open(decode(found.content), path=path).payload)
+def _opened(file: SealedFile) -> Document:
+    def opened(content: bytes) -> Document:
+        return document_of(file.policy().open(decode(content), path=file.path).payload)
 
+    if file.piped is not None:
+        return opened(file.piped)
     try:
-        return with_envelope(resolved(path), opened)
+        return with_envelope(resolved(file.path), lambda found: opened(found.content))
     except FileNotFoundError as exc:
-        raise StorageError(f"{path!r} does not exist") from exc
+        raise StorageError(f"{file.path!r} does not exist") from exc
 
 
 def _formatted(document: Document, form: str, profile: str | None, name: str | None) -> bytes:

@@ -37,6 +37,7 @@ from .options import (
 )
 from .output import echo_err, echo_json, echo_table
 from .protect import default_key, existing_policy
+from .sealed_file import SealedFile
 
 _STDIN = "-"
 
@@ -211,8 +212,8 @@ def export_profiles(
     settings: Settings,
 ) -> None:
     """Write the profile NAME in PATH, or all of them, in plain text as keeper.ini."""
-    policy = OpenPolicy.from_args(trust or None, None, settings)
-    write_plain(path, policy, form="ini", profile=name, output=output, reveal=reveal)
+    file = SealedFile(path, name, trust, settings, None, None)
+    write_plain(file, form="ini", output=output, reveal=reveal)
 
 
 def _read_plain(source: str) -> Document:

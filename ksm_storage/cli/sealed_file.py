@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,21 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..envelope.model import Envelope
     from ..storage.encrypted_storage import EncryptedStorage
     from ..storage.open_policy import OpenPolicy
+
+# The names that a system has for standard input, which are links to no file if it is a pipe.
+STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 
 @dataclass(frozen=True, slots=True)
 class SealedFile:
-    """Hold the PATH of a file that must exist and be sealed, with the options to open it."""
+    """Hold the PATH of a file that must exist and be sealed, with the options to open it.
+
+    Attributes:
+        piped: The envelope that came on standard input, if PATH means that.
+    """
 
     path: str
     profile: str | None
@@ -34,23 +42,28 @@ class SealedFile:
     settings: Settings
     timeout: float | None
     hedge: float | None
+    piped: bytes | None = None
 
     def open(self) -> EncryptedStorage:
-        """Open the file.
+        """Open the file; the storage of an envelope from standard input cannot be changed.
 
         Raises:
             StorageError: It does not exist.
             EnvelopeError: It is not sealed.
         """
-        from ..files.reading import resolved
-        from ..storage.snapshot import read_envelope
-        from ..storage.sources import open_storage
+        from ..storage.sources import SealedText, open_storage
+
+        if self.piped is not None:
+            from ..storage.snapshot import open_snapshot
+
+            snapshot = open_snapshot(
+                self.piped, self.policy(), profile=self.profile, signature=None
+            )
+            return SealedText(snapshot)
 
         # With keys, open_storage would create a missing file and protect a plain one. A command
         # that names trusted keys means neither.
-        if not os.path.lexists(self.path):
-            raise StorageError(f"{self.path!r} does not exist")
-        read_envelope(resolved(self.path))
+        self.envelope()
         return open_storage(
             self.path,
             keys=self.trust or None,
@@ -60,12 +73,43 @@ class SealedFile:
             hedge=self.hedge,
         )
 
+    def envelope(self) -> Envelope:
+        """Return the envelope in the file; nothing is opened."""
+        from ..envelope.codec import decode
+        from ..files.reading import resolved
+        from ..storage.snapshot import existing_envelope
+
+        if self.piped is not None:
+            return decode(self.piped)
+        return existing_envelope(resolved(self.path), self.path)
+
     def policy(self) -> OpenPolicy:
         """Return which keys may open the file, and how."""
         from ..storage.open_policy import OpenPolicy
 
         trust = OpenPolicy.from_args(self.trust or None, None, self.settings)
         return trust.with_timeout(self.timeout, self.hedge)
+
+
+def read_stdin() -> bytes:
+    """Return the envelope on standard input.
+
+    Raises:
+        EnvelopeError: It is not one.
+        StorageError: It is empty, or too large.
+    """
+    from ..envelope.codec import looks_like_envelope
+    from ..files.reading import MAX_READ_BYTES
+    from ..storage.plaintext_source import wrong_format
+
+    raw = sys.stdin.buffer.read(MAX_READ_BYTES + 1)
+    if len(raw) > MAX_READ_BYTES:
+        raise StorageError(f"standard input is larger than {MAX_READ_BYTES} bytes")
+    if not raw.strip():
+        raise StorageError("standard input is empty", hint="pipe in a sealed configuration")
+    if not looks_like_envelope(raw):
+        raise wrong_format("-", raw)
+    return raw
 
 
 def sealed_file_options(command: Command) -> Command:
@@ -82,7 +126,8 @@ def sealed_file_options(command: Command) -> Command:
         hedge: float | None,
         **others: object,
     ) -> Any:
-        file = SealedFile(path, profile, trust, settings, timeout, hedge)
+        piped = read_stdin() if path in STDIN else None
+        file = SealedFile(path, profile, trust, settings, timeout, hedge, piped)
         return command(file=file, **others)
 
     result: Command = gathered

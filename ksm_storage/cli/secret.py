@@ -17,8 +17,26 @@ from .commands import command, group
 from .options import json_option
 from .output import echo, echo_err, echo_json, echo_raw, echo_table
 from .secret_source import NOTATION_PREFIX, Source, find_record, reveal_option, source_options
+from .values import ask_value
 
 _HIDDEN = "(hidden; use --reveal)"
+# The types of field that Keeper's own pages and tools show without being asked.
+_PUBLIC_TYPES = frozenset(
+    {
+        *("address", "birthDate", "checkbox", "databaseType", "date", "dropdown", "email"),
+        *(
+            "expirationDate",
+            "fileRef",
+            "host",
+            "login",
+            "multiline",
+            "name",
+            "phone",
+            "text",
+            "url",
+        ),
+    }
+)
 _STDOUT = "-"
 _FILE_UID = re.compile(r"[A-Za-z0-9_-]{2,64}")
 
@@ -27,7 +45,7 @@ _FILE_UID = re.compile(r"[A-Za-z0-9_-]{2,64}")
 def secret() -> None:
     """Read the secrets that are shared with the application.
 
-    Titles, types, uids and names of fields and files are shown; values only with --reveal.
+    What is not secret is shown, such as titles and logins; secret values only with --reveal.
     """
 
 
@@ -43,7 +61,7 @@ def list_secrets(source: Source, as_json: bool) -> None:
     echo_table(["UID", "TYPE", "TITLE"], [[r.uid, r.type or "", r.title or ""] for r in records])
 
 
-@command(short_help="Show a record, with --reveal its values.")
+@command(short_help="Show a record, with --reveal its secret values.")
 @source_options
 @click.argument("name", metavar="UID|TITLE|NOTATION")
 @click.option(
@@ -52,7 +70,7 @@ def list_secrets(source: Source, as_json: bool) -> None:
 @reveal_option
 @json_option
 def get(source: Source, name: str, field_name: str | None, reveal: bool, as_json: bool) -> None:
-    """Show a record: its fields by name, and their values with --reveal.
+    """Show a record: its fields by name, and with --reveal also the secret values.
 
     With --field, or for a notation such as keeper://RECORD/field/password, only the values are
     printed, one per line.
@@ -62,13 +80,9 @@ def get(source: Source, name: str, field_name: str | None, reveal: bool, as_json
             raise click.UsageError("--field cannot be used with a notation")
         _print_notation(source, name, reveal=reveal, as_json=as_json)
         return
-    if field_name is not None and not reveal:
-        raise SettingsError(
-            f"the value of {field_name!r} is secret", hint="add --reveal to print it"
-        )
     record = find_record(source.connect(), name)
     if field_name is not None:
-        _print_field(record, field_name, as_json=as_json)
+        _print_field(record, field_name, reveal=reveal, as_json=as_json)
         return
     if as_json:
         echo_json(_as_dict(record, reveal=reveal))
@@ -116,6 +130,52 @@ def download(source: Source, name: str, filename: str, output: str | None) -> No
     echo_err(f"wrote {len(content)} bytes to {target}")
 
 
+@command(name="set", short_help="Set a field of a record.")
+@source_options
+@click.argument("name", metavar="UID|TITLE")
+@click.argument("field_name", metavar="FIELD")
+@click.option("--value-file", metavar="FILE", help="Read the value from this file.")
+def set_secret(source: Source, name: str, field_name: str, value_file: str | None) -> None:
+    """Set the FIELD of a record, by its type or label, to one value.
+
+    The value is read from a prompt on a terminal, else from standard input; one trailing line end
+    is removed. It is never an argument, because other users of the machine could see it.
+    """
+    value = ask_value(field_name, value_file)
+    manager = source.connect()
+    record = find_record(manager, name)
+    if record.get_standard_field(field_name) is not None:
+        record.set_standard_field_value(field_name, value)
+    elif record.get_custom_field(field_name) is not None:
+        record.set_custom_field_value(field_name, value)
+    else:
+        raise _no_field(record, field_name)
+    manager.save(record)
+    echo_err(f"set {field_name} of {record.title or record.uid}")
+
+
+@command(short_help="Print the current one-time code of a record.")
+@source_options
+@click.argument("name", metavar="UID|TITLE")
+@json_option
+def totp(source: Source, name: str, as_json: bool) -> None:
+    """Print the current code of the record's one-time code field (oneTimeCode)."""
+    from ..engine.utils import get_totp_code
+
+    record = find_record(source.connect(), name)
+    field = record.get_standard_field("oneTimeCode") or record.get_custom_field("oneTimeCode")
+    values = [] if field is None else _values_of(field)
+    if not values:
+        raise SecretNotFoundError(
+            "the record has no one-time code", hint="add one to the record in the Keeper vault"
+        )
+    code = get_totp_code(str(values[0]))
+    if as_json:
+        echo_json({"code": code.code, "seconds_left": code.time_left, "period": code.period})
+        return
+    echo(code.code)
+
+
 def _print_notation(source: Source, uri: str, *, reveal: bool, as_json: bool) -> None:
     if not reveal:
         raise SettingsError(
@@ -133,13 +193,12 @@ def _print_notation(source: Source, uri: str, *, reveal: bool, as_json: bool) ->
             echo(_as_text(item))
 
 
-def _print_field(record: Record, name: str, *, as_json: bool) -> None:
+def _print_field(record: Record, name: str, *, reveal: bool, as_json: bool) -> None:
     field = record.get_standard_field(name) or record.get_custom_field(name)
     if field is None:
-        names = ", ".join(_name(field) for field in _fields(record))
-        raise SecretNotFoundError(
-            f"the record has no field {name!r}", hint=f"its fields: {names or '(none)'}"
-        )
+        raise _no_field(record, name)
+    if not reveal and not _is_public(field):
+        raise SettingsError(f"the value of {name!r} is secret", hint="add --reveal to print it")
     values = _values_of(field)
     if as_json:
         echo_json(values)
@@ -148,12 +207,20 @@ def _print_field(record: Record, name: str, *, as_json: bool) -> None:
         echo(_as_text(value))
 
 
+def _no_field(record: Record, name: str) -> SecretNotFoundError:
+    names = ", ".join(_name(field) for field in _fields(record))
+    return SecretNotFoundError(
+        f"the record has no field {name!r}", hint=f"its fields: {names or '(none)'}"
+    )
+
+
 def _print_record(record: Record, *, reveal: bool) -> None:
     named = (("uid", record.uid), ("title", record.title), ("type", record.type))
     rows = [[name, value or ""] for name, value in named]
     for field in _fields(record):
         values = ", ".join(_as_text(value) for value in _values_of(field))
-        rows.append([_name(field), (values if reveal else _HIDDEN) if values else ""])
+        shown = values if reveal or _is_public(field) or not values else _HIDDEN
+        rows.append([_name(field), shown])
     if record.notes:
         rows.append(["notes", record.notes if reveal else _HIDDEN])
     rows += [["file", f"{file.name} ({file.size} bytes)"] for file in record.files]
@@ -175,12 +242,17 @@ def _as_dict(record: Record, *, reveal: bool) -> dict[str, Any]:
 
 
 def _field_as_dict(field: dict[str, Any], *, reveal: bool) -> dict[str, Any]:
-    wanted = ("type", "label", "value") if reveal else ("type", "label")
+    shown = reveal or _is_public(field)
+    wanted = ("type", "label", "value") if shown else ("type", "label")
     return {name: field[name] for name in wanted if name in field}
 
 
 def _fields(record: Record) -> list[dict[str, Any]]:
     return [*(record.dict.get("fields") or []), *(record.dict.get("custom") or [])]
+
+
+def _is_public(field: Mapping[str, Any]) -> bool:
+    return field.get("type") in _PUBLIC_TYPES and not field.get("privacyScreen")
 
 
 def _name(field: dict[str, Any]) -> str:
@@ -251,5 +323,5 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-for _command in (download, get, list_secrets, notation):
+for _command in (download, get, list_secrets, notation, set_secret, totp):
     secret.add_command(_command)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import Command, connection_options
+from .references import Reference, Resolver, named_uids
 from .sealed_file import SealedFile, sealed_file_options
 
 if TYPE_CHECKING:
@@ -28,11 +30,26 @@ class Source:
     ca_file: str | None
     proxy: str | None
 
-    def connect(self) -> SecretsManager:
-        """Open the file and return a client that has sent nothing yet."""
+    def connect(self, offline_copy: str | None = None) -> SecretsManager:
+        """Open the file and return a client that has sent nothing yet.
+
+        Args:
+            offline_copy: A file for the last answer, used if the server is unreachable.
+        """
         from ..engine import SecretsManager
 
-        return SecretsManager(config=self.file.open(), ca_file=self.ca_file, proxy_url=self.proxy)
+        return SecretsManager(
+            config=self.file.open(),
+            ca_file=self.ca_file,
+            proxy_url=self.proxy,
+            offline_copy=offline_copy,
+        )
+
+    def resolver(self, references: Sequence[Reference], offline_copy: str | None) -> Resolver:
+        """Open the file and return what resolves the references with one request."""
+        # A copy that is to replace the server holds everything.
+        uids = named_uids(references) if offline_copy is None else None
+        return Resolver(self.connect(offline_copy), uids)
 
 
 def source_options(command: Command) -> Command:

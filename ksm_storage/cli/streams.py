@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..errors import StorageError
 
@@ -17,10 +17,17 @@ class ReaderGoneError(Exception):
 
 
 def settle_streams() -> None:
-    """Open closed streams on the null device, and let any file name pass through stdout."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    """Make the streams usable however they were opened, and let any file name through stdout.
+
+    A closed stdin is an empty one, and what is written to a closed stderr is lost. Data that is
+    written to a closed stdout is an error.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = _closed_stdout()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     # Not one that a caller put in its place, as a test does, and not twice.
     if type(sys.stdout) is io.TextIOWrapper:
         sys.stdout = _Stdout(sys.stdout)
@@ -34,7 +41,7 @@ class _Stdout(io.TextIOWrapper):
 
     def __init__(self, replaced: io.TextIOWrapper) -> None:
         super().__init__(
-            replaced.buffer,
+            _whole(replaced.buffer),
             encoding=replaced.encoding,
             # A file name need not be text. What prints it goes to a pipe as often as to a person,
             # and the bytes that the system gave are what the next program needs to find the file.
@@ -52,6 +59,22 @@ class _Stdout(io.TextIOWrapper):
     def flush(self) -> None:
         with guard_stdout():
             super().flush()
+
+
+def _closed_stdout() -> io.TextIOWrapper:
+    # Its number must be taken, or the next file that is opened would get it, and what a library
+    # prints would go into that file. Opened for reading, it refuses what is written, as it should.
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    if nowhere != 1:
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+    return io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), encoding="utf-8")
+
+
+def _whole(buffer: Any) -> Any:
+    # With PYTHONUNBUFFERED it is the file itself, which may write less than it is given and say
+    # so in a result that nobody looks at.
+    return io.BufferedWriter(buffer) if isinstance(buffer, io.RawIOBase) else buffer
 
 
 @contextmanager

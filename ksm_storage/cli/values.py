@@ -50,15 +50,12 @@ def set_value(file: SealedFile, name: str, value_file: str | None) -> None:
     is removed. It is never an argument, because other users of the machine could see it.
     """
     # Before the file is opened: a plugin's helper programs must not read it from our stdin.
-    value = None if value_file is None and sys.stdin.isatty() else read_value(value_file)
-    storage = file.open()
-    if value is None:
-        value = click.prompt(name, hide_input=True, err=True)
+    value = ask_value(name, value_file)
     if not value:
         raise StorageError(
             f"no value given for {name!r}", hint="use 'ksm-storage delete' to remove it"
         )
-    storage.set(name, value)
+    file.open().set(name, value)
     echo_err(f"set {name} in {file.path}")
 
 
@@ -74,12 +71,15 @@ def delete(file: SealedFile, name: str) -> None:
     echo_err(f"deleted {name} from {file.path}")
 
 
-def read_value(value_file: str | None) -> str:
-    """Return the text of a file, or of standard input, without one line end at its end.
+def ask_value(name: str, value_file: str | None) -> str:
+    """Return a value from a file, a prompt or standard input, without one line end at its end.
 
     Raises:
         StorageError: It cannot be read, is too long, or is not UTF-8.
     """
+    if value_file is None and sys.stdin.isatty():
+        text: str = click.prompt(name, hide_input=True, err=True)
+        return text
     if value_file is None:
         return _decoded(sys.stdin.buffer.read(_MAX_VALUE_BYTES + 1))
     try:

@@ -42,7 +42,7 @@ def test_a_secret_setting_on_the_command_line_is_refused(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_program_run_by_exec_has_no_secret_in_its_command_line(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
-    path.write_text(json.dumps({"clientId": "CANARY"}))
+    path.write_text(json.dumps({"clientId": "CANARY", "appKey": "APP"}))
     ksm_storage.protect(path, [key_file(tmp_path)])
 
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import pytest
 
 import ksm_storage
 from ksm_storage.cli.rewrap import _pair
-from tests.cli.command import key_file, run
+from tests.cli.command import COMMAND, key_file, run
 
 
 @pytest.fixture
 def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "c.json"
-    path.write_text('{"clientId": "CID", "hostname": "keepersecurity.eu"}')
+    path.write_text('{"clientId": "CID", "appKey": "APP", "hostname": "keepersecurity.eu"}')
     ksm_storage.protect(path, [key_file(tmp_path)])
     monkeypatch.chdir(tmp_path)
     return path
@@ -71,6 +72,54 @@ def test_groups_take_it_too(
     done = run(*arguments)
 
     assert (done.returncode, "missing.json" in done.stderr) == (code, True)
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdin"])
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        (["inspect", "PATH"], b"revision     1\n"),
+        (["get", "PATH", "hostname"], b"keepersecurity.eu\n"),
+        (["export", "PATH", "--reveal"], b'"clientId": "CID"'),
+        (["exec", "PATH", "--", "echo", "run"], b"run\n"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_sealed_file_comes_from_standard_input(
+    sealed: Path, arguments: list[str], printed: bytes, path: str
+) -> None:
+    command = [path if word == "PATH" else word for word in arguments]
+    done = subprocess.run(
+        [COMMAND, *command], input=sealed.read_bytes(), capture_output=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert printed in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("piped", "code"), [(b"", 7), (b'{"clientId": "CANARY"}', 6), (b"x" * 9_000_000, 7)]
+)
+def test_what_is_not_a_sealed_file_on_standard_input_is_refused(piped: bytes, code: int) -> None:
+    done = subprocess.run(
+        [COMMAND, "get", "-", "hostname"], input=piped, capture_output=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout, b"CANARY" in done.stderr) == (code, b"", False)
+
+
+def test_what_came_from_standard_input_cannot_be_changed(sealed: Path) -> None:
+    (sealed.parent / "value").write_text("x")
+    done = subprocess.run(
+        [COMMAND, "set", "-", "appKey", "--value-file", "value"],
+        input=sealed.read_bytes(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 7
+    assert b"cannot be changed" in done.stderr
 
 
 def test_a_missing_path_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,13 +47,45 @@ def open_for_no_reader() -> IO[str]:
     return os.fdopen(writer, "w")
 
 
-@pytest.mark.parametrize(
-    "command", ["get c.json hostname", "inspect c.json", "check c.json c.json"]
-)
-def test_a_closed_stdout_is_no_error(sealed: Path, command: str) -> None:
-    done = shell(f'"$KSM" {command} >&-')
+UNBUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 
-    assert (done.returncode, b"error" in done.stderr) == (0, False)
+
+@UNBUFFERED
+@pytest.mark.parametrize(
+    "command", ["get c.json hostname", "inspect c.json", "check c.json c.json", "--help"]
+)
+def test_data_for_a_closed_stdout_is_an_error(sealed: Path, command: str, unbuffered: str) -> None:
+    done = shell(f'"$KSM" {command} >&-', PYTHONUNBUFFERED=unbuffered)
+
+    assert done.returncode == 7
+    assert b"error: cannot write to standard output: Bad file descriptor\n" in done.stderr
+    assert b"Exception" not in done.stderr
+
+
+def test_a_closed_stdout_is_no_error_where_there_is_no_data(sealed: Path) -> None:
+    done = shell('echo x | "$KSM" set c.json appKey >&-')
+
+    assert (done.returncode, done.stderr) == (0, b"set appKey in c.json\n")
+
+
+def test_unbuffered_output_is_whole(sealed: Path) -> None:
+    # More than a pipe takes at once.
+    ksm_storage.open_storage(sealed).set("appKey", "x" * 500_000)
+    script = '"$KSM" get c.json appKey --reveal | { sleep 1; wc -c; }'
+
+    assert shell(script, PYTHONUNBUFFERED="1").stdout.strip() == b"500001"
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="limits the size of a file")
+@UNBUFFERED
+def test_output_that_is_cut_short_is_an_error(sealed: Path, unbuffered: str) -> None:
+    ksm_storage.open_storage(sealed).set("appKey", "x" * 9000)
+    script = 'prlimit --fsize=4096 "$KSM" get c.json appKey --reveal > cut'
+
+    done = shell(script, PYTHONUNBUFFERED=unbuffered)
+
+    assert (done.returncode, Path("cut").stat().st_size) == (7, 4096)
+    assert b"error: cannot write to standard output: File too large\n" in done.stderr
 
 
 def test_a_closed_stderr_is_no_error(sealed: Path) -> None:
@@ -73,8 +106,11 @@ def test_a_closed_stdin_is_an_empty_one(sealed: Path) -> None:
     "command",
     ["get c.json hostname", "check c.json c.json", "--help", "--version", "secret get --help"],
 )
-def test_a_full_stdout_is_an_error_that_says_so(sealed: Path, command: str) -> None:
-    done = shell(f'"$KSM" {command} > /dev/full')
+@UNBUFFERED
+def test_a_full_stdout_is_an_error_that_says_so(
+    sealed: Path, command: str, unbuffered: str
+) -> None:
+    done = shell(f'"$KSM" {command} > /dev/full', PYTHONUNBUFFERED=unbuffered)
 
     assert done.returncode == 7
     assert b"error: cannot write to standard output: No space left on device\n" in done.stderr

@@ -17,7 +17,9 @@ from tests.cli.command import COMMAND, key_file, run
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
     path = tmp_path / "c.json"
-    path.write_text(json.dumps({"clientId": "CID", "hostname": "keepersecurity.eu"}))
+    path.write_text(
+        json.dumps({"clientId": "CID", "appKey": "APP", "hostname": "keepersecurity.eu"})
+    )
     ksm_storage.protect(path, [key_file(tmp_path)])
     return path
 

@@ -1,0 +1,224 @@
+"""References to secrets, in variables and in text: ``keeper://RECORD/field/NAME:-DEFAULT|TRANSFORM``.
+
+Two forms stand in text: ``{{ keeper://... }}``, which may hold blanks, and a bare ``keeper://...``
+as the official ``ksm interpolate`` finds it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..errors import KsmStorageError, SettingsError
+
+if TYPE_CHECKING:
+    from ..engine import Record, SecretsManager
+    from ..engine.record_list import RecordList
+
+PREFIX = "keeper://"
+
+_BRACED = re.compile(r"\{\{\s*(keeper://.*?)\s*\}\}")
+# Where the official one ends: at a blank, a quote, "#" or "@", so that an address may follow.
+_BARE = re.compile(
+    r"keeper://[^\s/]+/[^\s/]+/[^\"'\n#:|@\s]+(?::-[^|\"'\n#@\s]+)?(?:\|[^\s\"'\n#@]+)?"
+)
+_PARTS = re.compile(r"(?s)(keeper://.*?)(?::-(.*?))?((?:\|[a-z0-9]+)*)")
+_UID = re.compile(r"keeper://([A-Za-z0-9_-]{22})/")
+
+TRANSFORMS: Mapping[str, Callable[[str], str]] = {
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64url": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "lower": str.lower,
+    "md5": lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
+    "sha256": lambda text: hashlib.sha256(text.encode()).hexdigest(),
+    "trim": str.strip,
+    "upper": str.upper,
+    "urlencode": urllib.parse.quote,
+    "urlencodeplus": urllib.parse.quote_plus,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Hold a reference that was taken apart.
+
+    Attributes:
+        notation: The Keeper notation, which names a secret and is none.
+        default: What stands in its place if there is no such value, None for an error.
+        transforms: What is done to the value, in this order.
+    """
+
+    notation: str
+    default: str | None = field(default=None, repr=False)
+    transforms: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Take a reference apart.
+
+        Raises:
+            SettingsError: It names an unknown transformation, or is not Keeper notation.
+        """
+        from ..engine.notation import parse_notation
+
+        match = _PARTS.fullmatch(text.strip())
+        if match is None:
+            raise SettingsError("not a keeper:// reference (not shown: it may be a secret)")
+        transforms = tuple(match[3].split("|")[1:])
+        for name in transforms:
+            if name not in TRANSFORMS:
+                raise SettingsError(
+                    f"unknown transformation {name!r} in {match[1]!r}",
+                    hint=f"use one of {', '.join(TRANSFORMS)}",
+                )
+        try:
+            parse_notation(match[1], property_first=True)
+        except KsmStorageError as exc:
+            _name_reference(exc, match[1], None)
+            raise
+        return cls(match[1], match[2], transforms)
+
+
+class Resolver:
+    """Resolve references with one request for all of them.
+
+    Args:
+        manager: The client, which has sent nothing yet.
+        uids: The only records to ask for, as :func:`named_uids` returns them; None for all.
+    """
+
+    def __init__(self, manager: SecretsManager, uids: Sequence[str] | None) -> None:
+        from ..engine.notation_lookup import NotationLookup
+
+        self._manager = manager
+        self._wanted = uids
+        self._all: RecordList | None = None
+        self._named: dict[str, Record] | None = None
+        self._lookup = NotationLookup(self._fetch)
+
+    def content(self, reference: Reference, *, name: str | None = None) -> bytes:
+        """Return the value of a reference as bytes, a file as it is.
+
+        Args:
+            reference: What to resolve.
+            name: What wants the value, for messages.
+
+        Raises:
+            KsmStorageError: It has no value, and no default; the message names the reference.
+        """
+        try:
+            value = self._lookup.single(reference.notation)
+        except KsmStorageError as exc:
+            from ..engine import SecretNotFoundError
+
+            if reference.default is None or not isinstance(exc, SecretNotFoundError):
+                _name_reference(exc, reference.notation, name)
+                raise
+            value = None
+        if value in (None, "", []):
+            value = reference.default
+        if value is None:
+            raise _no_value(reference.notation, name)
+        if isinstance(value, bytes) and not reference.transforms:
+            return value
+        text = _as_text(value, reference.notation)
+        for transform in reference.transforms:
+            text = TRANSFORMS[transform](text)
+        return text.encode()
+
+    def text(self, reference: Reference, *, name: str | None = None) -> str:
+        """Return the value of a reference as text; see :meth:`content`."""
+        return _as_text(self.content(reference, name=name), reference.notation)
+
+    def render(self, template: str, *, name: str | None = None, bare: bool = True) -> str:
+        """Return a text with the value of each reference in its place; see :func:`references_in`.
+
+        Raises:
+            KsmStorageError: As for :meth:`content`.
+        """
+
+        def value(match: re.Match[str]) -> str:
+            return self.text(Reference.parse(match[match.lastindex or 0]), name=name)
+
+        lines = template.split("\n")
+        return "\n".join(_substituted(line, value, bare=bare) for line in lines)
+
+    def _fetch(self, uids: Sequence[str] | None) -> RecordList:
+        from ..engine.record_list import RecordList
+
+        if uids is None or self._wanted is None:
+            if self._all is None:
+                self._all = self._manager.get_secrets()
+            if uids is None:
+                return self._all
+            return RecordList([record for record in self._all if record.uid in uids])
+        if self._named is None:
+            found = self._manager.get_secrets(self._wanted)
+            self._named = {record.uid: record for record in found}
+        missing = [uid for uid in uids if uid not in self._named and uid not in self._wanted]
+        # A reference field of one of them names others.
+        for record in self._manager.get_secrets(missing) if missing else ():
+            self._named[record.uid] = record
+        return RecordList([self._named[uid] for uid in uids if uid in self._named])
+
+
+def named_uids(references: Iterable[Reference]) -> list[str] | None:
+    """Return the uids that all of the references name, None if one of them names a title."""
+    uids = [_UID.match(reference.notation) for reference in references]
+    # A title may be that of any record, so that all must be looked at.
+    return list(dict.fromkeys(m[1] for m in uids if m)) if all(uids) else None
+
+
+def references_in(template: str, *, bare: bool = True) -> list[Reference]:
+    """Return the references in a text: ``{{ keeper://... }}`` and, if asked for, bare ones.
+
+    A bare reference in a line that begins with ``#`` is a comment, and left alone.
+    """
+    found: list[Reference] = []
+
+    def collect(match: re.Match[str]) -> str:
+        found.append(Reference.parse(match[match.lastindex or 0]))
+        return ""
+
+    for line in template.split("\n"):
+        _substituted(line, collect, bare=bare)
+    return found
+
+
+def _substituted(line: str, value: Callable[[re.Match[str]], str], *, bare: bool) -> str:
+    # In one pass: a value that looks like a reference is not replaced again.
+    if not bare or line.lstrip().startswith("#"):
+        return _BRACED.sub(value, line)
+    return re.sub(f"{_BRACED.pattern}|{_BARE.pattern}", value, line)
+
+
+def _as_text(value: object, notation: str) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, bytes):
+        return json.dumps(value, ensure_ascii=False)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise SettingsError(
+            f"the file {notation!r} is not UTF-8 text", hint="pass it to a program with --file"
+        ) from None
+
+
+def _name_reference(exc: KsmStorageError, notation: str, name: str | None) -> None:
+    where = f"cannot resolve {notation!r}" + (f" for {name}" if name else "")
+    exc.message = f"{where}: {exc.message}"
+
+
+def _no_value(notation: str, name: str | None) -> KsmStorageError:
+    from ..engine import SecretNotFoundError
+
+    exc = SecretNotFoundError("the field is empty", hint="add a default, as in NOTATION:-DEFAULT")
+    _name_reference(exc, notation, name)
+    return exc

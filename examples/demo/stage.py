@@ -45,12 +45,13 @@ class Stage:
         for line in text.rstrip("\n").splitlines():
             print(f"    {line}", flush=True)
 
-    def run(self, *arguments: str, stdin: str = "") -> str:
+    def run(self, *arguments: str, stdin: str = "", show: bool = True) -> str:
         """Run a command that must succeed, show it and what it says, and return its stdout."""
         done = self._run(arguments, stdin)
         if done.returncode != 0:
             raise DemoFailedError(f"'ksm-storage {arguments[0]}' failed: {done.stderr.strip()}")
-        self.show(done.stdout + done.stderr)
+        if show:
+            self.show(done.stdout + done.stderr)
         return done.stdout
 
     def quietly(self, *arguments: str, stdin: str = "") -> str:

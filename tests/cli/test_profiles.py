@@ -118,7 +118,7 @@ def test_an_open_storage_sees_the_change_without_a_key_service(
 def test_an_existing_file_is_never_created_over(path: Path) -> None:
     before = path.read_bytes()
 
-    with pytest.raises(StorageError, match="exists already"):
+    with pytest.raises(StorageError, match="already exists"):
         create_document(path, OpenPolicy.from_args(["counted://one"], None, None), Document({}))
 
     assert path.read_bytes() == before
@@ -221,7 +221,7 @@ def test_a_file_that_is_rekeyed_again_and_again_is_an_error(
 ) -> None:
     _before_the_lock(monkeypatch, lambda: ksm_storage.rekey(path))
 
-    with pytest.raises(StorageError, match=r"profiles' were changed .* again and again"):
+    with pytest.raises(StorageError, match=r"keeps changing the keys of .*profiles'"):
         change_document(path, ANY, lambda document: with_active_profile(document, "two"))
 
 

@@ -55,11 +55,8 @@ def tell(scene: Stage) -> None:
     look_at_the_disk(scene)
     read_a_secret(scene)
     read_with_the_official_sdk(scene)
-<<<<<<< HEAD
     give_a_program_one_record(scene)
-=======
     run_a_program(scene)
->>>>>>> 81e2ff7 (cli: tests quote the storage's messages)
     look_into_the_database(scene)
     use_the_token_again(scene, device)
     steal_the_file(scene)
@@ -140,7 +137,6 @@ def read_with_the_official_sdk(scene: Stage) -> None:
     scene.proves("one line of a program changes: where its configuration is opened")
 
 
-<<<<<<< HEAD
 def give_a_program_one_record(scene: Stage) -> None:
     """Let a program read one record through the relay, and not the other."""
     scene.step("Another program gets one record through the relay, and not the configuration")
@@ -173,7 +169,8 @@ def give_a_program_one_record(scene: Stage) -> None:
         raise DemoFailedError(f"the relay gave something else: {done.stdout}{done.stderr[-500:]}")
     scene.show(f"-> {done.stdout}")
     scene.proves(f"the program read one record; {OTHER_TITLE!r} does not exist for it")
-=======
+
+
 def run_a_program(scene: Stage) -> None:
     """Give a program one password, and look at all that it got."""
     scene.step("A program gets the one password that it needs, and no configuration")
@@ -192,7 +189,6 @@ def run_a_program(scene: Stage) -> None:
     scene.show(f"DB_PASSWORD={environment['DB_PASSWORD']}")
     scene.show(f"(none of the other {len(environment) - 1} variables is ours)")
     scene.proves("the program could read one password, and nothing else of the application")
->>>>>>> 81e2ff7 (cli: tests quote the storage's messages)
 
 
 def look_into_the_database(scene: Stage) -> None:

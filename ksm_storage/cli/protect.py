@@ -88,8 +88,8 @@ def _would_protect(
         content = unsealed_file(resolved(path)).content
     except AlreadySealedError:
         _validate_header(path, given, context)
-        said = f"{path} is already sealed (header not verified); nothing to change"
-        return FileResult("skipped", said=(said,))
+        unchanged = f"{path} is already sealed (header not verified); nothing to change"
+        return FileResult("skipped", said=(unchanged,))
     if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
         form = Form.OFFICIAL
     else:

@@ -1,4 +1,4 @@
-"""Exclude other writers of one file, threads and processes alike.
+"""Exclude other writers of one file, threads and processes alike, in the order in which they come.
 
 On POSIX systems the lock is ``flock`` on the target, so nothing is left behind, no right to write
 to the folder is needed, and two containers that share one bind-mounted file exclude each other. A
@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,8 +23,9 @@ from ..errors import StorageError
 # Looked up at each call: a test that waits for a holder sets a shorter time here.
 LOCK_TIMEOUT_SECONDS = 30.0
 
-_FIRST_WAIT_SECONDS = 0.001
-_MAX_WAIT_SECONDS = 0.05
+# After this a person would ask what the program is doing.
+NOTICE_SECONDS = 2.0
+
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ETXTBSY)
 
 
@@ -61,10 +63,11 @@ def locked_descriptor(descriptor: int, name: str, *, timeout_seconds: float) -> 
     Raises:
         StorageError: Another process holds it for too long, or the file system cannot lock.
     """
-    _wait_for_flock(descriptor, name, time.monotonic() + timeout_seconds)
     try:
+        _wait_for_flock(descriptor, name, time.monotonic() + timeout_seconds)
         yield
     finally:
+        # Also where a signal handler raised between the lock and this block.
         _unlock(descriptor)
 
 
@@ -93,26 +96,92 @@ def _locked_descriptor(path: str, deadline: float) -> int:
 def _wait_for_flock(descriptor: int, name: str, deadline: float) -> None:
     import fcntl
 
-    wait = _FIRST_WAIT_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            if time.monotonic() >= deadline:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _queue_for_flock(descriptor, name, deadline)
+    except OSError as exc:
+        raise _cannot_lock(name, exc) from exc
+
+
+def _queue_for_flock(descriptor: int, name: str, deadline: float) -> None:
+    # Only who blocks in the kernel has a place in its queue: whoever asks again and again is
+    # overtaken for as long as others come. A blocked call has no time-out, so a thread makes it.
+    queued = _Queued(os.dup(descriptor))
+    try:
+        threading.Thread(target=queued.wait, name="ksm-storage-lock", daemon=True).start()
+        if not queued.ended.wait(_remaining(min(deadline, time.monotonic() + NOTICE_SECONDS))):
+            if time.monotonic() < deadline:
+                _log_wait(name)
+            if not queued.ended.wait(_remaining(deadline)):
                 raise StorageError(
                     f"another process holds the lock of {name}",
                     hint="retry; 'fuser' or 'lslocks' shows which process holds it",
-                ) from exc
+                )
+    except BaseException:
+        # A signal handler raised, or the time is over.
+        queued.abandon(descriptor)
+        raise
+    if queued.failure is not None:
+        raise _cannot_lock(name, queued.failure) from queued.failure
+
+
+class _Queued:
+    """Wait in the kernel's queue on a descriptor of its own, of the same open file.
+
+    Attributes:
+        ended: Set when the file is locked, or cannot be.
+        failure: Why it cannot be.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self.failure: OSError | None = None
+        self.ended = threading.Event()
+
+    def wait(self) -> None:
+        """Return when the file is locked, or cannot be; unlock it if nobody wants it any more."""
+        import fcntl
+
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         except OSError as exc:
-            raise StorageError(
-                f"the file system of {name} cannot lock it: {exc.strerror}",
-                hint="keep the file on a local disk, or on NFS with a working lock service",
-            ) from exc
-        else:
-            return
-        # Random, so that many waiters do not wake in step.
-        time.sleep(wait * (0.5 + os.urandom(1)[0] / 510))
-        wait = min(2 * wait, _MAX_WAIT_SECONDS)
+            self.failure = exc
+        with self._lock:
+            self.ended.set()
+            if self._abandoned:
+                _unlock(self._descriptor)
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+    def abandon(self, descriptor: int) -> None:
+        """Unlock the file, or have the thread do it as soon as it is locked."""
+        with self._lock:
+            self._abandoned = True
+            if self.ended.is_set():
+                _unlock(descriptor)
+
+
+def _remaining(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _log_wait(name: str) -> None:
+    import logging
+
+    # Where the application has no handler, Python prints a warning on stderr: so do commands.
+    logging.getLogger("ksm_storage.lock").warning(
+        "note: waiting for another process to release the lock of %s", name
+    )
+
+
+def _cannot_lock(name: str, exc: OSError) -> StorageError:
+    return StorageError(
+        f"the file system of {name} cannot lock it: {exc.strerror}",
+        hint="keep the file on a local disk, or on NFS with a working lock service",
+    )
 
 
 def _opened(path: str) -> tuple[int, bool]:

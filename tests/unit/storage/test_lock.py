@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -442,3 +443,78 @@ def _altered_at(turn: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[
 
     monkeypatch.setattr(os, "read", read)
     return altered
+
+
+BUSY = """
+import sys, time
+from ksm_storage.files.lock import locked
+end, longest, turns = time.monotonic() + 4, 0.0, 0
+while time.monotonic() < end:
+    asked = time.monotonic()
+    with locked(sys.argv[1]):
+        longest = max(longest, time.monotonic() - asked)
+        turns += 1
+        time.sleep(0.004)
+print(longest, turns)
+"""
+
+
+def test_busy_writers_wait_in_turn(sealed: Path) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", BUSY, str(sealed)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(16)
+    ]
+
+    results = [worker.communicate(timeout=50)[0].split() for worker in workers]
+
+    assert max(float(longest) for longest, _turns in results) < 2.5, results
+    assert min(int(turns) for _longest, turns in results) > 5, results
+
+
+def test_a_long_wait_is_told_once(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lock, "NOTICE_SECONDS", 0.05)
+
+    with (
+        lock.locked(str(sealed)),
+        pytest.raises(StorageError, match="another process holds"),
+        lock.locked(str(sealed), timeout_seconds=0.3),
+    ):
+        pass
+
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"note: waiting for another process to release the lock of {str(sealed)!r}"
+    )
+
+
+def test_who_gave_up_waiting_does_not_keep_the_lock(sealed: Path) -> None:
+    with (
+        lock.locked(str(sealed)),
+        pytest.raises(StorageError),
+        lock.locked(str(sealed), timeout_seconds=0.05),
+    ):
+        pass
+
+    with lock.locked(str(sealed), timeout_seconds=5):
+        pass
+    assert not [path for path in descriptors() if path == str(sealed)]
+
+
+def descriptors() -> list[str]:
+    """Return the files that this process has open, once the lock's threads have ended."""
+    for thread in threading.enumerate():
+        if thread.name == "ksm-storage-lock":
+            thread.join(10)
+    return [os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if is_open(entry.path)]
+
+
+def is_open(path: str) -> bool:
+    try:
+        os.readlink(path)
+    except OSError:
+        return False
+    return True

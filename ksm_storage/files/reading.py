@@ -27,6 +27,10 @@ _TICK_NANOSECONDS = 100_000_000
 # How a save in place ends; see ksm_storage/files/replacement.py.
 _FOOTER = rb"\nksm-storage journal ([0-9]{10}) ([0-9a-f]{64})\n\Z"
 _FOOTER_BYTES = len(b"\nksm-storage journal ") + 10 + 1 + 64 + 1
+_ENVELOPE = b"ksm-storage envelope v"
+_LINE = rb"ksm-storage envelope v\d+|[a-z-]+: [ -~]+|[A-Za-z0-9+/=]*|ksm-storage journal .*"
+_AFTER_NUL = rb"(?<=\0)[^\0]"
+_BLOCK_BYTES = 512
 _SPACE = 0x20
 _OFFICIAL_BLOB = 0xFF
 
@@ -194,8 +198,30 @@ def settled_content(raw: bytes) -> bytes:
         return pending
     # Only text can have been saved by us; a binary file with NUL bytes is not one of ours.
     if _SPACE <= raw[0] < _OFFICIAL_BLOB:
-        return raw[: raw.index(b"\0")]
+        old = raw[: raw.index(b"\0")]
+        if not old.startswith(_ENVELOPE) or _can_be_interrupted(raw, len(old)):
+            return old
+    # Whole, so that the parser refuses it.
     return raw
+
+
+def _can_be_interrupted(raw: bytes, old_bytes: int) -> bool:
+    """Tell whether an interrupted save of an envelope can have left what is behind the old one."""
+    import re
+
+    new = raw[old_bytes:].lstrip(b"\0")
+    start = len(raw) - len(new)
+    # The new version begins one byte behind the longer of the two, and a footer ends it.
+    if len(new) > start - 1 + _FOOTER_BYTES or re.search(rb"[^\0\n -~]", new):
+        return False
+    if b"\0" in new or not new.startswith(_ENVELOPE[: len(new)]):
+        # After a loss of power, blocks of the new version that were not written read as zeros.
+        return all(
+            (start + found.start()) % _BLOCK_BYTES == 0 for found in re.finditer(_AFTER_NUL, new)
+        ) and (new.startswith(_ENVELOPE) or start % _BLOCK_BYTES == 0)
+    *lines, _cut = new.split(b"\n")
+    # Written from its start, it is there up to some byte. A whole footer would be a finished save.
+    return not re.search(_FOOTER, new) and all(re.fullmatch(_LINE, line) for line in lines)
 
 
 def _pending(raw: bytes) -> bytes | None:

@@ -87,6 +87,50 @@ def test_a_journal_that_is_longer_than_the_file_is_none() -> None:
     assert settled_content(b"{\0" + NEW + cut) == b"{"
 
 
+ENVELOPE = b"ksm-storage envelope v1\nsuite: 1\nheader-mac: abc=\n\nQUJD\n"
+LONGER = ENVELOPE[:-1] + b"REVG\n"
+
+
+@pytest.mark.parametrize("new", [ENVELOPE, LONGER, ENVELOPE[:-3] + b"\n"], ids=len)
+def test_an_envelopes_save_may_be_interrupted_at_any_byte(new: bytes) -> None:
+    start = max(len(ENVELOPE), len(new)) + 1
+    whole = ENVELOPE.ljust(start, b"\0") + new + footer(new)
+
+    for end in range(len(ENVELOPE), len(whole)):
+        assert settled_content(whole[:end]) == ENVELOPE, end
+    assert settled_content(whole) == new
+
+
+def test_an_envelopes_save_may_lose_blocks_to_a_loss_of_power() -> None:
+    old = ENVELOPE.replace(b"QUJD", b"QUJD" * 300)
+    whole = old.ljust(len(old) + 1, b"\0") + old + footer(old)
+
+    for block in range(len(old) // 512 + 1, len(whole) // 512):
+        begin, end = block * 512, block * 512 + 512
+        assert settled_content(whole[:begin] + bytes(512) + whole[end:]) == old
+    assert settled_content(old + bytes(1000)) == old
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"x",
+        b"x" * 400,
+        b"\xff\xfe",
+        b"ksm-storage envelope v1\n" + b"context: a=b\n" * 20,
+        b"\0" * 9 + LONGER + footer(ENVELOPE),
+        ENVELOPE + footer(LONGER),
+        b"ksm-storage envelope v1\nUPPER: x\n",
+        b"ksm-storage envelope v1\nsuite: 1\0junk",
+        ENVELOPE + footer(ENVELOPE) + b"more",
+    ],
+)
+def test_nothing_else_may_stand_behind_an_envelope(rest: bytes) -> None:
+    raw = ENVELOPE + b"\0" + rest
+
+    assert settled_content(raw) == raw
+
+
 def test_a_save_that_cannot_be_synced_leaves_the_old_version_alone(
     descriptor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -67,7 +68,10 @@ def protect(
         except AlreadySealedError:
             return _skipped(path, keys, context, existing)
         content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}
-        said = tuple(f"sealed {path} under {key}" for key in done.keys)
+        said = (
+            *(f"sealed {path} under {key}" for key in done.keys),
+            *_mode_notes(path, done.mode_before, file_mode),
+        )
         return FileResult("sealed", said=said, content=content)
 
     services = "+".join(sorted({KeyUri.parse(key).provider for key in chosen}))
@@ -163,6 +167,13 @@ def existing_policy(
     if keys:
         _validate_keys(path, existing_envelope(resolved(path), path).header.recipients, keys)
     return OpenPolicy.from_args(trust or keys or None, None, settings)
+
+
+def _mode_notes(path: str, before: int, after: int) -> Iterator[str]:
+    # A mode such as 0644 is what the umask left; one that admits the group alone was chosen.
+    if before & 0o070 & ~after and not before & 0o007:
+        yield f"note: the mode of {path} was {before:04o} and is now {after:04o}"
+        yield f"note: to let the group read it: chmod {before:04o} {shlex.quote(path)}"
 
 
 def _mode(text: str) -> int:

@@ -10,7 +10,8 @@ the new version is written to the start of the file, and the rest is cut off.
 
     old version | NUL ... NUL | new version | footer
 
-A reader that finds a NUL byte takes the new version if the footer is whole, else the old one.
+A reader that finds a NUL byte takes the new version if the footer is whole, else the old one. An
+envelope followed by anything that an interrupted save cannot have left is damaged.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import sys
 from collections.abc import Callable
 from types import TracebackType
 
 from ..errors import StorageError
+from .attributes import UNSUPPORTED, take_after
 from .reading import (
     NO_SIGNATURE,
     Signature,
@@ -39,8 +40,19 @@ from .reading import (
 NEW_FILE_MODE = 0o600
 
 # A folder in which we may not make a file, or a file that is itself a mount point.
-_CANNOT_REPLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+# Likewise a file system that cannot give a new file the old one's mode or access control list.
+_CANNOT_REPLACE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EBUSY,
+    errno.EXDEV,
+    *UNSUPPORTED,
+)
+# A folder that cannot be opened for reading, or a file system that syncs no folders.
+_CANNOT_SYNC_FOLDER = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EBADF, *UNSUPPORTED)
 
+_MAX_NAME_BYTES = 255
 _RANDOM_BYTES = 8
 _SUFFIX = ".ksm-tmp"
 
@@ -57,7 +69,7 @@ def replace_file(
 ) -> Signature:
     """Replace the content of an existing file; the caller holds its lock.
 
-    Owner, mode and extended attributes (access control lists among them) stay.
+    Owner, mode, access control lists, the SELinux label and the user's attributes stay.
 
     Args:
         path: The file itself, no symbolic link.
@@ -67,7 +79,8 @@ def replace_file(
             what it raises passes through, and the old content is unchanged.
 
     Raises:
-        StorageError: It could not be written; the old content is unchanged.
+        StorageError: It could not be written, and the old content is unchanged; or it was, and
+            its folder cannot be synced.
     """
     _refuse_read_only(path)
     try:
@@ -262,7 +275,7 @@ class Replacement:
         try:
             try:
                 _write_all(descriptor, content)
-                _take_after(target, descriptor, mode)
+                take_after(target, descriptor, mode)
                 sync_file(descriptor)
             finally:
                 os.close(descriptor)
@@ -276,13 +289,20 @@ class Replacement:
 
         Raises:
             OSError: The old version stands.
+            StorageError: The new version stands and may not survive a loss of power.
         """
         os.replace(self.path, self._target)
         self._committed = True
-        # After the rename the new version is what everybody sees; a folder that cannot be synced
-        # (some network file systems) does not make the save undone.
-        with contextlib.suppress(OSError):
-            sync_folder(os.path.dirname(self._target))
+        folder = os.path.dirname(self._target)
+        try:
+            sync_folder(folder)
+        except OSError as exc:
+            if exc.errno not in _CANNOT_SYNC_FOLDER:
+                raise StorageError(
+                    f"{self._target!r} was replaced, but its folder cannot be synced: "
+                    f"{exc.strerror}",
+                    hint="check the disk: after a loss of power the old version may be back",
+                ) from exc
 
     def discard(self) -> None:
         """Remove the new version unless it was committed."""
@@ -302,41 +322,11 @@ class Replacement:
         self.discard()
 
 
-def _take_after(target: str, descriptor: int, mode: int | None) -> None:
-    try:
-        status = os.stat(target)
-    except FileNotFoundError:
-        status = None
-    if status is not None:
-        _keep_owner(status, descriptor)
-        _keep_attributes(target, descriptor)
-    if hasattr(os, "fchmod"):
-        wanted = mode if mode is not None or status is None else stat.S_IMODE(status.st_mode)
-        os.fchmod(descriptor, 0o600 if wanted is None else wanted)
-
-
-def _keep_owner(status: os.stat_result, descriptor: int) -> None:
-    mine = os.fstat(descriptor)
-    if (status.st_uid, status.st_gid) != (mine.st_uid, mine.st_gid) and hasattr(os, "fchown"):
-        # EPERM here makes the caller save in place, which keeps the owner.
-        os.fchown(descriptor, status.st_uid, status.st_gid)
-
-
-def _keep_attributes(target: str, descriptor: int) -> None:
-    if not hasattr(os, "listxattr"):
-        return
-    try:
-        names = os.listxattr(target)
-    except OSError:
-        return
-    for name in names:
-        if name.startswith(("system.posix_acl_", "user.")):
-            os.setxattr(descriptor, name, os.getxattr(target, name))
-
-
 def _created(folder: str, name: str) -> tuple[str, int]:
     # One name per target, so that what a killed writer left is found without listing the folder.
     # O_EXCL and O_NOFOLLOW make a predictable name safe: nothing that lies there is ever opened.
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES - len(f"..{_SUFFIX}") - 2 * _RANDOM_BYTES:
+        name = sha256_hex(os.fsencode(name))
     temporary = os.path.join(folder, f".{name}{_SUFFIX}")
     with contextlib.suppress(OSError):
         os.unlink(temporary)

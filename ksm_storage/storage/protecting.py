@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -41,6 +42,7 @@ class Protected:
         dek: Its DEK, for a caller that goes on to use it.
         document: What was sealed.
         signature: The file's, as it is now.
+        mode_before: The file's permission bits until then.
     """
 
     path: str
@@ -50,6 +52,7 @@ class Protected:
     dek: bytes = field(repr=False)
     document: Document = field(repr=False)
     signature: Signature
+    mode_before: int
 
 
 class AlreadySealedError(StorageError):
@@ -134,7 +137,10 @@ def protect_file(
         policy.remember_saved(envelope, new.dek, path=path, is_new=True)
     keys = tuple(str(recipient.key) for recipient in envelope.header.recipients)
     emit("protected", path=path, header=envelope.header, keys=keys, form=plain.form.value)
-    return Protected(path, plain.form, keys, envelope, new.dek, plain.document, signature)
+    mode_before = stat.S_IMODE(found.status.st_mode)
+    return Protected(
+        path, plain.form, keys, envelope, new.dek, plain.document, signature, mode_before
+    )
 
 
 def unsealed_file(path: str) -> FileContent:

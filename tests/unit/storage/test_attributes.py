@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
+from ksm_storage.cli.main import main
 from ksm_storage.errors import StorageError
 from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from tests.unit.storage import forked
@@ -87,6 +88,99 @@ def test_an_access_control_list_stays(sealed: Path) -> None:
     ksm_storage.open_storage(sealed).set("hostname", "h")
 
     assert os.getxattr(sealed, ACL) == acl
+
+
+def test_the_selinux_label_stays(sealed: Path) -> None:
+    label = b"system_u:object_r:etc_t:s0\0"
+    try:
+        os.setxattr(sealed, "security.selinux", label)
+    except OSError as exc:
+        pytest.skip(f"the file system keeps no labels: {exc.strerror}")
+
+    ksm_storage.open_storage(sealed).set("hostname", "h")
+
+    assert os.getxattr(sealed, "security.selinux") == label
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+@pytest.mark.parametrize("work", ["save", "create"])
+def test_a_mode_that_is_right_need_not_be_set(
+    work: str, code: int, sealed: Path, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _mode: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    path, inode = (sealed, sealed.stat().st_ino) if work == "save" else (folder / "new", None)
+
+    ksm_storage.open_storage(path, keys=[key]).set("hostname", "h")
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    # Replaced, and not saved in place for want of a mode.
+    assert path.stat().st_ino != inode
+
+
+def test_a_mode_that_cannot_be_kept_is_kept_by_a_save_in_place(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _mode: int) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    sealed.chmod(0o640)
+    inode = sealed.stat().st_ino
+    monkeypatch.setattr(os, "fchmod", refuse)
+
+    ksm_storage.open_storage(sealed).set("hostname", "h")
+
+    assert (sealed.stat().st_ino, stat.S_IMODE(sealed.stat().st_mode)) == (inode, 0o640)
+
+
+@pytest.mark.parametrize(
+    ("name", "in_place"),
+    [("user.backup", False), ("security.selinux", False), (ACL, True)],
+)
+def test_an_attribute_that_a_new_file_cannot_have_stops_no_save(
+    name: str, in_place: bool, sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_file: int, _name: str, _value: bytes) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    def value(file: str | int, _name: str) -> bytes:
+        if isinstance(file, int):
+            raise OSError(errno.ENODATA, "No data available")
+        return b"x"
+
+    monkeypatch.setattr(os, "listxattr", lambda _file: [name])
+    monkeypatch.setattr(os, "getxattr", value)
+    monkeypatch.setattr(os, "setxattr", refuse)
+    inode = sealed.stat().st_ino
+
+    ksm_storage.open_storage(sealed).set("hostname", "h")
+
+    assert ksm_storage.open_storage(sealed).get("hostname") == "h"
+    assert (sealed.stat().st_ino == inode) is in_place
+
+
+@pytest.mark.parametrize("size", [246, 247, 255])
+def test_the_longest_names_can_be_saved(size: int, folder: Path, key: str) -> None:
+    path = folder / ("n" * size)
+
+    ksm_storage.open_storage(path, keys=[key]).set("hostname", "h")
+    ksm_storage.open_storage(path).set("hostname", "other")
+
+    assert ksm_storage.open_storage(path).get("hostname") == "other"
+    assert names_in(folder) == [path.name]
+
+
+def test_protect_says_that_the_group_can_no_longer_read(
+    folder: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_plain(folder / "config")
+    path.chmod(0o640)
+
+    assert main(["protect", str(path), "--key", key]) == 0
+
+    assert f"the mode of {path} was 0640 and is now 0600" in capsys.readouterr().err
 
 
 def test_a_link_stays_a_link_and_its_target_is_saved(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage.errors import StorageError
 from ksm_storage.files import replacement as replacing
 from ksm_storage.files.replacement import Replacement
 
@@ -51,6 +52,20 @@ def test_one_that_somebody_else_removed_is_given_up_without_an_error(target: Pat
         Path(replacement.path).unlink()
 
     assert target.read_bytes() == b"old"
+
+
+def test_a_folder_that_fails_to_sync_is_an_error_of_a_save_that_is_done(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(replacing, "sync_folder", fail)
+
+    with pytest.raises(StorageError, match="folder cannot be synced: Input/output"):
+        replacing.replace_file(str(target), b"new")
+
+    assert target.read_bytes() == b"new"
 
 
 def test_a_folder_that_cannot_be_synced_does_not_undo_the_save(

@@ -85,7 +85,7 @@ def test_a_bind_that_was_begun_is_ended_with_the_same_token(
         SecretsManager(
             client.token,
             vault.address,
-            half,
+            config=half,
             server_public_key=vault.server_public_key,
             server_public_key_id=vault.server_public_key_id,
             ca_file=vault.ca_file,
@@ -113,7 +113,7 @@ def test_once_the_file_is_sealed_a_bind_needs_no_key_service(
     SecretsManager(
         client.token,
         vault.address,
-        storage,
+        config=storage,
         server_public_key=vault.server_public_key,
         server_public_key_id=vault.server_public_key_id,
         ca_file=vault.ca_file,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, cast
 
 from ..audit.events import emit
@@ -263,47 +264,69 @@ def open_once(what: object, call: Callable[[], _Result]) -> _Result:
     # A thread that was opening when the process was forked does not exist in the child.
     running = _running_by_process.setdefault(os.getpid(), _Running())
     mine = _Opening(what)
-    while True:
-        with running.lock:
-            other = next((each for each in running.openings if each.what == what), None)
-            if other is None:
-                running.openings.append(mine)
-                break
-        if other.thread == threading.get_ident():
-            # A plugin or an audit sink opens the file that it is asked about.
-            return call()
-        other.done.wait()
-        if other.error is not None:
-            raise other.error
-        if other.result is not None:
-            # Equal calls have results of one type.
-            return cast("_Result", other.result)
-        # It was given up (Ctrl-C in that thread): then this thread makes the call.
+    # From before it is listed: a signal handler may raise between any two of these steps.
     try:
+        while True:
+            with running.lock:
+                other = next((each for each in running.openings if each.what == what), None)
+                if other is None:
+                    running.openings.append(mine)
+                    break
+            if other.thread == threading.get_ident():
+                # A plugin or an audit sink opens the file that it is asked about.
+                return call()
+            other.wait()
+            if other.error is not None:
+                raise other.error
+            if other.result is not None:
+                # Equal calls have results of one type.
+                return cast("_Result", other.result)
+            # It was given up (Ctrl-C in that thread): then this thread makes the call.
         result = mine.result = call()
+        return result
     except KsmStorageError as exc:
         mine.error = exc
         raise
     finally:
-        with running.lock:
-            running.openings.remove(mine)
-        mine.done.set()
-    return result
+        # Twice, because a handler may raise at the start of the first.
+        try:
+            running.end(mine)
+        finally:
+            running.end(mine)
 
 
 class _Opening:
     def __init__(self, what: object) -> None:
         self.what = what
         self.thread = threading.get_ident()
-        self.done = threading.Event()
+        # A bare lock, held until the end: a handler that raises inside of an Event's ``set``
+        # would leave the Event's own lock held for ever.
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self.result: Any = None
         self.error: KsmStorageError | None = None
+
+    def wait(self) -> None:
+        """Return when the opening has ended."""
+        self._gate.acquire()
+        self.end()
+
+    def end(self) -> None:
+        """Wake who waits; again without effect."""
+        with suppress(RuntimeError):
+            self._gate.release()
 
 
 class _Running:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.openings: list[_Opening] = []
+
+    def end(self, mine: _Opening) -> None:
+        """Take an opening off the list, if it is there, and wake who waits for it."""
+        with self.lock:
+            self.openings = [each for each in self.openings if each is not mine]
+        mine.end()
 
 
 # Threads that open know nothing of each other, so what they share belongs to the process.

@@ -14,8 +14,8 @@ from ..envelope.lineage import Record
 from ..envelope.model import SUITE, Envelope, Header
 from ..errors import StorageError
 from ..files.reading import read_file, resolved
-from ..keys.command_memory import no_memory
 from ..keys.kek import KekPool
+from ..keys.setting_sources import no_memory
 from ..storage.open_policy import OpenPolicy
 from ..storage.plaintext_source import wrong_format
 from ..storage.snapshot import document_of, with_envelope

@@ -25,7 +25,7 @@ from ..errors import ContinuityError, KsmStorageError, StorageError
 from ..files.lock import locked
 from ..files.reading import read_file
 from ..files.replacement import create_file, replace_file
-from ..keys.command_memory import current_command_memory
+from ..keys.setting_sources import current_command_memory
 
 OFF, WARN, REFUSE = "off", "warn", "refuse"
 

@@ -12,10 +12,9 @@ from ..envelope.model import Envelope, Header
 from ..envelope.opening import Opened, candidates, check_context, covers, open_envelope
 from ..errors import KsmStorageError, SettingsError
 from ..keys import setting_sources
-from ..keys.command_memory import current_command_memory
 from ..keys.discovery import resolve_key
 from ..keys.kek import Kek, KekPool
-from ..keys.setting_sources import Arguments, settings_file_expected
+from ..keys.setting_sources import Arguments, current_command_memory, settings_file_expected
 
 if TYPE_CHECKING:
     from ..envelope.hedging import OpenTimeouts

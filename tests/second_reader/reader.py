@@ -68,8 +68,8 @@ def opened(raw: bytes, dek: bytes, wanted: dict[str, str] | None) -> bytes:
     head, empty_line, body = raw.decode().partition("\n\n")
     refuse_if(not empty_line or len(head) + 2 > 262_144)
     refuse_if(re.match(r".*\nsuite: (?!1\n)(0|[1-9]\d{0,17})\n", head), "unknown-suite")
-    found = LINES.fullmatch(f"{head}\n", 24)
-    assert found or not refuse_if(True)
+    if not (found := LINES.fullmatch(f"{head}\n", 24)):
+        raise Refused("malformed")
     for time in (found["created"], found["sealed"]):
         try:
             refuse_if(dt.datetime.strptime(time, "%Y-%m-%dT%H:%M:%S%z").year < 1970)

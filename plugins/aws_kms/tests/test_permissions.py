@@ -51,7 +51,7 @@ def test_decrypt_is_all_that_an_unwrap_needs(emulator: EmulatedKms) -> None:
 
 
 def test_the_conditions_of_the_documented_policy_are_met_by_an_envelope() -> None:
-    aad = wrap_aad(bytes(16), {"env": "prod"})
+    aad = wrap_aad(bytes(16), 1, {"env": "prod"})
     prefix = "kms:EncryptionContext:"
 
     for statement in policy()["Statement"]:

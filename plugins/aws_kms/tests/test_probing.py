@@ -142,7 +142,7 @@ def test_a_stand_in_without_dry_runs_tells_nothing_of_decrypting(scripted: Scrip
 
 
 def test_the_context_of_a_probe_is_part_of_every_envelopes(emulator: EmulatedKms) -> None:
-    assert PURPOSE.items() <= dict(wrap_aad(bytes(16), {})).items()
+    assert PURPOSE.items() <= dict(wrap_aad(bytes(16), 1, {})).items()
 
 
 def test_a_key_that_is_not_there_cannot_be_probed(emulator: EmulatedKms) -> None:

@@ -103,7 +103,7 @@ def test_go_kms_wrapping_43_a_key_with_one_byte_too_many_is_refused(
     storage.set(ConfigKeys.KEY_HOSTNAME, "h")
     azure.emulator.faults.add(FaultKind.OVER_LONG_KEY)
 
-    with pytest.raises(DecryptionError, match="has not 32 bytes"):
+    with pytest.raises(DecryptionError, match="must be 32 bytes"):
         ksm_storage.open_storage(folder / "config")
 
 

@@ -104,7 +104,7 @@ def test_secrets_manager_1109_a_dangling_link_stays_a_link(folder: Path, key: st
     link = folder / "config"
     link.symlink_to(folder / "not-mounted-yet/config")
 
-    with pytest.raises(StorageError, match="a symbolic link to nothing"):
+    with pytest.raises(StorageError, match="a symbolic link to a missing file"):
         ksm_storage.open_storage(link, keys=[key])
 
     assert link.is_symlink()

@@ -317,13 +317,15 @@ def test_a_new_key_file_is_its_owners_alone_from_the_first_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
 ) -> None:
     modes: list[int] = []
-    random = os.urandom
+    opened = os.open
 
-    def observing(size: int) -> bytes:
-        modes.append(stat.S_IMODE((tmp_path / "app.key").stat().st_mode))
-        return random(size)
+    def observing(path: str, flags: int, *args: Any, **kwargs: Any) -> int:
+        descriptor = opened(path, flags, *args, **kwargs)
+        if flags & os.O_CREAT:
+            modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return descriptor
 
-    monkeypatch.setattr("ksm_storage.providers.key_file.os.urandom", observing)
+    monkeypatch.setattr(os, "open", observing)
     before = os.umask(umask)
     try:
         write_key_file(tmp_path / "app.key")

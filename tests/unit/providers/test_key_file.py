@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pytest
 

@@ -80,6 +80,21 @@ def settings_file_expected() -> bool:
     return bool(os.environ.get(FILE_VARIABLE)) or os.path.exists(_default_file())
 
 
+def policy_expected() -> bool:
+    """Tell whether this machine may have a policy; only a file that does not exist is none.
+
+    A folder that this user cannot search hides a policy: to go on without it would let its owner
+    switch the policy off by closing the folder (T5).
+    """
+    try:
+        os.lstat(POLICY_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def file_table(name: str) -> Mapping[str, object]:
     """Return a table of the user's settings file that belongs to no provider; empty if missing.
 

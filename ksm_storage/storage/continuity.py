@@ -131,7 +131,9 @@ class Continuity(NamedTuple):
             if record is not None and record != found:
                 reason = break_after_opening(record, found, lineage_of(envelope, dek))
                 if reason is not None:
-                    self._act(broken(name, reason, is_recorded=True))
+                    # A warning for what the header shows was given before the opening.
+                    if self.action == REFUSE or early_break(record, envelope.header) is None:
+                        self._act(broken(name, reason, is_recorded=True))
                     continue
             if record != found:
                 self._write(memory, name, found)

@@ -11,10 +11,14 @@ from ..contract.key_uri import KeyUri
 from ..envelope.model import Envelope, Header
 from ..envelope.opening import Opened, candidates, check_context, covers, open_envelope
 from ..errors import KsmStorageError, SettingsError
-from ..keys import setting_sources
 from ..keys.discovery import resolve_key
 from ..keys.kek import Kek, KekPool
-from ..keys.setting_sources import Arguments, current_command_memory, settings_file_expected
+from ..keys.setting_sources import (
+    Arguments,
+    current_command_memory,
+    policy_expected,
+    settings_file_expected,
+)
 
 if TYPE_CHECKING:
     from ..envelope.hedging import OpenTimeouts
@@ -148,14 +152,13 @@ class OpenPolicy(NamedTuple):
                     )
 
     def accept(self, envelope: Envelope, dek: bytes, *, path: str | None) -> None:
-        """Check an envelope whose DEK is known against its record, and record it.
+        """Record an envelope that was checked, and whose DEK is known.
 
         Raises:
             ContinuityError: It breaks the record, and the action is to refuse.
             StorageError: It cannot be recorded, and the action is to refuse.
         """
-        self.check(envelope, path=path)
-        continuity = self._continuity(self.rules_for(path), envelope.header, path)
+        continuity = self._continuity(self.rules_for(path), None, path)
         if continuity is not None:
             from .continuity import name_of
 
@@ -211,7 +214,7 @@ class OpenPolicy(NamedTuple):
 def _rules() -> tuple[TrustRule, ...]:
     # Most machines have no rule at all, and do not pay for reading one.
     if (
-        os.path.lexists(setting_sources.POLICY_FILE)
+        policy_expected()
         or settings_file_expected()
         or any(os.environ.get(f"KSM_STORAGE_{name}") for name in _VARIABLES)
     ):

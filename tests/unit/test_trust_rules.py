@@ -10,6 +10,8 @@ import pytest
 from ksm_storage.errors import SettingsError
 from ksm_storage.keys import setting_sources
 from ksm_storage.keys.trust_rules import TrustRule, all_rules, parse_rules, strictest
+from ksm_storage.storage.open_policy import OpenPolicy
+from tests.unit.storage import forked
 
 KEY = "key-file:///keys/app.key"
 OTHER_KEY = "key-file:///keys/other.key"
@@ -105,6 +107,24 @@ def test_a_folder_in_the_place_of_the_policy_is_refused(policy: Path) -> None:
 
     with pytest.raises(SettingsError):
         rules_for("/srv/c.json")
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_policy_that_a_user_cannot_see_is_refused_and_not_skipped(
+    policy: Path, tmp_path: Path, mode: int
+) -> None:
+    write_policy(policy, "[[trust]]\n")
+    policy.chmod(0o600)
+    policy.parent.chmod(mode)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+
+    def opens() -> None:
+        with pytest.raises(SettingsError, match="cannot read the policy"):
+            OpenPolicy.from_args(None, None, None)
+
+    assert forked.run_as_nobody(opens) == 0
 
 
 @needs_root

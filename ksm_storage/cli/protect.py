@@ -64,7 +64,7 @@ def protect(
         if files.dry_run:
             return _would_protect(path, chosen, keys, context, source)
         try:
-            done = protect_file(resolved(path), policy, mode=file_mode, from_key=source)
+            done = protect_file(path, policy, mode=file_mode, from_key=source)
         except AlreadySealedError:
             return _skipped(path, keys, context, existing)
         content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}

@@ -46,10 +46,10 @@ def read_document(path: str | os.PathLike[str], policy: OpenPolicy) -> Document:
         StorageError: The file does not exist, or cannot be read.
         KsmStorageError: It could not be opened.
     """
-    real = resolved(path)
+    real, path = resolved(path), os.fspath(path)
 
     def opened(found: FileContent) -> Document:
-        return document_of(policy.open(decode(found.content), path=real).payload)
+        return document_of(policy.open(decode(found.content), path=path).payload)
 
     try:
         return with_envelope(real, opened)
@@ -70,31 +70,31 @@ def change_document(
         StorageError: The file does not exist, or cannot be read or written.
         KsmStorageError: It could not be opened.
     """
-    real = resolved(path)
+    real, path = resolved(path), os.fspath(path)
     for _ in range(MAX_ATTEMPTS):
         # The key service is called before the lock: applications that save do not wait for it.
-        opened = opened_unless_replaced(real, existing_envelope(real, path), policy)
-        after = None if opened is None else _changed(real, opened.dek, policy, change)
+        opened = opened_unless_replaced(real, path, existing_envelope(real, path), policy)
+        after = None if opened is None else _changed(real, path, opened.dek, policy, change)
         if after is not None:
             return after
     raise changed_meanwhile(real)
 
 
 def _changed(
-    real: str, dek: bytes, policy: OpenPolicy, change: Callable[[Document], Document]
+    real: str, path: str, dek: bytes, policy: OpenPolicy, change: Callable[[Document], Document]
 ) -> Document | None:
     """Write the change, or return None where the file has another DEK by now."""
     with locked(real):
         envelope = locked_envelope(real)
         if not is_dek_of(envelope, dek):
             return None
-        policy.check(envelope, path=real)
+        policy.check(envelope, path=path)
         before = document_of(unlock(envelope, dek))
         after = change(before)
         if after != before:
             sealed = seal_again(envelope, write_payload(after), dek=dek)
             replace_file(real, encode(sealed))
-            policy.remember_saved(sealed, dek, path=real)
+            policy.remember_saved(sealed, dek, path=path)
             emit("saved", path=real, header=sealed.header)
     return after
 
@@ -107,15 +107,15 @@ def create_document(path: str | os.PathLike[str], policy: OpenPolicy, document: 
         SettingsError, PluginError, ProviderError: A key cannot be used.
         DecryptionError: A key can wrap but not unwrap.
     """
-    real = resolved(path)
+    real, path = resolved(path), os.fspath(path)
     with locked(real):
         if os.path.lexists(real):
-            raise StorageError(f"{os.fspath(path)!r} already exists")
-        policy.require_allowed(policy.keys or (), path=real)
+            raise StorageError(f"{path!r} already exists")
+        policy.require_allowed(policy.keys or (), path=path)
         new = wrap_and_verify_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
         envelope = seal(write_payload(document), new)
         create_file(real, encode(envelope))
-        policy.remember_saved(envelope, new.dek, path=real, is_new=True)
+        policy.remember_saved(envelope, new.dek, path=path, is_new=True)
         emit("saved", path=real, header=envelope.header)
 
 

@@ -92,12 +92,12 @@ def protect(
     """
     source = None if from_key is None else read_key(from_key)
     return protect_file(
-        resolved(path), OpenPolicy.from_args(keys, context, settings), mode=mode, from_key=source
+        path, OpenPolicy.from_args(keys, context, settings), mode=mode, from_key=source
     )
 
 
 def protect_file(
-    path: str,
+    path: str | os.PathLike[str],
     policy: OpenPolicy,
     *,
     mode: int = NEW_FILE_MODE,
@@ -107,7 +107,7 @@ def protect_file(
     """Seal the configuration in a file under the trusted keys; see :func:`protect`.
 
     Args:
-        path: The file itself, no symbolic link.
+        path: The file.
         policy: The keys, context and settings.
         mode: The mode of the sealed file.
         from_key: The key of an official package's file, if it is not a trusted one.
@@ -115,13 +115,14 @@ def protect_file(
             by raising. None refuses an empty configuration.
     """
     refuse_only_offline(policy.keys or ())
-    with locked(path):
-        found = unsealed_file(path)
+    real, path = resolved(path), os.fspath(path)
+    with locked(real):
+        found = unsealed_file(real)
         plain = read_plaintext(
-            found.content, policy.keys or (), from_key, open_kek=policy.open_kek, name=repr(path)
+            found.content, policy.keys or (), from_key, open_kek=policy.open_kek, name=repr(real)
         )
         if accept is None:
-            refuse_empty(plain.document, name=repr(path))
+            refuse_empty(plain.document, name=repr(real))
         else:
             accept(plain.document)
         payload = write_payload(plain.document)
@@ -129,17 +130,18 @@ def protect_file(
         new = open_and_wrap_new_dek(policy.keys or (), policy.open_kek, context=policy.context)
         envelope = seal(payload, new)
         signature = replace_file(
-            path,
+            real,
             encode(envelope),
             mode=mode,
             verify=lambda staged: _verify(staged, payload, new.dek, policy),
         )
-        policy.remember_saved(envelope, new.dek, path=path, is_new=True)
+        # Not as a new line: who can put a plain file here must not make us forget the sealed one.
+        policy.remember_saved(envelope, new.dek, path=path)
     keys = tuple(str(recipient.key) for recipient in envelope.header.recipients)
-    emit("protected", path=path, header=envelope.header, keys=keys, form=plain.form.value)
+    emit("protected", path=real, header=envelope.header, keys=keys, form=plain.form.value)
     mode_before = stat.S_IMODE(found.status.st_mode)
     return Protected(
-        path, plain.form, keys, envelope, new.dek, plain.document, signature, mode_before
+        real, plain.form, keys, envelope, new.dek, plain.document, signature, mode_before
     )
 
 

@@ -86,19 +86,19 @@ def rekey_file(
     path: str | os.PathLike[str], policy: OpenPolicy, keys: Sequence[KeyUri] | None
 ) -> Rekeyed:
     """Seal a file under a new DEK and these keys, or its own; see :func:`rekey`."""
-    real = resolved(path)
+    real, path = resolved(path), os.fspath(path)
     for _ in range(MAX_ATTEMPTS):
         old = existing_envelope(real, path)
         wanted = keys or tuple(map(newest_version, old.header.recipients))
         refuse_only_offline(wanted)
-        policy.require_allowed(wanted, path=real)
-        opened = opened_unless_replaced(real, old, policy)
+        policy.require_allowed(wanted, path=path)
+        opened = opened_unless_replaced(real, path, old, policy)
         if opened is None:
             continue
         new, dek, unproven = _rekeyed(old, opened, wanted, policy.open_kek)
         written = _written(real, old, new, old_dek=opened.dek, dek=dek)
         if written is not None:
-            policy.remember_saved(written, dek, path=real)
+            policy.remember_saved(written, dek, path=path)
             done = _outcome(real, old, written, unproven)
             emit(
                 "rekeyed",

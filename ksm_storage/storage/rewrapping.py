@@ -105,18 +105,18 @@ def rewrap_file(
     path: str | os.PathLike[str], changes: RecipientChanges, policy: OpenPolicy
 ) -> Rewrapped:
     """Apply changes to the recipients of a sealed file; see :func:`rewrap`."""
-    real = resolved(path)
+    real, path = resolved(path), os.fspath(path)
     for _ in range(MAX_ATTEMPTS):
         envelope = existing_envelope(real, path, policy)
         before = envelope.header.recipients
         current = changes.following_rotations(before)
         if not current.to_wrap(before) and current.applied(before, {}) == before:
             # A header that nobody has authenticated is no ground to report success.
-            if opened_unless_replaced(real, envelope, policy) is None:
+            if opened_unless_replaced(real, path, envelope, policy) is None:
                 continue
             return _outcome(real, envelope, envelope, ())
-        prepared = _prepared(real, envelope, current, policy)
-        done = None if prepared is None else _applied(real, current, prepared, policy)
+        prepared = _prepared(real, path, envelope, current, policy)
+        done = None if prepared is None else _applied(real, path, current, prepared, policy)
         if done is not None:
             return done
     raise changed_meanwhile(real)
@@ -130,15 +130,23 @@ def changed_meanwhile(path: str) -> StorageError:
     )
 
 
-def opened_unless_replaced(real: str, envelope: Envelope, policy: OpenPolicy) -> Opened | None:
+def opened_unless_replaced(
+    real: str, path: str, envelope: Envelope, policy: OpenPolicy
+) -> Opened | None:
     """Open an envelope; return None if another process has saved a newer one since.
+
+    Args:
+        real: The file itself.
+        path: Its name as it was given, by which it is recorded and rules apply to it.
+        envelope: What was read there.
+        policy: What is required of it.
 
     Raises:
         ContinuityError: It is older than what was seen, and is what the file holds.
         KsmStorageError: It does not open.
     """
     try:
-        return policy.open(envelope, path=real)
+        return policy.open(envelope, path=path)
     except ContinuityError as exc:
         if existing_envelope(real, real) != envelope:
             return None
@@ -147,22 +155,22 @@ def opened_unless_replaced(real: str, envelope: Envelope, policy: OpenPolicy) ->
 
 
 def _prepared(
-    real: str, envelope: Envelope, changes: RecipientChanges, policy: OpenPolicy
+    real: str, path: str, envelope: Envelope, changes: RecipientChanges, policy: OpenPolicy
 ) -> _Prepared | None:
     # All calls to key services are made here, before the lock: applications that save meanwhile
     # do not wait for them.
     wanted = changes.to_wrap(envelope.header.recipients)
-    opened = opened_unless_replaced(real, envelope, policy)
+    opened = opened_unless_replaced(real, path, envelope, policy)
     if opened is None:
         return None
-    policy.require_allowed(wanted, path=real)
+    policy.require_allowed(wanted, path=path)
     wraps = wrap_dek(envelope, opened.dek, wanted, policy.open_kek)
     fresh = [Candidate(recipient, key) for key, recipient in wraps.items()]
     return _Prepared(opened.dek, wraps, verify_unwrap(envelope, fresh, opened.dek, policy.open_kek))
 
 
 def _applied(
-    real: str, changes: RecipientChanges, prepared: _Prepared, policy: OpenPolicy
+    real: str, path: str, changes: RecipientChanges, prepared: _Prepared, policy: OpenPolicy
 ) -> Rewrapped | None:
     """Write the changes, or return None where the file's keys are others by now."""
     with locked(real):
@@ -181,7 +189,7 @@ def _applied(
         replace_file(
             real, encode(new), verify=lambda staged: check_staged(staged, prepared.dek, payload)
         )
-        policy.remember_saved(new, prepared.dek, path=real)
+        policy.remember_saved(new, prepared.dek, path=path)
     done = _outcome(real, current, new, prepared.unproven)
     emit("rewrapped", path=real, header=new.header, keys=done.keys, instead_of=done.removed)
     return done

@@ -138,7 +138,7 @@ def existing_envelope(
     def parsed(found: FileContent) -> Envelope:
         envelope = decode(found.content)
         if policy is not None:
-            policy.check(envelope, path=real)
+            policy.check(envelope, path=os.fspath(path))
         return envelope
 
     try:

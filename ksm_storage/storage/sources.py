@@ -186,7 +186,7 @@ def _protected(
         raise _not_protected(path, content)
     policy.require_unrecorded(path)
     try:
-        done = protect_file(real, policy, accept=lambda document: document.chosen(profile))
+        done = protect_file(path, policy, accept=lambda document: document.chosen(profile))
     except AlreadySealedError:
         # Another process did it meanwhile.
         found = read_envelope(real)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Envelope
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import seal, seal_again, wrap_new_dek
-from ksm_storage.errors import ContinuityError, DecryptionError
+from ksm_storage.errors import ContinuityError, DecryptionError, SettingsError
 from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.encrypted_storage import EncryptedStorage
+from ksm_storage.storage.open_policy import OpenPolicy
+from ksm_storage.storage.profiles import change_document, read_document
 from tests.attacks.claims import the_attacker
 from tests.cli.command import run
-from tests.unit.storage.fixtures import CONFIG, new_key
+from tests.unit.storage.fixtures import CONFIG, new_key, write_plain
 from tests.unit.storage.planted import Counted
 
 
@@ -239,3 +243,79 @@ def test_no_variable_loosens_the_policy_of_the_machine(
         ksm_storage.open_storage(sealed)
     with pytest.raises(DecryptionError):
         ksm_storage.open_storage(sealed, keys=[key])
+
+
+# By the name under which the rule and the record know the file, which is a link.
+BY_LINK: dict[str, Callable[[Path, str], object]] = {
+    "open_storage": lambda path, key: ksm_storage.open_storage(path),
+    "read_document": lambda path, key: read_document(path, _any()),
+    "change_document": lambda path, key: change_document(path, _any(), lambda document: document),
+    "rewrap": lambda path, key: ksm_storage.rewrap(path, replace={key: key}),
+    "rekey": lambda path, key: ksm_storage.rekey(path),
+}
+
+
+def _any() -> OpenPolicy:
+    return OpenPolicy.from_args(None, None, None)
+
+
+@pytest.fixture
+def link(sealed: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "link"
+    folder.symlink_to(sealed.parent)
+    return folder / sealed.name
+
+
+def set_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.touch(mode=0o600)
+    settings.write_text(f"[[trust]]\n{text}\n")
+    monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(settings))
+
+
+@pytest.mark.parametrize("use", BY_LINK.values(), ids=BY_LINK)
+def test_a_rule_for_the_name_that_was_given_holds_where_a_link_leads_elsewhere(
+    use: Callable[[Path, str], object],
+    link: Path,
+    key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pinned = 'keys = ["key-file:///another.key"]'
+    set_rule(tmp_path, monkeypatch, f'path = "{link.parent}/*"\n{pinned}')
+
+    with pytest.raises((DecryptionError, SettingsError), match=r"settings\.toml"):
+        use(link, key)
+
+
+@pytest.mark.parametrize("use", BY_LINK.values(), ids=BY_LINK)
+def test_a_file_is_recorded_by_the_name_that_was_given(
+    use: Callable[[Path, str], object],
+    link: Path,
+    key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = tmp_path / "memory"
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(memory))
+
+    use(link, key)
+
+    names = [json.loads(each.read_text())["name"] for each in memory.iterdir()]
+    assert names == [str(link)]
+
+
+@the_attacker("puts a plain configuration in the place of a sealed file, for a script to protect")
+def test_a_plain_file_that_is_protected_does_not_replace_the_record(
+    sealed: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "memory"))
+    ksm_storage.open_storage(sealed)
+    write_plain(sealed, {"hostname": "evil.example"})
+
+    ksm_storage.protect(sealed, [key])
+
+    with pytest.raises(ContinuityError, match="another envelope"):
+        ksm_storage.open_storage(sealed)
+    assert run("accept", str(sealed)).returncode == 0
+    assert ksm_storage.open_storage(sealed).get("hostname") == "evil.example"

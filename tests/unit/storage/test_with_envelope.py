@@ -52,7 +52,7 @@ def test_an_empty_file_is_told_as_an_interrupted_save(folder: Path) -> None:
 
 def test_of_a_save_in_place_that_was_interrupted_the_version_before_is_used(sealed: Path) -> None:
     before = sealed.read_bytes()
-    sealed.write_bytes(before + bytes(10) + b"half of the next version")
+    sealed.write_bytes(before + b"\0" + before[:100])
 
     assert with_envelope(str(sealed), lambda found: found.content) == before
 
@@ -60,7 +60,7 @@ def test_of_a_save_in_place_that_was_interrupted_the_version_before_is_used(seal
 def test_behind_an_interrupted_save_in_place_a_newer_version_is_looked_for(sealed: Path) -> None:
     before = sealed.read_bytes()
     newer = before.replace(b"\nrevision: 1\n", b"\nrevision: 2\n")
-    sealed.write_bytes(before + bytes(10) + b"half of the next version")
+    sealed.write_bytes(before + b"\0" + before[:100])
     seen: list[bytes] = []
 
     def use(found: FileContent) -> str:

@@ -54,6 +54,10 @@ def doctor(
     with ThreadPoolExecutor(_MAX_THREADS) as threads:
         # In parallel: one service that does not answer must not hold up the others.
         found = list(threads.map(lambda uri: examine_key(uri, settings), uris))
+    # A settings file that cannot be used fails the file and its keys; once is enough.
+    reported = {problem.message for key in found for problem in key.problems}
+    for file in files:
+        file.problems = [each for each in file.problems if each.message not in reported]
     _show(files, found, as_json=as_json)
     return next((code for code in _exit_codes(files, found) if code), 0)
 

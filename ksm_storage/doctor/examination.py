@@ -19,6 +19,7 @@ from ..keys.discovery import Plugin, find_plugin
 from ..keys.kek import Kek
 from ..keys.kek_abilities import describe_access, describe_key, probe_permissions
 from ..keys.setting_sources import Arguments, environment_name, gather_settings
+from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import read_envelope
 from .finding import FileFinding, KeyFinding, SettingFinding
 
@@ -30,7 +31,8 @@ def examine_file(path: str) -> FileFinding:
         real = resolved(path)
         content = read_envelope(real)
         found.facts["mode"] = f"{stat.S_IMODE(content.status.st_mode):04o}"
-        header = decode(content.content).header
+        envelope = decode(content.content)
+        header = envelope.header
         found.facts["revision"] = str(header.revision)
         found.keys = tuple(str(recipient.key) for recipient in header.recipients)
     except FileNotFoundError:
@@ -40,6 +42,10 @@ def examine_file(path: str) -> FileFinding:
         found.problems.append(exc)
         return found
     found.notes += _obstacles(real, content.status)
+    with _problems_of(found):
+        policy = OpenPolicy.from_args(None, None, None)
+        found.rules = policy.rules_for(path)
+        policy.check(envelope, path=path)
     return found
 
 
@@ -100,7 +106,7 @@ def _describe(found: KeyFinding, kek: Kek) -> None:
 
 
 @contextmanager
-def _problems_of(found: KeyFinding) -> Iterator[None]:
+def _problems_of(found: FileFinding | KeyFinding) -> Iterator[None]:
     try:
         yield
     except KsmStorageError as exc:

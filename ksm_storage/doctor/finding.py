@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..contract.abilities import KeyDescription, PermissionProbe
 from ..envelope.codec import format_time
 from ..errors import KsmStorageError, PermissionDeniedError
+from ..keys.trust_rules import TrustRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +67,21 @@ class FileFinding:
         path: As it was given.
         facts: Short labels: mode, revision.
         keys: The KEKs of its recipients.
-        problems: Errors that prevent reading it.
+        rules: The trust rules that apply to it.
+        problems: Errors that prevent reading or opening it.
         notes: What is worth knowing and may be intended.
     """
 
     path: str
     facts: dict[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+    rules: tuple[TrustRule, ...] = ()
     problems: list[KsmStorageError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0 if the file can be read, otherwise that of the first problem."""
+        """0 if nothing is wrong with the file, otherwise that of the first problem."""
         return self.problems[0].exit_code if self.problems else 0
 
 
@@ -92,6 +95,9 @@ def lines_of_file(found: FileFinding) -> Iterator[str]:
         yield _line(name, value)
     for key in found.keys:
         yield _line("key", key)
+    for rule in found.rules:
+        for name, value in rule.demands():
+            yield _line("rule", f"{name} = {value} (from {rule.source})")
     yield from _end(found.problems, found.notes)
 
 
@@ -121,6 +127,7 @@ def file_as_dict(found: FileFinding) -> dict[str, object]:
         "path": found.path,
         **found.facts,
         "keys": list(found.keys),
+        "rules": [{"source": rule.source, **dict(rule.demands())} for rule in found.rules],
         "problems": [problem.as_dict() for problem in found.problems],
         "notes": found.notes,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -58,6 +58,17 @@ class TrustRule(NamedTuple):
             return False
         names = {os.path.abspath(path), os.path.realpath(path)}
         return any(_matches(pattern, name) for pattern in self.paths for name in names)
+
+    def demands(self) -> Iterator[tuple[str, str]]:
+        """Yield what the rule demands, by the names of its fields, as text."""
+        if self.keys is not None:
+            yield "keys", " ".join(map(str, self.keys))
+        if self.context:
+            yield "context", ", ".join(f"{name}={value}" for name, value in self.context.items())
+        if self.continuity is not None:
+            yield "continuity", self.continuity
+        if self.memory is not None:
+            yield "memory", self.memory
 
     def check_context(self, context: Mapping[str, str]) -> None:
         """Refuse a context that lacks what the rule requires (T2).

@@ -181,3 +181,16 @@ def test_each_setting_is_shown_with_its_source_and_no_secret_with_its_value(
         "file": ("/nowhere", "settings file"),
         "passphrase": ("(hidden)", "environment KSM_STORAGE_RECOVERY_PASSPHRASE"),
     }
+
+
+def test_the_rules_that_apply_are_shown_and_a_broken_one_is_a_problem(
+    patient: Patient, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_TRUST", "key-file:///another.key")
+
+    found = doctor(patient.path)
+
+    assert (found.code, found.problems) == (6, ["DecryptionError"])
+    assert found.files[0]["rules"] == [
+        {"source": "$KSM_STORAGE_TRUST", "keys": "key-file:///another.key"}
+    ]

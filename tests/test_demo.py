@@ -42,7 +42,7 @@ def test_the_story_is_told_to_its_end(place: Path) -> None:
     assert done.stdout.count("\n--- ") == 12
     # Only some systems let a program speak from a second loopback address.
     alone = "has no address" in done.stdout
-    assert done.stdout.count("    => ") == (11 if alone else 12)
+    assert done.stdout.count("    => ") == (12 if alone else 13)
     assert alone or "locked to another address" in done.stdout
     for refusal in ("already redeemed", "does not exist", "altered data", "was revoked"):
         assert refusal in done.stdout

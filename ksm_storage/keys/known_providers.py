@@ -44,6 +44,6 @@ OFFLINE = frozenset({"recovery"})
 def install_hint(distribution: str) -> str:
     """Return how to install a distribution of this project, with a warning about its name."""
     extra = _EXTRAS.get(distribution)
-    target = f"'.[{extra}]'" if extra else "."
+    wanted = f"'.[{extra}]'" if extra else "."
     # Whoever registers an unclaimed name on an index decides what an install by name runs.
-    return f"in a clone of ksm-storage run: pip install {target}; the names are on no index yet"
+    return f"in a clone of ksm-storage run: pip install {wanted}; the names are on no index yet"

@@ -27,7 +27,7 @@ SHOW = 'echo "$KSM_CONFIG" | base64 -d'
 def sealed(tmp_path: Path) -> Path:
     """Write a sealed file."""
     path = tmp_path / "client-config.json"
-    path.write_text('{"clientId": "CID", "hostname": "keepersecurity.eu"}')
+    path.write_text('{"clientId": "CID", "appKey": "QUtFWQ==", "hostname": "keepersecurity.eu"}')
     ksm_storage.protect(path, [key_file(tmp_path)])
     return path
 

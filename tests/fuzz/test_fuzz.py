@@ -63,7 +63,7 @@ def test_a_parser_that_accepts_what_it_writes_otherwise_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raw = Draft().to_bytes()
-    monkeypatch.setattr(parser_properties, "encode", lambda _: raw + b"\n")
+    monkeypatch.setattr(parser_properties, "encode", lambda _: raw + b"x\n")
 
     with pytest.raises(BrokenPropertyError, match="written as it was"):
         check_parsers(raw)

@@ -64,6 +64,7 @@ OPERATIONS: Mapping[str, Callable[[Scene], None]] = {
 # new wrapped DEK opens.
 CALLS_OF: tuple[tuple[str, str], ...] = (
     ("create", WRAP),
+    ("create", UNWRAP),
     ("open", UNWRAP),
     ("check", UNWRAP),
     ("protect", WRAP),

@@ -76,7 +76,7 @@ TOKEN_ANSWERS: Mapping[str, Outcome] = {
     "token removed": Outcome(GONE, GONE),
     "key disabled": Outcome(KeyStateError, KeyStateError),
     "short reply": Outcome(ProviderError, DecryptionError),
-    "altered reply": Outcome(None, DecryptionError),
+    "altered reply": Outcome(DecryptionError, DecryptionError),
 }
 
 

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar
 
 import pytest
-from lockbox_server import TOKEN, Lockbox, running
 
 from ksm_storage.plugin import (
     AuthenticationError,
@@ -21,6 +20,8 @@ from ksm_storage.plugin import (
 )
 from ksm_storage.testing.conformance import Fault, KeyWrapperConformance
 from ksm_storage.testing.subject import AAD, Opener
+
+from .lockbox_server import TOKEN, Lockbox, running
 
 FAILURES: Mapping[str, tuple[int, bytes]] = {
     "bad token": (401, b'{"code": "bad_token"}'),

@@ -119,7 +119,7 @@ def test_bytes_behind_the_end_are_refused(arn: str, tmp_path: Path, emulator: Em
     path = sealed_by_another_language(tmp_path / "c.json", arn, emulator)
     path.write_bytes(path.read_bytes() + b"x")
 
-    with pytest.raises(KsmStorageError, match="behind its end"):
+    with pytest.raises(KsmStorageError, match="trailing bytes"):
         ksm_storage.protect(path, [arn])
 
 

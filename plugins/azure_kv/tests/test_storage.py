@@ -14,7 +14,7 @@ CRYPTOGRAPHY = ("wrapKey", "unwrapKey", "encrypt", "decrypt")
 
 
 @pytest.mark.parametrize("is_hsm", [False, True], ids=["vault", "HSM"])
-def test_creating_is_one_wrap_opening_is_one_unwrap_and_saving_is_none(
+def test_creating_is_a_wrap_and_an_unwrap_opening_an_unwrap_and_saving_nothing(
     emulator: EmulatedVault, tmp_path: Path, is_hsm: bool
 ) -> None:
     vault = emulator.new_hsm() if is_hsm else emulator.new_vault()
@@ -24,19 +24,19 @@ def test_creating_is_one_wrap_opening_is_one_unwrap_and_saving_is_none(
 
     created = open_storage(path, keys=[key], settings=settings)
     created.set("hostname", "keepersecurity.com")
-    assert operations(emulator) == {wrap: 1}
+    assert operations(emulator) == {wrap: 1, unwrap: 1}
 
     opened = open_storage(path, settings=settings)
     assert opened.get("hostname") == "keepersecurity.com"
-    assert operations(emulator) == {wrap: 1, unwrap: 1}
+    assert operations(emulator) == {wrap: 1, unwrap: 2}
 
     pinned = open_storage(path, keys=[key], settings=settings)
     for number in range(100):
         pinned.set("clientId", str(number))
-    assert operations(emulator) == {wrap: 1, unwrap: 2}
+    assert operations(emulator) == {wrap: 1, unwrap: 3}
 
 
-def test_a_process_that_opens_a_file_makes_four_requests(
+def test_a_process_that_creates_a_file_makes_a_wrap_and_an_unwrap(
     emulator: EmulatedVault, tmp_path: Path
 ) -> None:
     key = emulator.new_key(emulator.new_vault()).kid
@@ -45,12 +45,13 @@ def test_a_process_that_opens_a_file_makes_four_requests(
     open_storage(path, keys=[key], settings=settings).set("hostname", "keepersecurity.com")
 
     # The client asks the vault how to authenticate, with no token and no body; msal asks Entra
-    # where its token endpoint is.
+    # where its token endpoint is. The unwrap that proves the wrapped DEK has a client of its own.
     assert emulator.emulator.transcript.calls() == {
         "challenge": 1,
-        "openid-configuration": 1,
-        "token": 1,
+        "openid-configuration": 2,
+        "token": 2,
         "wrapKey": 1,
+        "unwrapKey": 1,
     }
 
 

@@ -29,7 +29,7 @@ def sealed(kms: EmulatedKms, given: dict[str, dict[str, object]], tmp_path: Path
     return path
 
 
-def test_creating_a_file_makes_one_encrypt(
+def test_creating_a_file_makes_one_encrypt_and_one_decrypt(
     kms: EmulatedKms, given: dict[str, dict[str, object]], tmp_path: Path
 ) -> None:
     storage = ksm_storage.open_storage(
@@ -39,7 +39,7 @@ def test_creating_a_file_makes_one_encrypt(
     for number in range(100):
         storage.set("hostname", f"host-{number}")
 
-    assert kms.emulator.transcript.calls() == {"Encrypt": 1}
+    assert kms.emulator.transcript.calls() == {"Encrypt": 1, "Decrypt": 1}
 
 
 def test_opening_a_file_makes_one_decrypt_and_100_sets_make_none(

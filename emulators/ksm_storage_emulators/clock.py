@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 class MovableClock:
     """Tell the time, shifted or stopped as a test wishes.
 
-    Two times are told, because a test moves the service into the future while its client
+    It keeps two times, because a test moves the service into the future while its client
     library stays in the present: `now` decides deletion dates, expiry and quotas, and
     `signing_now` is what the dates inside request signatures are compared with.
     """

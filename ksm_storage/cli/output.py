@@ -67,7 +67,7 @@ def echo_usage_error(
     error: click.ClickException, given: Sequence[str], *, command: str, as_json: bool
 ) -> None:
     """Write a mistake in how a command was called to stderr, without what may be secret."""
-    # By its name: before click 8.2 there is none, and click prints the help text itself.
+    # By its name: click before 8.2 lacks it, and prints the help text itself.
     if type(error).__name__ == "NoArgsIsHelpError":
         for line in error.format_message().splitlines():
             echo_err(line)

@@ -49,8 +49,8 @@ class Reference:
     """Hold a reference that was taken apart.
 
     Attributes:
-        notation: The Keeper notation, which names a secret and is none.
-        default: What stands in its place if there is no such value, None for an error.
+        notation: The Keeper notation, which names a secret but does not contain it.
+        default: The text to use if the value does not exist; None makes that an error.
         transforms: What is done to the value, in this order.
     """
 

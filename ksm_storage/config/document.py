@@ -49,7 +49,7 @@ class Document(NamedTuple):
         """Return the name of the profile to use: the one requested, the active one or the only one.
 
         Raises:
-            SettingsError: There is no such profile, or there are several and none is active.
+            SettingsError: The profile does not exist, or there are several and none is active.
         """
         names = [name for name in self.profiles if name != UNNAMED]
         wanted = profile or self.settings.get(ACTIVE_PROFILE)

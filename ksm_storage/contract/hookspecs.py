@@ -64,5 +64,6 @@ def audit_event(event: Mapping[str, object]) -> None:
 
     Called for a module that a distribution offers in the entry-point group
     ``ksm_storage.audit_sinks``, and that the user named. An event holds names, numbers and times,
-    never a secret. Whatever the hook raises stops nothing: it is told once that events are lost.
+    never a secret. An exception from the hook stops nothing; the user is warned once that events
+    are lost.
     """

@@ -59,7 +59,7 @@ class Settings:
         self._entries = dict(entries)
 
     def text(self, name: str) -> str | None:
-        """Return a setting of kind ``str``, or None where there is none.
+        """Return a setting of kind ``str``, or None if it is not set.
 
         Raises:
             SettingsError: The callable given for a secret failed or did not return a string.
@@ -73,7 +73,7 @@ class Settings:
         """Return a setting of kind ``str`` that must be given.
 
         Raises:
-            SettingsError: There is none.
+            SettingsError: It is not set.
         """
         value = self.text(name)
         if value is None:
@@ -101,10 +101,10 @@ class Settings:
         return min(value, MAX_SECONDS)
 
     def file(self, name: str) -> str | None:
-        """Return a setting that is the path of a file, or None where there is none.
+        """Return a setting that is the path of a file, or None if it is not set.
 
         Raises:
-            SettingsError: There is no such file.
+            SettingsError: The file does not exist.
         """
         path = self.text(name)
         if path is not None and not os.path.isfile(path):
@@ -120,7 +120,7 @@ class Settings:
         """Return a setting that is a PEM file of authorities for TLS, or None.
 
         Raises:
-            SettingsError: There is no such file, or no certificate in it that can be used.
+            SettingsError: The file does not exist or has no usable certificate.
         """
         path = self.file(name)
         if path is not None:
@@ -169,7 +169,7 @@ def checked(option: Option, value: object, *, source: str) -> Setting:
     """Convert and check one given value.
 
     Raises:
-        SettingsError: The value has the wrong type or is none of the choices. A secret's value
+        SettingsError: The value has the wrong type or is not one of the choices. A secret's value
             is not shown.
     """
     if callable(value):
@@ -198,7 +198,7 @@ def _converted(option: Option, value: object, *, source: str) -> SettingValue:
 
 
 def _is_countable(value: SettingValue) -> bool:
-    # Nobody means "nan" seconds, and a time-out that is no number never comes.
+    # Nobody means "nan" seconds, and a time-out that is not a number never expires.
     try:
         return not isinstance(value, (int, float)) or math.isfinite(value)
     except OverflowError:  # A whole number with more than 308 digits.

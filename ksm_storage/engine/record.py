@@ -164,7 +164,7 @@ class Record:
 
     @property
     def title(self) -> str | None:
-        """Return the title, None if there is none."""
+        """Return the title, or None."""
         return _text_or_none(self.dict.get("title"))
 
     @title.setter
@@ -173,7 +173,7 @@ class Record:
 
     @property
     def type(self) -> str | None:
-        """Return the record type, such as ``login``, None if there is none."""
+        """Return the record type, such as ``login``, or None."""
         return _text_or_none(self.dict.get("type"))
 
     @type.setter  # noqa: A003 - the official name
@@ -200,7 +200,7 @@ class Record:
         return None
 
     def field(self, field_type: str, value: object = None, single: bool = False) -> Any:
-        """Return or set the values of a standard field; SecretNotFoundError if there is none."""
+        """Return or set the values of a standard field; SecretNotFoundError if it is missing."""
         found = self.get_standard_field(field_type)
         return _get_or_set(found, value, single, f"Cannot find the field for {field_type}")
 
@@ -223,11 +223,11 @@ class Record:
         return find_field(self.dict.get("fields") or [], field_type)
 
     def get_standard_field_value(self, field_type: str, single: bool = False) -> Any:
-        """Return the values of a standard field; raise SecretNotFoundError if there is none."""
+        """Return the values of a standard field; raise SecretNotFoundError if it is missing."""
         return value_of(self._standard_field(field_type), single=single)
 
     def set_standard_field_value(self, field_type: str, value: object) -> None:
-        """Replace the values of a standard field; raise SecretNotFoundError if there is none."""
+        """Replace the values of a standard field; raise SecretNotFoundError if it is missing."""
         set_value(self._standard_field(field_type), value)
 
     def get_custom_field(self, field_type: str) -> Field | None:
@@ -235,11 +235,11 @@ class Record:
         return find_field(self.dict.get("custom") or [], field_type)
 
     def get_custom_field_value(self, field_type: str, single: bool = False) -> Any:
-        """Return the values of a custom field; raise SecretNotFoundError if there is none."""
+        """Return the values of a custom field; raise SecretNotFoundError if it is missing."""
         return value_of(self._custom_field(field_type), single=single)
 
     def set_custom_field_value(self, field_type: str, value: object) -> None:
-        """Replace the values of a custom field; raise SecretNotFoundError if there is none."""
+        """Replace the values of a custom field; raise SecretNotFoundError if it is missing."""
         set_value(self._custom_field(field_type), value)
 
     def _standard_field(self, name: str) -> Field:
@@ -296,7 +296,7 @@ class Record:
         return next((file for file in self.files if file.title == title), None)
 
     def download_file_by_title(self, title: str, path: str) -> None:
-        """Save the first file with this title; raise SecretNotFoundError if there is none."""
+        """Save the first file with this title; raise SecretNotFoundError if it is missing."""
         file = self.find_file_by_title(title)
         if file is None:
             raise errors.SecretNotFoundError(f"File {title} not found")

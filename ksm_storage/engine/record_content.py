@@ -123,7 +123,7 @@ def find_field(fields: Sequence[Field], name: str) -> Field | None:
 
 
 def value_of(field: Field, *, single: bool) -> Any:
-    """Return the list of values, or the first one of it, None if there is none."""
+    """Return the list of values, or its first value, or None if it is empty."""
     values = field.get("value", [])
     if not single:
         return values

@@ -130,7 +130,7 @@ class RecordList(list[Record]):
                     seen.add(record.uid)
                     yield record
             except DecryptionError:
-                # Whoever asks for bad_records is told; here it has no title.
+                # Only bad_records names it; here it has no title.
                 continue
 
     def _reach_all(self) -> None:

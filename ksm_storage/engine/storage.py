@@ -56,7 +56,7 @@ class KeyValueStorage(Protocol):
         return self.get(key) is not None
 
     def is_empty(self) -> bool:
-        """Tell whether there is no value at all."""
+        """Tell whether the storage has no values."""
         return not self.read_storage()
 
 
@@ -143,7 +143,7 @@ class FileKeyValueStorage(KeyValueStorage):
         return f"FileKeyValueStorage({self.default_config_file_location!r})"
 
     def read_storage(self) -> dict[str, str]:
-        """Return all values; none if there is no file.
+        """Return all values; empty if the file does not exist.
 
         Raises:
             StorageError: The file cannot be read.

@@ -83,7 +83,7 @@ def break_before_opening(
 ) -> str | None:
     """Return why a header cannot continue a record, or None; needs no key service (C10).
 
-    None is no acceptance: the header is not authenticated yet.
+    None of these accepts the file: the header is not authenticated yet.
     """
     if envelope_id != record.envelope_id:
         return "it is another envelope than the one recorded here"

@@ -286,7 +286,7 @@ class DerivedKeys(NamedTuple):
     header_mac_key: bytes
 
     def __repr__(self) -> str:
-        # The commitment is the only part that is no key.
+        # Every part but the commitment is a key.
         return f"<DerivedKeys of commitment {self.commitment.hex()}>"
 
 

@@ -3,7 +3,7 @@
 On POSIX systems the lock is ``flock`` on the target, so nothing is left behind, no right to write
 to the folder is needed, and two containers that share one bind-mounted file exclude each other. A
 save replaces the target, so whoever obtains the lock checks whether the path still names the file
-that was locked, and starts over if not. Where there is no target yet, its folder is locked. On
+that was locked, and starts over if not. If the target does not exist yet, its folder is locked. On
 Windows, where an open file cannot be replaced, a second file beside it is locked.
 """
 

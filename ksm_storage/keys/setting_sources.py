@@ -81,7 +81,7 @@ def settings_file_expected() -> bool:
 
 
 def policy_expected() -> bool:
-    """Tell whether this machine may have a policy; only a file that does not exist is none.
+    """Tell whether this machine may have a policy; only a file that does not exist means no policy.
 
     A folder that this user cannot search hides a policy: to go on without it would let its owner
     switch the policy off by closing the folder (T5).
@@ -108,7 +108,7 @@ def file_table(name: str) -> Mapping[str, object]:
 
 
 def settings_tables() -> Mapping[str, object]:
-    """Return all tables of the user's settings file by name, none if there is no file.
+    """Return all tables of the user's settings file by name; empty if the file does not exist.
 
     Raises:
         SettingsError: The file cannot be read or trusted.

@@ -197,7 +197,7 @@ def rule_for_status(status: int) -> ErrorRule:
 
 
 def shown_code(code: object) -> str:
-    """Return a service's code as messages show it: what is no plain word is not repeated."""
+    """Return a service's code as messages show it: anything but a plain word is left out."""
     text = str(code)
     return text if _CODE.fullmatch(text) else "unknown code"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _outside: ContextVar[BaseException | None] = ContextVar("ksm_storage_outside", default=None)
 
 # Parsers, decoders and look-ups quote what they could not read: a reply with a DEK in it, or a
-# line of a credentials file. There is no telling from outside, so none of them stays.
+# line of a credentials file. Nobody can tell from outside, so none of them is kept.
 _QUOTING = (ValueError, LookupError, TypeError, AttributeError, RecursionError, SyntaxError)
 _QUOTING_MODULES = frozenset({"configparser", "subprocess"})
 

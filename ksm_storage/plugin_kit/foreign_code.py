@@ -46,7 +46,7 @@ def start_helper(command: Sequence[str], **options: Any) -> subprocess.Popen[Any
     ``communicate`` kills it at the deadline.
 
     Raises:
-        HelperNotFoundError: There is no such program, or it cannot be run.
+        HelperNotFoundError: The program does not exist or cannot be run.
     """
     given = {
         **options,

@@ -106,7 +106,7 @@ class KeyNames:
         return name.version in (None, key.version)
 
     def newest_version(self, key_id: str) -> str | None:
-        """Return the name of the key of a version; None where there is no version, or for junk."""
+        """Return the name of the key of a version; or None."""
         name = self.find(key_id)
         return None if name is None or name.version is None else name.key
 

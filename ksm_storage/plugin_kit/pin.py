@@ -81,7 +81,8 @@ class PinSource(NamedTuple):
             hint: What to do about a PIN that is not set, besides setting it.
 
         Raises:
-            SettingsError: There is none, and nobody to ask; or no token can have this one.
+            SettingsError: No PIN was given and there is no terminal to ask on, or the PIN cannot
+                be a token's.
             AuthenticationError: The descriptor has no PIN, or was read before.
             PermissionDeniedError: The file cannot be read, or others could read it.
         """
@@ -152,7 +153,7 @@ def _read_descriptor(descriptor: int) -> str:
 
 def _decoded(raw: bytes, what: str) -> str:
     try:
-        # Some editors begin a file with a mark of its encoding, which is no part of a PIN.
+        # Some editors begin a file with a byte order mark, which does not belong to the PIN.
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         pass

@@ -63,7 +63,7 @@ class NativeStore:
 
     Raises:
         PluginLoadError: The package ``keyring`` is not installed.
-        UnavailableError: There is no such store here, it is locked, or it does not answer.
+        UnavailableError: The store does not exist here, is locked, or does not answer.
         PermissionDeniedError: The store denied access.
     """
 
@@ -77,7 +77,7 @@ class NativeStore:
         return self._name
 
     def read(self, service: str, entry: str) -> str | None:
-        """Return the text of an entry, or None if there is none."""
+        """Return the text of an entry, or None if it does not exist."""
         return self._called(lambda backend: backend.get_password(service, entry))
 
     def write(self, service: str, entry: str, text: str) -> None:
@@ -141,7 +141,7 @@ def refuse_prompting(backend: object) -> None:
     """Return if the collection that keyring would use exists and is unlocked.
 
     Raises:
-        UnavailableError: It is locked, or there is none and the service would ask to make one.
+        UnavailableError: The store is locked, or the service would ask to create it.
     """
     import secretstorage
 

@@ -81,7 +81,7 @@ def has_key(name: str, arguments: Arguments | None = None) -> bool:
 
     Raises:
         PluginLoadError: The package ``keyring`` is not installed.
-        UnavailableError: There is no store, it is locked, or it does not answer.
+        UnavailableError: The store does not exist, is locked, or does not answer.
         PermissionDeniedError: The store denied access.
         SettingsError: A setting of ``os-keyring`` is invalid.
     """
@@ -113,7 +113,7 @@ class KeyringKek:
         return kek
 
     def read_or_create(self) -> bytes:
-        """Return the KEK; create it if there is none yet."""
+        """Return the KEK; create it if it does not exist."""
         kek = self._read_if_there()
         if kek is not None:
             return kek

@@ -93,7 +93,7 @@ class RelayState:
     """Read and change the clients; each change is on the disk before the call returns."""
 
     def __init__(self, folder: Path, key: bytes) -> None:
-        """Open the folder; make it, private to the user, where there is none.
+        """Open the folder; create it, private to the user, if it does not exist.
 
         Raises:
             StorageError: It cannot be written.

@@ -260,11 +260,11 @@ class Upstream:
 
 
 def _rejection(exc: KsmStorageError, *, at_read: bool) -> RequestRejected:
-    """Return what a client is told: Keeper's own error where it is about the client's request."""
+    """Return the client's error: Keeper's own where it is about the client's request."""
     code = getattr(exc, "server_code", None) or ""
     if isinstance(exc, errors.ServerThrottledError):
         return RequestRejected(403, api_errors.throttle(_THROTTLED_PAUSE_SECONDS))
-    # A read is refused because of the relay's own device, which is no business of the client's.
+    # A read is refused because of the relay's own device, which does not concern the client.
     if isinstance(exc, errors.ServerRefusedError) and code in _STATUS and not at_read:
         error = ApiError(_STATUS[code], code, exc.server_message or "Keeper rejected the request")
         return rejected(error)

@@ -99,7 +99,7 @@ def _whole(text: bytes) -> Kind | None:
         plain = recognise(text, name="it")
     except StorageError:
         return None
-    # A host name alone, or {}, is no secret.
+    # A host name alone, or {}, is not a secret.
     for config in plain.document.profiles.values():
         if any(name in FIELDS and is_secret(name) and value for name, value in config.items()):
             return _KINDS.get(plain.form)
@@ -138,7 +138,7 @@ def _base64_lines(text: bytes) -> Iterator[int]:
 
 
 def _place_in_run(run: bytes, wrappers: int = 0) -> int | None:
-    """Return where in a run of base64 a configuration begins, None if there is none."""
+    """Return where in a run of base64 a configuration begins, or None."""
     pieces = _FOLDS.split(run)
     joined = b"".join(pieces).translate(_URL_SAFE)
     # What stands before it without a blank, such as a word or a path, shifts it.

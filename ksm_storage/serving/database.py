@@ -25,7 +25,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, schema: str, version: int) -> None:
-        """Open the file; make it, with these tables, where there is none.
+        """Open the file; create it, with these tables, if it does not exist.
 
         Raises:
             StorageError: It cannot be opened, or has tables of another version.

@@ -40,7 +40,7 @@ class Memory:
         self.folder = folder
 
     def read(self, name: str) -> Record | None:
-        """Return the record of a name, or None if there is none.
+        """Return the record of a name, or None if it does not exist.
 
         Raises:
             StorageError: The file cannot be read, or holds something else.

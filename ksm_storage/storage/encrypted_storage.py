@@ -89,7 +89,7 @@ class EncryptedStorage(ABC):
         self._change(replace)
 
     def get(self, key: object) -> str | None:
-        """Return a value, or None if there is none."""
+        """Return a value, or None if it is not set."""
         return self._visible().get(_name(key))
 
     def set(self, key: object, value: str | None) -> Config:
@@ -127,7 +127,7 @@ class EncryptedStorage(ABC):
         return _name(key) in self._visible()
 
     def is_empty(self) -> bool:
-        """Tell whether there is no value at all."""
+        """Tell whether the configuration has no values."""
         return not self._visible()
 
     @contextmanager

@@ -111,7 +111,7 @@ def rewrap_file(
         before = envelope.header.recipients
         current = changes.following_rotations(before)
         if not current.to_wrap(before) and current.applied(before, {}) == before:
-            # A header that nobody has authenticated is no ground to report success.
+            # Never report success from a header that is not authenticated.
             if opened_unless_replaced(real, path, envelope, policy) is None:
                 continue
             return _outcome(real, envelope, envelope, ())

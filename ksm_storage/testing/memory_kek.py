@@ -41,7 +41,7 @@ class MemoryServiceError(Exception):
 class MemoryKeyService:
     """Hold KEKs in memory and behave as key services do, their bad habits included.
 
-    It decrypts with whichever key a ciphertext names unless it is told the key, resolves
+    It decrypts with whichever key a ciphertext names unless it is given the key, resolves
     aliases, and prints plaintext keys in its debug log.
 
     Attributes:

@@ -124,7 +124,7 @@ class NetworkTests(Subject):
 
             error = _error_of(lambda: open_wrapper(key_id, settings).wrap(dek, aad=AAD))
 
-        assert isinstance(error, KsmStorageError), "an echo is no reply of a key service"
+        assert isinstance(error, KsmStorageError), "an echo is not a key service's reply"
         assert not holders_of(error, dek), "the DEK hangs on the error: raise it by 'translating'"
 
     def test_a_redirect_is_not_followed(

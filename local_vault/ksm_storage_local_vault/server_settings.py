@@ -42,7 +42,7 @@ def current_server_key(connection: sqlite3.Connection) -> ServerKey:
 
 
 def ensure_server_key(connection: sqlite3.Connection, folder: DataFolder, *, now: int) -> None:
-    """Make the first key pair where there is none."""
+    """Create the first key pair if none exists."""
     if connection.execute("SELECT 1 FROM server_keys").fetchone() is None:
         _insert(connection, _new_pair(folder, FIRST_KEY_NUMBER), now=now)
 
@@ -92,13 +92,13 @@ SERVICE_WINDOW_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ThrottleRule:
-    """Say which requests are throttled, and how the client is told.
+    """Say which requests are throttled, and what the reply says.
 
     Attributes:
         throttle_next: The number of next requests that are throttled, whoever makes them.
         request_limit: The number of requests per client and path that pass, or None for no limit.
         window_seconds: The count resets after this much silence.
-        retry_after_seconds: The wait that the client is told, or None to tell nothing.
+        retry_after_seconds: The wait that the reply names, or None to name none.
         status: 403, or 429 with a Retry-After header, as the service sends since June 2026.
     """
 

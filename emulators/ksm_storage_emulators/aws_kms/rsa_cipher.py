@@ -48,7 +48,7 @@ def public_key(key: KmsKey) -> bytes:
 
 def _private(key: KmsKey) -> rsa.RSAPrivateKey:
     if key.lineage.private_key is None:
-        raise TypeError(f"{key.key_spec} is no RSA key")
+        raise TypeError(f"{key.key_spec} is not an RSA key")
     return key.lineage.private_key
 
 

@@ -134,7 +134,7 @@ class AccessTokens:
         """Return the claims of an assertion that one of the accounts signed and that holds now.
 
         Raises:
-            ValueError: It is no such assertion.
+            ValueError: It is not such an assertion.
         """
         head, body, mark = assertion.split(".")
         header, claims = json.loads(_decoded(head)), json.loads(_decoded(body))

@@ -194,7 +194,7 @@ def _raw_version(operation: Operation, name: str, permission: str) -> tuple[Cryp
 
 def _private_key(version: Version) -> rsa.RSAPrivateKey:
     if version.private_key is None:
-        raise TypeError(f"{version.name} is no RSA key")
+        raise TypeError(f"{version.name} is not an RSA key")
     return version.private_key
 
 

@@ -38,7 +38,7 @@ def operation_of(request: Request) -> str:
 class TokenEndpoints:
     """Answer requests for tokens.
 
-    `instance_account` is who the metadata server speaks for; None: there is no such server.
+    `instance_account` is who the metadata server speaks for; None if there is no server.
     """
 
     def __init__(self, tokens: AccessTokens, policy: Policy, clock: MovableClock) -> None:

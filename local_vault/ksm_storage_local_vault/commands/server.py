@@ -173,7 +173,7 @@ def _shown(rule: ThrottleRule) -> str:
             f"{rule.request_limit} requests are allowed until a pause of {rule.window_seconds:g} s"
         )
     if parts and rule.retry_after_seconds is not None:
-        parts.append(f"clients are told to wait {rule.retry_after_seconds:g} s")
+        parts.append(f"clients are asked to wait {rule.retry_after_seconds:g} s")
     if parts and rule.status != 403:
         parts.append(f"with status {rule.status}")
     return "; ".join(parts) or "off"

@@ -39,7 +39,7 @@ class KeyringFile(Protocol):
     """Where a keyring is kept; a sealed file can take the plain one's place."""
 
     def read(self) -> bytes | None:
-        """Return the content, or None where there is none yet."""
+        """Return the content, or None if it is not stored yet."""
 
     def write(self, content: bytes) -> None:
         """Replace the content, durably."""
@@ -52,7 +52,7 @@ class PlainKeyringFile:
     path: Path
 
     def read(self) -> bytes | None:
-        """Return the content, or None where there is no file."""
+        """Return the content, or None if the file does not exist."""
         return read_private(self.path) if self.path.exists() else None
 
     def write(self, content: bytes) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,10 @@ from .grant import Client
 from .upstream import Entry, FolderNode, Place, Snapshot
 
 Tree = Callable[[], Mapping[str, FolderNode]]
+Placed = tuple[Entry, Place]
+# By record, place and whether it may be changed: the record's key, and the client's part of its
+# JSON, in which that key is encrypted.
+_Parts = dict[tuple[str, Place | None, bool], tuple[bytes, str]]
 
 
 @dataclass(slots=True)
@@ -31,14 +36,20 @@ class View:
     client: Client
     snapshot: Snapshot
     alone: list[Entry] = field(default_factory=list)
-    placed: dict[str, list[tuple[Entry, Place]]] = field(default_factory=dict)
-    _seen: dict[str, Entry] = field(default_factory=dict)
-    _wrapped: dict[tuple[str, str | None], str] = field(default_factory=dict)
+    placed: dict[str, list[Placed]] = field(default_factory=dict)
+    _seen: dict[str, tuple[Entry, Sequence[Place]]] = field(default_factory=dict)
+    _parts: _Parts = field(default_factory=dict)
+    _parts_before: _Parts = field(default_factory=dict)
 
     @classmethod
-    def of(cls, client: Client, snapshot: Snapshot, tree: Tree) -> View:
-        """Select the records; the folder tree is fetched only where a subfolder matters."""
+    def of(cls, client: Client, snapshot: Snapshot, tree: Tree, before: View | None) -> View:
+        """Select the records; the folder tree is fetched only where a subfolder matters.
+
+        What was encrypted for the client's view ``before`` is used again where it is the same.
+        """
         view = cls(client, snapshot)
+        if before is not None and before.client.grant == client.grant:
+            view._parts_before = before._parts
         for root in snapshot.root_keys:
             if client.grant.everything or root in client.grant.folders:
                 view.placed[root] = []
@@ -50,11 +61,11 @@ class View:
             places = [place for place in entry.places if view.covers(place, tree)]
             for place in places:
                 view.placed.setdefault(place.root_uid, []).append((entry, place))
-            if not places and client.grant.covers_record(entry.uid, entry.title):
+            if not places:
+                if not client.grant.covers_record(entry.uid, entry.title):
+                    continue
                 view.alone.append(entry)
-            elif not places:
-                continue
-            view._seen[entry.uid] = entry
+            view._seen[entry.uid] = (entry, places)
         return view
 
     def covers(self, place: Place, tree: Tree) -> bool:
@@ -70,87 +81,102 @@ class View:
 
     def find(self, record_uid: str) -> Entry | None:
         """Return the record of this uid if the client may see it."""
-        return self._seen.get(record_uid)
+        return self._seen.get(record_uid, (None, ()))[0]
 
-    def record(
+    def selected(
+        self, records: Sequence[str], folders: Sequence[str]
+    ) -> tuple[Iterable[Entry], Mapping[str, Sequence[Placed]]]:
+        """Return the records that are asked for: alone, and by the shared folder's uid."""
+        if not records and not folders:
+            return self.alone, self.placed
+        chosen = dict.fromkeys(uid for uid in records if uid in self._seen)
+        if folders:
+            for root, listed in self.placed.items():
+                chosen |= {
+                    entry.uid: None
+                    for entry, place in listed
+                    if root in folders or place.inner_uid in folders
+                }
+        # Found by uid: a request for one record of many looks at no other.
+        alone, placed = [], dict[str, list[Placed]]()
+        for entry, places in (self._seen[uid] for uid in chosen):
+            if not places:
+                alone.append(entry)
+            for place in places:
+                wanted = entry.uid in records or place.root_uid in folders
+                if wanted or place.inner_uid in folders:
+                    placed.setdefault(place.root_uid, []).append((entry, place))
+        return alone, placed
+
+    def record_json(
         self, entry: Entry, place: Place | None, addresses: FileAddresses, *, links: bool
-    ) -> dict[str, Any]:
+    ) -> str:
         """Return a record of the answer; its key is under the client's key, its contents stay."""
-        raw, client = entry.raw, self.client
-        editable = bool(raw.get("isEditable", True)) and not client.grant.read_only
-        record: dict[str, Any] = {
-            "recordUid": entry.uid,
-            "recordKey": self._record_key(entry, place),
-            "data": raw.get("data"),
-            "revision": raw.get("revision"),
+        files = [
+            {
+                "fileUid": file.get("fileUid"),
+                "fileKey": file.get("fileKey"),
+                "data": file.get("data"),
+                "url": addresses.download_url(str(file.get("fileUid")), self.client.client_id),
+                "thumbnailUrl": None,
+            }
+            for file in list_of_objects(entry.raw.get("files"))
+        ]
+        listed = _json(files) if files else "[]"
+        return f'{{{entry.shared_json(links=links)},{self._part(entry, place)},"files":{listed}}}'
+
+    def _part(self, entry: Entry, place: Place | None) -> str:
+        editable = bool(entry.raw.get("isEditable", True)) and not self.client.grant.read_only
+        named = (entry.uid, place, editable)
+        found = self._parts.get(named) or self._parts_before.get(named)
+        if found is None or found[0] != entry.key:
+            found = (entry.key, self._new_part(entry, place, editable=editable))
+        self._parts[named] = found
+        return found[1]
+
+    def _new_part(self, entry: Entry, place: Place | None, *, editable: bool) -> str:
+        client = self.client
+        parent = client.app_key if place is None else client.folder_key(place.root_uid)
+        part: dict[str, Any] = {
+            "recordKey": to_base64(gcm_seal(parent, entry.key)),
             "isEditable": editable,
             "innerFolderUid": place.inner_uid if place else None,
-            "files": [
-                {
-                    "fileUid": file.get("fileUid"),
-                    "fileKey": file.get("fileKey"),
-                    "data": file.get("data"),
-                    "url": addresses.download_url(str(file.get("fileUid")), client.client_id),
-                    "thumbnailUrl": None,
-                }
-                for file in list_of_objects(raw.get("files"))
-            ],
         }
         if place is not None:
-            record["folderUid"] = place.root_uid
-        if links:
-            record["links"] = raw.get("links") or []
-        return record
-
-    def _record_key(self, entry: Entry, place: Place | None) -> str:
-        root = place.root_uid if place else None
-        found = self._wrapped.get((entry.uid, root))
-        if found is None:
-            parent = self.client.app_key if root is None else self.client.folder_key(root)
-            found = to_base64(gcm_seal(parent, entry.key))
-            self._wrapped[entry.uid, root] = found
-        return found
+            part["folderUid"] = place.root_uid
+        return _json(part)[1:-1]
 
 
-def read_secrets(view: View, payload: Payload, addresses: FileAddresses) -> dict[str, Any]:
-    """Return the answer of get_secret, whole or by uid."""
-    records = frozenset(uids(payload, "requestedRecords"))
-    folders = frozenset(uids(payload, "requestedFolders"))
+def read_secrets(
+    view: View, payload: Payload, addresses: FileAddresses, binding: Mapping[str, str]
+) -> tuple[str, list[str]]:
+    """Return the answer of get_secret, whole or by uid, and the uids of its records.
+
+    It is put together from parts that are kept: to build and serialise every record again takes
+    most of the time of a large answer.
+    """
+    records, folders = uids(payload, "requestedRecords"), uids(payload, "requestedFolders")
     links = bool(payload.get("requestLinks"))
-    client, snapshot, whole = view.client, view.snapshot, not records and not folders
-    answer: dict[str, Any] = {
+    client, snapshot = view.client, view.snapshot
+    alone, placed = view.selected(records, folders)
+    rest: dict[str, Any] = {
         "appData": to_base64(gcm_seal(client.app_key, snapshot.app_data)),
-        "records": [
-            view.record(entry, None, addresses, links=links)
-            for entry in view.alone
-            if whole or entry.uid in records
-        ],
-        "folders": [],
         "warnings": _warnings(snapshot),
+        **binding,
     }
-    key = GcmKey(client.app_key)
-    for root, placed in view.placed.items():
-        found = [
-            view.record(entry, place, addresses, links=links)
-            for entry, place in placed
-            if whole
-            or entry.uid in records
-            or place.root_uid in folders
-            or place.inner_uid in folders
-        ]
-        if whole or found:
-            folder_key = to_base64(key.seal(client.folder_key(root)))
-            answer["folders"].append({"folderUid": root, "folderKey": folder_key, "records": found})
     ends = [when for when in (client.access_expires_at, snapshot.expires_on) if when is not None]
     if ends:
-        answer["expiresOn"] = min(ends)
-    return answer
-
-
-def record_uids(answer: Mapping[str, Any]) -> list[str]:
-    """Return the uids of the records in an answer, each once."""
-    listed = [*answer["records"], *(r for f in answer["folders"] for r in f["records"])]
-    return list(dict.fromkeys(record["recordUid"] for record in listed))
+        rest["expiresOn"] = min(ends)
+    flat = ",".join(view.record_json(entry, None, addresses, links=links) for entry in alone)
+    key, listed = GcmKey(client.app_key), []
+    for root, found in placed.items():
+        inside = ",".join(view.record_json(*each, addresses, links=links) for each in found)
+        folder = {"folderUid": root, "folderKey": to_base64(key.seal(client.folder_key(root)))}
+        listed.append(f'{_json(folder)[:-1]},"records":[{inside}]}}')
+    names = [entry.uid for entry in alone]
+    names += [entry.uid for found in placed.values() for entry, _ in found]
+    text = f'{_json(rest)[:-1]},"records":[{flat}],"folders":[{",".join(listed)}]}}'
+    return text, list(dict.fromkeys(names))
 
 
 def read_folders(client: Client, tree: Mapping[str, FolderNode]) -> dict[str, Any]:
@@ -194,3 +220,7 @@ def _warnings(snapshot: Snapshot) -> list[str]:
         return []
     age = time.time() - snapshot.offline_since.timestamp()
     return [f"Keeper is unreachable; these records are {age:.0f} seconds old"]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -36,10 +36,10 @@ from ..wire.aes import gcm_seal
 from ..wire.answers import AddFileAnswer
 from ..wire.api_errors import CLIENT_UNKNOWN, OBJECT_UNKNOWN, key_change
 from ..wire.base64_forms import to_base64, to_url_safe
-from .answers import View, read_folders, read_secrets, record_uids
+from .answers import View, read_folders, read_secrets
 from .grant import Client
 from .state import SERVER_KEY_ID, Identity, RelayState
-from .upstream import Upstream
+from .upstream import Snapshot, Upstream
 from .writing import Writer
 
 _NOTE_USE_SECONDS = 30.0
@@ -59,6 +59,8 @@ class Exchange:
         self._window = ReplayWindow()
         self._lock = threading.Lock()
         self._views: dict[str, View] = {}
+        # The last answer of which there are views.
+        self._shown: Snapshot | None = None
         self._last_used: dict[str, int] = {}
         self._noted = time.monotonic()
         # What an upload ticket of ours stands for: client, Keeper's address and parameters.
@@ -83,8 +85,7 @@ class Exchange:
         _audit(client, path, uids)
         if plain is None:
             return b""
-        text = json.dumps(plain, separators=(",", ":")).encode()
-        return gcm_seal(opened.transmission_key, text)
+        return gcm_seal(opened.transmission_key, plain.encode())
 
     def download(self, file_uid: str, query: Mapping[str, str], address: str) -> bytes:
         """Return the encrypted content of a file to the client for which the address was made."""
@@ -157,25 +158,25 @@ class Exchange:
 
     def _perform(
         self, path: str, client: Client, opened: OpenedRequest
-    ) -> tuple[Mapping[str, Any] | None, Sequence[str]]:
+    ) -> tuple[str | None, Sequence[str]]:
         payload = opened.payload
         binds = public_point(payload) is not None
         if binds and path != endpoints.GET_SECRET:
             raise malformed("a device binds with get_secret")
         if path == endpoints.GET_FOLDERS:
-            return read_folders(client, self.upstream.folders()), ()
+            return _json(read_folders(client, self.upstream.folders())), ()
         view = self._view(client)
         if path == endpoints.GET_SECRET:
-            answer = read_secrets(view, payload, self.addresses)
-            uids = record_uids(answer)
+            binding = {}
             if binds and client.encrypted_app_key is not None:
-                answer["encryptedAppKey"] = to_base64(client.encrypted_app_key)
-                answer["appOwnerPublicKey"] = self._owner_key
-            return answer, uids
+                binding["encryptedAppKey"] = to_base64(client.encrypted_app_key)
+                binding["appOwnerPublicKey"] = self._owner_key
+            return read_secrets(view, payload, self.addresses, binding)
         writer = Writer(view, self.upstream)
         if path == endpoints.ADD_FILE:
-            return self._add_file(writer, client, payload), _named(payload)
-        return writer.write(path, payload), _named(payload)
+            return _json(self._add_file(writer, client, payload)), _named(payload)
+        answer = writer.write(path, payload)
+        return None if answer is None else _json(answer), _named(payload)
 
     def _add_file(
         self, writer: Writer, client: Client, payload: Mapping[str, object]
@@ -200,8 +201,15 @@ class Exchange:
         with self._lock:
             found = self._views.get(client.client_id)
         if found is None or found.snapshot is not snapshot or found.client.grant != client.grant:
-            found = View.of(client, snapshot, self.upstream.folders)
+            found = View.of(client, snapshot, self.upstream.folders, found)
             with self._lock:
+                if snapshot is not self._shown:
+                    # Views of older answers would keep those in memory, for clients that may
+                    # never ask again.
+                    self._views = {
+                        k: v for k, v in self._views.items() if v.snapshot is self._shown
+                    }
+                    self._shown = snapshot
                 self._views[client.client_id] = found
         return found
 
@@ -209,6 +217,10 @@ class Exchange:
 def now_milliseconds() -> int:
     """Return the time as the protocol counts it."""
     return time.time_ns() // 1_000_000
+
+
+def _json(answer: Mapping[str, Any]) -> str:
+    return json.dumps(answer, separators=(",", ":"))
 
 
 def _named(payload: Mapping[str, object]) -> list[str]:

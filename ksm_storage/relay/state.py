@@ -9,6 +9,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -35,6 +36,7 @@ SERVER_KEY_ID = "100"
 _LABEL = b"ksm-storage relay state v1"
 _OWN = "relay"
 _VERSION = 1
+_MAX_PARSED = 1024
 _SCHEMA = """
 CREATE TABLE entries (
     name TEXT PRIMARY KEY,       -- "relay", or a client id
@@ -104,6 +106,9 @@ class RelayState:
         except OSError as exc:
             raise StorageError(f"cannot create {str(folder)!r}: {exc.strerror}") from exc
         self._cipher = AESGCM(key)
+        # The row is read at each request, so that a change is in force at the next one; it is
+        # decrypted only when it did change.
+        self._parsed = lru_cache(maxsize=_MAX_PARSED)(self._parse)
         self._database = Database(folder / "state.sqlite3", schema=_SCHEMA, version=_VERSION)
 
     @property
@@ -235,10 +240,11 @@ class RelayState:
             )
 
     def _client(self, row: sqlite3.Row) -> Client:
+        return self._parsed(row["name"], row["content"], row["last_used_at"])
+
+    def _parse(self, name: str, sealed: bytes, last_used_at: int | None) -> Client:
         try:
-            return Client.parse(
-                self._opened(row["name"], row["content"]), last_used_at=row["last_used_at"]
-            )
+            return Client.parse(self._opened(name, sealed), last_used_at=last_used_at)
         except (ValueError, KeyError, TypeError) as exc:
             raise StorageError("the relay's state is damaged") from exc
 

@@ -51,6 +51,16 @@ class Entry:
     raw: Mapping[str, Any]
     places: list[Place] = field(default_factory=list)
     _title: str | None = None
+    _shared: str | None = None
+
+    def shared_json(self, *, links: bool) -> str:
+        """Return what an answer says of it to every client, without the braces around it."""
+        if self._shared is None:
+            shared = {name: self.raw.get(name) for name in ("data", "revision")}
+            self._shared = _inside({"recordUid": self.uid, **shared})
+        if not links:
+            return self._shared
+        return f"{self._shared},{_inside({'links': self.raw.get('links') or []})}"
 
     def title(self) -> str:
         """Return the title; it is decrypted the first time."""
@@ -257,6 +267,10 @@ class Upstream:
             fetched=self._clock(),
             offline_since=offline_since,
         )
+
+
+def _inside(value: Mapping[str, object]) -> str:
+    return json.dumps(value, separators=(",", ":"))[1:-1]
 
 
 def _rejection(exc: KsmStorageError, *, at_read: bool) -> RequestRejected:

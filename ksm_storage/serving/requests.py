@@ -9,7 +9,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -82,6 +83,7 @@ class OpenedRequest:
     signed: SignedRequest
     transmission_key: bytes
     payload: Payload
+    _verified: set[bytes] = field(default_factory=set)
 
     @property
     def client_id(self) -> str:
@@ -97,13 +99,17 @@ class OpenedRequest:
         """Reject the request unless the private half of this public key signed it."""
         if point is None:
             raise rejected(CLIENT_UNKNOWN, reason="the client device is not bound")
+        # A server may admit twice, around what it waits for; the signature stays what it was.
+        if point in self._verified:
+            return
         if not verify(
-            load_public_point(point),
+            _device_key(point),
             self.signed.signature,
             transmission_key=self.signed.transmission_key,
             body=self.signed.body,
         ):
             raise rejected(SIGNATURE_INVALID)
+        self._verified.add(point)
 
 
 def read_signed(headers: Mapping[str, str], body: bytes) -> SignedRequest:
@@ -132,6 +138,11 @@ def open_request(
     if found is None or int(found.group(1)) < _MIN_VERSION:
         raise rejected(CLIENT_VERSION_REFUSED, reason="invalid client version id")
     return opened
+
+
+@lru_cache(maxsize=1024)
+def _device_key(point: bytes) -> ec.EllipticCurvePublicKey:
+    return load_public_point(point)
 
 
 class ReplayWindow:

@@ -60,7 +60,7 @@ def decode(raw: bytes) -> Envelope:
     """Parse the bytes of an envelope.
 
     Raises:
-        EnvelopeError: They break one of the rules E1 to E17.
+        EnvelopeError: They break one of the rules E1 to E18.
     """
     if len(raw) > MAX_FILE_BYTES:
         raise _damaged(f"the envelope is larger than {MAX_FILE_BYTES} bytes")

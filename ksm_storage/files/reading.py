@@ -29,6 +29,8 @@ _FOOTER = rb"\nksm-storage journal ([0-9]{10}) ([0-9a-f]{64})\n\Z"
 _FOOTER_BYTES = len(b"\nksm-storage journal ") + 10 + 1 + 64 + 1
 _ENVELOPE = b"ksm-storage envelope v"
 _LINE = rb"ksm-storage envelope v\d+|[a-z-]+: [ -~]+|[A-Za-z0-9+/=]*|ksm-storage journal .*"
+# As much of such a line as was written.
+_CUT_LINE = rb"ksm-storage [ -~]*|[a-z-]+(?:: ?[ -~]*)?|[A-Za-z0-9+/=]*"
 _AFTER_NUL = rb"(?<=\0)[^\0]"
 _BLOCK_BYTES = 512
 _SPACE = 0x20
@@ -219,9 +221,13 @@ def _can_be_interrupted(raw: bytes, old_bytes: int) -> bool:
         return all(
             (start + found.start()) % _BLOCK_BYTES == 0 for found in re.finditer(_AFTER_NUL, new)
         ) and (new.startswith(_ENVELOPE) or start % _BLOCK_BYTES == 0)
-    *lines, _cut = new.split(b"\n")
+    *lines, cut = new.split(b"\n")
     # Written from its start, it is there up to some byte. A whole footer would be a finished save.
-    return not re.search(_FOOTER, new) and all(re.fullmatch(_LINE, line) for line in lines)
+    return (
+        not re.search(_FOOTER, new)
+        and all(re.fullmatch(_LINE, line) for line in lines)
+        and re.fullmatch(_CUT_LINE, cut) is not None
+    )
 
 
 def _pending(raw: bytes) -> bytes | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.key_service_faults.outcomes import UNWRAP, WRAP
 
-_FOLDER = Path(__file__).parents[2] / "plugins/entrust_hsm/tests"
+_PLUGINS = Path(__file__).parents[2] / "plugins"
 _FUNCTIONS = {WRAP: "C_Encrypt", UNWRAP: "C_Decrypt"}
 
 RETURN_VALUES: Mapping[str, int] = {
@@ -25,11 +25,11 @@ RETURN_VALUES: Mapping[str, int] = {
 }
 
 
-def module_of_plugin_tests(name: str) -> ModuleType:
-    """Load a module of the plugin's tests, whose package has the same name as this one."""
-    full = f"entrust_hsm_tests_{name}"
+def module_of_plugin_tests(name: str, *, plugin: str = "entrust_hsm") -> ModuleType:
+    """Load a module of a plugin's tests, whose package has the same name as this one."""
+    full = f"{plugin}_tests_{name}"
     if full not in sys.modules:
-        spec = spec_from_file_location(full, _FOLDER / f"{name}.py")
+        spec = spec_from_file_location(full, _PLUGINS / plugin / "tests" / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
         module = sys.modules[full] = module_from_spec(spec)

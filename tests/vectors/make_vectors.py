@@ -7,9 +7,11 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.vectors import right_cases, wrong_cases
+from tests.vectors.with_kek import cases as with_kek
 
 FOLDER = Path(__file__).parent
 DOCUMENT = "docs/envelope-format.md"
+WITH_KEK = "with_kek/wrapped-deks.json"
 
 
 def vector_files() -> dict[str, str]:
@@ -17,6 +19,7 @@ def vector_files() -> dict[str, str]:
     by_file: dict[str, list[dict[str, object]]] = defaultdict(list)
     for case in [*right_cases.cases(), *wrong_cases.cases()]:
         by_file[f"{case.expect}.json"].append(case.as_dict())
+    by_file[WITH_KEK] = list(with_kek.vectors())
     return {
         name: json.dumps({"format": DOCUMENT, "vectors": vectors}, indent=1) + "\n"
         for name, vectors in by_file.items()

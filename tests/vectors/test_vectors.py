@@ -13,7 +13,7 @@ import pytest
 from ksm_storage.envelope.codec import decode, encode, wrap_aad
 from ksm_storage.envelope.opening import check_context, unlock
 from ksm_storage.errors import DecryptionError, EnvelopeError, KsmStorageError
-from tests.vectors.make_vectors import vector_files
+from tests.vectors.make_vectors import WITH_KEK, vector_files
 from tests.vectors.vector_files import FOLDER, Vector, all_vectors, read_vectors, vector_paths
 
 VECTORS = all_vectors()
@@ -40,7 +40,10 @@ REFUSALS: dict[str, tuple[type[KsmStorageError], str]] = {
 
 
 def test_the_vectors_are_those_that_their_generator_makes() -> None:
-    assert {path.name: path.read_text() for path in vector_paths()} == vector_files()
+    made = vector_files()
+    paths = {path.name for path in vector_paths()} | {WITH_KEK}
+
+    assert {name: (FOLDER / name).read_text() for name in paths} == made
 
 
 def test_every_vector_lies_in_the_file_of_its_expectation_under_a_name_of_its_own() -> None:

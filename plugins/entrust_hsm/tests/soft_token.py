@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,29 @@ with token.open(rw=True, user_pin=pin) as session:
     public.destroy()
     public, _ = session.generate_keypair(KeyType.RSA, 2048, label="doubled", store=True)
     public.copy({Attribute.TOKEN: True})
+"""
+
+IMPORT_KEYS = """
+import json
+import sys
+import pkcs11
+from pkcs11 import Attribute as A, KeyType, ObjectClass
+library, pin, aes, rsa = sys.argv[1:]
+numbers = {name: bytes.fromhex(f"{int(text, 16):x}".zfill(2 * (len(text) + 1 >> 1)))
+    for name, text in json.loads(rsa).items()}
+d, p, q = (int.from_bytes(numbers[name], "big") for name in "dpq")
+both = {A.TOKEN: True, A.DECRYPT: True, A.UNWRAP: True}
+with pkcs11.lib(library).get_token(token_label="ksm").open(rw=True, user_pin=pin) as session:
+    session.create_object({**both, A.CLASS: ObjectClass.SECRET_KEY, A.KEY_TYPE: KeyType.AES,
+        A.VALUE: bytes.fromhex(aes), A.LABEL: "vector-aes", A.ID: b"1", A.ENCRYPT: True,
+        A.WRAP: True})
+    session.create_object({**both, A.CLASS: ObjectClass.PRIVATE_KEY, A.KEY_TYPE: KeyType.RSA,
+        A.LABEL: "vector-rsa", A.ID: b"2", A.MODULUS: numbers["n"],
+        A.PUBLIC_EXPONENT: numbers["e"], A.PRIVATE_EXPONENT: numbers["d"],
+        A.PRIME_1: numbers["p"], A.PRIME_2: numbers["q"],
+        A.EXPONENT_1: (d % (p - 1)).to_bytes(128, "big"),
+        A.EXPONENT_2: (d % (q - 1)).to_bytes(128, "big"),
+        A.COEFFICIENT: pow(q, -1, p).to_bytes(128, "big")})
 """
 
 MAKE_KEY = """
@@ -141,6 +166,10 @@ class SoftToken:
     def delete(self, label: str) -> None:
         """Remove a token, as another process may."""
         _run("softhsm2-util", "--delete-token", "--token", label)
+
+    def import_keys(self, aes: str, rsa: Mapping[str, str]) -> None:
+        """Store ``vector-aes`` and ``vector-rsa``, whose numbers are hexadecimal."""
+        self._python(IMPORT_KEYS, aes, json.dumps(rsa))
 
     def delete_key(self, label: str) -> None:
         """Remove a key, as another process may."""

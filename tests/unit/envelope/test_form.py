@@ -1,6 +1,8 @@
-"""The rules E1 to E17 of docs/envelope-format.md; tests/vectors has many more cases of each."""
+"""The rules E1 to E19 of docs/envelope-format.md; tests/vectors has many more cases of each."""
 
 from __future__ import annotations
+
+import hashlib
 
 import pytest
 
@@ -8,6 +10,7 @@ from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import MAX_FILE_BYTES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, Envelope
 from ksm_storage.envelope.opening import unlock
 from ksm_storage.errors import EnvelopeError
+from ksm_storage.files.reading import settled_content
 from tests.vectors.draft import DEK, LINES, Draft, encoded, in_lines, recipient_lines
 
 SOUND = Draft()
@@ -313,3 +316,54 @@ def test_e17_a_sealed_payload_has_at_least_the_16_bytes_of_its_tag() -> None:
 
 def test_an_empty_file_is_called_an_interrupted_save() -> None:
     refuse(b"", "the file is empty: a save was interrupted")
+
+
+def test_e13_the_first_equals_sign_ends_a_name_and_the_line_itself_does_not_count() -> None:
+    longest = [f"{name}={'v' * 255}" for name in "abcd"]
+
+    assert read(SOUND.with_context("a=b=c")).header.context == {"a": "b=c"}
+    assert len(read(SOUND.with_context(*longest)).header.context) == 4
+
+
+def test_e14_the_first_separator_ends_a_provider() -> None:
+    (recipient,) = read(SOUND.with_recipients(recipient_lines("p://k://x"))).header.recipients
+
+    assert (recipient.key.provider, recipient.key.key_id) == ("p", "k://x")
+
+
+NEW = SOUND.with_line("revision", "8").to_bytes()
+FOOTER = f"\nksm-storage journal {len(NEW):010d} {hashlib.sha256(NEW).hexdigest()}\n".encode()
+START = b"\0" * (max(len(RAW), len(NEW)) + 1 - len(RAW))
+# Where a block of the medium starts inside the new version.
+HOLE = -len(RAW + START) % 512
+
+
+@pytest.mark.parametrize(
+    ("behind", "version"),
+    [
+        (START + NEW + FOOTER, NEW),
+        (START, RAW),
+        (START + NEW[:1], RAW),
+        (START + NEW, RAW),
+        (START + NEW + FOOTER[:-1], RAW),
+        (START + NEW[:HOLE] + bytes(512) + NEW[HOLE + 512 :] + FOOTER, RAW),
+    ],
+)
+def test_e19_what_an_interrupted_save_leaves_is_read(behind: bytes, version: bytes) -> None:
+    assert settled_content(RAW + behind) == version
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"\0junk",
+        b"\0" + b"{}",
+        START + NEW + b"$(junk)",
+        START + NEW[:100] + b"\0" + NEW[101:] + FOOTER,
+        START + NEW + FOOTER + b"\0",
+        b" ",
+        b"\nksm-storage journal 0000000001 " + b"0" * 64 + b"\n",
+    ],
+)
+def test_e19_anything_else_behind_the_end_is_refused(behind: bytes) -> None:
+    refuse(settled_content(RAW + behind), "printable|canonical|base64")

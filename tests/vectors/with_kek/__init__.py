@@ -1,0 +1,1 @@
+"""Vectors of the wrapped DEK of each provider, with the KEK."""

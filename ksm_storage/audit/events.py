@@ -66,6 +66,7 @@ def emit(
     operation: str | None = None,
     records: Sequence[str] = (),
     code: str | None = None,
+    cached: bool = False,
 ) -> None:
     """Report an event to each configured sink; never raises.
 
@@ -84,6 +85,7 @@ def emit(
         operation: The request's path.
         records: The uids of the records that it read or changed.
         code: The error's code, if the request was rejected.
+        cached: Whether the data key came from the cache, without a call to the key service.
     """
     named = os.environ.get(FILE_VARIABLE) or os.environ.get(SINKS_VARIABLE)
     if not named and not settings_file_expected():
@@ -103,6 +105,7 @@ def emit(
             "operation": operation,
             "records": list(records),
             "code": code,
+            "cached": True if cached else None,
         }
     )
 

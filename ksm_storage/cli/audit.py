@@ -122,6 +122,8 @@ def _as_text(event: Mapping[str, Any]) -> str:
         value = event.get(name)
         if value:
             parts += [word, ", ".join(map(str, value)) if isinstance(value, list) else value]
+    if event.get("cached") is True:
+        parts.append("from the cache")
     parts += ["user", event.get("user"), "process", event.get("process")]
     # Whoever may name a file must not steer the terminal of whoever reads about it.
     return printable(" ".join(str(part) for part in parts if part is not None))

@@ -12,8 +12,9 @@ from ..config.document import UNNAMED
 from ..envelope.codec import decode, format_time, looks_like_envelope
 from ..envelope.lineage import Record
 from ..envelope.model import SUITE, Envelope, Header
-from ..errors import StorageError
+from ..errors import SettingsError, StorageError
 from ..files.reading import read_file, resolved
+from ..keys.dek_cache import configured_cache
 from ..keys.kek import KekPool
 from ..keys.setting_sources import no_memory
 from ..storage.open_policy import OpenPolicy
@@ -139,11 +140,24 @@ def inspect(path: str, as_json: bool) -> None:
     else:
         real = resolved(path)
         header, mode = _header(real, path), stat.S_IMODE(os.stat(real).st_mode)
+    kept = _kept(header)
     if as_json:
-        echo_json(_header_as_dict(header, path, mode))
+        echo_json({**_header_as_dict(header, path, mode), "cache": kept})
         return
     _print_header(header, path, mode)
+    for line in kept:
+        echo(printable(f"{'cache':<12} {line}"))
     echo_err("note: the header was read, but not decrypted or verified")
+
+
+def _kept(header: Header) -> list[str]:
+    try:
+        cache = configured_cache(None)
+    except SettingsError as exc:
+        # A header can be read without any settings.
+        echo_err(f"note: {exc.message}")
+        return []
+    return [] if cache is None else list(cache.shown(each.key for each in header.recipients))
 
 
 def _would_check(path: str, policy: OpenPolicy) -> FileResult:

@@ -88,7 +88,7 @@ class SealedFile:
         from ..storage.open_policy import OpenPolicy
 
         trust = OpenPolicy.from_args(self.trust or None, None, self.settings)
-        return trust.with_timeout(self.timeout, self.hedge)
+        return trust.with_timeout(self.timeout, self.hedge).with_cache()
 
 
 def read_stdin() -> bytes:

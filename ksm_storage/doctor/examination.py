@@ -46,6 +46,11 @@ def examine_file(path: str) -> FileFinding:
         policy = OpenPolicy.from_args(None, None, None)
         found.rules = policy.rules_for(path)
         policy.check(envelope, path=path)
+        cache = policy.with_cache().cache
+        if cache is not None:
+            found.cache = tuple(cache.shown(recipient.key for recipient in header.recipients))
+        if found.cache and cache is not None and (reason := cache.problem()):
+            found.notes.append(f"{reason}; each start calls the key service")
     return found
 
 

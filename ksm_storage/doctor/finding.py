@@ -68,6 +68,7 @@ class FileFinding:
         facts: Short labels: mode, revision.
         keys: The KEKs of its recipients.
         rules: The trust rules that apply to it.
+        cache: For which of its keys the data key is kept for the next starts, and how long.
         problems: Errors that prevent reading or opening it.
         notes: What is worth knowing and may be intended.
     """
@@ -76,6 +77,7 @@ class FileFinding:
     facts: dict[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     rules: tuple[TrustRule, ...] = ()
+    cache: tuple[str, ...] = ()
     problems: list[KsmStorageError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -98,6 +100,8 @@ def lines_of_file(found: FileFinding) -> Iterator[str]:
     for rule in found.rules:
         for name, value in rule.demands():
             yield _line("rule", f"{name} = {value} (from {rule.source})")
+    for line in found.cache:
+        yield _line("cache", line)
     yield from _end(found.problems, found.notes)
 
 
@@ -128,6 +132,7 @@ def file_as_dict(found: FileFinding) -> dict[str, object]:
         **found.facts,
         "keys": list(found.keys),
         "rules": [{"source": rule.source, **dict(rule.demands())} for rule in found.rules],
+        "cache": list(found.cache),
         "problems": [problem.as_dict() for problem in found.problems],
         "notes": found.notes,
     }

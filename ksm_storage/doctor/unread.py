@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ..audit.events import TABLE as AUDIT
 from ..errors import KsmStorageError, SettingsError
+from ..keys.dek_cache import TABLE as CACHE
 from ..keys.discovery import find_entry_points, find_plugin
 from ..keys.setting_sources import environment_name, settings_tables
 from ..keys.trust_rules import TABLE as TRUST
@@ -17,6 +18,7 @@ READ = frozenset(
     f"{PREFIX}{name}"
     for name in (
         *("AUDIT_FILE", "AUDIT_SINKS", "CONFIG", "CONTEXT", "CONTINUITY", "MEMORY"),
+        *("CACHE", "CACHE_KEYRING"),
         *("SETTINGS", "TRUST"),
         *("RELAY_STATE", "TRACEBACK", "VAULT_DATA", "VAULT_OWNER"),
     )
@@ -71,5 +73,5 @@ def unread_tables() -> list[str]:
     return sorted(
         name
         for name in names
-        if name not in (AUDIT, TRUST) and name.partition("://")[0] not in installed
+        if name not in (AUDIT, CACHE, TRUST) and name.partition("://")[0] not in installed
     )

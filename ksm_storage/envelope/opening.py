@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..audit.events import emit
+from ..contract.aad import Aad
 from ..contract.key_uri import KeyUri
 from ..contract.key_wrapper import WrappedDek
 from ..core_dumps import no_core_dumps
@@ -32,6 +33,7 @@ from .codec import mac_input, payload_aad, wrap_aad
 from .model import Envelope, Recipient
 
 if TYPE_CHECKING:
+    from ..keys.dek_cache import DekCache
     from ..keys.trust_rules import TrustRule
     from .hedging import OpenTimeouts
 
@@ -48,11 +50,19 @@ _HEADER_MAC_KEY = b"ksm-storage header mac v1"
 
 
 class Opened(NamedTuple):
-    """Hold what opening an envelope gave, and through which recipient."""
+    """Hold what opening an envelope gave, and through which recipient.
+
+    Attributes:
+        dek: The data key.
+        payload: The decrypted payload.
+        recipient: The recipient that opened it.
+        cached: Whether its data key came from the cache, without a call to the key service.
+    """
 
     dek: bytes
     payload: bytes
     recipient: Recipient
+    cached: bool = False
 
     def __repr__(self) -> str:
         # Neither the DEK nor the payload.
@@ -74,6 +84,7 @@ def open_envelope(
     context: Mapping[str, str] | None = None,
     open_kek: OpenKek = Kek.open,
     timeouts: OpenTimeouts | None = None,
+    cache: DekCache | None = None,
 ) -> Opened:
     """Unwrap the DEK through the first recipient that can, and decrypt the payload.
 
@@ -85,6 +96,7 @@ def open_envelope(
         open_kek: Opens the KEK of a key URI.
         timeouts: How long the recipients may take; without them they are tried one after
             another, in this thread, and each takes what its plugin allows.
+        cache: Holds data keys from before; asked for recipients that passed all checks (K3).
 
     Raises:
         DecryptionError: The wrong KEK, the wrong context, altered data, or no trusted recipient;
@@ -93,11 +105,17 @@ def open_envelope(
     """
     check_context(envelope, context)
     found = candidates(envelope.header.recipients, trusted, required=required)
+    if cache is not None and (known := _open_from_cache(envelope, found, cache)) is not None:
+        return known
 
     def attempt(place: int) -> Opened:
+        candidate = found[place]
         try:
-            dek = unwrap_dek(envelope, found[place], open_kek)
-            return Opened(dek, unlock(envelope, dek), found[place].recipient)
+            dek = unwrap_dek(envelope, candidate, open_kek)
+            opened = Opened(dek, unlock(envelope, dek), candidate.recipient)
+            if cache is not None:
+                cache.keep(dek, candidate.key, wrapped_dek(candidate.recipient), _aad(envelope))
+            return opened
         except KsmStorageError as exc:
             exc.key = exc.key or str(found[place].key)
             raise
@@ -131,10 +149,30 @@ def open_envelope(
 
 def unwrap_dek(envelope: Envelope, candidate: Candidate, open_kek: OpenKek) -> bytes:
     """Unwrap the DEK through one candidate, with one call to its key service."""
-    header = envelope.header
-    aad = wrap_aad(header.envelope_id, header.generation, header.context)
     with open_kek(candidate.key) as kek:
-        return kek.unwrap(wrapped_dek(candidate.recipient), aad=aad)
+        return kek.unwrap(wrapped_dek(candidate.recipient), aad=_aad(envelope))
+
+
+def _open_from_cache(
+    envelope: Envelope, found: Iterable[Candidate], cache: DekCache
+) -> Opened | None:
+    aad = _aad(envelope)
+    for candidate in found:
+        wrapped = wrapped_dek(candidate.recipient)
+        dek = cache.find(candidate.key, wrapped, aad)
+        if dek is None:
+            continue
+        try:
+            return Opened(dek, unlock(envelope, dek), candidate.recipient, cached=True)
+        except DecryptionError:
+            # The file is altered, or the entry is: the key service decides which (K7).
+            cache.discard(candidate.key, wrapped, aad)
+    return None
+
+
+def _aad(envelope: Envelope) -> Aad:
+    header = envelope.header
+    return wrap_aad(header.envelope_id, header.generation, header.context)
 
 
 def wrapped_dek(recipient: Recipient) -> WrappedDek:

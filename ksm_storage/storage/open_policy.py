@@ -22,6 +22,7 @@ from ..keys.setting_sources import (
 
 if TYPE_CHECKING:
     from ..envelope.hedging import OpenTimeouts
+    from ..keys.dek_cache import DekCache
     from ..keys.trust_rules import TrustRule
     from .continuity import Continuity
 
@@ -39,6 +40,7 @@ class OpenPolicy(NamedTuple):
         pool: Keeps KEKs open for many files; None opens them for each file.
         timeouts: How long the recipients may take, None for what their plugins allow.
         rules: What the machine, the user and the environment require besides.
+        cache: Where data keys are kept for the next starts, None to ask the key services.
     """
 
     keys: tuple[KeyUri, ...] | None
@@ -47,6 +49,7 @@ class OpenPolicy(NamedTuple):
     pool: KekPool | None = None
     timeouts: OpenTimeouts | None = None
     rules: tuple[TrustRule, ...] = ()
+    cache: DekCache | None = None
 
     @classmethod
     def from_args(
@@ -78,6 +81,23 @@ class OpenPolicy(NamedTuple):
         from ..envelope.hedging import OpenTimeouts
 
         return self._replace(timeouts=OpenTimeouts.of(timeout_seconds, hedge_seconds))
+
+    def with_cache(self) -> OpenPolicy:
+        """Return the same policy for a start that reads: with the cache, where it is turned on.
+
+        Raises:
+            SettingsError: A setting of the cache is invalid.
+        """
+        # Most starts have none, and do not pay for reading one.
+        if (
+            os.environ.get("KSM_STORAGE_CACHE")
+            or "cache" in (self.arguments or {})
+            or settings_file_expected()
+        ):
+            from ..keys.dek_cache import configured_cache
+
+            return self._replace(cache=configured_cache(self.arguments))
+        return self
 
     def check(self, envelope: Envelope, *, path: str | None = None) -> None:
         """Refuse an envelope that is not the one expected; makes no network call.
@@ -122,6 +142,7 @@ class OpenPolicy(NamedTuple):
                 context=self.context,
                 open_kek=self.open_kek,
                 timeouts=self.timeouts,
+                cache=self.cache,
             )
         except KsmStorageError as exc:
             emit("refused", path=path, header=header, error=exc)
@@ -130,7 +151,7 @@ class OpenPolicy(NamedTuple):
             from .continuity import name_of
 
             continuity.accept(envelope, opened.dek, name_of(path, header))
-        emit("opened", path=path, header=header, keys=[opened.recipient.key])
+        emit("opened", path=path, header=header, keys=[opened.recipient.key], cached=opened.cached)
         return opened
 
     def rules_for(self, path: str | None) -> tuple[TrustRule, ...]:

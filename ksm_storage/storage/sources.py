@@ -69,6 +69,7 @@ def open_storage(
         StorageError: The file cannot be read, or is missing and no keys are given.
     """
     policy = OpenPolicy.from_args(keys, context, settings).with_timeout(timeout, hedge)
+    policy = policy.with_cache()
     if path is not None:
         # Before the current folder is put in front, after which it would not be recognised.
         refuse_configuration(os.fspath(path))

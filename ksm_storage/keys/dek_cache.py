@@ -1,0 +1,213 @@
+"""Decide which data keys are kept for the next starts, and find them again.
+
+docs/start-cache.md has the numbered rules; the kernel's keyring holds the data keys.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ..contract.aad import Aad
+from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import DEK_BYTES, WrappedDek
+from ..core_dumps import no_core_dumps
+from ..errors import SettingsError
+from .known_providers import LOCAL, OFFLINE
+from .setting_sources import Arguments, file_table
+
+TABLE = "cache"
+SECONDS_VARIABLE = "KSM_STORAGE_CACHE"
+KEYRING_VARIABLE = "KSM_STORAGE_CACHE_KEYRING"
+
+MAX_SECONDS = 86_400
+KEYRINGS = ("session", "user", "persistent")
+
+_FIELDS = ("seconds", "keyring", "keys")
+_LABEL = b"ksm-storage data key cache v1"
+
+# State that changes, because "once" is a fact about the process; a forked child warns too.
+_warned: set[int] = set()
+
+
+class DekCache(NamedTuple):
+    """Hold for how long data keys are kept, and in which keyring of the kernel.
+
+    Attributes:
+        seconds: How long, for keys that ``keys`` does not name; 0 for not at all.
+        keyring: ``session``, ``user`` or ``persistent``.
+        keys: Seconds by provider or key URI.
+        source: Where the setting came from, for ``doctor`` and ``inspect``.
+    """
+
+    seconds: int
+    keyring: str
+    keys: Mapping[str, int]
+    source: str
+
+    def seconds_for(self, key: KeyUri) -> int:
+        """Return how long a data key that this key unwraps is kept; 0 for not at all (K1)."""
+        if key.provider in LOCAL or key.provider in OFFLINE:
+            return 0
+        return self.keys.get(str(key), self.keys.get(key.provider, self.seconds))
+
+    def shown(self, keys: Iterable[KeyUri]) -> Iterator[str]:
+        """Yield a line for each of the keys whose data key is kept: where, how long, and why."""
+        for key in keys:
+            if seconds := self.seconds_for(key):
+                where = f"{self.keyring} keyring for {key}"
+                yield f"the data key is kept {seconds} s in the {where} (from {self.source})"
+
+    def find(self, key: KeyUri, wrapped: WrappedDek, aad: Aad) -> bytes | None:
+        """Return the data key that this key has unwrapped before, None if there is none."""
+        if not self.seconds_for(key):
+            return None
+        # Imported late, here and below: ctypes costs a start that never gets here nothing.
+        from . import kernel_keyring
+
+        try:
+            with no_core_dumps():
+                dek = kernel_keyring.find(_description(key, wrapped, aad), keyring=self.keyring)
+        except OSError as exc:
+            _warn_once(exc)
+            return None
+        return dek if dek is not None and len(dek) == DEK_BYTES else None
+
+    def keep(self, dek: bytes, key: KeyUri, wrapped: WrappedDek, aad: Aad) -> None:
+        """Keep a data key that the service has unwrapped and that opened its envelope (K4)."""
+        seconds = self.seconds_for(key)
+        if not seconds:
+            return
+        from . import kernel_keyring
+
+        name = _description(key, wrapped, aad)
+        try:
+            kernel_keyring.keep(name, dek, keyring=self.keyring, seconds=seconds)
+        except OSError as exc:
+            _warn_once(exc)
+
+    def discard(self, key: KeyUri, wrapped: WrappedDek, aad: Aad) -> None:
+        """Remove an entry that does not open its envelope (K7)."""
+        from . import kernel_keyring
+
+        try:
+            kernel_keyring.discard(_description(key, wrapped, aad), keyring=self.keyring)
+        except OSError as exc:
+            _warn_once(exc)
+
+    def problem(self) -> str | None:
+        """Return why the kernel's keyring cannot be used, None if it can."""
+        from . import kernel_keyring
+
+        try:
+            kernel_keyring.find("ksm-storage:", keyring=self.keyring)
+        except OSError as exc:
+            return _unusable(exc)
+        return None
+
+
+def configured_cache(arguments: Arguments | None) -> DekCache | None:
+    """Return the cache that the call, the environment or the settings file turns on.
+
+    Raises:
+        SettingsError: A value is invalid, or the settings file cannot be read or trusted.
+    """
+    call = (arguments or {}).get(TABLE, {})
+    if not isinstance(call, Mapping):
+        raise _invalid(TABLE, "the call", "a table of options")
+    sources = {"the call": call, "the environment": _environment()}
+    sources[f"[{TABLE}] of the settings file"] = file_table(TABLE)
+    seconds, keyring, keys = 0, "user", dict[str, int]()
+    named = None
+    # The first source is read last, so that it counts.
+    for source, table in reversed(sources.items()):
+        for name in table:
+            if name not in _FIELDS:
+                raise SettingsError(
+                    f"unknown option {name!r} for the cache (from {source})",
+                    hint=f"available options: {', '.join(_FIELDS)}",
+                )
+        if "seconds" in table:
+            seconds, named = _seconds(table["seconds"], "seconds", source), source
+        if "keyring" in table:
+            keyring = _keyring(table["keyring"], source)
+        listed = _keys(table.get("keys", {}), source)
+        keys.update(listed)
+        named = source if listed else named
+    if named is None or not (seconds or any(keys.values())):
+        return None
+    return DekCache(seconds, keyring, keys, named)
+
+
+def _environment() -> Mapping[str, object]:
+    found: dict[str, object] = {}
+    text = os.environ.get(SECONDS_VARIABLE)
+    if text:
+        # Not int(): it takes signs, spaces and digits of other scripts.
+        digits = text.isascii() and text.isdigit() and len(text) < 10
+        found["seconds"] = int(text) if digits else text
+    if keyring := os.environ.get(KEYRING_VARIABLE):
+        found["keyring"] = keyring
+    return found
+
+
+def _seconds(value: object, name: str, source: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SECONDS:
+        raise _invalid(name, source, f"a whole number of seconds, 0 (off) to {MAX_SECONDS}")
+    return value
+
+
+def _keyring(value: object, source: str) -> str:
+    if not isinstance(value, str) or value not in KEYRINGS:
+        raise _invalid("keyring", source, f"one of {', '.join(KEYRINGS)}")
+    return value
+
+
+def _keys(value: object, source: str) -> Mapping[str, int]:
+    if not isinstance(value, Mapping):
+        raise _invalid("keys", source, "a table of seconds by provider or key URI")
+    found = {}
+    for name, seconds in value.items():
+        # Checked, because a misspelt key would be cached after all.
+        key = str(KeyUri.parse(name)) if "://" in name else name
+        found[key] = _seconds(seconds, f"keys.{name}", source)
+    return found
+
+
+def _invalid(name: str, source: str, wanted: str) -> SettingsError:
+    return SettingsError(f"the cache's setting {name!r} from {source} must be {wanted}")
+
+
+def _description(key: KeyUri, wrapped: WrappedDek, aad: Aad) -> str:
+    # cryptography's digest, which is loaded anyway; hashlib is not.
+    from cryptography.hazmat.primitives.hashes import SHA256, Hash
+
+    digest = Hash(SHA256())
+    parts = (
+        _LABEL,
+        str(key).encode(),
+        wrapped.key_id.encode(),
+        wrapped.algorithm.encode(),
+        wrapped.ciphertext,
+        bytes(aad),
+    )
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return f"ksm-storage:{digest.finalize().hex()}"
+
+
+def _unusable(exc: OSError) -> str:
+    return f"the kernel's keyring cannot be used: {exc.strerror}"
+
+
+def _warn_once(exc: OSError) -> None:
+    if os.getpid() in _warned:
+        return
+    _warned.add(os.getpid())
+    import logging
+
+    logging.getLogger("ksm_storage.cache").warning(
+        "warning: %s; each start calls the key service", _unusable(exc)
+    )

@@ -1,0 +1,9 @@
+"""The fixtures of the tests of the start cache."""
+
+from __future__ import annotations
+
+from tests.start_cache.kernel_session import session_keyring
+from tests.unit.storage.fixtures import folder, key, sealed
+from tests.unit.storage.planted import counted
+
+__all__ = ["counted", "folder", "key", "sealed", "session_keyring"]

@@ -141,8 +141,8 @@ def _answer() -> bytes:
 @contextmanager
 def aws_operations() -> Iterator[dict[str, Operation]]:
     """Give the operation that asks AWS KMS to unwrap a DEK, over the emulator."""
-    from ksm_storage.contract.aad import Aad
     from ksm_storage.contract.key_uri import KeyUri
+    from ksm_storage.contract.key_wrapper import Aad
     from ksm_storage.keys.kek import Kek
 
     with tempfile.TemporaryDirectory() as name, started("aws-kms", Path(name)) as found:

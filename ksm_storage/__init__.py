@@ -30,7 +30,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    from .gc_pause import gc_pause
+    from .process import gc_pause
 
     with gc_pause():
         found = getattr(import_module(place, __name__), name)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .contract.aad import Aad
 from .contract.hookspecs import hookimpl
-from .contract.key_wrapper import DEK_BYTES, KeyWrapper, ReadsOfficialFormat, WrappedDek
+from .contract.key_wrapper import DEK_BYTES, Aad, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .contract.settings import Option, Settings
 from .errors import (
     AuthenticationError,
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     )
     from .contract.ca_bundle import validate_ca_bundle
     from .contract.redaction import shown_path
-    from .gc_pause import gc_pause
     from .plugin_kit.connection import (
         Connection,
         CredentialKind,
@@ -45,14 +43,6 @@ if TYPE_CHECKING:
         is_plain_http,
         standard_options,
         validate_endpoint,
-    )
-    from .plugin_kit.deadline import (
-        Deadline,
-        DeadlinePassedError,
-        current_deadline,
-        deadline_of,
-        seconds_left,
-        within_deadline,
     )
     from .plugin_kit.error_table import (
         NETWORK_RULES,
@@ -71,72 +61,40 @@ if TYPE_CHECKING:
     from .plugin_kit.http_api import HttpApi, HttpReply, RedirectRefusedError
     from .plugin_kit.key_names import KeyName, KeyNames
     from .plugin_kit.pin import PinSource, pin_options
-    from .plugin_kit.service_client import ServiceClient, quiet_logs
+    from .plugin_kit.service_client import (
+        Deadline,
+        DeadlinePassedError,
+        ServiceClient,
+        current_deadline,
+        deadline_of,
+        lock_held,
+        quiet_logs,
+        seconds_left,
+        within_deadline,
+    )
+    from .process import gc_pause
 
 # Resolved at first use: no opening needs all of it, and each start would pay.
 _LAZY = {
-    **dict.fromkeys(
-        (
-            "DescribesKey",
-            "KeyDescription",
-            "KeyState",
-            "Need",
-            "PermissionProbe",
-            "ProbesPermissions",
-            "SigningKey",
-            "SignsDigest",
-        ),
-        "contract.abilities",
-    ),
-    "validate_ca_bundle": "contract.ca_bundle",
-    "shown_path": "contract.redaction",
-    "gc_pause": "gc_pause",
-    **dict.fromkeys(
-        (
-            "Connection",
-            "CredentialKind",
-            "credential_kind",
-            "endpoint_setting",
-            "is_plain_http",
-            "standard_options",
-            "validate_endpoint",
-        ),
-        "plugin_kit.connection",
-    ),
-    **dict.fromkeys(
-        (
-            "Deadline",
-            "DeadlinePassedError",
-            "current_deadline",
-            "deadline_of",
-            "seconds_left",
-            "within_deadline",
-        ),
-        "plugin_kit.deadline",
-    ),
-    **dict.fromkeys(
-        (
-            "NETWORK_RULES",
-            "UNREADABLE_FILE",
-            "Call",
-            "ErrorRule",
-            "error_rules",
-            "error_for",
-            "incomplete_reply",
-            "rule_for_failure",
-            "rule_for_status",
-            "shown_code",
-            "unreadable_reply",
-        ),
-        "plugin_kit.error_table",
-    ),
-    **dict.fromkeys(
-        ("HelperNotFoundError", "ask_person", "start_helper"), "plugin_kit.foreign_code"
-    ),
-    **dict.fromkeys(("HttpApi", "HttpReply", "RedirectRefusedError"), "plugin_kit.http_api"),
-    **dict.fromkeys(("KeyName", "KeyNames"), "plugin_kit.key_names"),
-    **dict.fromkeys(("PinSource", "pin_options"), "plugin_kit.pin"),
-    **dict.fromkeys(("ServiceClient", "quiet_logs"), "plugin_kit.service_client"),
+    name: module
+    for module, names in {
+        "contract.abilities": "DescribesKey KeyDescription KeyState Need PermissionProbe "
+        "ProbesPermissions SigningKey SignsDigest",
+        "contract.ca_bundle": "validate_ca_bundle",
+        "contract.redaction": "shown_path",
+        "process": "gc_pause",
+        "plugin_kit.connection": "Connection CredentialKind credential_kind endpoint_setting "
+        "is_plain_http standard_options validate_endpoint",
+        "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
+        "error_rules incomplete_reply rule_for_failure rule_for_status shown_code unreadable_reply",
+        "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
+        "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError",
+        "plugin_kit.key_names": "KeyName KeyNames",
+        "plugin_kit.pin": "PinSource pin_options",
+        "plugin_kit.service_client": "Deadline DeadlinePassedError ServiceClient current_deadline "
+        "deadline_of lock_held quiet_logs seconds_left within_deadline",
+    }.items()
+    for name in names.split()
 }
 
 __all__ = [
@@ -194,6 +152,7 @@ __all__ = [
     "hookimpl",
     "incomplete_reply",
     "is_plain_http",
+    "lock_held",
     "pin_options",
     "quiet_logs",
     "raise_from",
@@ -215,4 +174,5 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY[name]}", __package__), name)
+    found = globals()[name] = getattr(import_module(f".{_LAZY[name]}", __package__), name)
+    return found

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import click
 
 from .. import __version__
-from ..core_dumps import no_core_dumps
 from ..errors import KsmStorageError, PluginNotFoundError
 from ..keys.discovery import EntryPoint, find_entry_points
 from ..keys.setting_sources import command_memory
+from ..process import no_core_dumps
 from .commands import Group
 from .output import echo_end, echo_error, echo_usage_error
 from .streams import ReaderGoneError, settle_streams

@@ -13,8 +13,8 @@ import click
 
 from ..audit.events import emit
 from ..config.json_form import format_base64, format_json
-from ..core_dumps import give_limit_back
 from ..errors import SettingsError, StorageError
+from ..process import give_limit_back
 from .commands import command
 from .output import echo_err
 from .references import PREFIX, Reference, Resolver, references_in

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
-from .aad import Aad
-from .key_wrapper import WrappedDek
+from .key_wrapper import Aad, WrappedDek
 
 KeyState = Literal["enabled", "disabled", "pending-deletion", "destroyed", "unusable", "unknown"]
 """``enabled`` unwraps; ``disabled`` may be enabled again; ``pending-deletion`` can be saved until

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from ..errors import DecryptionError
-from ..gc_pause import gc_pause
+from ..process import gc_pause
 from ..wire.aes import GcmKey
 from ..wire.answers import SecretsAnswer
 from ..wire.base64_forms import from_base64

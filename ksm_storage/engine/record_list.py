@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, SupportsIndex, overload
 
 from ..errors import DecryptionError
-from ..gc_pause import gc_pause
+from ..process import gc_pause
 from .record import Record
 from .record_content import parse_contents
 

@@ -18,7 +18,6 @@ from ..audit.events import emit
 from ..contract.aad import Aad
 from ..contract.key_uri import KeyUri
 from ..contract.key_wrapper import WrappedDek
-from ..core_dumps import no_core_dumps
 from ..errors import (
     DecryptionError,
     KsmStorageError,
@@ -29,6 +28,7 @@ from ..errors import (
 from ..keys.discovery import find_plugin
 from ..keys.kek import Kek
 from ..keys.known_providers import LOCAL, OFFLINE
+from ..process import no_core_dumps
 from .codec import mac_input, payload_aad, wrap_aad
 from .model import Envelope, Recipient
 

@@ -35,7 +35,7 @@ from ..errors import (
     PluginNotFoundError,
     SettingsError,
 )
-from ..gc_pause import gc_pause
+from ..process import gc_pause
 from .known_providers import DISTRIBUTIONS, NATIVE_NAMES, install_hint
 
 if TYPE_CHECKING:

@@ -8,17 +8,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
-from ..contract.aad import Aad
 from ..contract.key_uri import KeyUri, is_visible_ascii
 from ..contract.key_wrapper import (
     DEK_BYTES,
     MAX_ALGORITHM,
     MAX_WRAPPED_DEK,
+    Aad,
     KeyWrapper,
     ReadsOfficialFormat,
     WrappedDek,
 )
-from ..core_dumps import no_core_dumps
 from ..errors import (
     DecryptionError,
     KsmStorageError,
@@ -27,6 +26,7 @@ from ..errors import (
     SettingsError,
 )
 from ..plugin_kit.exception_chain import call_of_a_plugin
+from ..process import no_core_dumps
 from .discovery import Plugin, find_plugin
 from .known_providers import LOCAL
 from .setting_sources import Arguments, gather_settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ..contract.aad import Aad
 from ..contract.abilities import (
     KEY_STATES,
     NEEDS,
@@ -15,7 +14,7 @@ from ..contract.abilities import (
     ProbesPermissions,
 )
 from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import WrappedDek
+from ..contract.key_wrapper import Aad, WrappedDek
 from ..errors import SettingsError
 from .kek import Kek
 

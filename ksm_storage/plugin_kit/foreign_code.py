@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ..errors import AuthenticationError
-from .deadline import DeadlinePassedError, current_deadline
+from .service_client import DeadlinePassedError, current_deadline
 
 
 class HelperNotFoundError(Exception):

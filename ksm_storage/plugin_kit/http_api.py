@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import SettingsError
 from .connection import Connection, is_plain_http
-from .deadline import current_deadline, seconds_left
+from .service_client import current_deadline, seconds_left
 
 # A reply holds a data key and some names.
 MAX_REPLY = 1_048_576

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..contract.aad import Aad
 from ..contract.abilities import KeyDescription, is_public_key_algorithm
 from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import Aad
 from ..envelope.codec import format_time
 from ..envelope.model import Recipient
 from ..envelope.opening import covers, wrapped_dek

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.files_per_operation import Operation, counted, local_operations
+from benchmarks.files_per_operation import Operation, aws_operations, counted, local_operations
 
-MAX_FILES = {"open and get": 20, "set": 14, "protect": 26}
+MAX_FILES = {"open and get": 20, "set": 14, "protect": 26, "engine read": 18}
+MAX_AWS_FILES = 12
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,15 @@ def test_an_operation_runs_through_no_more_files(
     files = counted(operations[name])
 
     assert len(files) <= MAX_FILES[name], "\n".join(files)
+
+
+def test_an_aws_unwrap_runs_through_no_more_files() -> None:
+    pytest.importorskip("ksm_storage_aws_kms")
+
+    with aws_operations() as found:
+        files = counted(found["AWS unwrap"])
+
+    assert len(files) <= MAX_AWS_FILES, "\n".join(files)
 
 
 def test_the_count_sees_each_file_whose_functions_run(operations: dict[str, Operation]) -> None:

@@ -69,7 +69,7 @@ def test_the_core_is_imported_while_the_collector_pauses(sealed: Path) -> None:
     # Before the pause, and the plugin that the opened file names.
     assert set(awake) == {
         "ksm_storage",
-        "ksm_storage.gc_pause",
+        "ksm_storage.process",
         "ksm_storage.plugin",
         "ksm_storage.providers",
         "ksm_storage.providers.aes_gcm_wrapper",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_wrapper import Aad
 
 PAIRS = st.dictionaries(st.text("ab=:\0", max_size=4), st.text("ab=:\0", max_size=4), max_size=4)
 

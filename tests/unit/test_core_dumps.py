@@ -14,7 +14,7 @@ if sys.platform == "win32":
 
 import resource
 
-from ksm_storage.core_dumps import give_limit_back, no_core_dumps
+from ksm_storage.process import give_limit_back, no_core_dumps
 
 HARD = resource.getrlimit(resource.RLIMIT_CORE)[1]
 # Any size that a core file could have: what this machine allows at most.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ksm_storage.gc_pause import gc_pause
+from ksm_storage.process import gc_pause
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ksm_storage.contract.aad import Aad
 from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import Aad
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,

@@ -6,9 +6,8 @@ import threading
 
 import pytest
 
-from ksm_storage.contract.aad import Aad
 from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import WrappedDek
+from ksm_storage.contract.key_wrapper import Aad, WrappedDek
 from ksm_storage.errors import PluginContractError
 from ksm_storage.keys.kek import Kek, KekPool
 

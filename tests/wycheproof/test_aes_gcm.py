@@ -18,8 +18,7 @@ from typing import cast
 from ksm_storage_emulators.azure_key_vault.algorithms import Sealed, aes_decrypt
 from ksm_storage_emulators.azure_key_vault.errors import VaultError
 
-from ksm_storage.contract.aad import Aad
-from ksm_storage.contract.key_wrapper import WrappedDek
+from ksm_storage.contract.key_wrapper import Aad, WrappedDek
 from ksm_storage.errors import DecryptionError
 from ksm_storage.providers.aes_gcm_wrapper import ALGORITHM, AesGcmWrapper
 from ksm_storage.storage.plaintext_source import Blob, decrypt_blob

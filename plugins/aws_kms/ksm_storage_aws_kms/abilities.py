@@ -6,28 +6,15 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ksm_storage.plugin import (
-    DecryptionError,
-    KeyDescription,
-    KeyStateError,
-    PermissionDeniedError,
-    PermissionProbe,
-    ProviderError,
-    UnavailableError,
-    incomplete_reply,
-)
+from ksm_storage import plugin as kit
 
-from .client import KmsClient
-from .key_names import KeyName, covers
-from .options import SYMMETRIC
-
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyState, Need
+from .hooks import SYMMETRIC, KeyName, key_covers
+from .key_wrapper import KmsClient
 
 # Source: AWS KMS Developer Guide, "Key states of AWS KMS keys": an updating key is in full use.
-STATES: Mapping[str, KeyState] = {
+STATES: Mapping[str, kit.KeyState] = {
     "Enabled": "enabled",
     "Updating": "enabled",
     "Disabled": "disabled",
@@ -46,21 +33,21 @@ _NO_DRY_RUN = "the endpoint ignores the dry run and is not KMS"
 _UNRESOLVED = "KMS takes no alias for it, and resolving the alias needs kms:DescribeKey"
 
 
-def describe_key(client: KmsClient, name: KeyName) -> KeyDescription:
+def describe_key(client: KmsClient, name: KeyName) -> kit.KeyDescription:
     """Return the description of a key, with the rotation only where the caller may see it."""
     reply = client.ask("DescribeKey", lambda kms: kms.describe_key(KeyId=str(name)))
     metadata: Mapping[str, Any] = reply.get("KeyMetadata", {})
     arn, word, algorithm = (_text(metadata, part) for part in ("Arn", "KeyState", "KeySpec"))
     if arn is None:
-        raise incomplete_reply("Arn", client.call("DescribeKey"))
-    if not covers(str(name), arn):
-        raise ProviderError(f"KMS described the key {arn!r} instead of {str(name)!r}")
+        raise kit.incomplete_reply("Arn", client.call("DescribeKey"))
+    if not key_covers(str(name), arn):
+        raise kit.ProviderError(f"KMS described the key {arn!r} instead of {str(name)!r}")
     deletion = metadata.get("DeletionDate")
     if deletion is None and metadata.get("ExpirationModel") == "KEY_MATERIAL_EXPIRES":
         # Imported key material is deleted then, and comes back only if its owner imports it anew.
         deletion = metadata.get("ValidTo")
     rotates = algorithm == SYMMETRIC and metadata.get("Origin") == "AWS_KMS"
-    return KeyDescription(
+    return kit.KeyDescription(
         key_id=arn,
         state=STATES.get(word or "", "unknown"),
         state_name=word,
@@ -80,7 +67,7 @@ def describe_access(client: KmsClient) -> Mapping[str, str]:
         try:
             reply = sts.ask("GetCallerIdentity", lambda asked: asked.get_caller_identity())
             labels = {"identity": reply.get("Arn"), "account": reply.get("Account")}
-        except UnavailableError:
+        except kit.UnavailableError:
             # A network that has an endpoint of KMS need not have one of STS.
             pass
     meta = client.ask("Meta", lambda kms: kms.meta)
@@ -98,7 +85,7 @@ class Prober:
         # What an alias stands for, once KMS has told.
         self._resolved = name
 
-    def probes(self) -> list[PermissionProbe]:
+    def probes(self) -> list[kit.PermissionProbe]:
         """Return what the caller may do with the key."""
         # First, so that the statements of the others can name what an alias stands for.
         describing = self._probe("DescribeKey", "describe", self._describe)
@@ -110,20 +97,20 @@ class Prober:
         return [opening, sealing, describing, rotation]
 
     def _probe(
-        self, operation: str, need: Need, send: Callable[[Any], str | None]
-    ) -> PermissionProbe:
+        self, operation: str, need: kit.Need, send: Callable[[Any], str | None]
+    ) -> kit.PermissionProbe:
         granted: bool | None
         try:
             reason = self._client.ask(operation, send)
             granted = True if reason is None else None
-        except PermissionDeniedError as exc:
+        except kit.PermissionDeniedError as exc:
             granted, reason = False, str(exc)
-        except KeyStateError as exc:
+        except kit.KeyStateError as exc:
             granted, reason = None, str(exc)
-        except DecryptionError:
+        except kit.DecryptionError:
             granted, reason = None, _NO_DRY_RUN
         grant = None if granted else self._statement(f"kms:{operation}")
-        return PermissionProbe(f"kms:{operation}", need, granted, reason, grant)
+        return kit.PermissionProbe(f"kms:{operation}", need, granted, reason, grant)
 
     # Each of these returns why it cannot be told, or None; a refusal is the client's exception.
 
@@ -186,7 +173,7 @@ def _rotation(client: KmsClient, arn: str) -> str | None:
         reply = client.ask(
             "GetKeyRotationStatus", lambda kms: kms.get_key_rotation_status(KeyId=arn)
         )
-    except (PermissionDeniedError, KeyStateError):
+    except (kit.PermissionDeniedError, kit.KeyStateError):
         return None
     if reply.get("KeyRotationEnabled") is not True:
         return None

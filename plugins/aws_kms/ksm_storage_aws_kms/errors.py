@@ -9,26 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ksm_storage.plugin import (
-    NETWORK_RULES,
-    AuthenticationError,
-    Call,
-    DecryptionError,
-    ErrorRule,
-    KeyNotFoundError,
-    KeyStateError,
-    KsmStorageError,
-    PermissionDeniedError,
-    ProviderError,
-    SettingsError,
-    ThrottledError,
-    UnavailableError,
-    error_rules,
-    rule_for_failure,
-    rule_for_status,
-    shown_code,
-    unreadable_reply,
-)
+from ksm_storage import plugin as kit
+
+from .key_wrapper import request_id_of
 
 _KMS_OPERATIONS = ("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus")
 # All others are calls for credentials, which the AWS client makes before ours.
@@ -41,8 +24,8 @@ _REFUSED = (
 
 # Without the ending ``Exception``, which some services send and some do not.
 SERVICE_CODES = {
-    **error_rules(
-        KeyStateError,
+    **kit.error_rules(
+        kit.KeyStateError,
         {
             "Disabled": ("the key {key} is disabled", "run: aws kms enable-key --key-id ID"),
             "KMSInvalidState": (
@@ -58,8 +41,8 @@ SERVICE_CODES = {
             ),
         },
     ),
-    **error_rules(
-        KeyNotFoundError,
+    **kit.error_rules(
+        kit.KeyNotFoundError,
         {
             "NotFound InvalidArn": (
                 "the key {key} was not found in {place}",
@@ -67,8 +50,8 @@ SERVICE_CODES = {
             )
         },
     ),
-    **error_rules(
-        DecryptionError,
+    **kit.error_rules(
+        kit.DecryptionError,
         {
             "InvalidCiphertext": (
                 "cannot decrypt the wrapped data key: altered data or another context",
@@ -81,8 +64,8 @@ SERVICE_CODES = {
             ),
         },
     ),
-    **error_rules(
-        UnavailableError,
+    **kit.error_rules(
+        kit.UnavailableError,
         {
             "KeyUnavailable": (
                 "the key {key} is temporarily unavailable",
@@ -95,8 +78,8 @@ SERVICE_CODES = {
             ),
         },
     ),
-    **error_rules(
-        ThrottledError,
+    **kit.error_rules(
+        kit.ThrottledError,
         {
             "Throttling Throttled LimitExceeded RequestLimitExceeded TooManyRequests "
             "RequestThrottled SlowDown": (
@@ -105,8 +88,8 @@ SERVICE_CODES = {
             )
         },
     ),
-    **error_rules(
-        PermissionDeniedError,
+    **kit.error_rules(
+        kit.PermissionDeniedError,
         {
             "AccessDenied NotAuthorized UnauthorizedOperation InvalidGrantToken": (
                 "not allowed to use {permission} on the key {key}, or the key does not exist",
@@ -117,8 +100,8 @@ SERVICE_CODES = {
         },
         permission="{permission}",
     ),
-    **error_rules(
-        AuthenticationError,
+    **kit.error_rules(
+        kit.AuthenticationError,
         {
             "ExpiredToken RequestExpired": (
                 "the AWS credentials have expired",
@@ -143,8 +126,8 @@ SERVICE_CODES = {
             ),
         },
     ),
-    **error_rules(
-        SettingsError,
+    **kit.error_rules(
+        kit.SettingsError,
         {
             "RegionDisabled": (
                 "the region is disabled for the AWS account: {place}",
@@ -152,8 +135,8 @@ SERVICE_CODES = {
             )
         },
     ),
-    **error_rules(
-        ProviderError,
+    **kit.error_rules(
+        kit.ProviderError,
         {
             "Validation ValidationError Serialization MalformedHttpRequest UnknownOperation "
             "InvalidAction UnsupportedOperation DryRunOperation": (
@@ -165,25 +148,26 @@ SERVICE_CODES = {
 }
 
 
-class MalformedCredentialsError(Exception):
-    """Report credentials that hold a line end, a blank or another character none of them has."""
-
-
-_UNREADABLE_CREDENTIALS = ErrorRule(
-    AuthenticationError,
-    "cannot read the AWS credentials ({detail})",
-    "check the credentials file, the output of the profile's credential_process, and the proxy "
-    "between this host and AWS; for SSO: aws sso login",
-)
 _BAD_CONFIGURATION = (
     "invalid AWS configuration ({detail})",
     "check the options 'region', 'endpoint' and 'profile', the AWS files and the AWS_* variables",
 )
 
+# By the step before the call: what its exceptions mean that no table names.
+_FAILED_STEPS: Mapping[str, kit.ErrorRule] = {
+    "Connect": kit.ErrorRule(kit.SettingsError, *_BAD_CONFIGURATION),
+    "GetCredentials": kit.ErrorRule(
+        kit.AuthenticationError,
+        "cannot read the AWS credentials ({detail})",
+        "check the credentials file, the output of the profile's credential_process, and the "
+        "proxy between this host and AWS; for SSO: aws sso login",
+    ),
+}
+
 # By the names of classes, the more telling ones first; those of the network are the kit's.
-CLIENT_FAILURES: Mapping[str, ErrorRule] = {
-    **error_rules(
-        AuthenticationError,
+CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
+    **kit.error_rules(
+        kit.AuthenticationError,
         {
             "MalformedCredentialsError": (
                 "the AWS credentials contain a line break, a space or a control character",
@@ -197,8 +181,8 @@ CLIENT_FAILURES: Mapping[str, ErrorRule] = {
             ),
         },
     ),
-    **error_rules(
-        PermissionDeniedError,
+    **kit.error_rules(
+        kit.PermissionDeniedError,
         {
             "LoginInsufficientPermissions": (
                 "the AWS sign-in is not allowed to issue credentials for this caller",
@@ -206,8 +190,8 @@ CLIENT_FAILURES: Mapping[str, ErrorRule] = {
             )
         },
     ),
-    **error_rules(
-        AuthenticationError,
+    **kit.error_rules(
+        kit.AuthenticationError,
         {
             "PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOError "
             "LoginError RefreshWithMFAUnsupportedError MetadataRetrievalError": (
@@ -216,8 +200,8 @@ CLIENT_FAILURES: Mapping[str, ErrorRule] = {
             )
         },
     ),
-    **error_rules(
-        SettingsError,
+    **kit.error_rules(
+        kit.SettingsError,
         {
             "HelperNotFoundError": (
                 "cannot run the credential_process of the AWS profile",
@@ -246,8 +230,8 @@ CLIENT_FAILURES: Mapping[str, ErrorRule] = {
         },
     ),
     # Not the client's on purpose: a reply of another form than the service's.
-    **error_rules(
-        UnavailableError,
+    **kit.error_rules(
+        kit.UnavailableError,
         {
             "ResponseParserError": (
                 "invalid reply from AWS",
@@ -255,65 +239,49 @@ CLIENT_FAILURES: Mapping[str, ErrorRule] = {
             )
         },
     ),
-    **NETWORK_RULES,
-    **dict.fromkeys(("ChecksumError", "FlexibleChecksumError"), NETWORK_RULES["ProtocolError"]),
+    **kit.NETWORK_RULES,
+    **dict.fromkeys(("ChecksumError", "FlexibleChecksumError"), kit.NETWORK_RULES["ProtocolError"]),
     # Anything else that the client raises on purpose.
-    "BotoCoreError": ErrorRule(
-        ProviderError,
+    "BotoCoreError": kit.ErrorRule(
+        kit.ProviderError,
         "the AWS client failed ({detail}) for the key {key}",
         "report it with the output of: pip list",
     ),
 }
 
 
-def call_of(operation: str, key: str, region: str | None) -> Call:
-    """Return how a call is named in errors."""
+def call_of(operation: str, key: str, region: str | None) -> kit.Call:
+    """Return how a call, or a step before it, is named in errors."""
     place = f"AWS KMS ({region})" if region else "AWS KMS"
-    return Call(operation, key, place, f"{_service_of(operation)}:{operation}")
+    if operation == "GetCredentials":
+        place = "the AWS credential service"
+    return kit.Call(operation, key, place, f"{_service_of(operation)}:{operation}")
 
 
-def translated(exc: Exception, call: Call) -> KsmStorageError:
+def translated(
+    exc: Exception, call: kit.Call, *, profile: str | None = None
+) -> kit.KsmStorageError:
     """Return the documented error for a failed call, none of the client's text copied."""
-    return _known(exc, call) or unreadable_reply(exc, call)
-
-
-def credential_error(exc: Exception, call: Call) -> KsmStorageError:
-    """Return the documented error for credentials that were not obtained."""
-    call = call._replace(place="the AWS credential service")
-    return _known(exc, call) or _UNREADABLE_CREDENTIALS.error(call, detail=type(exc).__name__)
-
-
-def settings_error(exc: Exception, call: Call, profile: str | None) -> KsmStorageError:
-    """Return the documented error for a client that could not be made."""
-    detail = type(exc).__name__ + (f", profile {profile!r}" if profile else "")
-    return _known(exc, call) or ErrorRule(SettingsError, *_BAD_CONFIGURATION).error(
-        call, detail=detail
-    )
-
-
-def request_id_of(reply: Mapping[str, Any]) -> str | None:
-    """Return the id that AWS gave a request."""
-    value = reply.get("ResponseMetadata", {}).get("RequestId")
-    return value if isinstance(value, str) else None
-
-
-def _known(exc: Exception, call: Call) -> KsmStorageError | None:
     from botocore.exceptions import ClientError
 
     if isinstance(exc, ClientError):
         return _from_reply(exc.response, str(exc.operation_name), call)
-    rule = rule_for_failure(exc, CLIENT_FAILURES)
-    return None if rule is None else rule.error(call, detail=type(exc).__name__)
+    detail = type(exc).__name__
+    rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
+    if rule is None:
+        rule = _FAILED_STEPS.get(call.operation)
+        detail += f", profile {profile!r}" if profile else ""
+    return kit.unreadable_reply(exc, call) if rule is None else rule.error(call, detail=detail)
 
 
-def _from_reply(reply: Any, operation: str, call: Call) -> KsmStorageError:
+def _from_reply(reply: Any, operation: str, call: kit.Call) -> kit.KsmStorageError:
     code = str(reply.get("Error", {}).get("Code", ""))
     status = int(reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    rule = SERVICE_CODES.get(code.removesuffix("Exception")) or rule_for_status(status)
+    rule = SERVICE_CODES.get(code.removesuffix("Exception")) or kit.rule_for_status(status)
     if operation not in _OUR_OPERATIONS and not rule.kind.retryable and rule.permission is None:
-        rule = ErrorRule(AuthenticationError, *_REFUSED)
+        rule = kit.ErrorRule(kit.AuthenticationError, *_REFUSED)
     call = call._replace(permission=f"{_service_of(operation)}:{operation}")
-    return rule.error(call, request_id=request_id_of(reply), detail=shown_code(code))
+    return rule.error(call, request_id=request_id_of(reply), detail=kit.shown_code(code))
 
 
 def _service_of(operation: str) -> str:

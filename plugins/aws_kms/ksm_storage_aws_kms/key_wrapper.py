@@ -1,23 +1,25 @@
-"""Wrap and unwrap DEKs under one KMS key."""
+"""Wrap and unwrap DEKs under one KMS key, through one AWS client."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, TypeVar
 
-from ksm_storage.plugin import Aad, DecryptionError, ProviderError, WrappedDek
+from ksm_storage import plugin as kit
 
-from .client import KmsClient, Reply
-from .key_names import KeyName, covers
-from .options import ALGORITHMS, SYMMETRIC
+from .hooks import ALGORITHMS, SYMMETRIC, Access, KeyName, key_covers
 
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, PermissionProbe
+SDK_LOGGERS = ("botocore", "boto3", "urllib3")
 
 # Source: AWS KMS API Reference, "Decrypt", CiphertextBlob.
 MAX_CIPHERTEXT = 6144
 
+Reply = Mapping[str, Any]
 _Member = TypeVar("_Member", str, bytes)
+_Result = TypeVar("_Result")
 
 
 class AwsKmsKeyWrapper:
@@ -33,7 +35,7 @@ class AwsKmsKeyWrapper:
         """Tell whether KMS binds the AAD of what is wrapped here; RSA keys take none."""
         return self._algorithm == SYMMETRIC
 
-    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+    def wrap(self, dek: bytes, *, aad: kit.Aad) -> kit.WrappedDek:
         """Encrypt the DEK; the wrapped DEK names the key's ARN, never an alias.
 
         Raises:
@@ -43,15 +45,15 @@ class AwsKmsKeyWrapper:
         reply = self._client.ask("Encrypt", lambda kms: kms.encrypt(**request))
         key_id = self._member(reply, "KeyId", str)
         ciphertext = self._member(reply, "CiphertextBlob", bytes)
-        if not covers(str(self._name), key_id):
-            raise ProviderError(
+        if not key_covers(str(self._name), key_id):
+            raise kit.ProviderError(
                 f"KMS encrypted under the key {key_id!r} instead of {str(self._name)!r}",
                 hint="check the endpoint: KMS itself does not do this",
-                request_id=_request_id(reply),
+                request_id=request_id_of(reply),
             )
-        return WrappedDek(key_id, self._algorithm, ciphertext)
+        return kit.WrappedDek(key_id, self._algorithm, ciphertext)
 
-    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+    def unwrap(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> bytes:
         """Decrypt a DEK that this key wrapped; another key is refused before KMS is called.
 
         Raises:
@@ -71,17 +73,17 @@ class AwsKmsKeyWrapper:
         request = {"KeyId": str(self._name), "EncryptionAlgorithm": self._algorithm}
         reply = self._decrypt({**request, "CiphertextBlob": ciphertext})
         plain, key_id = self._member(reply, "Plaintext", bytes), self._member(reply, "KeyId", str)
-        if not covers(str(self._name), key_id):
-            raise DecryptionError(f"KMS decrypted with the key {key_id!r} instead")
+        if not key_covers(str(self._name), key_id):
+            raise kit.DecryptionError(f"KMS decrypted with the key {key_id!r} instead")
         return plain
 
-    def describe_key(self) -> KeyDescription:
+    def describe_key(self) -> kit.KeyDescription:
         """Ask KMS for the key's state, and for its rotation where the caller may."""
         from .abilities import describe_key
 
         return describe_key(self._client, self._name)
 
-    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:
+    def wrapping_version(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> str | None:
         """Return the id of the key material that wrapped a DEK; an RSA key has only one.
 
         Only KMS can tell, from a ``Decrypt`` whose plaintext is dropped.
@@ -102,7 +104,7 @@ class AwsKmsKeyWrapper:
 
         return describe_access(self._client)
 
-    def probe_permissions(self) -> Sequence[PermissionProbe]:
+    def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
         """Probe the permissions by dry runs and by describing the key."""
         from .abilities import Prober
 
@@ -112,35 +114,30 @@ class AwsKmsKeyWrapper:
         """Close the connections to KMS."""
         self._client.close()
 
-    def _check(self, wrapped: WrappedDek) -> None:
-        if wrapped.algorithm not in ALGORITHMS:
-            raise DecryptionError(f"unknown wrapping algorithm {wrapped.algorithm!r}")
-        if not covers(str(self._name), wrapped.key_id):
-            raise DecryptionError(
-                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
-                f"{str(self._name)!r}"
-            )
+    def _check(self, wrapped: kit.WrappedDek) -> None:
+        is_covered = key_covers(str(self._name), wrapped.key_id)
+        wrapped.require_made_by(self._name, is_covered=is_covered, algorithms=ALGORITHMS)
         _check_length(wrapped.ciphertext)
 
-    def _decrypted(self, wrapped: WrappedDek, aad: Aad) -> Reply:
+    def _decrypted(self, wrapped: kit.WrappedDek, aad: kit.Aad) -> Reply:
         self._check(wrapped)
         # Without KeyId, KMS decrypts with whichever key the ciphertext names, so a swapped
         # wrapped DEK would go unnoticed. An alias goes as it is: KMS says what it stands for.
         request = self._request(wrapped.algorithm, aad)
         reply = self._decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
         key_id = self._member(reply, "KeyId", str)
-        if not covers(wrapped.key_id, key_id):
-            raise DecryptionError(
+        if not key_covers(wrapped.key_id, key_id):
+            raise kit.DecryptionError(
                 f"KMS decrypted with the key {key_id!r}, not with {wrapped.key_id!r}",
                 hint=f"{str(self._name)!r} now points to a different key",
-                request_id=_request_id(reply),
+                request_id=request_id_of(reply),
             )
         return reply
 
     def _decrypt(self, request: Mapping[str, object]) -> Reply:
         return self._client.ask("Decrypt", lambda kms: kms.decrypt(**request))
 
-    def _request(self, algorithm: str, aad: Aad) -> dict[str, object]:
+    def _request(self, algorithm: str, aad: kit.Aad) -> dict[str, object]:
         request: dict[str, object] = {"KeyId": str(self._name), "EncryptionAlgorithm": algorithm}
         # KMS refuses an encryption context with an RSA key; the header MAC binds the AAD there.
         if algorithm == SYMMETRIC:
@@ -151,19 +148,214 @@ class AwsKmsKeyWrapper:
         value = reply.get(name)
         if isinstance(value, kind) and value:
             return value
-        from ksm_storage.plugin import incomplete_reply
-
         # The client takes a body that was cut off for an empty reply.
-        raise incomplete_reply(name, self._client.call("Call"), request_id=_request_id(reply))
+        raise kit.incomplete_reply(name, self._client.call("Call"), request_id=request_id_of(reply))
 
 
 def _check_length(ciphertext: bytes) -> None:
     if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
         # The AWS client and KMS refuse it as a malformed request, which would hide the damage.
-        raise DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
+        raise kit.DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
 
 
-def _request_id(reply: Reply) -> str | None:
-    from .errors import request_id_of
+class KmsClient:
+    """Ask KMS, or another service for the same caller, about one key."""
 
-    return request_id_of(reply)
+    def __init__(self, access: Access, key: str, *, service: str = "kms") -> None:
+        self._access = access
+        self._key = key
+        self._service = service
+        self._held: kit.ServiceClient[Any] = kit.ServiceClient(
+            self._create,
+            close=lambda client: client.close(),
+            deadline=access.connection.deadline,
+            loggers=SDK_LOGGERS,
+            load=_import_sdk,
+        )
+
+    def ask(self, operation: str, send: Callable[[Any], _Result]) -> _Result:
+        """Return what ``send`` returns for the ready client.
+
+        Raises:
+            KsmStorageError: The service, the network, the credentials or a setting failed.
+        """
+        with kit.translating(lambda exc: self._translated(exc, operation)):
+            return self._held.run(send)
+
+    def sts(self) -> KmsClient:
+        """Return the client of the Security Token Service for the same caller; close it."""
+        connection = self._access.connection._replace(endpoint=None)
+        return KmsClient(replace(self._access, connection=connection), self._key, service="sts")
+
+    def call(self, operation: str) -> kit.Call:
+        """Return how an operation is named in errors."""
+        from .errors import call_of
+
+        return call_of(operation, self._key, self._access.region)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._held.close()
+
+    def _translated(self, exc: Exception, operation: str) -> kit.KsmStorageError:
+        from .errors import translated
+
+        return translated(exc, self.call(operation), profile=self._access.profile)
+
+    def _create(self) -> Any:
+        with kit.translating(lambda exc: self._translated(exc, "Connect")):
+            session = _session(self._access)
+            with kit.translating(lambda exc: self._translated(exc, "GetCredentials")):
+                _require_credentials(session)
+            return _client_of(session, self._access, self._service)
+
+
+class MalformedCredentialsError(Exception):
+    """Report credentials that hold a line end, a blank or another character none of them has."""
+
+
+def request_id_of(reply: Reply) -> str | None:
+    """Return the id that AWS gave a request."""
+    value = reply.get("ResponseMetadata", {}).get("RequestId")
+    return value if isinstance(value, str) else None
+
+
+def _import_sdk() -> None:
+    import botocore.session  # noqa: F401
+
+
+def _session(access: Access) -> Any:
+    import botocore.session
+    from botocore.config import Config
+
+    connection = access.connection
+    session: Any = botocore.session.Session(profile=access.profile)
+    loader = _shared_loader(session.get_config_variable("data_path"))
+    session.register_component("data_loader", loader)
+    # botocore itself reads AWS_DEFAULT_REGION only; every other SDK of AWS reads this one first.
+    region = access.region or os.environ.get("AWS_REGION")
+    # As the session's defaults these hold for the clients of STS and SSO too.
+    settings = {
+        "region": region,
+        "metadata_service_timeout": access.metadata_timeout,
+        "metadata_service_num_attempts": access.metadata_attempts,
+    }
+    for name, value in settings.items():
+        if value is not None:
+            session.set_config_variable(name, value)
+    session.set_default_client_config(
+        Config(
+            connect_timeout=connection.connect_timeout,
+            read_timeout=connection.read_timeout,
+            retries={"mode": "standard"},
+        )
+    )
+    events = session.get_component("event_emitter")
+    # More specific than the client's own handler, and so asked before it: the first answer counts.
+    events.register_first("needs-retry.*.*", _retry_limit(connection.attempt))
+    source = session.get_component("credential_provider")
+    _isolate_helpers(source, session)
+    if access.role_arn is not None:
+        provider = _assumed_role(session, source, access, arn=access.role_arn)
+        session.register_component("credential_provider", provider)
+    return session
+
+
+@lru_cache(maxsize=4)
+def _shared_loader(data_path: str | None) -> Any:
+    # Reading and parsing its descriptions of services is four fifths of what a client costs, and
+    # a command over many files makes one for each (docs/decisions/0101-aws-client.md). What is
+    # kept is what lies in the SDK's files, nothing of a caller.
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
+
+
+def _isolate_helpers(resolver: Any, session: Any) -> None:
+    # The AWS client would have a credential_process read our standard input, and ask for an MFA
+    # code there. It has no public way to say otherwise; a test holds it to these names.
+    from botocore.credentials import ProcessProvider
+
+    def process_provider(profile: str) -> Any:
+        return ProcessProvider(profile, lambda: session.full_config, popen=kit.start_helper)
+
+    for provider in resolver.providers:
+        if hasattr(provider, "_popen"):
+            provider._popen = kit.start_helper
+        if hasattr(provider, "_prompter"):
+            provider._prompter = kit.ask_person
+        builder = getattr(provider, "_profile_provider_builder", None)
+        if builder is not None:
+            builder._create_process_provider = process_provider
+
+
+def _assumed_role(session: Any, source: Any, access: Access, *, arn: str) -> Any:
+    """Return a resolver whose credentials are the role's; STS is called when they are needed."""
+    from botocore import credentials as sdk
+
+    class RoleProvider(sdk.CredentialProvider):
+        METHOD = "ksm-storage-role"
+        CANONICAL_NAME = None
+
+        def load(self) -> Any:
+            own = source.load_credentials()
+            if own is None:
+                return None
+            arguments = {"RoleSessionName": access.role_session_name}
+            if access.external_id is not None:
+                arguments["ExternalId"] = access.external_id
+            fetcher = sdk.AssumeRoleCredentialFetcher(
+                session.create_client, own, arn, extra_args=arguments
+            )
+            return sdk.DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+
+    return sdk.CredentialResolver([RoleProvider(session)])
+
+
+def _require_credentials(session: Any) -> None:
+    from botocore.exceptions import NoCredentialsError
+
+    credentials = session.get_credentials()
+    if credentials is None:
+        # Else the whole chain, with its waits, would be gone through again.
+        raise NoCredentialsError
+    parts = credentials.get_frozen_credentials()[:3]
+    # They become headers, where a line end would look like a connection that is cut off.
+    if not all(part is None or (part.isprintable() and " " not in part) for part in parts):
+        raise MalformedCredentialsError
+
+
+def _client_of(session: Any, access: Access, service: str) -> Any:
+    from botocore.config import Config
+
+    connection = access.connection
+    arguments = {"endpoint_url": connection.endpoint, "verify": connection.ca_file}
+    client = session.create_client(service, region_name=access.region, **arguments)
+    endpoint = client.meta.endpoint_url
+    # It may have come from the AWS configuration.
+    kit.validate_endpoint(endpoint, named="the endpoint of KMS")
+    if not kit.is_plain_http(endpoint):
+        return client
+    client.close()
+    direct = Config(proxies={})
+    return session.create_client(service, region_name=access.region, config=direct, **arguments)
+
+
+def _retry_limit(attempt_seconds: float) -> Callable[..., bool | None]:
+    """Return a handler of ``needs-retry`` that vetoes what could end after the deadline.
+
+    The AWS client bounds the number of attempts and the time of each, not the time of all.
+    """
+
+    def veto(*, attempts: int, response: Any = None, **_: object) -> bool | None:
+        deadline = kit.current_deadline()
+        # Standard mode: at most 1 s, doubled with each attempt; up to 5 s more where KMS asks for
+        # it. Source: AWS SDKs and Tools Reference Guide, "Retry behavior".
+        pause = float(min(2 ** (attempts - 1), 20))
+        if response is not None and "x-amz-retry-after" in response[0].headers:
+            pause += 5.0
+        # None leaves the decision to the client.
+        fits = deadline is None or deadline.allows(pause + attempt_seconds)
+        return None if fits else False
+
+    return veto

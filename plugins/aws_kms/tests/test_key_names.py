@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ksm_storage_aws_kms import hooks
-from ksm_storage_aws_kms.key_names import KeyName
+from ksm_storage_aws_kms.hooks import KeyName
 
 from ksm_storage.errors import SettingsError
 

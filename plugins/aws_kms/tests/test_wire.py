@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from ksm_storage_aws_kms import client
-from ksm_storage_aws_kms.options import Access
+from ksm_storage_aws_kms import key_wrapper
+from ksm_storage_aws_kms.hooks import Access
 
 from ksm_storage.errors import DecryptionError, KeyStateError, ProviderError, UnavailableError
 from ksm_storage.plugin import WrappedDek
@@ -222,8 +222,8 @@ def test_threads_that_start_together_share_one_client(
         made.append(access)
         return make(access)
 
-    make = client._session
-    monkeypatch.setattr(client, "_session", session)
+    make = key_wrapper._session
+    monkeypatch.setattr(key_wrapper, "_session", session)
 
     def unwrap(_: int) -> bytes:
         together.wait()

@@ -9,30 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ksm_storage.plugin import (
-    DEK_BYTES,
-    Aad,
-    DecryptionError,
-    KeyDescription,
-    KeyName,
-    KeyNotFoundError,
-    KeyStateError,
-    PermissionDeniedError,
-    PermissionProbe,
-    ProviderError,
-    UnavailableError,
-    WrappedDek,
-)
+from ksm_storage import plugin as kit
 
 from .client import VaultClient
 from .key_names import NAMES, host_of, is_hsm
 from .key_wrapper import IV_BYTES, TAG_BYTES, AzureKeyWrapper, aes_body, encoded
 from .options import AES, RSA
-
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyState, Need
 
 _CLOUDS = {
     "azure.net": "Azure public",
@@ -59,7 +43,7 @@ _HSM_ROLES = {
     "decrypt": "Managed HSM Crypto User",
 }
 
-_AAD = Aad({"ksm-storage.purpose": "probe"})
+_AAD = kit.Aad({"ksm-storage.purpose": "probe"})
 _SUGGESTED = (
     "the vault does not reject the call, which suggests that it is granted; prove it on a file "
     "with: ksm-storage check"
@@ -68,7 +52,7 @@ _SUGGESTED = (
 Bundle = Mapping[str, Any]
 
 
-def describe_access(client: VaultClient, name: KeyName) -> Mapping[str, str]:
+def describe_access(client: VaultClient, name: kit.KeyName) -> Mapping[str, str]:
     """Return the labels of the access.
 
     Raises:
@@ -87,7 +71,7 @@ def describe_access(client: VaultClient, name: KeyName) -> Mapping[str, str]:
     return {label: value for label, value in found.items() if isinstance(value, str) and value}
 
 
-def caller_claims(client: VaultClient, name: KeyName) -> Mapping[str, Any]:
+def caller_claims(client: VaultClient, name: kit.KeyName) -> Mapping[str, Any]:
     """Return the claims of the token that the vault accepts; none where they cannot be read.
 
     Raises:
@@ -95,7 +79,7 @@ def caller_claims(client: VaultClient, name: KeyName) -> Mapping[str, Any]:
         ProviderError: The service failed.
     """
     # A caller that the vault refuses has a token that it accepts.
-    with suppress(PermissionDeniedError, KeyNotFoundError, KeyStateError):
+    with suppress(kit.PermissionDeniedError, kit.KeyNotFoundError, kit.KeyStateError):
         client.read("get", name)
     return _claims(client.token())
 
@@ -110,7 +94,7 @@ def _claims(token: str | None) -> Mapping[str, Any]:
     return claims if isinstance(claims, dict) else {}
 
 
-def describe_key(client: VaultClient, name: KeyName) -> KeyDescription:
+def describe_key(client: VaultClient, name: kit.KeyName) -> kit.KeyDescription:
     """Return the description of a key, or of the version that is named.
 
     Raises:
@@ -119,13 +103,13 @@ def describe_key(client: VaultClient, name: KeyName) -> KeyDescription:
     """
     try:
         bundle, version = key_bundle(client, name)
-    except KeyNotFoundError:
+    except kit.KeyNotFoundError:
         return _describe_deleted(client, name)
     newest = version
     if name.version is not None:
         newest = key_bundle(client, name.newest)[1]
     state, word = _state(bundle.get("attributes"))
-    return KeyDescription(
+    return kit.KeyDescription(
         key_id=str(version if name.version is not None else name),
         state=state,
         state_name=word,
@@ -135,7 +119,7 @@ def describe_key(client: VaultClient, name: KeyName) -> KeyDescription:
     )
 
 
-def key_bundle(client: VaultClient, name: KeyName) -> tuple[Bundle, KeyName]:
+def key_bundle(client: VaultClient, name: kit.KeyName) -> tuple[Bundle, kit.KeyName]:
     """Return what the vault shows of a key, and the version that it is about.
 
     Raises:
@@ -144,7 +128,7 @@ def key_bundle(client: VaultClient, name: KeyName) -> tuple[Bundle, KeyName]:
     bundle = client.read("get", name)
     kid = str(_web_key(bundle).get("kid"))
     if not NAMES.covers(str(name), kid):
-        raise ProviderError(
+        raise kit.ProviderError(
             f"the vault showed another key than {str(name)!r}",
             hint="check the option 'connect_to': a vault does not do this",
         )
@@ -154,14 +138,14 @@ def key_bundle(client: VaultClient, name: KeyName) -> tuple[Bundle, KeyName]:
 def _web_key(bundle: Bundle) -> Bundle:
     web_key = bundle.get("key")
     if not isinstance(web_key, dict) or not isinstance(web_key.get("kid"), str):
-        raise UnavailableError(
+        raise kit.UnavailableError(
             "the vault's reply has no valid key: it was cut off or altered in transit",
             hint="retry; if it persists, check the proxy between this host and the vault",
         )
     return web_key
 
 
-def _state(attributes: object) -> tuple[KeyState, str | None]:
+def _state(attributes: object) -> tuple[kit.KeyState, str | None]:
     if not isinstance(attributes, dict):
         return "unknown", None
     if attributes.get("enabled") is not True:
@@ -188,12 +172,12 @@ def _kind(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _rotation(client: VaultClient, name: KeyName) -> str | None:
+def _rotation(client: VaultClient, name: kit.KeyName) -> str | None:
     try:
         policy = client.read(
             "getrotationpolicy", name, path=f"/keys/{name.parts['name']}/rotationpolicy"
         )
-    except (PermissionDeniedError, KeyNotFoundError):
+    except (kit.PermissionDeniedError, kit.KeyNotFoundError):
         return None
     for action in policy.get("lifetimeActions") or ():
         if str(action.get("action", {}).get("type")).lower() != "rotate":
@@ -205,10 +189,10 @@ def _rotation(client: VaultClient, name: KeyName) -> str | None:
     return None
 
 
-def _describe_deleted(client: VaultClient, name: KeyName) -> KeyDescription:
+def _describe_deleted(client: VaultClient, name: kit.KeyName) -> kit.KeyDescription:
     bundle = client.read("get", name, path=f"/deletedkeys/{name.parts['name']}")
     purge = bundle.get("scheduledPurgeDate")
-    return KeyDescription(
+    return kit.KeyDescription(
         key_id=str(name),
         state="pending-deletion",
         state_name="deleted",
@@ -221,17 +205,17 @@ class Prober:
     """Ask a vault about one key, one permission at a time."""
 
     def __init__(
-        self, wrapper: AzureKeyWrapper, client: VaultClient, name: KeyName, algorithm: str
+        self, wrapper: AzureKeyWrapper, client: VaultClient, name: kit.KeyName, algorithm: str
     ) -> None:
         self._wrapper = wrapper
         self._client = client
         self._name = name
         self._algorithm = algorithm
         # A ciphertext of a throw-away key, as soon as there is one.
-        self._wrapped: WrappedDek | None = None
+        self._wrapped: kit.WrappedDek | None = None
         self._object_id = "OBJECT_ID"
 
-    def probes(self) -> list[PermissionProbe]:
+    def probes(self) -> list[kit.PermissionProbe]:
         """Return what the caller may do with the key.
 
         Raises:
@@ -247,26 +231,30 @@ class Prober:
         sealing = self._probe(seal, "seal", self._wrap)
         return [self._probe(opening, "open", self._unwrap), sealing, *describing]
 
-    def _probe(self, operation: str, need: Need, ask: Callable[[], str | None]) -> PermissionProbe:
+    def _probe(
+        self, operation: str, need: kit.Need, ask: Callable[[], str | None]
+    ) -> kit.PermissionProbe:
         from .errors import call_of
 
         permission = str(call_of(operation, self._name).permission)
         try:
             reason = ask()
-        except KeyStateError as exc:
-            return PermissionProbe(permission, need, None, str(exc))
-        except PermissionDeniedError as exc:
+        except kit.KeyStateError as exc:
+            return kit.PermissionProbe(permission, need, None, str(exc))
+        except kit.PermissionDeniedError as exc:
             if exc.permission is None:
                 # The network is refused, not the caller.
                 raise
             return self._missing(operation, need, exc)
-        return PermissionProbe(permission, need, True if reason is None else None, reason)
+        return kit.PermissionProbe(permission, need, True if reason is None else None, reason)
 
-    def _missing(self, operation: str, need: Need, exc: PermissionDeniedError) -> PermissionProbe:
+    def _missing(
+        self, operation: str, need: kit.Need, exc: kit.PermissionDeniedError
+    ) -> kit.PermissionProbe:
         permission = str(exc.permission)
         command = policy_command if permission.startswith("keys/") else role_command
         grant = command(operation, self._name, object_id=self._object_id)
-        return PermissionProbe(permission, need, False, str(exc), grant)
+        return kit.PermissionProbe(permission, need, False, str(exc), grant)
 
     # Each of these returns why it cannot be told, or None; a refusal is the client's exception.
 
@@ -282,7 +270,7 @@ class Prober:
         return None
 
     def _wrap(self) -> str | None:
-        self._wrapped = self._wrapper.wrap(os.urandom(DEK_BYTES), aad=_AAD)
+        self._wrapped = self._wrapper.wrap(os.urandom(kit.DEK_BYTES), aad=_AAD)
         return None
 
     def _unwrap(self) -> str | None:
@@ -290,18 +278,18 @@ class Prober:
             self._wrapper.unwrap(self._wrapped, aad=_AAD)
             return None
         # Nothing says whether the vault looks at the ciphertext or at the caller first.
-        with suppress(DecryptionError):
+        with suppress(kit.DecryptionError):
             self._client.call(*self._made_up())
         return _SUGGESTED
 
-    def _made_up(self) -> tuple[str, KeyName, dict[str, str]]:
+    def _made_up(self) -> tuple[str, kit.KeyName, dict[str, str]]:
         if self._algorithm == AES:
-            ciphertext = os.urandom(IV_BYTES + DEK_BYTES + TAG_BYTES)
+            ciphertext = os.urandom(IV_BYTES + kit.DEK_BYTES + TAG_BYTES)
             return "decrypt", self._name, aes_body(ciphertext, _AAD)
         return "unwrapKey", self._name, {"alg": RSA, "value": encoded(os.urandom(256))}
 
 
-def _wrapped_here(web_key: Any, version: KeyName) -> WrappedDek | None:
+def _wrapped_here(web_key: Any, version: kit.KeyName) -> kit.WrappedDek | None:
     import base64
 
     from cryptography.hazmat.primitives import hashes
@@ -316,10 +304,10 @@ def _wrapped_here(web_key: Any, version: KeyName) -> WrappedDek | None:
     except (LookupError, ValueError, TypeError):
         return None
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
-    return WrappedDek(str(version), RSA, key.encrypt(os.urandom(DEK_BYTES), oaep))
+    return kit.WrappedDek(str(version), RSA, key.encrypt(os.urandom(kit.DEK_BYTES), oaep))
 
 
-def policy_command(operation: str, name: KeyName, *, object_id: str) -> str:
+def policy_command(operation: str, name: kit.KeyName, *, object_id: str) -> str:
     """Return the command for a vault with access policies."""
     vault = host_of(name).partition(".")[0]
     return (
@@ -328,7 +316,7 @@ def policy_command(operation: str, name: KeyName, *, object_id: str) -> str:
     )
 
 
-def role_command(operation: str, name: KeyName, *, object_id: str) -> str:
+def role_command(operation: str, name: kit.KeyName, *, object_id: str) -> str:
     """Return the command for a vault with roles, or for a managed HSM."""
     vault = host_of(name).partition(".")[0]
     if is_hsm(name):

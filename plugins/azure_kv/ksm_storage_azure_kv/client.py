@@ -8,24 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from ksm_storage.plugin import (
-    DeadlinePassedError,
-    KeyName,
-    ServiceClient,
-    deadline_of,
-    gc_pause,
-    seconds_left,
-    translating,
-    within_deadline,
-)
+from ksm_storage import plugin as kit
 
 from .key_names import host_of
 from .options import Access
-
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KsmStorageError
 
 # At DEBUG they print requests, and tracing or a hook of the application may print their bodies.
 SDK_LOGGERS = ("azure", "msal", "urllib3", "requests")
@@ -51,17 +39,17 @@ class VaultClient:
     HSM they wrap under a key that they make up and forget.
     """
 
-    def __init__(self, name: KeyName, access: Access) -> None:
+    def __init__(self, name: kit.KeyName, access: Access) -> None:
         self._host = host_of(name)
         self._access = access
-        self._held: ServiceClient[_Session] = ServiceClient(
+        self._held: kit.ServiceClient[_Session] = kit.ServiceClient(
             self._create,
             close=lambda session: session.transport.session.close(),
             deadline=access.connection.deadline,
             loggers=SDK_LOGGERS,
         )
 
-    def call(self, operation: str, key: KeyName, body: Mapping[str, str]) -> Mapping[str, Any]:
+    def call(self, operation: str, key: kit.KeyName, body: Mapping[str, str]) -> Mapping[str, Any]:
         """Post one key operation and return the reply.
 
         Raises:
@@ -70,7 +58,7 @@ class VaultClient:
         path = f"{_path(key)}/{operation.lower()}"
         return self._sent(operation, key, ("POST", path), dict(body))
 
-    def read(self, operation: str, key: KeyName, *, path: str = "") -> Mapping[str, Any]:
+    def read(self, operation: str, key: kit.KeyName, *, path: str = "") -> Mapping[str, Any]:
         """Get what the vault shows of the key, or what is at another path; changes nothing.
 
         Raises:
@@ -87,7 +75,11 @@ class VaultClient:
         self._held.close()
 
     def _sent(
-        self, operation: str, key: KeyName, request: tuple[str, str], body: dict[str, str] | None
+        self,
+        operation: str,
+        key: kit.KeyName,
+        request: tuple[str, str],
+        body: dict[str, str] | None,
     ) -> Mapping[str, Any]:
         def send(session: _Session) -> Any:
             from azure.core.rest import HttpRequest
@@ -100,9 +92,9 @@ class VaultClient:
                 )
 
         # Before the first name of the client is needed below; it is cheap when it is done.
-        with gc_pause():
+        with kit.gc_pause():
             _import_sdk()
-        with translating(lambda exc: _translated(exc, operation, key), quoting=_quoting()):
+        with kit.translating(lambda exc: _translated(exc, operation, key), quoting=_quoting()):
             response = self._held.run(send)
             # A redirect is none of its errors; a vault sends none.
             response.raise_for_status()
@@ -174,20 +166,20 @@ class TokenSource:
 
         tenant = (options or {}).get("tenant_id")
         with (
-            translating(
+            kit.translating(
                 lambda exc: credential_error(exc, kind=self._kind, tenant=tenant),
                 quoting=_quoting(),
             ),
-            deadline_of(self._seconds),
+            kit.deadline_of(self._seconds),
         ):
-            self._last = within_deadline(lambda: self._ask(scopes, options))
+            self._last = kit.within_deadline(lambda: self._ask(scopes, options))
             return self._last
 
     def _ask(self, scopes: tuple[str, ...], options: Any) -> Any:
         # Together with the credential's own cache: threads that start together make one request.
         # Within the deadline too: a thread that was left behind may hold it.
-        if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
-            raise DeadlinePassedError
+        if not self._lock.acquire(timeout=min(kit.seconds_left(), threading.TIMEOUT_MAX)):
+            raise kit.DeadlinePassedError
         try:
             if self._credential is None:
                 self._credential = self._make()
@@ -205,7 +197,7 @@ def _import_sdk() -> None:
     from . import credential_errors, credentials, errors, transport  # noqa: F401
 
 
-def _translated(exc: Exception, operation: str, key: KeyName) -> KsmStorageError:
+def _translated(exc: Exception, operation: str, key: kit.KeyName) -> kit.KsmStorageError:
     from .errors import call_of, translated
 
     return translated(exc, call_of(operation, key))
@@ -237,5 +229,5 @@ def _passes(_: logging.LogRecord) -> bool:
     return not _silent.get()
 
 
-def _path(key: KeyName) -> str:
+def _path(key: kit.KeyName) -> str:
     return f"/keys/{key.parts['name']}" + (f"/{key.version}" if key.version else "")

@@ -18,22 +18,12 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError
 
-from ksm_storage.plugin import (
-    AuthenticationError,
-    Call,
-    DeadlinePassedError,
-    KsmStorageError,
-    SettingsError,
-    ThrottledError,
-    UnavailableError,
-    chain_of,
-    rule_for_failure,
-)
+from ksm_storage import plugin as kit
 
 from .transport import NoTimeError
 
 # No reply, or half of one.
-_UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, DeadlinePassedError)
+_UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, kit.DeadlinePassedError)
 _NUMBER = re.compile(r"AADSTS([0-9]{5,7})\b")
 _TENANT = re.compile(r"[0-9A-Za-z.-]{1,253}")
 
@@ -85,24 +75,24 @@ ENTRA_CODES: Mapping[int, tuple[str, str]] = {
 }
 
 
-def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> KsmStorageError:
+def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> kit.KsmStorageError:
     """Return the documented error for credentials that were not obtained, no text copied."""
     if isinstance(exc, CredentialUnavailableError):
-        return AuthenticationError(
+        return kit.AuthenticationError(
             f"no Azure credentials of the kind {kind!r} found",
             hint="docs/plugins/azure-kv.md lists where each kind looks; for the kind 'cli' run: "
             "az login",
         )
-    call = Call("GetToken", "", "the service that issues the Azure credentials")
-    rule = rule_for_failure(exc, {})
+    call = kit.Call("GetToken", "", "the service that issues the Azure credentials")
+    rule = kit.rule_for_failure(exc, {})
     if rule is not None and not isinstance(exc, OSError):
         return rule.error(call)
     if _last_status(exc) == 429:
-        return ThrottledError("Microsoft Entra ID is throttling requests", hint="retry later")
+        return kit.ThrottledError("Microsoft Entra ID is throttling requests", hint="retry later")
     if isinstance(exc, ClientAuthenticationError):
         return _refused(exc, kind=kind, tenant=tenant)
-    if type(exc) is DeadlinePassedError:
-        return UnavailableError(
+    if type(exc) is kit.DeadlinePassedError:
+        return kit.UnavailableError(
             "the Azure credentials were not obtained in time",
             hint="choose one kind with the option 'credential', or raise 'credential_timeout' or "
             "'deadline'",
@@ -110,15 +100,17 @@ def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> KsmSto
     if isinstance(exc, _UNREACHED):
         return _unreachable()
     if not isinstance(exc, AzureError):
-        return SettingsError(
+        return kit.SettingsError(
             f"cannot use the settings for credentials of the kind {kind!r} ({type(exc).__name__})",
             hint="check the options of the kind, the AZURE_* variables, and the files they name",
         )
-    return AuthenticationError(f"the Azure credentials of the kind {kind!r} failed")
+    return kit.AuthenticationError(f"the Azure credentials of the kind {kind!r} failed")
 
 
-def _refused(exc: ClientAuthenticationError, *, kind: str, tenant: str | None) -> KsmStorageError:
-    if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in chain_of(exc)):
+def _refused(
+    exc: ClientAuthenticationError, *, kind: str, tenant: str | None
+) -> kit.KsmStorageError:
+    if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in kit.chain_of(exc)):
         return _unreachable()
     number = _number(exc)
     message, hint = ENTRA_CODES.get(
@@ -129,12 +121,12 @@ def _refused(exc: ClientAuthenticationError, *, kind: str, tenant: str | None) -
         ),
     )
     shown = f" (AADSTS{number})" if number else ""
-    return AuthenticationError(f"{message}{shown}", hint=hint)
+    return kit.AuthenticationError(f"{message}{shown}", hint=hint)
 
 
 def _last_status(exc: Exception) -> int:
     # A reply that was not retried for lack of time lies behind the error about the time.
-    for link in chain_of(exc):
+    for link in kit.chain_of(exc):
         if isinstance(link, NoTimeError) and link.status:
             return link.status
     return int(getattr(getattr(exc, "response", None), "status_code", None) or 0)
@@ -146,8 +138,8 @@ def _of(tenant: str | None) -> str:
     return f"; the vault belongs to the tenant {tenant}"
 
 
-def _unreachable() -> UnavailableError:
-    return UnavailableError(
+def _unreachable() -> kit.UnavailableError:
+    return kit.UnavailableError(
         "cannot reach the service that issues the Azure credentials, or it failed",
         hint="retry; if it persists, check the network, the proxy settings, 'authority_host' and "
         "'ca_file'",

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ksm_storage.plugin import KeyWrapper, Option, Settings, hookimpl
+from ksm_storage import plugin as kit
 
 from .key_names import NAMES, recognised, require_suffix
 
 
-@hookimpl
-def key_wrapper_options() -> Sequence[Option]:
+@kit.hookimpl
+def key_wrapper_options() -> Sequence[kit.Option]:
     """Declare how the vault is reached and which credentials are used."""
     from .options import declared_options
 
     return declared_options()
 
 
-@hookimpl
-def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
+@kit.hookimpl
+def open_key_wrapper(key_id: str, settings: kit.Settings) -> kit.KeyWrapper:
     """Open the key wrapper of one key; the client is made when it is first used."""
     from .client import VaultClient
     from .key_wrapper import AzureKeyWrapper, algorithm_for
@@ -30,19 +30,19 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     return AzureKeyWrapper(name, VaultClient(name, access_from(settings)), algorithm=algorithm)
 
 
-@hookimpl
+@kit.hookimpl
 def recognise_key(text: str) -> str | None:
     """Recognise the URL of a key in a vault or managed HSM."""
     return recognised(text)
 
 
-@hookimpl
+@kit.hookimpl
 def key_covers(trusted: str, key_id: str) -> bool | None:
     """Let a key without version stand for each of its versions."""
     return NAMES.covers(trusted, key_id)
 
 
-@hookimpl
+@kit.hookimpl
 def newest_version(key_id: str) -> str | None:
     """Wrap anew by the key without version, which means the newest."""
     return NAMES.newest_version(key_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ksm_storage.plugin import KeyName, KeyNames, SettingsError
+from ksm_storage import plugin as kit
 
 HSM_SUFFIXES = (
     "managedhsm.azure.net",
@@ -20,7 +20,7 @@ VAULT_SUFFIXES = (
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SUFFIX = re.compile(rf"{_LABEL}(?:\.{_LABEL})+", re.IGNORECASE)
 
-NAMES = KeyNames(
+NAMES = kit.KeyNames(
     rf"(?P<key>(?:https://)?(?P<host>{_LABEL}(?:\.{_LABEL})+)"
     r"/keys/(?P<name>[0-9A-Za-z-]{1,127}))(?:/(?P<version>[0-9a-f]{32}))?",
     noun="URL of a key in a vault or managed HSM",
@@ -32,17 +32,17 @@ NAMES = KeyNames(
 )
 
 
-def host_of(name: KeyName) -> str:
+def host_of(name: kit.KeyName) -> str:
     """Return the vault's host in lower case, as in ``myvault.vault.azure.net``."""
     return name.parts["host"].lower()
 
 
-def is_hsm(name: KeyName) -> bool:
+def is_hsm(name: kit.KeyName) -> bool:
     """Tell whether the key lies in a managed HSM, as its host says."""
     return host_of(name).partition(".")[2].startswith("managedhsm.")
 
 
-def require_suffix(name: KeyName, suffix: str | None) -> None:
+def require_suffix(name: kit.KeyName, suffix: str | None) -> None:
     """Refuse a host outside Azure, unless the caller's settings name its suffix.
 
     A key id may come from an envelope, and its author must not choose to which host this one
@@ -52,11 +52,11 @@ def require_suffix(name: KeyName, suffix: str | None) -> None:
         SettingsError: The host has another suffix.
     """
     if suffix is not None and not _SUFFIX.fullmatch(suffix):
-        raise SettingsError(f"the setting 'dns_suffix' is not a DNS name: {suffix!r}")
+        raise kit.SettingsError(f"the setting 'dns_suffix' is not a DNS name: {suffix!r}")
     own = host_of(name).partition(".")[2]
     if own in VAULT_SUFFIXES + HSM_SUFFIXES or (suffix and own == suffix.lower()):
         return
-    raise SettingsError(
+    raise kit.SettingsError(
         f"not a host of Azure Key Vault or Managed HSM: {host_of(name)!r}",
         hint="for another cloud, such as Azure Stack Hub, set the option 'dns_suffix' to what "
         "follows the vault's name",

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ksm_storage.plugin import (
-    DEK_BYTES,
-    Aad,
-    DecryptionError,
-    ProviderError,
-    UnavailableError,
-    WrappedDek,
-)
+from ksm_storage import plugin as kit
 
 from .client import VaultClient
 from .key_names import NAMES, is_hsm
 from .options import AES, ALGORITHMS, RSA
-
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, KeyName, PermissionProbe
 
 IV_BYTES = 12
 TAG_BYTES = 16
@@ -29,10 +19,10 @@ TAG_BYTES = 16
 _OFFICIAL_RSA = "RSA-OAEP"
 
 # RSA ciphertexts are as long as the key; AES ones are IV, encrypted DEK and tag, in this order.
-_LENGTHS = {RSA: (256, 384, 512), AES: (IV_BYTES + DEK_BYTES + TAG_BYTES,)}
+_LENGTHS = {RSA: (256, 384, 512), AES: (IV_BYTES + kit.DEK_BYTES + TAG_BYTES,)}
 
 
-def algorithm_for(name: KeyName) -> str:
+def algorithm_for(name: kit.KeyName) -> str:
     """Return the algorithm of a key where the caller's settings name none.
 
     Vaults hold no AES keys. A managed HSM holds both kinds, and only AES binds the AAD.
@@ -43,7 +33,7 @@ def algorithm_for(name: KeyName) -> str:
 class AzureKeyWrapper:
     """Wrap and unwrap under the key that a name stands for, with one key operation each."""
 
-    def __init__(self, name: KeyName, client: VaultClient, *, algorithm: str) -> None:
+    def __init__(self, name: kit.KeyName, client: VaultClient, *, algorithm: str) -> None:
         self._name = name
         self._client = client
         self._algorithm = algorithm
@@ -53,7 +43,7 @@ class AzureKeyWrapper:
         """Tell whether the service binds the AAD of what is wrapped here; RSA-OAEP takes none."""
         return self._algorithm == AES
 
-    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+    def wrap(self, dek: bytes, *, aad: kit.Aad) -> kit.WrappedDek:
         """Have the DEK encrypted; the wrapped DEK names the version of the key.
 
         Raises:
@@ -72,14 +62,14 @@ class AzureKeyWrapper:
             ciphertext = _bytes(reply, "value")
         key_id = _text(reply, "kid")
         if not NAMES.covers(str(self._name), key_id):
-            raise ProviderError(
+            raise kit.ProviderError(
                 f"the vault wrapped under the key {key_id!r} instead of {str(self._name)!r}",
                 hint="check the option 'connect_to': a vault does not do this",
             )
         # As the service writes it but for the case of the host, so that it can be compared.
-        return WrappedDek(str(NAMES.parse(key_id)), self._algorithm, ciphertext)
+        return kit.WrappedDek(str(NAMES.parse(key_id)), self._algorithm, ciphertext)
 
-    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+    def unwrap(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> bytes:
         """Have a DEK decrypted by the version of this key that wrapped it.
 
         Raises:
@@ -106,11 +96,13 @@ class AzureKeyWrapper:
             ProviderError: The service refused or failed.
         """
         if len(ciphertext) not in _LENGTHS[RSA]:
-            raise DecryptionError(f"the wrapped key does not have the length of {_OFFICIAL_RSA}")
+            raise kit.DecryptionError(
+                f"the wrapped key does not have the length of {_OFFICIAL_RSA}"
+            )
         body = {"alg": _OFFICIAL_RSA, "value": encoded(ciphertext)}
         return _dek(self._client.call("unwrapKey", self._name, body), self._name)
 
-    def describe_key(self) -> KeyDescription:
+    def describe_key(self) -> kit.KeyDescription:
         """Ask the vault for the key's state, and for its rotation if the caller may read it.
 
         Raises:
@@ -120,7 +112,7 @@ class AzureKeyWrapper:
 
         return describe_key(self._client, self._name)
 
-    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+    def wrapping_version(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> str | None:  # noqa: ARG002
         """Return the version that wrapped a DEK, which the wrapped DEK names; calls nothing.
 
         Raises:
@@ -139,7 +131,7 @@ class AzureKeyWrapper:
 
         return describe_access(self._client, self._name)
 
-    def probe_permissions(self) -> Sequence[PermissionProbe]:
+    def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
         """Probe the permissions by wrapping and unwrapping a throw-away key, and by reading.
 
         Raises:
@@ -153,22 +145,22 @@ class AzureKeyWrapper:
         """Close the connections to the vault."""
         self._client.close()
 
-    def _version_of(self, wrapped: WrappedDek) -> KeyName:
+    def _version_of(self, wrapped: kit.WrappedDek) -> kit.KeyName:
         if wrapped.algorithm not in ALGORITHMS:
-            raise DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
+            raise kit.DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
         if not NAMES.covers(str(self._name), wrapped.key_id):
-            raise DecryptionError(
+            raise kit.DecryptionError(
                 f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
                 f"{str(self._name)!r}"
             )
         if len(wrapped.ciphertext) not in _LENGTHS[wrapped.algorithm]:
-            raise DecryptionError(
+            raise kit.DecryptionError(
                 f"the wrapped data key does not have the length of {wrapped.algorithm}"
             )
         return NAMES.parse(wrapped.key_id)
 
 
-def aes_body(ciphertext: bytes, aad: Aad) -> dict[str, str]:
+def aes_body(ciphertext: bytes, aad: kit.Aad) -> dict[str, str]:
     """Return the request for the decryption of an AES ciphertext."""
     return {
         "alg": AES,
@@ -179,15 +171,15 @@ def aes_body(ciphertext: bytes, aad: Aad) -> dict[str, str]:
     }
 
 
-def _dek(reply: Mapping[str, Any], name: KeyName) -> bytes:
+def _dek(reply: Mapping[str, Any], name: kit.KeyName) -> bytes:
     dek, key_id = _bytes(reply, "value"), _text(reply, "kid")
     if not NAMES.covers(str(name), key_id):
-        raise DecryptionError(
+        raise kit.DecryptionError(
             f"the vault decrypted with the key {key_id!r}, not with {str(name)!r}"
         )
-    if len(dek) != DEK_BYTES:
+    if len(dek) != kit.DEK_BYTES:
         # Whoever has the public key can wrap anything.
-        raise DecryptionError(f"the unwrapped data key must be {DEK_BYTES} bytes")
+        raise kit.DecryptionError(f"the unwrapped data key must be {kit.DEK_BYTES} bytes")
     return dek
 
 
@@ -213,8 +205,8 @@ def _bytes(reply: Mapping[str, Any], name: str) -> bytes:
         raise _incomplete(name) from exc
 
 
-def _incomplete(name: str) -> UnavailableError:
-    return UnavailableError(
+def _incomplete(name: str) -> kit.UnavailableError:
+    return kit.UnavailableError(
         f"the vault's reply has no valid {name}: it was cut off or altered in transit",
         hint="retry; if it persists, check the proxy between this host and the vault",
     )

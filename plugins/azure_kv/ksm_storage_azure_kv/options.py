@@ -7,28 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ksm_storage.plugin import (
-    Connection,
-    CredentialKind,
-    Option,
-    Settings,
-    SettingsError,
-    credential_kind,
-    standard_options,
-)
+from ksm_storage import plugin as kit
 
 RSA = "RSA-OAEP-256"
 AES = "A256GCM"
 ALGORITHMS = (RSA, AES)
 
 CREDENTIALS = {
-    "default": CredentialKind(optional=("client_id",)),
-    "environment": CredentialKind(),
-    "managed-identity": CredentialKind(optional=("client_id",)),
-    "workload-identity": CredentialKind(optional=("tenant_id", "client_id", "token_file")),
-    "cli": CredentialKind(optional=("tenant_id",)),
-    "client-secret": CredentialKind(needed=("tenant_id", "client_id", "client_secret")),
-    "client-certificate": CredentialKind(
+    "default": kit.CredentialKind(optional=("client_id",)),
+    "environment": kit.CredentialKind(),
+    "managed-identity": kit.CredentialKind(optional=("client_id",)),
+    "workload-identity": kit.CredentialKind(optional=("tenant_id", "client_id", "token_file")),
+    "cli": kit.CredentialKind(optional=("tenant_id",)),
+    "client-secret": kit.CredentialKind(needed=("tenant_id", "client_id", "client_secret")),
+    "client-certificate": kit.CredentialKind(
         needed=("tenant_id", "client_id", "certificate_path"),
         optional=("certificate_password",),
     ),
@@ -37,27 +29,33 @@ _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@]+)):([0-9]{1,5})")
 _HOST = re.compile(r"(?:https://)?([A-Za-z0-9.-]+(?::[0-9]{1,5})?)/?")
 
 
-def declared_options() -> Sequence[Option]:
+def declared_options() -> Sequence[kit.Option]:
     """Return every option that the plugin understands."""
     return [
-        Option(
+        kit.Option(
             "credential",
             "Kind of credentials.",
             default="default",
             choices=tuple(CREDENTIALS),
         ),
-        Option("tenant_id", "Tenant of the application, or that the Azure CLI uses."),
-        Option("client_id", "Client id of the application or of the user-assigned identity."),
-        Option("client_secret", "Secret of the application.", secret=True),
-        Option("certificate_path", "PEM or PKCS#12 file of the application's RSA certificate."),
-        Option("certificate_password", "Password of that file.", secret=True),
-        Option("token_file", "File with the federated token of a workload identity."),
-        Option("authority_host", "Host of Microsoft Entra ID, for another cloud or an emulator."),
-        Option("dns_suffix", "DNS suffix of the vaults of another cloud."),
-        Option("connect_to", "HOST:PORT to connect to instead of the vault's own address."),
-        *standard_options("the vault", without=("endpoint",)),
-        Option("credential_timeout", "Seconds to obtain credentials.", kind=float, default=10.0),
-        Option("algorithm", "Algorithm; without it, the vault's kind decides.", choices=ALGORITHMS),
+        kit.Option("tenant_id", "Tenant of the application, or that the Azure CLI uses."),
+        kit.Option("client_id", "Client id of the application or of the user-assigned identity."),
+        kit.Option("client_secret", "Secret of the application.", secret=True),
+        kit.Option("certificate_path", "PEM or PKCS#12 file of the application's RSA certificate."),
+        kit.Option("certificate_password", "Password of that file.", secret=True),
+        kit.Option("token_file", "File with the federated token of a workload identity."),
+        kit.Option(
+            "authority_host", "Host of Microsoft Entra ID, for another cloud or an emulator."
+        ),
+        kit.Option("dns_suffix", "DNS suffix of the vaults of another cloud."),
+        kit.Option("connect_to", "HOST:PORT to connect to instead of the vault's own address."),
+        *kit.standard_options("the vault", without=("endpoint",)),
+        kit.Option(
+            "credential_timeout", "Seconds to obtain credentials.", kind=float, default=10.0
+        ),
+        kit.Option(
+            "algorithm", "Algorithm; without it, the vault's kind decides.", choices=ALGORITHMS
+        ),
     ]
 
 
@@ -79,25 +77,25 @@ class CredentialChoice:
 class Access(NamedTuple):
     """Hold how the vault is reached, and by whom."""
 
-    connection: Connection
+    connection: kit.Connection
     credential: CredentialChoice
     address: tuple[str, int] | None
     credential_timeout: float
 
 
-def access_from(settings: Settings) -> Access:
+def access_from(settings: kit.Settings) -> Access:
     """Check the settings and return the access that they describe.
 
     Raises:
         SettingsError: A setting cannot be used.
     """
-    kind = credential_kind(
+    kind = kit.credential_kind(
         settings,
         CREDENTIALS,
         hint="set it as an option; only the credential 'environment' reads the AZURE_* variables",
     )
     return Access(
-        connection=Connection.from_settings(settings),
+        connection=kit.Connection.from_settings(settings),
         credential=CredentialChoice(
             kind=kind,
             tenant_id=settings.text("tenant_id"),
@@ -118,7 +116,7 @@ def _authority(given: str | None) -> str | None:
         return None
     match = _HOST.fullmatch(given)
     if match is None:
-        raise SettingsError(
+        raise kit.SettingsError(
             # Not repeated, like the next one: it may be a URL with a password.
             "the setting 'authority_host' must be the name of a host",
             hint="for instance login.microsoftonline.us",
@@ -131,7 +129,7 @@ def _address(given: str | None) -> tuple[str, int] | None:
         return None
     match = _ADDRESS.fullmatch(given)
     if match is None or not 1 <= int(match[3]) <= 65_535:
-        raise SettingsError(
+        raise kit.SettingsError(
             "the setting 'connect_to' is not HOST:PORT",
             hint="for instance 10.0.0.5:443, or [fd00::5]:443",
         )

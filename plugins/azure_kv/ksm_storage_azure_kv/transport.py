@@ -16,12 +16,12 @@ from azure.core.pipeline.policies import RetryPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
-from ksm_storage.plugin import DeadlinePassedError, chain_of, current_deadline
+from ksm_storage import plugin as kit
 
 from .options import Access
 
 
-class NoTimeError(DeadlinePassedError):
+class NoTimeError(kit.DeadlinePassedError):
     """Report that the deadline leaves no time; ``status`` is that of the last reply, if any.
 
     It is not one of the client's own exceptions: the client would try those again.
@@ -59,7 +59,7 @@ class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package
         try:
             response = super().send(request, **kwargs)
         except ServiceRequestError as exc:
-            if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain_of(exc)):
+            if any(isinstance(link, ssl.SSLCertVerificationError) for link in kit.chain_of(exc)):
                 raise UntrustedError("the certificate is not trusted") from exc
             raise
         self._last.status = response.status_code
@@ -107,7 +107,7 @@ def make_transport(host: str, access: Access) -> DeadlineTransport:
 
 
 def _seconds_left() -> float:
-    deadline = current_deadline()
+    deadline = kit.current_deadline()
     return float("inf") if deadline is None else deadline.remaining
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ksm_storage.plugin import KeyDescription, KeyStateError, Need, PermissionProbe
+from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import CryptokiError
@@ -41,15 +41,15 @@ _NSHIELD_MEANINGS: Mapping[str, str] = {
 }
 
 
-def describe_key(session: OpenSession, key: Key, *, mechanism: str) -> KeyDescription:
+def describe_key(session: OpenSession, key: Key, *, mechanism: str) -> kit.KeyDescription:
     """Describe a key; PKCS #11 has no versions and no rotation."""
     state_name, usable = _past_its_end(session, key), True
     try:
         choose_mechanism(session, key, mechanism)
-    except KeyStateError:
+    except kit.KeyStateError:
         state_name, usable = "no mechanism fits", False
     stays = not session.module.flag_of(session.handle, key.handle, ck.CKA_EXTRACTABLE)
-    return KeyDescription(
+    return kit.KeyDescription(
         str(key.name),
         "enabled" if usable else "unusable",
         state_name=state_name,
@@ -100,11 +100,11 @@ def describe_access(session: OpenSession, access: Access) -> Mapping[str, str]:
 
 def probe_permissions(
     session: OpenSession, key: Key, *, mechanism: str
-) -> Sequence[PermissionProbe]:
+) -> Sequence[kit.PermissionProbe]:
     """Tell whether the key may do what the mechanism for it needs; calls no operation."""
     try:
         chosen = choose_mechanism(session, key, mechanism)
-    except KeyStateError as exc:
+    except kit.KeyStateError as exc:
         return [_probe(ck.CKA_DECRYPT, "open", granted=False, reason=exc.message)]
     as_data = session.takes_data(key, chosen)
     to_open = ck.CKA_DECRYPT if as_data else ck.CKA_UNWRAP
@@ -119,11 +119,11 @@ def probe_permissions(
 
 
 def _probe(
-    attribute: int, need: Need, *, granted: bool, reason: str | None = None
-) -> PermissionProbe:
+    attribute: int, need: kit.Need, *, granted: bool, reason: str | None = None
+) -> kit.PermissionProbe:
     name = _NAMES[attribute]
     grant = f"set {name} on the key if the token allows it, otherwise generate a key with {name}"
-    return PermissionProbe(
+    return kit.PermissionProbe(
         name, need, granted=granted, reason=reason, grant=None if granted else grant
     )
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p
 from typing import Any, TypeVar
 
-from ksm_storage.plugin import DeadlinePassedError, SettingsError, seconds_left, within_deadline
+from ksm_storage import plugin as kit
 
 CKR_OK = 0x000
 CKR_BUFFER_TOO_SMALL = 0x150
@@ -256,7 +256,7 @@ class Module:
             with _locked(self._calls):
                 return action()
 
-        return within_deadline(alone)
+        return kit.within_deadline(alone)
 
     def call(self, function: str, *arguments: object) -> None:
         """Call one function.
@@ -340,8 +340,8 @@ class Module:
 
 @contextmanager
 def _locked(lock: threading.Lock) -> Iterator[None]:
-    if not lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
-        raise DeadlinePassedError
+    if not lock.acquire(timeout=min(kit.seconds_left(), threading.TIMEOUT_MAX)):
+        raise kit.DeadlinePassedError
     try:
         yield
     finally:
@@ -381,7 +381,7 @@ def function_list(path: str) -> FunctionList:
         get = ctypes.CDLL(path).C_GetFunctionList
     # A ValueError is about a path that no file can have.
     except (OSError, AttributeError, ValueError) as exc:
-        raise SettingsError(
+        raise kit.SettingsError(
             f"cannot load the PKCS#11 library {path!r}",
             hint="check the option 'module': the file must exist and be built for this processor, "
             "with the libraries that it needs installed",
@@ -392,7 +392,7 @@ def function_list(path: str) -> FunctionList:
     if code != CKR_OK:
         raise CryptokiError("C_GetFunctionList", code)
     if not found:
-        raise SettingsError(
+        raise kit.SettingsError(
             f"the PKCS#11 library {path!r} has no list of functions",
             hint="check the option 'module': it must be the PKCS#11 library of the HSM",
         )

@@ -8,23 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ksm_storage.plugin import (
-    NETWORK_RULES,
-    AuthenticationError,
-    Call,
-    DecryptionError,
-    ErrorRule,
-    KeyNotFoundError,
-    KeyStateError,
-    KsmStorageError,
-    PermissionDeniedError,
-    ProviderError,
-    SettingsError,
-    ThrottledError,
-    UnavailableError,
-    error_for,
-    error_rules,
-)
+from ksm_storage import plugin as kit
 
 from .cryptoki import CryptokiError
 
@@ -58,9 +42,9 @@ NAMES: Mapping[int, str] = {
     int(code, 16): name for code, name in zip(_WORDS[::2], _WORDS[1::2], strict=True)
 }
 
-RETURN_VALUES: Mapping[str, ErrorRule] = {
-    **error_rules(
-        UnavailableError,
+RETURN_VALUES: Mapping[str, kit.ErrorRule] = {
+    **kit.error_rules(
+        kit.UnavailableError,
         {
             "CANCEL HOST_MEMORY GENERAL_ERROR FUNCTION_FAILED DEVICE_ERROR FUNCTION_CANCELED "
             "OPERATION_ACTIVE OPERATION_NOT_INITIALIZED": (
@@ -74,8 +58,8 @@ RETURN_VALUES: Mapping[str, ErrorRule] = {
             ),
         },
     ),
-    **error_rules(
-        ThrottledError,
+    **kit.error_rules(
+        kit.ThrottledError,
         {
             "DEVICE_MEMORY SESSION_COUNT TOKEN_RESOURCE_EXCEEDED": (
                 "the token has no room for another session or operation",
@@ -83,8 +67,8 @@ RETURN_VALUES: Mapping[str, ErrorRule] = {
             )
         },
     ),
-    **error_rules(
-        KeyNotFoundError,
+    **kit.error_rules(
+        kit.KeyNotFoundError,
         {
             "KEY_HANDLE_INVALID OBJECT_HANDLE_INVALID UNWRAPPING_KEY_HANDLE_INVALID "
             "WRAPPING_KEY_HANDLE_INVALID": (
@@ -93,8 +77,8 @@ RETURN_VALUES: Mapping[str, ErrorRule] = {
             )
         },
     ),
-    **error_rules(
-        AuthenticationError,
+    **kit.error_rules(
+        kit.AuthenticationError,
         {
             "PIN_INCORRECT PIN_INVALID PIN_LEN_RANGE": (
                 "the token rejected the PIN",
@@ -120,8 +104,8 @@ RETURN_VALUES: Mapping[str, ErrorRule] = {
             ),
         },
     ),
-    **error_rules(
-        PermissionDeniedError,
+    **kit.error_rules(
+        kit.PermissionDeniedError,
         {
             "ACTION_PROHIBITED FUNCTION_REJECTED": (
                 "the token forbids the operation on the key {key}",
@@ -129,8 +113,8 @@ RETURN_VALUES: Mapping[str, ErrorRule] = {
             )
         },
     ),
-    **error_rules(
-        KeyStateError,
+    **kit.error_rules(
+        kit.KeyStateError,
         {
             "KEY_FUNCTION_NOT_PERMITTED KEY_EXHAUSTED": (
                 "the key {key} does not allow the operation",
@@ -146,8 +130,8 @@ RETURN_VALUES: Mapping[str, ErrorRule] = {
             ),
         },
     ),
-    **error_rules(
-        ProviderError,
+    **kit.error_rules(
+        kit.ProviderError,
         {
             "ATTRIBUTE_READ_ONLY ATTRIBUTE_SENSITIVE ATTRIBUTE_TYPE_INVALID "
             "ATTRIBUTE_VALUE_INVALID KEY_NOT_WRAPPABLE KEY_UNEXTRACTABLE SESSION_READ_ONLY "
@@ -163,8 +147,8 @@ RETURN_VALUES: Mapping[str, ErrorRule] = {
             ),
         },
     ),
-    **error_rules(
-        SettingsError,
+    **kit.error_rules(
+        kit.SettingsError,
         {
             "NEED_TO_CREATE_THREADS CANT_LOCK": (
                 "the PKCS#11 library does not support several threads",
@@ -178,8 +162,8 @@ _DAMAGE = "cannot decrypt the wrapped data key: another key, another context or 
 
 # What these mean when they come from a function that decrypts. Libraries differ in which of them
 # they give for a wrong AAD or an altered byte, so none is relied upon.
-DECRYPTION_VALUES: Mapping[str, ErrorRule] = error_rules(
-    DecryptionError,
+DECRYPTION_VALUES: Mapping[str, kit.ErrorRule] = kit.error_rules(
+    kit.DecryptionError,
     {
         "ARGUMENTS_BAD DATA_INVALID DATA_LEN_RANGE ENCRYPTED_DATA_INVALID "
         "ENCRYPTED_DATA_LEN_RANGE AEAD_DECRYPT_FAILED WRAPPED_KEY_INVALID WRAPPED_KEY_LEN_RANGE "
@@ -203,18 +187,20 @@ def return_value(exc: CryptokiError) -> str:
     return f"{exc.function}: CKR_{name}" if name else f"{exc.function}: {exc.code:#x}"
 
 
-def translated(exc: Exception, key: str) -> KsmStorageError:
+def translated(exc: Exception, key: str) -> kit.KsmStorageError:
     """Return the documented error for a function that failed, or did not return in time."""
-    call = Call("a call", key, "the PKCS#11 library")
+    call = kit.Call("a call", key, "the PKCS#11 library")
     if not isinstance(exc, CryptokiError):
-        return error_for(exc, call, {"DeadlinePassedError": NETWORK_RULES["DeadlinePassedError"]})
+        return kit.error_for(
+            exc, call, {"DeadlinePassedError": kit.NETWORK_RULES["DeadlinePassedError"]}
+        )
     name = NAMES.get(exc.code, "")
     rule = DECRYPTION_VALUES.get(name) if exc.function in DECRYPTING else None
     rule = rule or RETURN_VALUES.get(name)
     if rule is None:
         whose = "a vendor-defined" if exc.code & _VENDOR_DEFINED else "an unknown"
-        rule = ErrorRule(
-            ProviderError,
+        rule = kit.ErrorRule(
+            kit.ProviderError,
             f"the token returned {whose} value",
             "look the value up in the documentation of the PKCS#11 library",
         )

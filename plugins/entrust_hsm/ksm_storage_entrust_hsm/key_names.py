@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from ksm_storage.plugin import SettingsError
+from ksm_storage import plugin as kit
 
 SECRET_KEY = "secret-key"  # noqa: S105  # RFC 7512's word for a symmetric key
 PRIVATE = "private"
@@ -45,7 +45,7 @@ class KeyName(NamedTuple):
         path, query, _ = text.partition("?")
         if query:
             # The query is not repeated: it may hold a PIN.
-            raise SettingsError(
+            raise kit.SettingsError(
                 "the name of a PKCS#11 key must be without a query",
                 hint="set the library and the PIN with the options 'module' and 'pin', 'pin_file' "
                 "or 'pin_fd'",
@@ -55,10 +55,10 @@ class KeyName(NamedTuple):
         for part in path.split(";"):
             name, separator, value = part.partition("=")
             if not separator or name in given:
-                raise SettingsError(f"not a valid PKCS#11 key: {text!r}", hint=_EXAMPLE)
+                raise kit.SettingsError(f"not a valid PKCS#11 key: {text!r}", hint=_EXAMPLE)
             given[name] = _read_value(name, value)
         if not given.keys() & {"object", "id"}:
-            raise SettingsError(
+            raise kit.SettingsError(
                 f"the attribute 'object' or 'id' is missing in {text!r}", hint=_EXAMPLE
             )
         return cls(**given)  # type: ignore[arg-type]  # _read_value gives each its type
@@ -85,13 +85,13 @@ def covers(trusted: str, key_id: str) -> bool:
     """Tell whether a trusted name may stand for a recorded one; a malformed one never does."""
     try:
         return KeyName.parse(trusted).covers(KeyName.parse(key_id))
-    except SettingsError:
+    except kit.SettingsError:
         return False
 
 
 def _read_value(name: str, value: str) -> str | bytes:
     if name not in KeyName._fields:
-        raise SettingsError(
+        raise kit.SettingsError(
             f"unknown attribute {name!r} in the name of a PKCS#11 key",
             hint=f"the attributes are: {', '.join(KeyName._fields)}",
         )
@@ -101,9 +101,9 @@ def _read_value(name: str, value: str) -> str | bytes:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise SettingsError(f"the attribute {name!r} of a PKCS#11 key is not UTF-8") from exc
+        raise kit.SettingsError(f"the attribute {name!r} of a PKCS#11 key is not UTF-8") from exc
     if name == "type" and text not in (SECRET_KEY, PRIVATE):
-        raise SettingsError(
+        raise kit.SettingsError(
             f"a PKCS#11 object of type {text!r} cannot unwrap",
             hint=f"use {SECRET_KEY!r}, or {PRIVATE!r} for a key pair",
         )
@@ -113,7 +113,7 @@ def _read_value(name: str, value: str) -> str | bytes:
 def _unescaped(name: str, value: str) -> bytes:
     pieces = value.split("%")[1:]
     if not value or any(len(each) < 2 or not _HEX.issuperset(each[:2]) for each in pieces):
-        raise SettingsError(
+        raise kit.SettingsError(
             f"the attribute {name!r} of a PKCS#11 key is empty or not percent-encoded",
             hint="write other bytes as % and two hexadecimal digits, as in id=%01%AB",
         )

@@ -8,20 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ctypes import byref, c_ubyte, c_ulong, c_void_p
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from ksm_storage.plugin import (
-    DEK_BYTES,
-    Aad,
-    DecryptionError,
-    KeyStateError,
-    KsmStorageError,
-    ProviderError,
-    SettingsError,
-    WrappedDek,
-    deadline_of,
-    translating,
-)
+from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import AttributeValue, template
@@ -29,9 +18,6 @@ from .key_names import KeyName
 from .keys import Key, OpenSession, choose_mechanism
 from .options import AES_GCM, AUTO, IV_BYTES, MECHANISMS, TAG_BYTES, Access, Mechanism
 from .session import TokenSession, sessions
-
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, PermissionProbe
 
 _Result = TypeVar("_Result")
 
@@ -67,14 +53,14 @@ class Pkcs11KeyWrapper:
             return MECHANISMS[self._access.mechanism].binds_aad
         return self._run(lambda session: self._chosen(session)[1].binds_aad)
 
-    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+    def wrap(self, dek: bytes, *, aad: kit.Aad) -> kit.WrappedDek:
         """Encrypt the DEK; the wrapped DEK names the key's label, id and token, and the mechanism.
 
         Raises:
             ProviderError: There is no such key, it cannot wrap, or the token failed.
         """
 
-        def wrapped(session: OpenSession) -> WrappedDek:
+        def wrapped(session: OpenSession) -> kit.WrappedDek:
             key, mechanism = self._chosen(session)
             if mechanism is AES_GCM:
                 iv = bytes(IV_BYTES) if self._access.hsm_makes_iv else fresh_iv()
@@ -83,11 +69,11 @@ class Pkcs11KeyWrapper:
                 ciphertext = _encrypted(session, key, _plain(mechanism), dek)
             else:
                 ciphertext = wrap_object(session, key, mechanism, dek)
-            return WrappedDek(str(key.name), mechanism.name, ciphertext)
+            return kit.WrappedDek(str(key.name), mechanism.name, ciphertext)
 
         return self._run(wrapped)
 
-    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+    def unwrap(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> bytes:
         """Decrypt a DEK that this key wrapped; another key is refused before the token decrypts.
 
         Raises:
@@ -99,12 +85,12 @@ class Pkcs11KeyWrapper:
         def unwrapped(session: OpenSession) -> bytes:
             key = session.key(self._name)
             if not recorded.covers(session.identity_of(key)):
-                raise DecryptionError(
+                raise kit.DecryptionError(
                     f"the data key was wrapped by the key {wrapped.key_id!r}, but "
                     f"{str(self._name)!r} is the key {str(key.name)!r}"
                 )
             if mechanism.key_type != key.key_type:
-                raise DecryptionError(
+                raise kit.DecryptionError(
                     f"the data key was wrapped with {mechanism.name}, which does not work with "
                     f"the key {str(key.name)!r}"
                 )
@@ -116,7 +102,7 @@ class Pkcs11KeyWrapper:
 
         return self._run(unwrapped)
 
-    def describe_key(self) -> KeyDescription:
+    def describe_key(self) -> kit.KeyDescription:
         """Return what the token says of the key.
 
         Raises:
@@ -127,7 +113,7 @@ class Pkcs11KeyWrapper:
         wanted = self._access.mechanism
         return self._run(lambda opened: describe_key(opened, self._key(opened), mechanism=wanted))
 
-    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+    def wrapping_version(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> str | None:  # noqa: ARG002
         """Return None: keys of PKCS #11 have no versions."""
         return None
 
@@ -141,7 +127,7 @@ class Pkcs11KeyWrapper:
 
         return self._run(lambda opened: describe_access(opened, self._access))
 
-    def probe_permissions(self) -> Sequence[PermissionProbe]:
+    def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
         """Tell from the key's attributes whether it may wrap and unwrap.
 
         Raises:
@@ -162,10 +148,10 @@ class Pkcs11KeyWrapper:
                 sessions.release(self._access, self._name)
 
     def _run(self, task: Callable[[OpenSession], _Result]) -> _Result:
-        with translating(self._translated), deadline_of(self._access.deadline):
+        with kit.translating(self._translated), kit.deadline_of(self._access.deadline):
             return self._ready_session().run(task, self._access.pin)
 
-    def _translated(self, exc: Exception) -> KsmStorageError:
+    def _translated(self, exc: Exception) -> kit.KsmStorageError:
         from .errors import translated
 
         return translated(exc, str(self._name))
@@ -185,24 +171,24 @@ class Pkcs11KeyWrapper:
         key = session.key(self._name)
         return key, choose_mechanism(session, key, self._access.mechanism)
 
-    def _recorded(self, wrapped: WrappedDek) -> tuple[Mechanism, KeyName]:
+    def _recorded(self, wrapped: kit.WrappedDek) -> tuple[Mechanism, KeyName]:
         mechanism = MECHANISMS.get(wrapped.algorithm)
         if mechanism is None:
-            raise DecryptionError(f"unknown wrapping algorithm {wrapped.algorithm!r}")
+            raise kit.DecryptionError(f"unknown wrapping algorithm {wrapped.algorithm!r}")
         try:
             recorded = KeyName.parse(wrapped.key_id)
-        except SettingsError as exc:
-            raise DecryptionError(
+        except kit.SettingsError as exc:
+            raise kit.DecryptionError(
                 f"the data key was wrapped by {wrapped.key_id!r}, which is not a PKCS#11 key"
             ) from exc
         if not self._name.covers(recorded):
-            raise DecryptionError(
+            raise kit.DecryptionError(
                 f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
                 f"{str(self._name)!r}"
             )
         length = len(wrapped.ciphertext)
         if not 1 <= length <= MAX_CIPHERTEXT or length != (mechanism.ciphertext_bytes or length):
-            raise DecryptionError(
+            raise kit.DecryptionError(
                 f"the wrapped data key has {length} bytes, which {mechanism.name} does not produce"
             )
         return mechanism, recorded
@@ -234,14 +220,14 @@ def encrypt_gcm(
     used = bytes(own_iv)
     if not any(used):
         # What was encrypted is thrown away: under a fixed IV two DEKs would give each other away.
-        raise ProviderError(
+        raise kit.ProviderError(
             "the token did not generate an IV", hint="set the option 'iv' to client"
         )
-    if len(encrypted) != DEK_BYTES + TAG_BYTES:
+    if len(encrypted) != kit.DEK_BYTES + TAG_BYTES:
         # Some libraries put their IV behind the tag instead of where it belongs.
-        raise ProviderError(
+        raise kit.ProviderError(
             f"the token returned {len(encrypted)} bytes, but AES-GCM produces "
-            f"{DEK_BYTES + TAG_BYTES}",
+            f"{kit.DEK_BYTES + TAG_BYTES}",
             hint="set the option 'mechanism' to another mechanism",
         )
     return used + encrypted
@@ -296,7 +282,7 @@ def _decrypted(
     session: OpenSession, key: Key, mechanism: ck.MechanismArgument, ciphertext: bytes
 ) -> bytes:
     if not ciphertext:
-        raise DecryptionError("the wrapped data key is too short")
+        raise kit.DecryptionError("the wrapped data key is too short")
     session.module.call("C_DecryptInit", session.handle, byref(mechanism), key.handle)
     return session.module.output_of(
         "C_Decrypt", session.handle, _buffer(ciphertext), len(ciphertext)
@@ -305,7 +291,7 @@ def _decrypted(
 
 def _wrapping_handle(key: Key) -> int:
     if key.wrapping_handle is None:
-        raise KeyStateError(
+        raise kit.KeyStateError(
             f"the token does not have exactly one public key for {str(key.name)!r}",
             hint="the public key must have the label and the id of the private key; to unwrap, "
             "the private key is enough",

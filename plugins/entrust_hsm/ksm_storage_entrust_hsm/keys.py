@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ctypes import byref, c_ulong
 from typing import NamedTuple
 
-from ksm_storage.plugin import KeyNotFoundError, KeyStateError, UnavailableError
+from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import AttributeValue, CryptokiError, Module
@@ -115,7 +115,7 @@ def find_token(module: Module, wanted: KeyName) -> Token:
         raise _token_not_found(wanted, tokens, failure) from failure
     if len(found) > 1:
         serials = ", ".join(repr(token.name.serial) for token in found)
-        raise KeyNotFoundError(
+        raise kit.KeyNotFoundError(
             f"{len(found)} tokens match {str(wanted)!r}",
             hint=f"add token=... or serial=... to the name of the key; the serials: {serials}",
         )
@@ -124,13 +124,13 @@ def find_token(module: Module, wanted: KeyName) -> Token:
 
 def _token_not_found(
     wanted: KeyName, tokens: list[Token], failure: CryptokiError | None
-) -> UnavailableError:
+) -> kit.UnavailableError:
     from .errors import return_value
 
     # The token is perhaps the one that could not be read.
     unread = f"; a slot could not be read ({return_value(failure)})" if failure else ""
     shown = ", ".join(repr(token.name.token) for token in tokens) or "none"
-    return UnavailableError(
+    return kit.UnavailableError(
         f"token not found: {str(wanted.of_token())!r}{unread}",
         hint=f"check its name and that it is connected; the library shows these tokens: {shown}; "
         "for nShield, see preload and CKNFAST_LOADSHARING",
@@ -190,13 +190,13 @@ def find_key(session: OpenSession, wanted: KeyName) -> Key:
         )
     ]
     if not found:
-        raise KeyNotFoundError(
+        raise kit.KeyNotFoundError(
             f"key not found on the token {token.token!r}: {str(wanted)!r}",
             hint="check the label and the id; a private object is visible only after a login, and "
             "one that another process made perhaps only after a restart",
         )
     if len(found) > 1:
-        raise KeyNotFoundError(
+        raise kit.KeyNotFoundError(
             f"several keys of the token {token.token!r} match {str(wanted)!r}",
             hint="add id=... or type=... to the name of the key",
         )
@@ -252,7 +252,7 @@ def choose_mechanism(session: OpenSession, key: Key, wanted: str) -> Mechanism:
     if wanted != AUTO:
         mechanism = MECHANISMS[wanted]
         if mechanism.key_type != key.key_type:
-            raise KeyStateError(
+            raise kit.KeyStateError(
                 f"the key {str(key.name)!r} is not of the kind that {mechanism.name} takes",
                 hint="check the option 'mechanism'",
             )
@@ -260,7 +260,7 @@ def choose_mechanism(session: OpenSession, key: Key, wanted: str) -> Mechanism:
     for mechanism in MECHANISMS.values():
         if mechanism.key_type == key.key_type and _is_usable(session, key, mechanism):
             return mechanism
-    raise KeyStateError(
+    raise kit.KeyStateError(
         f"no mechanism of the token can wrap with the key {str(key.name)!r}",
         hint="use an AES key with CKA_ENCRYPT and CKA_DECRYPT, else one with CKA_WRAP and "
         "CKA_UNWRAP, or an RSA pair",

@@ -9,14 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ksm_storage.plugin import (
-    Option,
-    PinSource,
-    Settings,
-    SettingsError,
-    pin_options,
-    standard_options,
-)
+from ksm_storage import plugin as kit
 
 AUTO = "auto"
 USER = "user"
@@ -72,34 +65,34 @@ MECHANISMS: Mapping[str, Mechanism] = {
 }
 
 
-def declared_options() -> Sequence[Option]:
+def declared_options() -> Sequence[kit.Option]:
     """Return every option that the plugin understands."""
     return [
-        Option("module", "Absolute path of the PKCS#11 library."),
-        Option(
+        kit.Option("module", "Absolute path of the PKCS#11 library."),
+        kit.Option(
             "module_parameters",
             "Parameters for the library's initialization; NSS needs configDir='sql:FOLDER'.",
         ),
-        *pin_options("token"),
-        Option(
+        *kit.pin_options("token"),
+        kit.Option(
             "login",
             "Whether to log in; 'none' for a slot without login.",
             default=USER,
             choices=(USER, NO_LOGIN),
         ),
-        Option(
+        kit.Option(
             "mechanism",
             "Mechanism to wrap with; 'auto' for the best that the key and its token offer.",
             default=AUTO,
             choices=(AUTO, *MECHANISMS),
         ),
-        Option(
+        kit.Option(
             "iv",
             "Who generates the IV of AES-GCM.",
             default=CLIENT_IV,
             choices=(CLIENT_IV, HSM_IV),
         ),
-        *standard_options(
+        *kit.standard_options(
             "the token", without=("endpoint", "ca_file", "connect_timeout", "read_timeout")
         ),
     ]
@@ -111,13 +104,13 @@ class Access(NamedTuple):
     module: str
     module_parameters: str | None
     login: bool
-    pin: PinSource
+    pin: kit.PinSource
     mechanism: str
     hsm_makes_iv: bool
     deadline: float
 
 
-def access_from(settings: Settings) -> Access:
+def access_from(settings: kit.Settings) -> Access:
     """Check the settings and return the access that they describe.
 
     Raises:
@@ -126,14 +119,14 @@ def access_from(settings: Settings) -> Access:
     module = settings.required_text("module", hint=f"name the PKCS#11 library: {_MODULES}")
     if not os.path.isabs(module):
         # The system would look a bare name up along a path that others may have a hand in.
-        raise SettingsError(
+        raise kit.SettingsError(
             f"the setting 'module' must be an absolute path, not {module!r}",
             hint=f"write {_MODULES}",
         )
     login = settings.text("login") == USER
-    pin = PinSource.from_settings(settings)
+    pin = kit.PinSource.from_settings(settings)
     if pin.is_given and not login:
-        raise SettingsError(
+        raise kit.SettingsError(
             "a PIN is set, but the setting 'login' is 'none'", hint="remove one of the two"
         )
     return Access(

@@ -11,14 +11,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from ctypes import byref, c_ubyte, c_ulong
 from typing import TypeVar
 
-from ksm_storage.plugin import (
-    AuthenticationError,
-    DeadlinePassedError,
-    KeyStateError,
-    PinSource,
-    current_deadline,
-    deadline_of,
-)
+from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import CryptokiError, Module
@@ -93,7 +86,7 @@ class TokenSession:
         self._login = Login() if login else None
         self._open: OpenSession | None = None
 
-    def run(self, task: Callable[[OpenSession], _Result], pin: PinSource) -> _Result:
+    def run(self, task: Callable[[OpenSession], _Result], pin: kit.PinSource) -> _Result:
         """Run a task, and once more in a new session if the one at hand turns out to be lost.
 
         Raises:
@@ -117,15 +110,15 @@ class TokenSession:
     def close(self) -> None:
         """Close the session; the next task opens another."""
         try:
-            with deadline_of(_CLOSE_SECONDS), self._module.task():
+            with kit.deadline_of(_CLOSE_SECONDS), self._module.task():
                 self._drop()
-        except DeadlinePassedError:
+        except kit.DeadlinePassedError:
             # Another task hangs in the library, perhaps in this session.
             opened, self._open = self._open, None
             if opened is not None:
                 self._module.abandoned.append(opened.handle)
 
-    def _tried(self, task: Callable[[OpenSession], _Result], pin: PinSource) -> _Result:
+    def _tried(self, task: Callable[[OpenSession], _Result], pin: kit.PinSource) -> _Result:
         opened = self._module.run(self._ready)
         if not opened.is_ready:
             self._log_in(opened, pin)
@@ -134,7 +127,7 @@ class TokenSession:
             self._login.check(opened, pin)
         try:
             return self._module.run(lambda: task(opened))
-        except (CryptokiError, KeyStateError):
+        except (CryptokiError, kit.KeyStateError):
             # What a key may do is remembered with it, and an administrator may change that.
             opened.forget_keys()
             raise
@@ -162,7 +155,7 @@ class TokenSession:
         self._module.call("C_OpenSession", token.slot, flags, None, None, byref(handle))
         return OpenSession(self._module, token, handle.value)
 
-    def _log_in(self, opened: OpenSession, pin: PinSource) -> None:
+    def _log_in(self, opened: OpenSession, pin: kit.PinSource) -> None:
         try:
             if self._login is not None and opened.token.has(ck.CKF_LOGIN_REQUIRED):
                 self._login.perform(opened, pin)
@@ -179,12 +172,12 @@ class TokenSession:
         try:
             # Without C_Logout, which would log out every session of this process. The token
             # logs the user out by itself when the last session closes.
-            with deadline_of(_CLOSE_SECONDS):
+            with kit.deadline_of(_CLOSE_SECONDS):
                 self._module.run(lambda: self._module.call("C_CloseSession", opened.handle))
         except CryptokiError:
             # It is gone already: that is why it is closed.
             return
-        except DeadlinePassedError:
+        except kit.DeadlinePassedError:
             self._module.abandoned.append(opened.handle)
 
 
@@ -214,7 +207,7 @@ class RefusedPins:
             AuthenticationError: It has; the token is not asked again.
         """
         if mark in self._refused:
-            raise AuthenticationError(
+            raise kit.AuthenticationError(
                 f"the token {token.token!r} rejected this PIN before, and it is not tried again",
                 hint="correct the PIN and restart the program; tokens lock after a few wrong PINs",
             )
@@ -230,9 +223,9 @@ class Login:
 
     def __init__(self) -> None:
         self._mark: bytes | None = None
-        self._checked: dict[int, PinSource] = {}
+        self._checked: dict[int, kit.PinSource] = {}
 
-    def perform(self, opened: OpenSession, pin: PinSource) -> None:
+    def perform(self, opened: OpenSession, pin: kit.PinSource) -> None:
         """Log in.
 
         Raises:
@@ -260,7 +253,7 @@ class Login:
         opened.module.run(send)
         self._mark, self._checked = mark, {id(pin): pin}
 
-    def check(self, opened: OpenSession, pin: PinSource) -> None:
+    def check(self, opened: OpenSession, pin: kit.PinSource) -> None:
         """Compare the PIN of a later caller with the one that logged in.
 
         Raises:
@@ -271,7 +264,7 @@ class Login:
             return
         _, mark = self._read(opened, pin)
         if not hmac.compare_digest(mark, self._mark):
-            raise AuthenticationError(
+            raise kit.AuthenticationError(
                 f"this process is logged in to the token {opened.token.name.token!r} with another "
                 "PIN",
                 hint="use the same PIN for all keys of a token in one process",
@@ -280,7 +273,7 @@ class Login:
         self._checked[id(pin)] = pin
 
     @staticmethod
-    def _read(opened: OpenSession, pin: PinSource) -> tuple[str, bytes]:
+    def _read(opened: OpenSession, pin: kit.PinSource) -> tuple[str, bytes]:
         name = opened.token.name
         # In the thread of the caller: whoever interrupts a prompt there gets the echo back.
         with _countdown_paused():
@@ -291,7 +284,7 @@ class Login:
 
 
 def _countdown_paused() -> AbstractContextManager[None]:
-    deadline = current_deadline()
+    deadline = kit.current_deadline()
     return nullcontext() if deadline is None else deadline.paused()
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ksm_storage.plugin import KeyDescription, PermissionProbe, ProviderError
+from ksm_storage import plugin as kit
 
 from .client import KmsClient
 from .errors import DECRYPT, ENCRYPT, GET_KEY, GET_VERSION, VIEW_PUBLIC_KEY
 from .key_names import NAMES
 from .options import ASYMMETRIC
 
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyName, KeyState, Need
-
 # Source: Cloud KMS documentation, "Key states".
-STATES: Mapping[str, KeyState] = {
+STATES: Mapping[str, kit.KeyState] = {
     "ENABLED": "enabled",
     "DISABLED": "disabled",
     "DESTROY_SCHEDULED": "pending-deletion",
@@ -40,7 +37,7 @@ _ROLES = {
 }
 
 
-def describe_key(client: KmsClient, name: KeyName) -> KeyDescription:
+def describe_key(client: KmsClient, name: kit.KeyName) -> kit.KeyDescription:
     """Return the description of the version that is named, or else of the primary one.
 
     Raises:
@@ -54,9 +51,9 @@ def describe_key(client: KmsClient, name: KeyName) -> KeyDescription:
         version = _described(client, "get_crypto_key_version", str(name))
     public = _word(key.purpose) == ASYMMETRIC
     if version is None:
-        return KeyDescription(str(name), "unknown", public=public)
+        return kit.KeyDescription(str(name), "unknown", public=public)
     word = _word(version.state)
-    return KeyDescription(
+    return kit.KeyDescription(
         key_id=str(name),
         state=STATES.get(word or "", "unknown"),
         state_name=word,
@@ -69,7 +66,7 @@ def describe_key(client: KmsClient, name: KeyName) -> KeyDescription:
     )
 
 
-def describe_access(client: KmsClient, name: KeyName) -> Mapping[str, str]:
+def describe_access(client: KmsClient, name: kit.KeyName) -> Mapping[str, str]:
     """Return whom the credentials speak for, and where the key is; Cloud KMS is not called.
 
     Raises:
@@ -88,13 +85,15 @@ def describe_access(client: KmsClient, name: KeyName) -> Mapping[str, str]:
     return {label: value for label, value in labels.items() if value}
 
 
-def probe_permissions(client: KmsClient, name: KeyName, purpose: str) -> Sequence[PermissionProbe]:
+def probe_permissions(
+    client: KmsClient, name: kit.KeyName, purpose: str
+) -> Sequence[kit.PermissionProbe]:
     """Return which permissions the caller has, asked with one call that needs none.
 
     Raises:
         ProviderError: Cloud KMS could not be asked.
     """
-    needs: dict[str, Need] = {
+    needs: dict[str, kit.Need] = {
         DECRYPT: "open",
         VIEW_PUBLIC_KEY if purpose == ASYMMETRIC else ENCRYPT: "seal",
         GET_KEY: "describe",
@@ -104,9 +103,9 @@ def probe_permissions(client: KmsClient, name: KeyName, purpose: str) -> Sequenc
     reply = client.call("test_iam_permissions", {"resource": name.key, "permissions": list(needs)})
     granted, identity = set(reply.permissions), client.identity()
     return [
-        PermissionProbe(permission, need, True)
+        kit.PermissionProbe(permission, need, True)
         if permission in granted
-        else PermissionProbe(
+        else kit.PermissionProbe(
             permission,
             need,
             False,
@@ -120,7 +119,7 @@ def probe_permissions(client: KmsClient, name: KeyName, purpose: str) -> Sequenc
 def _described(client: KmsClient, method: str, name: str) -> Any:
     reply = client.call(method, {"name": name})
     if reply.name != name:
-        raise ProviderError(
+        raise kit.ProviderError(
             f"Cloud KMS described the key {str(reply.name)!r} instead of {name!r}",
             hint="check the endpoint: Cloud KMS itself does not do this; in the key's name, "
             "write the project's id and not its number",
@@ -144,7 +143,7 @@ def _rotation(key: Any) -> str | None:
     return f"every {period.days} days" + (f", next on {due:%Y-%m-%d}" if due else "")
 
 
-def _grant_command(permission: str, name: KeyName, *, identity: str | None) -> str:
+def _grant_command(permission: str, name: kit.KeyName, *, identity: str | None) -> str:
     member = "MEMBER"
     if identity is not None:
         is_account = identity.endswith(".gserviceaccount.com")

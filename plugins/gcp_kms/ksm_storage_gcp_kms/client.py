@@ -8,20 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ksm_storage.plugin import (
-    ServiceClient,
-    current_deadline,
-    deadline_of,
-    seconds_left,
-    translating,
-    within_deadline,
-)
+from ksm_storage import plugin as kit
 
 from .options import Access
 
 if TYPE_CHECKING:
-    from ksm_storage.plugin import KsmStorageError
-
     from .credentials import CallCredentials
 
 # At DEBUG the client prints requests and replies, the plaintext DEK with them, and the
@@ -50,7 +41,7 @@ class KmsClient:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._held: ServiceClient[_Session] = ServiceClient(
+        self._held: kit.ServiceClient[_Session] = kit.ServiceClient(
             self._create,
             close=lambda session: session.service.transport.close(),
             deadline=access.connection.deadline,
@@ -74,7 +65,7 @@ class KmsClient:
             )
 
         key = str(request.get("name") or request.get("resource"))
-        with translating(lambda exc: self._translated(exc, method, key)):
+        with kit.translating(lambda exc: self._translated(exc, method, key)):
             return self._held.run(send)
 
     def identity(self) -> str | None:
@@ -90,7 +81,7 @@ class KmsClient:
             self._headers(session)
             return session.credentials.identity
 
-        with translating(lambda exc: self._translated(exc, "", "")):
+        with kit.translating(lambda exc: self._translated(exc, "", "")):
             return self._held.run(ask)
 
     def close(self) -> None:
@@ -115,12 +106,12 @@ class KmsClient:
         # Asked here and not by gRPC, which would turn any failure into UNAVAILABLE and repeat it,
         # and which sends no credentials to an emulator without TLS.
         with (
-            translating(lambda exc: credential_error(exc, self.access)),
-            deadline_of(self.access.credential_timeout),
+            kit.translating(lambda exc: credential_error(exc, self.access)),
+            kit.deadline_of(self.access.credential_timeout),
         ):
-            return within_deadline(session.credentials.headers)
+            return kit.within_deadline(session.credentials.headers)
 
-    def _translated(self, exc: Exception, method: str, key: str) -> KsmStorageError:
+    def _translated(self, exc: Exception, method: str, key: str) -> kit.KsmStorageError:
         from .errors import translated
 
         return translated(exc, method, key)
@@ -163,7 +154,7 @@ def _retry() -> Any:
         initial=0.2,
         maximum=4.0,
         multiplier=2.0,
-        timeout=seconds_left(),
+        timeout=kit.seconds_left(),
     )
 
 
@@ -172,7 +163,7 @@ def _bounding(attempt_seconds: float) -> Callable[[Callable[..., Any]], Any]:
 
     def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
         def attempt(*args: Any, **kwargs: Any) -> Any:
-            kwargs["timeout"] = min(attempt_seconds, seconds_left())
+            kwargs["timeout"] = min(attempt_seconds, kit.seconds_left())
             return call(*args, **kwargs)
 
         return attempt
@@ -193,5 +184,5 @@ class _WorthRetrying:
         if is_untrusted_certificate(exc):
             return False
         # Where the service says how long to wait and that is too long, waiting less is no use.
-        deadline = current_deadline()
+        deadline = kit.current_deadline()
         return deadline is None or retry_delay(exc) < deadline.remaining

@@ -10,7 +10,7 @@ import requests
 from google.auth import transport
 from google.auth.transport.requests import Request
 
-from ksm_storage.plugin import DeadlinePassedError, seconds_left
+from ksm_storage import plugin as kit
 
 from .options import IMPERSONATION, METADATA, SERVICE_ACCOUNT, Access
 
@@ -49,8 +49,8 @@ class CallCredentials:
         """
         headers: dict[str, str] = {}
         # Within the deadline too: a thread that was left behind may hold it.
-        if not self._lock.acquire(timeout=min(seconds_left(), threading.TIMEOUT_MAX)):
-            raise DeadlinePassedError
+        if not self._lock.acquire(timeout=min(kit.seconds_left(), threading.TIMEOUT_MAX)):
+            raise kit.DeadlinePassedError
         request = BoundedRequest(ca_file=self._access.connection.ca_file)
         try:
             if self._found is None:
@@ -90,7 +90,7 @@ class BoundedRequest(transport.Request):  # type: ignore[misc]  # the class is u
             DeadlinePassedError: The deadline has passed. It is no ``TransportError``: the
                 credentials library repeats those after a pause.
         """
-        left = seconds_left()
+        left = kit.seconds_left()
         # As the session's "verify" it would lose to REQUESTS_CA_BUNDLE in the environment.
         if self._ca_file is not None:
             kwargs.setdefault("verify", self._ca_file)

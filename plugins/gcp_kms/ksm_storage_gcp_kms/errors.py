@@ -11,23 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ksm_storage.plugin import (
-    NETWORK_RULES,
-    AuthenticationError,
-    Call,
-    DecryptionError,
-    ErrorRule,
-    KeyNotFoundError,
-    KeyStateError,
-    KsmStorageError,
-    PermissionDeniedError,
-    ProviderError,
-    SettingsError,
-    ThrottledError,
-    UnavailableError,
-    rule_for_failure,
-    unreadable_reply,
-)
+from ksm_storage import plugin as kit
 
 from .options import IMPERSONATION, Access
 
@@ -50,73 +34,75 @@ _PERMISSIONS = {
 _PERMISSION = re.compile(r"[A-Za-z.]{1,100}")
 _STATE = re.compile(r"current state is: ([A-Z_]{1,40})")
 
-_BAD_TOKEN = ErrorRule(
-    AuthenticationError,
+_BAD_TOKEN = kit.ErrorRule(
+    kit.AuthenticationError,
     "Google rejected the credentials of the call",
     "check where the credentials come from (for your own: gcloud auth application-default login), "
     "whether the account or its key was deleted, and the clock of this host",
 )
-_THROTTLED = ErrorRule(
-    ThrottledError,
+_THROTTLED = kit.ErrorRule(
+    kit.ThrottledError,
     "Cloud KMS is throttling requests: the project's quota is used up",
     "retry later, or request a higher quota for cryptographic requests",
 )
-_FAILING = ErrorRule(UnavailableError, "Cloud KMS reported an internal error", "retry later")
-_DENIED = ErrorRule(
-    PermissionDeniedError,
+_FAILING = kit.ErrorRule(
+    kit.UnavailableError, "Cloud KMS reported an internal error", "retry later"
+)
+_DENIED = kit.ErrorRule(
+    kit.PermissionDeniedError,
     "not allowed to use {permission} on the key {key}, or the key does not exist",
     "Google does not tell the two apart: check the key's name, then the roles on the key",
     permission="{permission}",
 )
 
 # By google.rpc.ErrorInfo, which says more than the code.
-REASONS: Mapping[str, ErrorRule] = {
-    "CREDENTIALS_MISSING": ErrorRule(
-        AuthenticationError,
+REASONS: Mapping[str, kit.ErrorRule] = {
+    "CREDENTIALS_MISSING": kit.ErrorRule(
+        kit.AuthenticationError,
         "the call reached Google without credentials",
         "check that no proxy removes the header 'authorization'",
     ),
-    "ACCESS_TOKEN_EXPIRED": ErrorRule(
-        AuthenticationError,
+    "ACCESS_TOKEN_EXPIRED": kit.ErrorRule(
+        kit.AuthenticationError,
         "the access token has expired",
         "get new credentials, and check the clock of this host",
     ),
     "ACCESS_TOKEN_TYPE_UNSUPPORTED": _BAD_TOKEN,
-    "ACCOUNT_STATE_INVALID": ErrorRule(
-        AuthenticationError,
+    "ACCOUNT_STATE_INVALID": kit.ErrorRule(
+        kit.AuthenticationError,
         "the calling account is disabled or deleted",
         "see it with: gcloud iam service-accounts describe EMAIL",
     ),
-    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": ErrorRule(
-        PermissionDeniedError,
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": kit.ErrorRule(
+        kit.PermissionDeniedError,
         "the access token lacks the scope for Cloud KMS",
         "give the instance or the node pool the scope cloud-platform or cloudkms",
     ),
     "IAM_PERMISSION_DENIED": _DENIED,
-    "USER_PROJECT_DENIED": ErrorRule(
-        PermissionDeniedError,
+    "USER_PROJECT_DENIED": kit.ErrorRule(
+        kit.PermissionDeniedError,
         "not allowed to use serviceusage.services.use on the quota project",
         "grant roles/serviceusage.serviceUsageConsumer on that project, or check the option "
         "'quota_project'",
         permission="serviceusage.services.use",
     ),
-    "SECURITY_POLICY_VIOLATED": ErrorRule(
-        PermissionDeniedError,
+    "SECURITY_POLICY_VIOLATED": kit.ErrorRule(
+        kit.PermissionDeniedError,
         "a service perimeter or an organization policy forbids the use of the key {key}",
         "ask the administrator of VPC Service Controls",
     ),
-    "SERVICE_DISABLED": ErrorRule(
-        ProviderError,
+    "SERVICE_DISABLED": kit.ErrorRule(
+        kit.ProviderError,
         "Cloud KMS is not enabled in the project",
         "enable it: gcloud services enable cloudkms.googleapis.com",
     ),
-    "BILLING_DISABLED": ErrorRule(
-        ProviderError,
+    "BILLING_DISABLED": kit.ErrorRule(
+        kit.ProviderError,
         "billing is disabled for the project",
         "link a billing account to the project",
     ),
-    "CONSUMER_INVALID": ErrorRule(
-        ProviderError,
+    "CONSUMER_INVALID": kit.ErrorRule(
+        kit.ProviderError,
         "unknown project for the quota of the call",
         "check the project in the key's name and the option 'quota_project'",
     ),
@@ -124,124 +110,124 @@ REASONS: Mapping[str, ErrorRule] = {
 }
 
 # By google.rpc.PreconditionFailure: the type without "KEY_" is the state of the version.
-STATES: Mapping[str, ErrorRule] = {
-    "DISABLED": ErrorRule(
-        KeyStateError,
+STATES: Mapping[str, kit.ErrorRule] = {
+    "DISABLED": kit.ErrorRule(
+        kit.KeyStateError,
         "the version of the key {key} is disabled",
         "enable it: gcloud kms keys versions enable N --key=... --keyring=... --location=...",
     ),
-    "DESTROY_SCHEDULED": ErrorRule(
-        KeyStateError,
+    "DESTROY_SCHEDULED": kit.ErrorRule(
+        kit.KeyStateError,
         "the version of the key {key} is scheduled for destruction",
         "to keep it: gcloud kms keys versions restore N ..., then enable it",
     ),
-    "DESTROYED": ErrorRule(
-        KeyStateError,
+    "DESTROYED": kit.ErrorRule(
+        kit.KeyStateError,
         "the version of the key {key} is destroyed",
         "what it wrapped cannot be decrypted any more; use another recipient of the file, or a "
         "backup",
     ),
-    "PENDING_GENERATION": ErrorRule(
-        KeyStateError, "the version of the key {key} is still being generated", "retry later"
+    "PENDING_GENERATION": kit.ErrorRule(
+        kit.KeyStateError, "the version of the key {key} is still being generated", "retry later"
     ),
-    "PENDING_IMPORT": ErrorRule(
-        KeyStateError, "the version of the key {key} is still being imported", "retry later"
+    "PENDING_IMPORT": kit.ErrorRule(
+        kit.KeyStateError, "the version of the key {key} is still being imported", "retry later"
     ),
-    "IMPORT_FAILED": ErrorRule(
-        KeyStateError,
+    "IMPORT_FAILED": kit.ErrorRule(
+        kit.KeyStateError,
         "the import of the version of the key {key} failed",
         "see it with: gcloud kms keys versions describe N ...",
     ),
-    "GENERATION_FAILED": ErrorRule(
-        KeyStateError,
+    "GENERATION_FAILED": kit.ErrorRule(
+        kit.KeyStateError,
         "the generation of the version of the key {key} failed",
         "see it with: gcloud kms keys versions describe N ...",
     ),
 }
 
-CODES: Mapping[str, ErrorRule] = {
+CODES: Mapping[str, kit.ErrorRule] = {
     "UNAUTHENTICATED": _BAD_TOKEN,
     "PERMISSION_DENIED": _DENIED,
-    "NOT_FOUND": ErrorRule(
-        KeyNotFoundError,
+    "NOT_FOUND": kit.ErrorRule(
+        kit.KeyNotFoundError,
         "the key {key} was not found",
         "check the project, the location, the key ring, the key and the version",
     ),
-    "FAILED_PRECONDITION": ErrorRule(
-        KeyStateError,
+    "FAILED_PRECONDITION": kit.ErrorRule(
+        kit.KeyStateError,
         "the key {key} cannot be used in its current state, has no primary version, or has "
         "another purpose",
         "see it with: gcloud kms keys describe KEY ...; check the option 'purpose'",
     ),
-    "INVALID_ARGUMENT": ErrorRule(
-        KeyStateError,
+    "INVALID_ARGUMENT": kit.ErrorRule(
+        kit.KeyStateError,
         "the key {key} does not support the operation: another purpose, or another algorithm",
         "check the option 'purpose'; raw keys must be AES-GCM",
     ),
     "RESOURCE_EXHAUSTED": _THROTTLED,
-    "UNAVAILABLE": ErrorRule(
-        UnavailableError,
+    "UNAVAILABLE": kit.ErrorRule(
+        kit.UnavailableError,
         "cannot reach Cloud KMS",
         "check the network, the proxy settings and the option 'endpoint'",
     ),
-    "DEADLINE_EXCEEDED": ErrorRule(
-        UnavailableError,
+    "DEADLINE_EXCEEDED": kit.ErrorRule(
+        kit.UnavailableError,
         "Cloud KMS did not answer in time",
         "retry; the options 'attempt_timeout' and 'deadline' set the limits",
     ),
     **dict.fromkeys(("INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "DATA_LOSS"), _FAILING),
-    "UNIMPLEMENTED": ErrorRule(
-        ProviderError,
+    "UNIMPLEMENTED": kit.ErrorRule(
+        kit.ProviderError,
         "the endpoint does not support this operation of Cloud KMS",
         "check the option 'endpoint': an emulator or a proxy may not support all of Cloud KMS",
     ),
 }
 
 # INVALID_ARGUMENT, where the call was to decrypt.
-UNDECRYPTABLE = ErrorRule(
-    DecryptionError,
+UNDECRYPTABLE = kit.ErrorRule(
+    kit.DecryptionError,
     "cannot decrypt the wrapped data key under {key}: another key, another context or altered data",
     "Cloud KMS does not tell these apart; restore the file from a backup",
 )
 # INVALID_ARGUMENT about a checksum: the request was damaged on its way.
-DAMAGED_REQUEST = ErrorRule(
-    UnavailableError,
+DAMAGED_REQUEST = kit.ErrorRule(
+    kit.UnavailableError,
     "the request was altered in transit to Cloud KMS",
     "retry; if it persists, check the proxy between this host and Cloud KMS",
 )
 # gRPC verifies certificates in its own library, so that no exception of ours names this.
-UNTRUSTED_CERTIFICATE = ErrorRule(
-    ProviderError,
+UNTRUSTED_CERTIFICATE = kit.ErrorRule(
+    kit.ProviderError,
     "the TLS certificate of Cloud KMS is not trusted",
     "for a private endpoint or an inspecting proxy, set the option 'ca_file' to its CA file",
 )
-OTHER = ErrorRule(
-    ProviderError,
+OTHER = kit.ErrorRule(
+    kit.ProviderError,
     "Cloud KMS rejected the call for the key {key}",
     "check the key's name; an emulator or a proxy may not support all of Cloud KMS",
 )
 
-_UNREADABLE_CREDENTIALS = ErrorRule(
-    SettingsError,
+_UNREADABLE_CREDENTIALS = kit.ErrorRule(
+    kit.SettingsError,
     "cannot use the Google credentials file",
     "it must be the JSON file that Google issues, of the kind that the option 'credential' names; "
     "check 'credentials_file' and GOOGLE_APPLICATION_CREDENTIALS",
 )
-_UNREACHABLE_CREDENTIALS = ErrorRule(
-    UnavailableError,
+_UNREACHABLE_CREDENTIALS = kit.ErrorRule(
+    kit.UnavailableError,
     "cannot reach the service that issues the Google credentials",
     "check the network and the proxy settings",
 )
 _SIGN_IN_AGAIN = "gcloud auth application-default login"
-MAY_NOT_IMPERSONATE = ErrorRule(
-    PermissionDeniedError,
+MAY_NOT_IMPERSONATE = kit.ErrorRule(
+    kit.PermissionDeniedError,
     "not allowed to use {permission} on the service account to impersonate, or it does not exist",
     "grant the caller roles/iam.serviceAccountTokenCreator on the account",
     permission="iam.serviceAccounts.getAccessToken",
 )
-CREDENTIAL_FAILURES: Mapping[str, ErrorRule] = {
-    "DeadlinePassedError": ErrorRule(
-        UnavailableError,
+CREDENTIAL_FAILURES: Mapping[str, kit.ErrorRule] = {
+    "DeadlinePassedError": kit.ErrorRule(
+        kit.UnavailableError,
         "the Google credentials were not obtained in time",
         "the option 'credential_timeout' sets the limit, the option 'credential' where to look",
     ),
@@ -250,17 +236,19 @@ CREDENTIAL_FAILURES: Mapping[str, ErrorRule] = {
         ("MalformedError", "InvalidValue", "InvalidResource", "InvalidType"),
         _UNREADABLE_CREDENTIALS,
     ),
-    "DefaultCredentialsError": ErrorRule(
-        AuthenticationError,
+    "DefaultCredentialsError": kit.ErrorRule(
+        kit.AuthenticationError,
         "no usable Google credentials found",
         "set the option 'credentials_file' or GOOGLE_APPLICATION_CREDENTIALS to a file, run on "
         f"Google Cloud, or run: {_SIGN_IN_AGAIN}",
     ),
-    "ReauthFailError": ErrorRule(
-        AuthenticationError, "Google requires the user to sign in again", f"run: {_SIGN_IN_AGAIN}"
+    "ReauthFailError": kit.ErrorRule(
+        kit.AuthenticationError,
+        "Google requires the user to sign in again",
+        f"run: {_SIGN_IN_AGAIN}",
     ),
-    "RefreshError": ErrorRule(
-        AuthenticationError,
+    "RefreshError": kit.ErrorRule(
+        kit.AuthenticationError,
         "Google refused to renew the credentials",
         "they were revoked, have expired, or the account or its key was deleted; for your own, "
         f"run: {_SIGN_IN_AGAIN}",
@@ -270,25 +258,27 @@ CREDENTIAL_FAILURES: Mapping[str, ErrorRule] = {
         ("OSError", "ValueError", "LookupError", "TypeError", "AttributeError"),
         _UNREADABLE_CREDENTIALS,
     ),
-    "GoogleAuthError": ErrorRule(
-        AuthenticationError,
+    "GoogleAuthError": kit.ErrorRule(
+        kit.AuthenticationError,
         "cannot use the Google credentials",
         "check the options 'credential' and 'credentials_file'",
     ),
 }
 
 
-def translated(exc: Exception, method: str, key: str) -> KsmStorageError:
+def translated(exc: Exception, method: str, key: str) -> kit.KsmStorageError:
     """Return the documented error for a failed call, none of the client's text copied."""
     exc = _innermost(exc)
-    call = Call(method, key, "Cloud KMS", _permission(exc, method))
+    call = kit.Call(method, key, "Cloud KMS", _permission(exc, method))
     rule = _rule(exc, method)
-    return unreadable_reply(exc, call) if rule is None else rule.error(call, request_id=_id(exc))
+    return (
+        kit.unreadable_reply(exc, call) if rule is None else rule.error(call, request_id=_id(exc))
+    )
 
 
-def credential_error(exc: Exception, access: Access) -> KsmStorageError:
+def credential_error(exc: Exception, access: Access) -> kit.KsmStorageError:
     """Return the documented error for credentials that were not obtained."""
-    call = Call("GetCredentials", "", "Google")
+    call = kit.Call("GetCredentials", "", "Google")
     names = [kind.__name__ for kind in type(exc).__mro__]
     rule = next((CREDENTIAL_FAILURES[name] for name in names if name in CREDENTIAL_FAILURES), None)
     if "RefreshError" in names:
@@ -327,7 +317,7 @@ def _innermost(exc: Exception) -> Exception:
     return cause if isinstance(cause, Exception) else exc
 
 
-def _rule(exc: Exception, method: str) -> ErrorRule | None:
+def _rule(exc: Exception, method: str) -> kit.ErrorRule | None:
     if is_untrusted_certificate(exc):
         return UNTRUSTED_CERTIFICATE
     code, reason = code_of(exc), str(getattr(exc, "reason", None))
@@ -341,7 +331,7 @@ def _rule(exc: Exception, method: str) -> ErrorRule | None:
         return UNDECRYPTABLE
     if code or type(exc).__module__.startswith("google."):
         return CODES.get(code, OTHER)
-    return rule_for_failure(exc, NETWORK_RULES)
+    return kit.rule_for_failure(exc, kit.NETWORK_RULES)
 
 
 def _state(exc: Exception) -> str:

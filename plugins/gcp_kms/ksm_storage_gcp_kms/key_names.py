@@ -5,12 +5,12 @@ Source: Cloud KMS documentation, "Getting a Cloud KMS resource ID".
 
 from __future__ import annotations
 
-from ksm_storage.plugin import KeyNames
+from ksm_storage import plugin as kit
 
 # Source: the reference of CryptoKeyVersionAlgorithm.
 SYMMETRIC_ALGORITHM = "GOOGLE_SYMMETRIC_ENCRYPTION"
 
-NAMES = KeyNames(
+NAMES = kit.KeyNames(
     r"(?P<key>projects/(?P<project>[a-z0-9][a-z0-9.:-]*)/locations/(?P<location>[a-z][a-z0-9-]*)"
     r"/keyRings/(?P<ring>[A-Za-z0-9_-]{1,63})/cryptoKeys/(?P<name>[A-Za-z0-9_-]{1,63}))"
     r"(?:/cryptoKeyVersions/(?P<version>[1-9][0-9]{0,9}))?",

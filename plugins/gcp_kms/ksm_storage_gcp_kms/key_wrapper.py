@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from ksm_storage.plugin import Aad, DecryptionError, ProviderError, SettingsError, WrappedDek
+from ksm_storage import plugin as kit
 
 from . import purposes
 from .client import KmsClient
 from .key_names import NAMES, SYMMETRIC_ALGORITHM
 from .options import ASYMMETRIC, SYMMETRIC
-
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, KeyName, PermissionProbe
 
 
 class GcpKmsKeyWrapper:
@@ -23,7 +19,7 @@ class GcpKmsKeyWrapper:
     With an asymmetric key, the first wrap fetches the public key and no other wrap calls.
     """
 
-    def __init__(self, name: KeyName, client: KmsClient, *, purpose: str) -> None:
+    def __init__(self, name: kit.KeyName, client: KmsClient, *, purpose: str) -> None:
         self._name = name
         self._client = client
         self._purpose = purpose
@@ -35,7 +31,7 @@ class GcpKmsKeyWrapper:
         """Tell whether Cloud KMS binds the AAD of what is wrapped here; RSA-OAEP cannot."""
         return self._purpose != ASYMMETRIC
 
-    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+    def wrap(self, dek: bytes, *, aad: kit.Aad) -> kit.WrappedDek:
         """Encrypt the DEK; the wrapped DEK names the version that did.
 
         Raises:
@@ -44,21 +40,21 @@ class GcpKmsKeyWrapper:
         """
         if self._purpose == ASYMMETRIC:
             version, algorithm, ciphertext = self._fetched_public_key().encrypt(dek)
-            return WrappedDek(version, algorithm, ciphertext)
+            return kit.WrappedDek(version, algorithm, ciphertext)
         if self._purpose == SYMMETRIC:
             wrapped = purposes.encrypt(self._client, str(self._name), dek, bytes(aad))
         else:
             wrapped = purposes.raw_encrypt(self._client, self._version(), dek, bytes(aad))
         version, algorithm, ciphertext = wrapped
         if not NAMES.covers(str(self._name), version):
-            raise ProviderError(
+            raise kit.ProviderError(
                 f"Cloud KMS encrypted under the key {version!r} instead of {str(self._name)!r}",
                 hint="check the endpoint: Cloud KMS itself does not do this; in the key's name, "
                 "write the project's id and not its number",
             )
-        return WrappedDek(version, algorithm, ciphertext)
+        return kit.WrappedDek(version, algorithm, ciphertext)
 
-    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+    def unwrap(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> bytes:
         """Decrypt a DEK that this key wrapped; another key is refused before Cloud KMS is called.
 
         Raises:
@@ -76,7 +72,7 @@ class GcpKmsKeyWrapper:
             )
         if purposes.is_rsa_algorithm(wrapped.algorithm):
             return purposes.asymmetric_decrypt(self._client, wrapped.key_id, wrapped.ciphertext)
-        raise DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
+        raise kit.DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
 
     def decrypt_official(self, ciphertext: bytes) -> bytes:
         """Decrypt a key that Keeper's own packages encrypted under this key.
@@ -90,14 +86,14 @@ class GcpKmsKeyWrapper:
         """
         if not ciphertext:
             # The service would refuse it as a malformed request, which would hide the damage.
-            raise DecryptionError("the ciphertext is empty")
+            raise kit.DecryptionError("the ciphertext is empty")
         if self._purpose == SYMMETRIC:
             return purposes.decrypt(self._client, self._name.key, ciphertext, b"")
         if self._purpose == ASYMMETRIC:
             return purposes.asymmetric_decrypt(self._client, self._version(), ciphertext)
         return purposes.raw_decrypt_official(self._client, self._version(), ciphertext)
 
-    def describe_key(self) -> KeyDescription:
+    def describe_key(self) -> kit.KeyDescription:
         """Ask Cloud KMS for the state and the versions of the key.
 
         Raises:
@@ -107,7 +103,7 @@ class GcpKmsKeyWrapper:
 
         return describe_key(self._client, self._name)
 
-    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+    def wrapping_version(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> str | None:  # noqa: ARG002
         """Return the number of the version that wrapped a DEK, which it names; calls nothing.
 
         Raises:
@@ -127,7 +123,7 @@ class GcpKmsKeyWrapper:
 
         return describe_access(self._client, self._name)
 
-    def probe_permissions(self) -> Sequence[PermissionProbe]:
+    def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
         """Ask Cloud KMS which permissions the caller has on the key, with one call.
 
         Raises:
@@ -141,16 +137,16 @@ class GcpKmsKeyWrapper:
         """Close the connection to Cloud KMS."""
         self._client.close()
 
-    def _require_covered(self, wrapped: WrappedDek) -> None:
+    def _require_covered(self, wrapped: kit.WrappedDek) -> None:
         if not NAMES.covers(str(self._name), wrapped.key_id):
-            raise DecryptionError(
+            raise kit.DecryptionError(
                 f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
                 f"{str(self._name)!r}"
             )
 
     def _version(self) -> str:
         if self._name.version is None:
-            raise SettingsError(
+            raise kit.SettingsError(
                 f"the key {str(self._name)!r} has the purpose {self._purpose} and needs a version",
                 hint="add /cryptoKeyVersions/N; only ENCRYPT_DECRYPT keys have a primary version",
             )

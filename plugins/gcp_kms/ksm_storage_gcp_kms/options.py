@@ -6,17 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ksm_storage.plugin import (
-    Connection,
-    CredentialKind,
-    Option,
-    Settings,
-    SettingsError,
-    credential_kind,
-    endpoint_setting,
-    is_plain_http,
-    standard_options,
-)
+from ksm_storage import plugin as kit
 
 # Cloud KMS's own words for what a key does: its CryptoKeyPurpose.
 SYMMETRIC = "ENCRYPT_DECRYPT"
@@ -30,38 +20,40 @@ IMPERSONATION = "impersonation"
 METADATA = "metadata"
 
 CREDENTIALS = {
-    DEFAULT: CredentialKind(optional=("credentials_file",)),
-    SERVICE_ACCOUNT: CredentialKind(needed=("credentials_file",)),
-    IMPERSONATION: CredentialKind(
+    DEFAULT: kit.CredentialKind(optional=("credentials_file",)),
+    SERVICE_ACCOUNT: kit.CredentialKind(needed=("credentials_file",)),
+    IMPERSONATION: kit.CredentialKind(
         needed=("impersonate_service_account",), optional=("credentials_file",)
     ),
-    METADATA: CredentialKind(),
+    METADATA: kit.CredentialKind(),
 }
 
 PUBLIC_ENDPOINT = "https://cloudkms.googleapis.com"
 PUBLIC_IAM_ENDPOINT = "https://iamcredentials.googleapis.com"
 
 
-def declared_options() -> Sequence[Option]:
+def declared_options() -> Sequence[kit.Option]:
     """Return every option that the plugin understands."""
     return [
-        Option("purpose", "Purpose of the key.", default=SYMMETRIC, choices=PURPOSES),
-        Option("credential", "Kind of credentials.", default=DEFAULT, choices=tuple(CREDENTIALS)),
-        Option("credentials_file", "JSON file with the credentials to use."),
-        Option("impersonate_service_account", "E-mail address of the account to impersonate."),
-        Option("quota_project", "Project whose quota the calls count against."),
-        Option("endpoint", "URL of Cloud KMS.", default=PUBLIC_ENDPOINT),
-        Option("iam_endpoint", "URL of IAM Credentials.", default=PUBLIC_IAM_ENDPOINT),
-        *standard_options("Cloud KMS", without=("endpoint", "connect_timeout", "read_timeout")),
-        Option("attempt_timeout", "Seconds for one attempt.", kind=float, default=6.0),
-        Option("credential_timeout", "Seconds to get credentials.", kind=float, default=6.0),
+        kit.Option("purpose", "Purpose of the key.", default=SYMMETRIC, choices=PURPOSES),
+        kit.Option(
+            "credential", "Kind of credentials.", default=DEFAULT, choices=tuple(CREDENTIALS)
+        ),
+        kit.Option("credentials_file", "JSON file with the credentials to use."),
+        kit.Option("impersonate_service_account", "E-mail address of the account to impersonate."),
+        kit.Option("quota_project", "Project whose quota the calls count against."),
+        kit.Option("endpoint", "URL of Cloud KMS.", default=PUBLIC_ENDPOINT),
+        kit.Option("iam_endpoint", "URL of IAM Credentials.", default=PUBLIC_IAM_ENDPOINT),
+        *kit.standard_options("Cloud KMS", without=("endpoint", "connect_timeout", "read_timeout")),
+        kit.Option("attempt_timeout", "Seconds for one attempt.", kind=float, default=6.0),
+        kit.Option("credential_timeout", "Seconds to get credentials.", kind=float, default=6.0),
     ]
 
 
 class Access(NamedTuple):
     """Hold how Cloud KMS is reached, and by whom."""
 
-    connection: Connection
+    connection: kit.Connection
     credential: str
     credentials_file: str | None
     impersonated: str | None
@@ -81,21 +73,21 @@ class Access(NamedTuple):
     @property
     def is_encrypted(self) -> bool:
         """Whether the connection is TLS; otherwise it does not leave this machine."""
-        return not is_plain_http(self.endpoint)
+        return not kit.is_plain_http(self.endpoint)
 
 
-def access_from(settings: Settings) -> Access:
+def access_from(settings: kit.Settings) -> Access:
     """Check the settings and return the access that they describe.
 
     Raises:
         SettingsError: A setting cannot be used.
     """
-    kind = credential_kind(settings, CREDENTIALS)
+    kind = kit.credential_kind(settings, CREDENTIALS)
     account = settings.text("impersonate_service_account")
     if account is not None and not _is_address(account):
-        raise SettingsError(f"not a valid e-mail address of a service account: {account!r}")
+        raise kit.SettingsError(f"not a valid e-mail address of a service account: {account!r}")
     return Access(
-        connection=Connection.from_settings(settings),
+        connection=kit.Connection.from_settings(settings),
         credential=kind,
         credentials_file=settings.file("credentials_file"),
         impersonated=account,
@@ -113,8 +105,8 @@ def _is_address(text: str) -> bool:
     return bool(name and at and domain) and not set(text) & set("/?#%: \\")
 
 
-def _host(settings: Settings, name: str) -> str:
-    url = endpoint_setting(settings, name) or settings.required_text(name)
+def _host(settings: kit.Settings, name: str) -> str:
+    url = kit.endpoint_setting(settings, name) or settings.required_text(name)
     if urlsplit(url).path:
-        raise SettingsError(f"the setting {name!r} must be a URL without a path")
+        raise kit.SettingsError(f"the setting {name!r} must be a URL without a path")
     return url

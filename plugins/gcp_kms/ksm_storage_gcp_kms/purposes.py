@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import google_crc32c
 
-from ksm_storage.plugin import (
-    DEK_BYTES,
-    DecryptionError,
-    KeyStateError,
-    ProviderError,
-    UnavailableError,
-)
+from ksm_storage import plugin as kit
 
 from .client import KmsClient
 from .key_names import SYMMETRIC_ALGORITHM
@@ -36,7 +30,7 @@ _RSA_ALGORITHM = re.compile(r"RSA_DECRYPT_OAEP_(?:2048|3072|4096)_(SHA1|SHA256|S
 # What Keeper's own package binds; and how long its IV, ciphertext and tag are, which it writes
 # before them in two bytes.
 _OFFICIAL_AAD = b"keeper_auth"
-_OFFICIAL_BYTES = IV_BYTES + DEK_BYTES + TAG_BYTES
+_OFFICIAL_BYTES = IV_BYTES + kit.DEK_BYTES + TAG_BYTES
 
 _DAMAGED_HINT = "retry; if it persists, check the proxy between this host and Cloud KMS"
 
@@ -69,12 +63,12 @@ def raw_encrypt(client: KmsClient, version: str, plaintext: bytes, aad: bytes) -
     _require_received(reply, "plaintext", "additional_authenticated_data")
     iv = _checked(reply, "initialization_vector")
     if len(iv) != IV_BYTES or reply.tag_length != TAG_BYTES:
-        raise KeyStateError(
+        raise kit.KeyStateError(
             f"the key {version!r} is not AES-GCM", hint="use AES_256_GCM: it binds the context"
         )
     ciphertext = _checked(reply, "ciphertext")
     if len(ciphertext) != len(plaintext) + TAG_BYTES:
-        raise UnavailableError(
+        raise kit.UnavailableError(
             "Cloud KMS returned a ciphertext of the wrong length", hint=_DAMAGED_HINT
         )
     return str(reply.name), RAW_ALGORITHM, iv + ciphertext
@@ -104,7 +98,9 @@ def raw_decrypt_official(client: KmsClient, version: str, ciphertext: bytes) -> 
     length, sealed = ciphertext[:2], ciphertext[2:]
     # The official reader ignores the length; a part that contradicts its own is damaged.
     if length != _OFFICIAL_BYTES.to_bytes(2, "big") or len(sealed) != _OFFICIAL_BYTES:
-        raise DecryptionError("the wrapped key is not a raw key of Keeper's package, or is damaged")
+        raise kit.DecryptionError(
+            "the wrapped key is not a raw key of Keeper's package, or is damaged"
+        )
     return raw_decrypt(client, version, sealed, _OFFICIAL_AAD)
 
 
@@ -150,18 +146,18 @@ def fetch_public_key(client: KmsClient, version: str) -> PublicKey:
     reply = client.call("get_public_key", {"name": version})
     algorithm = str(getattr(reply.algorithm, "name", reply.algorithm))
     if not is_rsa_algorithm(algorithm):
-        raise KeyStateError(
+        raise kit.KeyStateError(
             f"the key {version!r} does not decrypt with RSA-OAEP",
             hint="its algorithm must be one of RSA_DECRYPT_OAEP_*",
         )
     if reply.name != version:
-        raise ProviderError(f"Cloud KMS returned another public key than that of {version!r}")
+        raise kit.ProviderError(f"Cloud KMS returned another public key than that of {version!r}")
     try:
         key = load_pem_public_key(_checked(reply, "pem"))
     except (ValueError, UnsupportedAlgorithm) as exc:
-        raise ProviderError(f"cannot read the public key of {version!r}") from exc
+        raise kit.ProviderError(f"cannot read the public key of {version!r}") from exc
     if not isinstance(key, rsa.RSAPublicKey):
-        raise ProviderError(f"the public key of {version!r} is not an RSA key")
+        raise kit.ProviderError(f"the public key of {version!r} is not an RSA key")
     return PublicKey(version, algorithm, key)
 
 
@@ -187,7 +183,7 @@ def _crc32c(value: bytes) -> int:
 def _require_received(reply: Any, *fields: str) -> None:
     for name in fields:
         if getattr(reply, f"verified_{name}_crc32c") is not True:
-            raise UnavailableError(
+            raise kit.UnavailableError(
                 f"Cloud KMS did not confirm the checksum of {name!r}: the request was altered in "
                 "transit",
                 hint=_DAMAGED_HINT,
@@ -198,7 +194,7 @@ def _checked(reply: Any, name: str) -> bytes:
     raw = getattr(reply, name)
     value = raw.encode() if isinstance(raw, str) else bytes(raw)
     if getattr(reply, f"{name}_crc32c") != _crc32c(value):
-        raise UnavailableError(
+        raise kit.UnavailableError(
             f"the checksum of {name!r} in the reply of Cloud KMS is wrong: it was altered in "
             "transit",
             hint=_DAMAGED_HINT,

@@ -12,24 +12,13 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from ksm_storage.plugin import (
-    DEK_BYTES,
-    DecryptionError,
-    KeyDescription,
-    KeyName,
-    KeyState,
-    KeyStateError,
-    Need,
-    PermissionDeniedError,
-    PermissionProbe,
-    UnavailableError,
-)
+from ksm_storage import plugin as kit
 
 from .client import PERMISSIONS, VaultClient
 
-_NEEDS: Mapping[str, Need] = {"encrypt": "seal", "decrypt": "open", "get_key": "describe"}
+_NEEDS: Mapping[str, kit.Need] = {"encrypt": "seal", "decrypt": "open", "get_key": "describe"}
 
-_STATES: Mapping[str, KeyState] = {
+_STATES: Mapping[str, kit.KeyState] = {
     "ENABLED": "enabled",
     "DISABLED": "disabled",
     "SCHEDULING_DELETION": "pending-deletion",
@@ -39,7 +28,7 @@ _STATES: Mapping[str, KeyState] = {
 }
 
 
-def describe_key(client: VaultClient) -> KeyDescription:
+def describe_key(client: VaultClient) -> kit.KeyDescription:
     """Ask the management endpoint for the key, and for the version where the name has one.
 
     Raises:
@@ -53,7 +42,7 @@ def describe_key(client: VaultClient) -> KeyDescription:
             details = {"key_id": name.key, "key_version_id": name.version}
             asked = management.call("get_key_version", details).data
     shape = key.key_shape
-    return KeyDescription(
+    return kit.KeyDescription(
         str(name),
         _STATES.get(asked.lifecycle_state, "unusable"),
         state_name=asked.lifecycle_state,
@@ -87,7 +76,7 @@ def describe_access(client: VaultClient) -> Mapping[str, str]:
 
 def probe_permissions(
     crypto: VaultClient, details: Mapping[str, object]
-) -> Sequence[PermissionProbe]:
+) -> Sequence[kit.PermissionProbe]:
     """Try each operation with random bytes that are thrown away.
 
     Raises:
@@ -97,7 +86,7 @@ def probe_permissions(
     made: list[str] = []
 
     def encrypt() -> None:
-        plaintext = base64.b64encode(os.urandom(DEK_BYTES)).decode()
+        plaintext = base64.b64encode(os.urandom(kit.DEK_BYTES)).decode()
         reply = crypto.call("encrypt", {**details, "plaintext": plaintext})
         made.append(reply.optional_text("ciphertext") or "")
 
@@ -115,29 +104,29 @@ def probe_permissions(
     return [_probed(name, "decrypt", decrypt), sealing, _probed(name, "get_key", read)]
 
 
-def _probed(name: KeyName, operation: str, call: Callable[[], None]) -> PermissionProbe:
+def _probed(name: kit.KeyName, operation: str, call: Callable[[], None]) -> kit.PermissionProbe:
     permission, need = PERMISSIONS[operation], _NEEDS[operation]
     granted: bool | None = True
     reason = None
     try:
         call()
-    except DecryptionError:
+    except kit.DecryptionError:
         granted = True
-    except PermissionDeniedError as exc:
+    except kit.PermissionDeniedError as exc:
         granted, reason = False, exc.message
-    except KeyStateError as exc:
+    except kit.KeyStateError as exc:
         # Which of the two the service checks first is not documented.
         granted, reason = None, exc.message
-    except UnavailableError as exc:
+    except kit.UnavailableError as exc:
         # The management endpoint has a host of its own, which need not be in reach.
         if operation != "get_key":
             raise
         granted, reason = None, exc.message
     grant = None if granted else _policy(permission, name)
-    return PermissionProbe(permission, need, granted, reason, grant)
+    return kit.PermissionProbe(permission, need, granted, reason, grant)
 
 
-def _policy(permission: str, name: KeyName) -> str:
+def _policy(permission: str, name: kit.KeyName) -> str:
     return (
         f"Allow group GROUP to {{{permission}}} in compartment COMPARTMENT "
         f"where target.key.id = '{name.key}'"

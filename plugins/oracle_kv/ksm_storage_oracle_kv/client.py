@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ksm_storage.plugin import (
-    AuthenticationError,
-    Call,
-    KeyName,
-    KsmStorageError,
-    ServiceClient,
-    deadline_of,
-    gc_pause,
-    translating,
-)
+from ksm_storage import plugin as kit
 
 from .options import Access
 
@@ -50,13 +41,13 @@ class _Session(NamedTuple):
 class VaultClient:
     """Call one endpoint of a vault; safe across threads, and across a fork."""
 
-    def __init__(self, name: KeyName, access: Access, *, management: bool = False) -> None:
+    def __init__(self, name: kit.KeyName, access: Access, *, management: bool = False) -> None:
         self.name = name
         self.access = access
         self._management = management
         # Whether the client that is held has been answered: what it signs with may be outdated.
         self._has_served = False
-        self._held: ServiceClient[_Session] = ServiceClient(
+        self._held: kit.ServiceClient[_Session] = kit.ServiceClient(
             self._create,
             close=lambda session: session.sdk.base_client.session.close(),
             deadline=access.connection.deadline,
@@ -71,19 +62,19 @@ class VaultClient:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
         # First: the import takes longer than a call, and is no part of its deadline.
-        with gc_pause():
+        with kit.gc_pause():
             _import_sdk()
-        with deadline_of(self.access.connection.deadline):
+        with kit.deadline_of(self.access.connection.deadline):
             if self._has_served:
                 try:
                     return self._sent(operation, details)
-                except AuthenticationError:
+                except kit.AuthenticationError:
                     # By now another token or key may be in the files: a session that was renewed
                     # while this process was idle must not fail a call.
                     self.close()
             try:
                 return self._sent(operation, details)
-            except AuthenticationError:
+            except kit.AuthenticationError:
                 self.close()
                 raise
 
@@ -93,7 +84,7 @@ class VaultClient:
         Raises:
             KsmStorageError: They could not be obtained.
         """
-        with translating(lambda exc: self._translated(exc, "decrypt")):
+        with kit.translating(lambda exc: self._translated(exc, "decrypt")):
             return self._held.run(lambda session: session.credentials)
 
     def management(self) -> VaultClient:
@@ -112,7 +103,7 @@ class VaultClient:
             self._refresh(session.credentials)
             return sdk_client.send(session.sdk, operation, details, self.access)
 
-        with translating(lambda exc: self._translated(exc, operation)):
+        with kit.translating(lambda exc: self._translated(exc, operation)):
             response = self._held.run(send)
             self._has_served = True
             return Reply(response.data, response.headers.get("opc-request-id"))
@@ -122,7 +113,10 @@ class VaultClient:
         from .credentials import load_credentials
 
         endpoint = self._endpoint()
-        with translating(self._credential_error), deadline_of(self.access.credential.timeout):
+        with (
+            kit.translating(self._credential_error),
+            kit.deadline_of(self.access.credential.timeout),
+        ):
             region = self.name.parts["region"]
             found = load_credentials(self.access.credential, region=region)
             sdk = sdk_client.create_client(
@@ -131,7 +125,10 @@ class VaultClient:
         return _Session(sdk, found)
 
     def _refresh(self, credentials: Credentials) -> None:
-        with translating(self._credential_error), deadline_of(self.access.credential.timeout):
+        with (
+            kit.translating(self._credential_error),
+            kit.deadline_of(self.access.credential.timeout),
+        ):
             credentials.refresh()
 
     def _endpoint(self) -> str:
@@ -146,16 +143,16 @@ class VaultClient:
         # The two differ by a word.
         return crypto.replace("-crypto.kms.", "-management.kms.") if self._management else crypto
 
-    def _translated(self, exc: Exception, operation: str) -> KsmStorageError:
+    def _translated(self, exc: Exception, operation: str) -> kit.KsmStorageError:
         from .errors import translated
 
         place = repr(self._endpoint())
-        return translated(exc, Call(operation, str(self.name), place, PERMISSIONS[operation]))
+        return translated(exc, kit.Call(operation, str(self.name), place, PERMISSIONS[operation]))
 
-    def _credential_error(self, exc: Exception) -> KsmStorageError:
+    def _credential_error(self, exc: Exception) -> kit.KsmStorageError:
         from .errors import credential_error
 
-        call = Call("GetCredentials", str(self.name), "Oracle's credential service")
+        call = kit.Call("GetCredentials", str(self.name), "Oracle's credential service")
         return credential_error(exc, self.access.credential.kind, call)
 
 

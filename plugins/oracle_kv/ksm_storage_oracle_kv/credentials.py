@@ -10,7 +10,7 @@ import oci
 from oci.auth import signers
 from oci.circuit_breaker import NoCircuitBreakerStrategy
 
-from ksm_storage.plugin import SettingsError, seconds_left, within_deadline
+from ksm_storage import plugin as kit
 
 from .options import CONFIG_FILE, INSTANCE, OKE, RESOURCE, CredentialChoice
 
@@ -31,7 +31,7 @@ class Credentials:
         issuer = getattr(self.signer, "federation_client", self.signer)
         renew = getattr(issuer, "get_security_token", None)
         if renew is not None:
-            within_deadline(renew)
+            kit.within_deadline(renew)
 
 
 def load_credentials(choice: CredentialChoice, *, region: str) -> Credentials:
@@ -44,11 +44,11 @@ def load_credentials(choice: CredentialChoice, *, region: str) -> Credentials:
     # Oracle's client tries for minutes to reach the metadata service of a machine that has none,
     # and takes no time-out for it.
     if choice.kind == INSTANCE:
-        return Credentials({}, within_deadline(lambda: _instance(choice)))
+        return Credentials({}, kit.within_deadline(lambda: _instance(choice)))
     if choice.kind == RESOURCE:
-        return Credentials({}, within_deadline(signers.get_resource_principals_signer))
+        return Credentials({}, kit.within_deadline(signers.get_resource_principals_signer))
     if choice.kind == OKE:
-        return Credentials({}, within_deadline(_oke))
+        return Credentials({}, kit.within_deadline(_oke))
     return _from_file(choice, region=region)
 
 
@@ -67,7 +67,7 @@ def _oke() -> Any:
 
 
 def _retries() -> Any:
-    seconds = seconds_left()
+    seconds = kit.seconds_left()
     return oci.retry.RetryStrategyBuilder(total_elapsed_time_seconds=seconds).get_retry_strategy()
 
 
@@ -76,7 +76,7 @@ def _from_file(choice: CredentialChoice, *, region: str) -> Credentials:
     profile = choice.profile or oci.config.DEFAULT_PROFILE
     config = dict(oci.config.from_file(location, profile))
     if "authentication_type" in config:
-        raise SettingsError(
+        raise kit.SettingsError(
             f"the profile {profile!r} selects another kind of credential with authentication_type",
             hint="set the option 'credential' instead",
         )
@@ -104,7 +104,7 @@ def _api_key(config: dict[str, Any], passphrase: str | None) -> Any:
 def _security_token(config: dict[str, Any], passphrase: str | None, *, profile: str) -> Any:
     for name in ("security_token_file", "key_file"):
         if not config.get(name):
-            raise SettingsError(
+            raise kit.SettingsError(
                 f"the profile {profile!r} lacks {name!r}",
                 hint="create a profile with a security token: oci session authenticate",
             )

@@ -11,86 +11,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ksm_storage.plugin import (
-    NETWORK_RULES,
-    UNREADABLE_FILE,
-    AuthenticationError,
-    Call,
-    DeadlinePassedError,
-    DecryptionError,
-    ErrorRule,
-    KeyStateError,
-    KsmStorageError,
-    PermissionDeniedError,
-    ProviderError,
-    SettingsError,
-    ThrottledError,
-    UnavailableError,
-    chain_of,
-    rule_for_failure,
-    rule_for_status,
-    shown_code,
-    unreadable_reply,
-)
+from ksm_storage import plugin as kit
 
-_DENIED = ErrorRule(
-    PermissionDeniedError,
+_DENIED = kit.ErrorRule(
+    kit.PermissionDeniedError,
     "not allowed to use {permission} on the key {key}, or the key does not exist at {place}",
     "the service does not tell the two apart: check the key's OCID and the endpoint, then the "
     "policies",
     permission="{permission}",
 )
-_FORBIDDEN = ErrorRule(
-    PermissionDeniedError,
+_FORBIDDEN = kit.ErrorRule(
+    kit.PermissionDeniedError,
     "not allowed to use {permission} on the key {key}",
     "check the policies of the tenancy",
     permission="{permission}",
 )
-_MALFORMED = ErrorRule(
-    ProviderError,
+_MALFORMED = kit.ErrorRule(
+    kit.ProviderError,
     "{place} rejected the request for the key {key} as malformed",
     "check the option 'endpoint', and the proxy between this host and the vault",
 )
-_STATE = ErrorRule(
-    KeyStateError,
+_STATE = kit.ErrorRule(
+    kit.KeyStateError,
     "the key {key} or its version cannot be used in its current state: disabled, being changed, "
     "or pending deletion",
     "check its state in the vault; enable the key, or cancel its deletion while it is pending",
 )
-_LIMIT = ErrorRule(
-    ProviderError,
+_LIMIT = kit.ErrorRule(
+    kit.ProviderError,
     "a limit or quota of the tenancy is used up",
     "check the limits and quotas of the tenancy",
 )
-_WRONG_ENDPOINT = ErrorRule(
-    ProviderError,
+_WRONG_ENDPOINT = kit.ErrorRule(
+    kit.ProviderError,
     "{place} does not support the operation {operation}",
     "the option 'endpoint' must name the vault's crypto endpoint, not its management endpoint",
 )
-_THROTTLED = ErrorRule(
-    ThrottledError,
+_THROTTLED = kit.ErrorRule(
+    kit.ThrottledError,
     "the vault is throttling requests: a limit of the tenancy is reached",
     "retry later, or request a higher limit",
 )
-_FAILING = ErrorRule(
-    UnavailableError, "{place} reported an internal error ({detail})", "retry later"
+_FAILING = kit.ErrorRule(
+    kit.UnavailableError, "{place} reported an internal error ({detail})", "retry later"
 )
 
-_NOT_ENCRYPTED = ErrorRule(
-    ProviderError,
+_NOT_ENCRYPTED = kit.ErrorRule(
+    kit.ProviderError,
     "{place} rejected a parameter: the key {key} does not match the option 'algorithm', or the "
     "context is too long",
     "for an RSA key set the option 'algorithm' to RSA_OAEP_SHA_256; signing keys cannot wrap",
 )
-_NOT_DECRYPTED = ErrorRule(
-    DecryptionError,
+_NOT_DECRYPTED = kit.ErrorRule(
+    kit.DecryptionError,
     "cannot decrypt the wrapped data key: another key or version, another context or altered data",
     "the service does not tell these apart; restore the file from a backup, or open it with the "
     "key that sealed it",
 )
 
 # What differs by operation stands beside the table.
-NOT_ACCEPTED: Mapping[str, ErrorRule] = {
+NOT_ACCEPTED: Mapping[str, kit.ErrorRule] = {
     "encrypt": _NOT_ENCRYPTED,
     "decrypt": _NOT_DECRYPTED,
     "get_key": _MALFORMED,
@@ -98,7 +78,7 @@ NOT_ACCEPTED: Mapping[str, ErrorRule] = {
 }
 INVALID_PARAMETER = "InvalidParameter"
 
-SERVICE_CODES: Mapping[str, ErrorRule] = {
+SERVICE_CODES: Mapping[str, kit.ErrorRule] = {
     # 400
     "CannotParseRequest": _MALFORMED,
     "MissingParameter": _MALFORMED,
@@ -107,14 +87,14 @@ SERVICE_CODES: Mapping[str, ErrorRule] = {
     # The key stands in the body of the request.
     "RelatedResourceNotAuthorizedOrNotFound": _DENIED,
     # 401, 402
-    "NotAuthenticated": ErrorRule(
-        AuthenticationError,
+    "NotAuthenticated": kit.ErrorRule(
+        kit.AuthenticationError,
         "{place} rejected the signature of the request",
         "the API key was deleted or belongs to another user, the token expired (run: oci session "
         "authenticate), or the clock of this host is off by more than 5 minutes",
     ),
-    "SignUpRequired": ErrorRule(
-        PermissionDeniedError,
+    "SignUpRequired": kit.ErrorRule(
+        kit.PermissionDeniedError,
         "the tenancy is not signed up for the service",
         "sign up, or subscribe the tenancy to the region",
     ),
@@ -130,8 +110,8 @@ SERVICE_CODES: Mapping[str, ErrorRule] = {
     "IncorrectState": _STATE,
     "Conflict": _STATE,
     "LockConflict": _STATE,
-    "ExternalServerIncorrectState": ErrorRule(
-        UnavailableError,
+    "ExternalServerIncorrectState": kit.ErrorRule(
+        kit.UnavailableError,
         "the external key manager of the key {key} does not answer correctly",
         "check the external key manager, then retry",
     ),
@@ -149,47 +129,47 @@ SERVICE_CODES: Mapping[str, ErrorRule] = {
 }
 
 
-_BAD_CONFIGURATION = ErrorRule(
-    SettingsError,
+_BAD_CONFIGURATION = kit.ErrorRule(
+    kit.SettingsError,
     "a profile of Oracle's configuration file is incomplete or malformed",
     "create one with: oci setup config; for a profile with a security token set the option "
     "'credential' to security-token",
 )
-_BAD_KEY = ErrorRule(
-    AuthenticationError,
+_BAD_KEY = kit.ErrorRule(
+    kit.AuthenticationError,
     "cannot read the private key of the profile, or its passphrase is missing or wrong",
     "check key_file in the profile, and the option 'passphrase'",
 )
 
 # More telling names first: an exception of the client holds others.
-CLIENT_FAILURES: Mapping[str, ErrorRule] = {
-    "ConfigFileNotFound": ErrorRule(
-        SettingsError,
+CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
+    "ConfigFileNotFound": kit.ErrorRule(
+        kit.SettingsError,
         "Oracle's configuration file was not found",
         "check the options 'config_file' and 'credential', and OCI_CONFIG_FILE; on OCI the "
         "credential may be instance-principal or resource-principal",
     ),
-    "ProfileNotFound": ErrorRule(
-        SettingsError,
+    "ProfileNotFound": kit.ErrorRule(
+        kit.SettingsError,
         "the profile is not in Oracle's configuration file",
         "check the options 'profile' and 'config_file'",
     ),
-    "InvalidKeyFilePath": ErrorRule(
-        SettingsError,
+    "InvalidKeyFilePath": kit.ErrorRule(
+        kit.SettingsError,
         "the private key file named in Oracle's configuration file does not exist",
         "check key_file in the profile",
     ),
     "InvalidConfig": _BAD_CONFIGURATION,
     "MissingPrivateKeyPassphrase": _BAD_KEY,
     "InvalidPrivateKey": _BAD_KEY,
-    "InvalidDeveloperToolConfiguration": ErrorRule(
-        SettingsError,
+    "InvalidDeveloperToolConfiguration": kit.ErrorRule(
+        kit.SettingsError,
         "the developer tool configuration of Oracle's client disables the service",
         "check OCI_SDK_ENABLED_SERVICES_SET and the developer tool configuration",
     ),
-    **NETWORK_RULES,
+    **kit.NETWORK_RULES,
     # What is left of these is about files; those of the network are named above.
-    "OSError": UNREADABLE_FILE,
+    "OSError": kit.UNREADABLE_FILE,
 }
 
 _TOLD = ("status", "code", "message", "opc-request-id", "operation_name", "request_endpoint")
@@ -205,32 +185,32 @@ _ADVICE = {
 }
 
 
-def translated(exc: Exception, call: Call) -> KsmStorageError:
+def translated(exc: Exception, call: kit.Call) -> kit.KsmStorageError:
     """Return the documented error for a failed call, none of the client's text copied."""
     service_error = _service_error(exc)
     if service_error is not None:
         return _from_reply(service_error, call)
-    rule = rule_for_failure(exc, CLIENT_FAILURES)
-    return unreadable_reply(exc, call) if rule is None else rule.error(call)
+    rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
+    return kit.unreadable_reply(exc, call) if rule is None else rule.error(call)
 
 
-def credential_error(exc: Exception, kind: str, call: Call) -> KsmStorageError:
+def credential_error(exc: Exception, kind: str, call: kit.Call) -> kit.KsmStorageError:
     """Return the documented error for credentials that were not obtained."""
     service_error = _service_error(exc)
     if service_error is not None and (service_error.status >= 500 or service_error.status == 429):
         return _from_reply(service_error, call)
-    rule = None if service_error is not None else rule_for_failure(exc, CLIENT_FAILURES)
-    if rule is UNREADABLE_FILE and kind not in _FROM_FILES:
+    rule = None if service_error is not None else kit.rule_for_failure(exc, CLIENT_FAILURES)
+    if rule is kit.UNREADABLE_FILE and kind not in _FROM_FILES:
         # The client says so of variables that are not set.
         rule = None
     if rule is not None and not rule.kind.retryable:
         return rule.error(call)
-    if type(exc) is DeadlinePassedError:
-        return UnavailableError(
+    if type(exc) is kit.DeadlinePassedError:
+        return kit.UnavailableError(
             f"credentials of the kind {kind!r} were not obtained in time",
             hint=_ADVICE.get(kind, "check the option 'credential'"),
         )
-    return AuthenticationError(
+    return kit.AuthenticationError(
         f"cannot obtain credentials of the kind {kind!r} ({type(exc).__name__})",
         hint=_ADVICE.get(kind, "check the option 'credential'"),
         request_id=_request_id(service_error),
@@ -239,7 +219,7 @@ def credential_error(exc: Exception, kind: str, call: Call) -> KsmStorageError:
 
 def is_final(exc: BaseException) -> bool:
     """Tell whether the same attempt would fail in the same way."""
-    rule = rule_for_failure(exc, CLIENT_FAILURES)
+    rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
     return rule is not None and not rule.kind.retryable
 
 
@@ -247,7 +227,7 @@ def _service_error(exc: Exception) -> Any:
     from oci.exceptions import ServiceError
 
     found = None
-    for link in chain_of(exc):
+    for link in kit.chain_of(exc):
         if isinstance(link, ServiceError):
             found = found or link
             if link.args and isinstance(link.args[0], dict):
@@ -257,14 +237,14 @@ def _service_error(exc: Exception) -> Any:
     return found
 
 
-def _from_reply(exc: Any, call: Call) -> KsmStorageError:
+def _from_reply(exc: Any, call: kit.Call) -> kit.KsmStorageError:
     code, status = str(exc.code), int(exc.status)
     rule = SERVICE_CODES.get(code)
     if code == INVALID_PARAMETER and status == 400:
         rule = NOT_ACCEPTED.get(call.operation, rule)
     if rule is None:
-        rule = SERVICE_CODES["NotAuthenticated"] if status == 401 else rule_for_status(status)
-    detail = f"{shown_code(code)}, status {status}"
+        rule = SERVICE_CODES["NotAuthenticated"] if status == 401 else kit.rule_for_status(status)
+    detail = f"{kit.shown_code(code)}, status {status}"
     return rule.error(call, request_id=_request_id(exc), detail=detail)
 
 

@@ -7,13 +7,13 @@ Source: OCI documentation, "Resource Identifiers".
 
 from __future__ import annotations
 
-from ksm_storage.plugin import KeyNames
+from ksm_storage import plugin as kit
 
 # "OCIDs ... maximum length of 255 characters" in the API reference of every service.
 _OCID = r"(?=[^/]{1,255}(?:/|\Z))"
 _PLACE = r"(?P<realm>[a-z0-9]+)\.(?P<region>[a-z0-9-]+)\.(?P<vault>[a-z0-9]+)"
 
-NAMES = KeyNames(
+NAMES = kit.KeyNames(
     rf"(?P<key>{_OCID}ocid1\.key\.{_PLACE}\.[a-z0-9]+)"
     rf"(?:/(?P<version>{_OCID}ocid1\.keyversion\.[a-z0-9]+\.[a-z0-9-]+\.[a-z0-9]+\.[a-z0-9]+))?",
     noun="OCI vault key",

@@ -6,22 +6,12 @@ import base64
 import binascii
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from ksm_storage.plugin import (
-    Aad,
-    DecryptionError,
-    ProviderError,
-    UnavailableError,
-    WrappedDek,
-)
+from ksm_storage import plugin as kit
 
 from .client import Reply, VaultClient
 from .key_names import NAMES
 from .options import AES, ALGORITHMS
-
-if TYPE_CHECKING:
-    from ksm_storage.plugin import KeyDescription, KeyName, PermissionProbe
 
 # The service documents no limit; RSA-4096 makes 512 bytes, and AES adds less than a hundred.
 MAX_CIPHERTEXT = 4096
@@ -40,7 +30,7 @@ class OracleKeyWrapper:
         """Tell whether the vault binds the AAD of what is wrapped here; RSA keys take none."""
         return self._algorithm == AES
 
-    def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
+    def wrap(self, dek: bytes, *, aad: kit.Aad) -> kit.WrappedDek:
         """Encrypt the DEK; the wrapped DEK names the key and the version that encrypted it.
 
         Raises:
@@ -53,7 +43,7 @@ class OracleKeyWrapper:
         ciphertext = _decoded(reply, "ciphertext")
         key = _key_of(reply, self._name)
         if key is None or not _covers(self._name, key):
-            raise ProviderError(
+            raise kit.ProviderError(
                 f"the vault encrypted under another key than {str(self._name)!r}",
                 hint="check the endpoint: the service itself does not do this",
                 request_id=reply.request_id,
@@ -62,9 +52,9 @@ class OracleKeyWrapper:
             # A ciphertext of an AES key names its version; one of an RSA key does not, and would
             # be lost with the next rotation.
             raise _incomplete(reply, "key_version_id")
-        return WrappedDek(str(key), self._algorithm, ciphertext)
+        return kit.WrappedDek(str(key), self._algorithm, ciphertext)
 
-    def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
+    def unwrap(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> bytes:
         """Decrypt a DEK that this key wrapped; another key is refused before the vault is called.
 
         Raises:
@@ -90,7 +80,7 @@ class OracleKeyWrapper:
         details = _named(self._name, self._algorithm)
         return self._decrypted(self._name, details, ciphertext)
 
-    def describe_key(self) -> KeyDescription:
+    def describe_key(self) -> kit.KeyDescription:
         """Ask the management endpoint for the key, and for the version where one is named.
 
         Raises:
@@ -100,7 +90,7 @@ class OracleKeyWrapper:
 
         return describe_key(self._client)
 
-    def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
+    def wrapping_version(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> str | None:  # noqa: ARG002
         """Return the OCID of the version that the wrapped DEK names.
 
         Raises:
@@ -118,7 +108,7 @@ class OracleKeyWrapper:
 
         return describe_access(self._client)
 
-    def probe_permissions(self) -> Sequence[PermissionProbe]:
+    def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
         """Find out by encrypting and decrypting random bytes, which are thrown away.
 
         Raises:
@@ -132,33 +122,33 @@ class OracleKeyWrapper:
         """Close the connections to the vault."""
         self._client.close()
 
-    def _recorded(self, wrapped: WrappedDek) -> KeyName:
+    def _recorded(self, wrapped: kit.WrappedDek) -> kit.KeyName:
         if wrapped.algorithm not in ALGORITHMS:
-            raise DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
+            raise kit.DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
         name = NAMES.find(wrapped.key_id)
         if name is None or not _covers(self._name, name):
-            raise DecryptionError(
+            raise kit.DecryptionError(
                 f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
                 f"{str(self._name)!r}"
             )
         _check_length(wrapped.ciphertext)
         return name
 
-    def _decrypted(self, name: KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
+    def _decrypted(self, name: kit.KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
         text = base64.b64encode(ciphertext).decode()
         reply = self._client.call("decrypt", {**details, "ciphertext": text})
         dek = _decoded(reply, "plaintext")
         _check(reply, dek)
         key = _key_of(reply, name)
         if key is None or not _covers(name, key):
-            raise DecryptionError(
+            raise kit.DecryptionError(
                 f"the vault decrypted with another key than {str(name)!r}",
                 hint="check the endpoint: the service itself does not do this",
                 request_id=reply.request_id,
             )
         return dek
 
-    def _details(self, name: KeyName, algorithm: str, aad: Aad) -> dict[str, object]:
+    def _details(self, name: kit.KeyName, algorithm: str, aad: kit.Aad) -> dict[str, object]:
         details = _named(name, algorithm)
         # OAEP has no place for associated data; the header MAC binds the AAD there.
         if algorithm == AES:
@@ -166,7 +156,7 @@ class OracleKeyWrapper:
         return details
 
 
-def _named(name: KeyName, algorithm: str) -> dict[str, object]:
+def _named(name: kit.KeyName, algorithm: str) -> dict[str, object]:
     details: dict[str, object] = {"key_id": name.key, "encryption_algorithm": algorithm}
     if name.version is not None:
         details["key_version_id"] = name.version
@@ -176,10 +166,10 @@ def _named(name: KeyName, algorithm: str) -> dict[str, object]:
 def _check_length(ciphertext: bytes) -> None:
     if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
         # The service would refuse it as a malformed request, which would hide the damage.
-        raise DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
+        raise kit.DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
 
 
-def _key_of(reply: Reply, asked: KeyName) -> KeyName | None:
+def _key_of(reply: Reply, asked: kit.KeyName) -> kit.KeyName | None:
     """Return the key that a reply names: as asked where it names none, None for junk."""
     # Vaults have been seen to leave both names out; the request has named the key in any case.
     key_id = reply.optional_text("key_id") or asked.key
@@ -187,7 +177,7 @@ def _key_of(reply: Reply, asked: KeyName) -> KeyName | None:
     return NAMES.find(f"{key_id}/{version}" if version else key_id)
 
 
-def _covers(trusted: KeyName, name: KeyName) -> bool:
+def _covers(trusted: kit.KeyName, name: kit.KeyName) -> bool:
     return NAMES.covers(str(trusted), str(name), versions_only=False)
 
 
@@ -210,8 +200,8 @@ def _check(reply: Reply, dek: bytes) -> None:
         raise _incomplete(reply, "plaintext_checksum")
 
 
-def _incomplete(reply: Reply, name: str) -> UnavailableError:
-    return UnavailableError(
+def _incomplete(reply: Reply, name: str) -> kit.UnavailableError:
+    return kit.UnavailableError(
         f"the vault's reply has no valid {name!r}: it was cut off or altered in transit",
         hint="retry; if it persists, check the proxy between this host and the vault",
         request_id=reply.request_id,

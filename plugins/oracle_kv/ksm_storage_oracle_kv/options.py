@@ -7,16 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ksm_storage.plugin import (
-    Connection,
-    CredentialKind,
-    Option,
-    Settings,
-    SettingsError,
-    credential_kind,
-    endpoint_setting,
-    standard_options,
-)
+from ksm_storage import plugin as kit
 
 AES = "AES_256_GCM"
 RSA = "RSA_OAEP_SHA_256"
@@ -29,36 +20,38 @@ RESOURCE = "resource-principal"
 OKE = "oke-workload"
 
 CREDENTIALS = {
-    CONFIG_FILE: CredentialKind(optional=("config_file", "profile", "passphrase")),
-    SECURITY_TOKEN: CredentialKind(optional=("config_file", "profile", "passphrase")),
-    INSTANCE: CredentialKind(optional=("federation_endpoint",)),
-    RESOURCE: CredentialKind(),
-    OKE: CredentialKind(),
+    CONFIG_FILE: kit.CredentialKind(optional=("config_file", "profile", "passphrase")),
+    SECURITY_TOKEN: kit.CredentialKind(optional=("config_file", "profile", "passphrase")),
+    INSTANCE: kit.CredentialKind(optional=("federation_endpoint",)),
+    RESOURCE: kit.CredentialKind(),
+    OKE: kit.CredentialKind(),
 }
 _REGION = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
-def declared_options() -> Sequence[Option]:
+def declared_options() -> Sequence[kit.Option]:
     """Return every option that the plugin understands."""
     return [
-        Option(
+        kit.Option(
             "credential",
             "Kind of credentials.",
             default=CONFIG_FILE,
             choices=tuple(CREDENTIALS),
         ),
-        Option("config_file", "Oracle's configuration file."),
-        Option("profile", "Profile of that file."),
-        Option("passphrase", "Passphrase of the profile's private key.", secret=True),
-        Option("federation_endpoint", "URL that issues the token of an instance principal."),
-        Option("region", "Region of the vault, instead of the one in the OCID."),
-        *standard_options("the vault's crypto endpoint"),
-        Option(
+        kit.Option("config_file", "Oracle's configuration file."),
+        kit.Option("profile", "Profile of that file."),
+        kit.Option("passphrase", "Passphrase of the profile's private key.", secret=True),
+        kit.Option("federation_endpoint", "URL that issues the token of an instance principal."),
+        kit.Option("region", "Region of the vault, instead of the one in the OCID."),
+        *kit.standard_options("the vault's crypto endpoint"),
+        kit.Option(
             "management_endpoint",
             "URL of the vault's management endpoint, used by 'status' and 'doctor' only.",
         ),
-        Option("credential_timeout", "Seconds to obtain credentials.", kind=float, default=10.0),
-        Option("algorithm", "Algorithm of the key.", default=AES, choices=ALGORITHMS),
+        kit.Option(
+            "credential_timeout", "Seconds to obtain credentials.", kind=float, default=10.0
+        ),
+        kit.Option("algorithm", "Algorithm of the key.", default=AES, choices=ALGORITHMS),
     ]
 
 
@@ -78,13 +71,13 @@ class CredentialChoice:
 class Access(NamedTuple):
     """Hold how the vault is reached, and by whom."""
 
-    connection: Connection
+    connection: kit.Connection
     credential: CredentialChoice
     region: str | None
     management_endpoint: str | None
 
 
-def access_from(settings: Settings) -> Access:
+def access_from(settings: kit.Settings) -> Access:
     """Check the settings and return the access that they describe.
 
     Raises:
@@ -92,17 +85,17 @@ def access_from(settings: Settings) -> Access:
     """
     region = settings.text("region")
     if region is not None and not _REGION.fullmatch(region):
-        raise SettingsError(f"the setting 'region' is not a region name: {region!r}")
+        raise kit.SettingsError(f"the setting 'region' is not a region name: {region!r}")
     return Access(
-        connection=Connection.from_settings(settings),
+        connection=kit.Connection.from_settings(settings),
         credential=CredentialChoice(
-            kind=credential_kind(settings, CREDENTIALS),
+            kind=kit.credential_kind(settings, CREDENTIALS),
             config_file=settings.text("config_file"),
             profile=settings.text("profile"),
-            federation_endpoint=endpoint_setting(settings, "federation_endpoint"),
+            federation_endpoint=kit.endpoint_setting(settings, "federation_endpoint"),
             timeout=settings.seconds("credential_timeout"),
             passphrase=lambda: settings.text("passphrase"),
         ),
         region=region,
-        management_endpoint=endpoint_setting(settings, "management_endpoint"),
+        management_endpoint=kit.endpoint_setting(settings, "management_endpoint"),
     )

@@ -18,7 +18,7 @@ from oci.retry import RetryStrategyBuilder
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ksm_storage.plugin import KeyName, SettingsError, current_deadline, is_plain_http
+from ksm_storage import plugin as kit
 
 from .credentials import Credentials
 from .options import Access
@@ -31,7 +31,7 @@ _MAX_PAUSE = 30.0
 _MAX_ATTEMPTS = 8
 
 
-def crypto_endpoint(name: KeyName, *, region: str | None = None) -> str:
+def crypto_endpoint(name: kit.KeyName, *, region: str | None = None) -> str:
     """Return ``https://VAULT-crypto.kms.REGION.DOMAIN``.
 
     The client knows the regions' short names and the realms' domains, and reads those of a
@@ -48,7 +48,7 @@ def crypto_endpoint(name: KeyName, *, region: str | None = None) -> str:
         raise _unknown(f"the region {short!r}", name)
     # A region younger than the client: the OCID says the realm, and with it the domain.
     if known and regions.get_realm_from_region(region) != realm:
-        raise SettingsError(
+        raise kit.SettingsError(
             f"the region {region!r} does not belong to the realm {realm!r} of the key",
             hint="check the option 'region' and the key's OCID",
             key=str(name),
@@ -93,8 +93,8 @@ def send(client: Any, operation: str, details: Mapping[str, object], access: Acc
     return getattr(client, operation)(*details.values(), retry_strategy=retries)
 
 
-def _unknown(what: str, name: KeyName) -> SettingsError:
-    return SettingsError(
+def _unknown(what: str, name: kit.KeyName) -> kit.SettingsError:
+    return kit.SettingsError(
         f"Oracle's client does not know {what} of the key",
         hint="set the option 'endpoint' to the vault's crypto endpoint (the vault's page shows "
         "it), or install a newer 'oci'",
@@ -139,7 +139,7 @@ class _RetryLimit:
             return False
         # Decorrelated jitter: 1 s, doubled with each attempt, and up to 1 s more.
         pause = min(2.0 ** (current_attempt - 1) + 1.0, _MAX_PAUSE)
-        deadline = current_deadline()
+        deadline = kit.current_deadline()
         return deadline is None or deadline.allows(pause + self._attempt_seconds)
 
 
@@ -192,7 +192,7 @@ class QuietAdapter(HTTPAdapter):  # type: ignore[misc]  # the client has no anno
         proxies: Any = None,
     ) -> Any:
         """Send a request; the option goes before REQUESTS_CA_BUNDLE, which ``verify`` may be."""
-        if is_plain_http(str(request.url)):
+        if kit.is_plain_http(str(request.url)):
             # To an emulator on this machine. Through a proxy the DEK would leave it in the clear.
             proxies = None
         return super().send(request, stream, timeout, self._ca_file or verify, cert, proxies)

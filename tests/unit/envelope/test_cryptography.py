@@ -12,7 +12,7 @@ from aws_encryption_sdk.internal.formatting.encryption_context import serialize_
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ksm_storage.contract.aad import Aad
+from ksm_storage.contract.key_wrapper import Aad
 from ksm_storage.envelope.codec import decode, encode, wrap_aad
 from ksm_storage.envelope.model import Envelope
 from ksm_storage.envelope.opening import derive_keys, open_envelope, unlock

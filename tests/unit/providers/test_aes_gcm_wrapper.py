@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ksm_storage.contract.aad import Aad
-from ksm_storage.contract.key_wrapper import KeyWrapper, WrappedDek
+from ksm_storage.contract.key_wrapper import Aad, KeyWrapper, WrappedDek
 from ksm_storage.errors import DecryptionError, KeyNotFoundError
 from ksm_storage.providers.aes_gcm_wrapper import AesGcmWrapper
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.contract.aad import Aad
 from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import KeyWrapper
+from ksm_storage.contract.key_wrapper import Aad, KeyWrapper
 from ksm_storage.errors import (
     AuthenticationError,
     DecryptionError,

@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..audit.events import emit
-from ..contract.aad import Aad
 from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import WrappedDek
+from ..contract.key_wrapper import Aad, WrappedDek
 from ..errors import (
     DecryptionError,
     KsmStorageError,

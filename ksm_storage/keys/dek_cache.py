@@ -9,11 +9,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..contract.aad import Aad
 from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import DEK_BYTES, WrappedDek
-from ..core_dumps import no_core_dumps
+from ..contract.key_wrapper import DEK_BYTES, Aad, WrappedDek
 from ..errors import SettingsError
+from ..process import no_core_dumps
 from .known_providers import LOCAL, OFFLINE
 from .setting_sources import Arguments, file_table
 

@@ -6,8 +6,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ _MAX_SLEEP_SECONDS = 1e9
 
 
 # Looked up at each call, so that a program which replaces time.sleep is obeyed.
-def _sleep(seconds: float) -> None:
+def default_sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
@@ -34,13 +34,13 @@ class BackoffPolicy:
     Attributes:
         retries: How often a throttled request is repeated; 0 to give up at once.
         max_wait_seconds: A longer wait is not begun.
-        sleep: Waits; tests give their own.
+        sleep: Waits, or returns what is to be awaited; tests give their own.
         uniform: Draws the jitter; tests give their own.
     """
 
     retries: int = 5
     max_wait_seconds: float = 240.0
-    sleep: Callable[[float], None] = _sleep
+    sleep: Callable[[float], object] = default_sleep
     uniform: Callable[[float, float], float] = _uniform
 
     def wait_seconds(self, attempt: int, *, asked: float) -> float | None:
@@ -76,6 +76,10 @@ def _seconds(value: object) -> float:
     return seconds if 0 < seconds < float("inf") else 0.0
 
 
+# Takes a lock as the caller's transport waits: a thread stands still, a task lets others run.
+Acquire = Callable[[threading.Lock], Awaitable[None]]
+
+
 class ThrottleGate:
     """Hold back all threads of a process while one of them waits for the server's counter.
 
@@ -103,23 +107,24 @@ class ThrottleGate:
                 gate = cls._gates.setdefault(key, cls())
         return gate
 
-    def wait_until_open(self) -> int:
+    async def wait_until_open(self, acquire: Acquire) -> int:
         """Return when nobody holds the gate closed; the number is for :meth:`closed`."""
         if self._closed:
-            with self._lock:
-                pass
+            await acquire(self._lock)
+            self._lock.release()
         return self._passed
 
-    @contextmanager
-    def closed(self, seen: int) -> Iterator[bool]:
+    @asynccontextmanager
+    async def closed(self, seen: int, acquire: Acquire) -> AsyncIterator[bool]:
         """Hold the gate closed for the others; True if it is on the caller to wait.
 
         False means that another thread has waited and got through since ``seen``.
         """
-        with self._lock:
-            self._closed = True
-            try:
-                yield seen == self._passed
-                self._passed += 1
-            finally:
-                self._closed = False
+        await acquire(self._lock)
+        self._closed = True
+        try:
+            yield seen == self._passed
+            self._passed += 1
+        finally:
+            self._closed = False
+            self._lock.release()

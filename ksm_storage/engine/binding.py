@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from ..errors import DecryptionError, KsmStorageError, StorageError
 from ..wire import endpoints
@@ -37,7 +37,8 @@ from .device import (
 from .one_time_token import OneTimeToken, check_length, parse_token
 from .storage import FileKeyValueStorage, InMemoryKeyValueStorage
 
-Ask = Callable[[str, Mapping[str, Any]], bytes]
+_T = TypeVar("_T")
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[bytes]]
 # The logger of the official package, which programs configure by this name.
 _log = logging.getLogger("ksm")
 
@@ -205,7 +206,14 @@ def _read_back(device: Device, token: OneTimeToken) -> None:
     device.private_key()
 
 
-def bind(device: Device, ask: Ask) -> bool:
+class Work(Protocol):
+    """Runs what reads or writes the storage, as the caller's transport allows."""
+
+    async def __call__(self, call: Callable[[], _T], /) -> _T:
+        """Return what the call returns."""
+
+
+async def bind(device: Device, ask: Ask, *, work: Work) -> bool:
     """Redeem the stored token: register the public key, receive and store the application key.
 
     Return False where another process with the same configuration has done it first.
@@ -215,16 +223,12 @@ def bind(device: Device, ask: Ask) -> bool:
             resumed.
         KsmStorageError: The application key could not be stored; the bind can be resumed.
     """
-    token = _stored_token(device)
+    token = await work(lambda: _stored_token(device))
     if token is None:
         return False
-    request: GetRequest = {
-        "clientVersion": endpoints.CLIENT_VERSION,
-        "clientId": device.client_id,
-        "publicKey": to_base64(public_point_of(device.private_key())),
-    }
+    request = await work(lambda: _bind_request(device))
     try:
-        answer = parse_answer(ask(endpoints.GET_SECRET, request))
+        answer = parse_answer(await ask(endpoints.GET_SECRET, request))
     except (
         # After these the token is useless, so nothing of it may block the next one.
         errors.ClientRevokedError,
@@ -233,17 +237,25 @@ def bind(device: Device, ask: Ask) -> bool:
         errors.TokenRedeemedError,
     ) as exc:
         # The server returns the application key until the device has it: another process does.
-        if device.is_bound:
+        if await work(lambda: device.is_bound):
             return False
-        _forget_token(device)
+        await work(lambda: _forget_token(device))
         raise exc
     except KsmStorageError as exc:
         _add_resume_hint(exc)
         raise
-    if not answer.get("encryptedAppKey") and device.is_bound:
+    if not answer.get("encryptedAppKey") and await work(lambda: device.is_bound):
         return False
-    _store_app_key(device, answer, token)
+    await work(lambda: _store_app_key(device, answer, token))
     return True
+
+
+def _bind_request(device: Device) -> GetRequest:
+    return {
+        "clientVersion": endpoints.CLIENT_VERSION,
+        "clientId": device.client_id,
+        "publicKey": to_base64(public_point_of(device.private_key())),
+    }
 
 
 def _stored_token(device: Device) -> bytes | None:

@@ -10,9 +10,8 @@ from typing import Any, ClassVar, Literal, overload
 from ..errors import KsmStorageError
 from ..wire import endpoints
 from ..wire.ecies import ecies_seal
-from . import late_errors as errors
 from . import writing
-from .answer import AnswerReader, SecretsManagerResponse
+from .answer import SecretsManagerResponse
 from .backoff import BackoffPolicy, asked_seconds
 from .custom_post import KSMCache, post_function
 from .device import DEFAULT_KEY_ID, SERVER_KEYS, DeviceStorage, check_public_key, unknown_server_key
@@ -30,10 +29,12 @@ from .folder import KeeperFolder
 from .keeper_file import KeeperFileUpload
 from .notation import NotationSection, notation_sections
 from .notation_lookup import REFERENCE_FIELDS, NotationLookup
+from .reading import fetch_records, fetch_response, query
 from .record import Record
 from .record_create import RecordCreate
 from .record_list import RecordList
-from .session import build_session
+from .session import build_session, require_verification
+from .transport import HttpsTransport, run
 from .writing import RecordContent
 
 _DAY_SECONDS = 86400.0
@@ -83,14 +84,17 @@ class SecretsManager:
         offline_copy: str | os.PathLike[str] | None = None,
         offline_max_age_seconds: float = _DAY_SECONDS,
     ) -> None:
-        self.logger = _log
-        if log_level is not None:
-            self.logger.setLevel(log_level)
-            if not self.logger.hasHandlers():
-                self.logger.addHandler(logging.StreamHandler())
+        self.logger = logger_at(log_level)
         self.verify_ssl_certs = verify_ssl_certs
         self.custom_post_function = custom_post_function
         self.proxy_url = proxy_url or None
+        require_verification(verify_ssl_certs)
+        transport = HttpsTransport(
+            ca_file=ca_file,
+            proxy_url=self.proxy_url,
+            connect_timeout_seconds=connect_timeout_seconds,
+            read_timeout_seconds=read_timeout_seconds,
+        )
         self._session = build_session(
             token=token,
             hostname=hostname,
@@ -98,16 +102,12 @@ class SecretsManager:
             server_public_key=server_public_key,
             server_public_key_id=server_public_key_id,
             proxy_url=self.proxy_url,
-            ca_file=ca_file,
-            verify_ssl_certs=verify_ssl_certs,
-            connect_timeout_seconds=connect_timeout_seconds,
-            read_timeout_seconds=read_timeout_seconds,
+            transport=transport,
             backoff=backoff or BackoffPolicy(),
             offline_copy=offline_copy,
             offline_max_age_seconds=offline_max_age_seconds,
             choose_post=self._choose_post,
-            # Looked up at each call: programs and tests replace the method.
-            ask=lambda path, payload: self._post_query(path, payload),
+            ask=self._ask,
         )
         self.config = self._session.device.storage
         self.hostname = self._session.device.host if token else None
@@ -121,11 +121,18 @@ class SecretsManager:
         return replaced
 
     def _post_query(self, path: str, payload: Mapping[str, Any]) -> bytes:
-        return self._session.exchange(path, payload)
+        return run(self._session.exchange(path, payload))
+
+    async def _ask(self, path: str, payload: Mapping[str, Any]) -> bytes:
+        # Looked up at each call: programs and tests replace the method.
+        return self._post_query(path, payload)
+
+    async def _records(self, uids: Sequence[str] | None) -> RecordList:
+        return self.get_secrets(uids)
 
     def bind(self) -> bool:
         """Redeem the one-time token now; return False if the device was bound before."""
-        return self._session.bind()
+        return run(self._session.bind())
 
     @overload
     def get_secrets(
@@ -143,38 +150,23 @@ class SecretsManager:
         self, uids: Sequence[str] | str | None = None, full_response: bool = False
     ) -> RecordList | SecretsManagerResponse:
         """Return all records, or those with these uids; each is decrypted when it is read."""
-        wanted = [uids] if isinstance(uids, str) else uids
-        return self._get(QueryOptions(records_filter=wanted), full_response)
+        return self.get_secrets_with_options(query(uids), full_response)
 
     def get_secrets_with_options(
         self, query_options: QueryOptions | None = None, full_response: bool = False
     ) -> RecordList | SecretsManagerResponse:
         """Return the records that the options ask for, as :meth:`get_secrets` does."""
-        return self._get(query_options or QueryOptions(), full_response)
+        if full_response:
+            return self.fetch_and_decrypt_secrets(query_options)
+        options = query_options or QueryOptions()
+        return run(fetch_records(self._session, options, download=self._session.download))
 
     def fetch_and_decrypt_secrets(
         self, query_options: QueryOptions | None = None
     ) -> SecretsManagerResponse:
         """Return the full response to a query."""
-        response = self._get(query_options or QueryOptions(), full_response=True)
-        assert isinstance(response, SecretsManagerResponse)
-        return response
-
-    def _get(
-        self, options: QueryOptions, full_response: bool
-    ) -> RecordList | SecretsManagerResponse:
-        just_bound = self.bind()
-        answer, offline_since = self._session.fetch_secrets(options)
-        reader = AnswerReader(
-            answer, self._session.device.app_key(), download=self._session.download
-        )
-        if options.records_filter and not options.request_links and not full_response:
-            return reader.select(options.records_filter)
-        response = reader.read()
-        response.justBound, response.offline_since = just_bound, offline_since
-        for warning in response.warnings or ():
-            _log.warning("the server warns: %s", warning)
-        return response if full_response else response.records
+        options = query_options or QueryOptions()
+        return run(fetch_response(self._session, options, download=self._session.download))
 
     def get_secrets_by_title(self, record_title: str) -> list[Record]:
         """Return all records with this title."""
@@ -186,7 +178,7 @@ class SecretsManager:
 
     def get_folders(self) -> list[KeeperFolder]:
         """Return the folder tree as a flat list."""
-        return writing.fetch_folders(self._session)
+        return run(writing.fetch_folders(self._session))
 
     fetch_and_decrypt_folders = get_folders
 
@@ -197,11 +189,11 @@ class SecretsManager:
             NotationError: The text is not valid notation.
             SecretNotFoundError: It selects nothing, or several records match.
         """
-        return NotationLookup(self.get_secrets).single(url)
+        return run(self._lookup().single(url))
 
     def get_notation_results(self, notation: str) -> list[str]:
         """Return all values that a notation selects, as text; raises as :meth:`get_notation`."""
-        return NotationLookup(self.get_secrets).results(notation)
+        return run(self._lookup().results(notation))
 
     def try_get_notation_results(self, notation: str) -> list[str]:
         """Return as :meth:`get_notation_results`, an empty list where that would raise."""
@@ -226,7 +218,10 @@ class SecretsManager:
 
     def inflate_field_value(self, uids: Iterable[str], replace_fields: Iterable[str]) -> list[Any]:
         """Return the values of the records that a reference names."""
-        return NotationLookup(self.get_secrets).inflate(uids, replace_fields)
+        return run(self._lookup().inflate(uids, replace_fields))
+
+    def _lookup(self) -> NotationLookup:
+        return NotationLookup(self._records, download=self._session.download)
 
     def create_secret(self, folder_uid: str, record_data: RecordContent) -> str:
         """Create a record in a shared folder and return its uid."""
@@ -239,12 +234,7 @@ class SecretsManager:
         folders: Sequence[KeeperFolder] | None = None,
     ) -> str:
         """Create a record in a shared folder or a subfolder of it and return its uid."""
-        if not callable(getattr(record_data, "to_json", None)):
-            raise errors.ClientSettingsError(
-                "New record data has to be a valid RecordCreate object"
-            )
-        key = writing.folder_key(folders or self.get_folders(), create_options.folder_uid)
-        return writing.create_record(self._session, create_options, record_data, folder_key=key)
+        return run(writing.create_record(self._session, create_options, record_data, folders))
 
     def save(
         self,
@@ -263,13 +253,13 @@ class SecretsManager:
         Raises:
             StaleRevisionError: It was changed since it was read.
         """
-        writing.update_record(self._session, record, update_options)
+        run(writing.update_record(self._session, record, update_options))
         return True
 
     def complete_transaction(self, record_uid: str, rollback: bool = False) -> bool:
         """Commit the save of a transaction, or roll it back."""
         path = endpoints.ROLLBACK_SECRET_UPDATE if rollback else endpoints.FINALIZE_SECRET_UPDATE
-        writing.complete_transaction(self._session, record_uid, path=path)
+        run(writing.complete_transaction(self._session, record_uid, path=path))
         return True
 
     def delete_secret(self, record_uids: Sequence[str] | str) -> list[dict[str, Any]]:
@@ -278,7 +268,7 @@ class SecretsManager:
         Raises:
             DeletionRefusedError: One of them was not deleted.
         """
-        return writing.delete_records(self._session, _as_list(record_uids))
+        return run(writing.delete_records(self._session, writing.as_list(record_uids)))
 
     def create_folder(
         self,
@@ -287,15 +277,13 @@ class SecretsManager:
         folders: Sequence[KeeperFolder] | None = None,
     ) -> str:
         """Create a folder in a shared folder or a subfolder of it and return its uid."""
-        key = writing.folder_key(folders or self.get_folders(), create_options.folder_uid)
-        return writing.create_folder(self._session, create_options, folder_name, key=key)
+        return run(writing.create_folder(self._session, create_options, folder_name, folders))
 
     def update_folder(
         self, folder_uid: str, folder_name: str, folders: Sequence[KeeperFolder] | None = None
     ) -> None:
         """Rename a folder."""
-        key = writing.folder_key(folders or self.get_folders(), folder_uid)
-        writing.rename_folder(self._session, folder_uid, folder_name, key=key)
+        run(writing.rename_folder(self._session, folder_uid, folder_name, folders))
 
     def delete_folder(
         self, folder_uids: Sequence[str] | str, force_deletion: bool = False
@@ -305,11 +293,12 @@ class SecretsManager:
         Raises:
             DeletionRefusedError: One of them was not deleted.
         """
-        return writing.delete_folders(self._session, _as_list(folder_uids), force=force_deletion)
+        uids = writing.as_list(folder_uids)
+        return run(writing.delete_folders(self._session, uids, force=force_deletion))
 
     def upload_file(self, owner_record: Record, file: KeeperFileUpload) -> str:
         """Attach a file to a record and return the file's uid."""
-        return writing.attach_file(self._session, owner_record, file)
+        return run(writing.attach_file(self._session, owner_record, file))
 
     def upload_file_path(self, owner_record: Record, file_path: str | os.PathLike[str]) -> str:
         """Attach the file at a path to a record and return the file's uid."""
@@ -345,6 +334,15 @@ class SecretsManager:
         return asked_seconds(answer, None) if code_of(answer) == "throttled" else None
 
 
+def logger_at(log_level: str | int | None) -> logging.Logger:
+    """Return the logger of the official package, set to this level if one is given."""
+    if log_level is not None:
+        _log.setLevel(log_level)
+        if not _log.hasHandlers():
+            _log.addHandler(logging.StreamHandler())
+    return _log
+
+
 def find_secrets_by_title(record_title: str, records: Iterable[Record] | None) -> list[Record]:
     """Return all of the records with this title."""
     return [record for record in records or () if record.title == record_title]
@@ -353,10 +351,6 @@ def find_secrets_by_title(record_title: str, records: Iterable[Record] | None) -
 def find_secret_by_title(record_title: str, records: Iterable[Record] | None) -> Record | None:
     """Return the first of the records with this title, or None."""
     return next((record for record in records or () if record.title == record_title), None)
-
-
-def _as_list(uids: Sequence[str] | str) -> list[str]:
-    return [uids] if isinstance(uids, str) else list(uids)
 
 
 # The official module of this name has all of these.

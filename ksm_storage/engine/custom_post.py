@@ -8,9 +8,9 @@ from pathlib import Path
 from ..wire.signed_request import protocol_headers
 from . import late_errors as errors
 from .dto.payload import EncryptedPayload, KSMHttpResponse, TransmissionKey
-from .session import is_verified, unverified
+from .session import require_verification
 from .storage import replace_file
-from .transport import HttpAnswer, HttpsTransport
+from .transport import HttpAnswer, HttpsTransport, run
 
 
 def post_function(
@@ -21,14 +21,13 @@ def post_function(
     proxy_url: str | None = None,
 ) -> KSMHttpResponse:
     """Send a request; for custom post functions that send what they cannot answer."""
-    if not is_verified(verify_ssl_certs):
-        raise unverified()
+    require_verification(verify_ssl_certs)
     sent = encrypted_payload_and_signature
     headers = protocol_headers(
         transmission_key.publicKeyId, transmission_key.encryptedKey, sent.signature
     )
     transport = HttpsTransport(proxy_url=proxy_url)
-    answer = transport.post(url, headers=headers, body=sent.encrypted_payload)
+    answer = run(transport.post(url, headers=headers, body=sent.encrypted_payload))
     return KSMHttpResponse(answer.status, answer.body, _HttpResponse(answer))
 
 

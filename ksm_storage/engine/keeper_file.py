@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -12,9 +12,10 @@ from ..wire.aes import GCM_OVERHEAD_BYTES, GcmKey
 from ..wire.base64_forms import from_base64
 from ..wire.json_objects import as_text, parse_object
 from . import late_errors as errors
+from .transport import HttpsTransport, run
 
 # Fetches an address: the url, the most bytes that may come, a proxy or None.
-Downloader = Callable[[str, int, str | None], bytes]
+Downloader = Callable[[str, int, str | None], Coroutine[Any, Any, bytes]]
 
 # A description without a size is possible; then this bounds what is taken into memory.
 _MAX_BYTES = 1 << 30
@@ -101,12 +102,15 @@ class KeeperFile:
             ServerUnreachableError, ServerAnswerError: It cannot be downloaded.
             DecryptionError: It is altered, cut off, or not of the described size.
         """
-        from .session import is_verified, unverified
+        from .session import require_verification
 
-        if not is_verified(verify_ssl_certs):
-            raise unverified()
+        require_verification(verify_ssl_certs)
+        return run(self.fetch(self._download, proxy_url))
+
+    async def fetch(self, download: Downloader, proxy_url: str | None = None) -> bytes:
+        """Return the content, once fetched with this function; raises as get_file_data."""
         if self.file_data is None:
-            encrypted = self._download(self._url(), self._max_bytes(), proxy_url)
+            encrypted = await download(self._url(), self._max_bytes(), proxy_url)
             data = self._decrypted(encrypted)
             if self.meta_dict.get("size") not in (None, len(data)):
                 raise DecryptionError(
@@ -176,13 +180,11 @@ def _restored(
     return file
 
 
-def download_directly(url: str, limit: int, proxy_url: str | None = None) -> bytes:
+async def download_directly(url: str, limit: int, proxy_url: str | None = None) -> bytes:
     """Download for a copied record, which has no connection of its own."""
-    # Imported here: the transport is below the session, and a file needs it only to download.
     from .session import downloaded
-    from .transport import HttpsTransport
 
-    return downloaded(HttpsTransport(), url, limit, proxy_url)
+    return await downloaded(HttpsTransport(), url, limit, proxy_url)
 
 
 def _private(path: str, flags: int) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from ..wire.base64_forms import to_url_safe
 from . import late_errors as errors
-from .keeper_file import KeeperFile
+from .keeper_file import Downloader, KeeperFile
 from .notation import Notation, parse_notation
 from .record import Record
 from .record_content import Field, value_of
@@ -23,16 +23,17 @@ REFERENCE_FIELDS: Mapping[str, list[str]] = {
     "cardRef": ["paymentCard", "text", "pinCode", "addressRef"],
 }
 
-Fetch = Callable[[list[str] | None], RecordList]
+Fetch = Callable[[list[str] | None], Awaitable[RecordList]]
 
 
 class NotationLookup:
     """Resolve notations with a function that fetches records by uid, all for None."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, *, download: Downloader) -> None:
         self._fetch = fetch
+        self._download = download
 
-    def single(self, text: str) -> Any:
+    async def single(self, text: str) -> Any:
         """Return one value: the first of a field unless an index or ``[]`` says otherwise.
 
         A file is returned as bytes, and references to other records as their values.
@@ -42,15 +43,15 @@ class NotationLookup:
             SecretNotFoundError: No such record, field, value, property or file.
         """
         notation = parse_notation(text, property_first=True)
-        record = self._record(notation.record)
+        record = await self._record(notation.record)
         if notation.parameter is None:
             return record.dict.get(notation.selector)
         if notation.selector == "file":
-            return _file(record, notation.parameter).get_file_data()
+            return await _file(record, notation.parameter).fetch(self._download)
         field = _field_by_label_or_type(record, notation)
         values = field.get("value")
         if field.get("type") in REFERENCE_FIELDS:
-            values = self.inflate(values or [], REFERENCE_FIELDS[str(field["type"])])
+            values = await self.inflate(values or [], REFERENCE_FIELDS[str(field["type"])])
         if notation.property_name is not None:
             _check_property(notation)
         elif notation.index == "":
@@ -59,19 +60,20 @@ class NotationLookup:
             return values
         return _picked(values, notation) if values else None
 
-    def results(self, text: str) -> list[str]:
+    async def results(self, text: str) -> list[str]:
         """Return all values as text; other values become JSON, a file url-safe base64.
 
         Raises:
             SecretNotFoundError: No field or file matches, or several do, or the index is too high.
         """
         notation = parse_notation(text)
-        record = self._record(notation.record)
+        record = await self._record(notation.record)
         if notation.parameter is None:
             value = record.dict.get(notation.selector)
             return [] if value is None else [value]
         if notation.selector == "file":
-            return [to_url_safe(_file(record, notation.parameter).get_file_data())]
+            content = await _file(record, notation.parameter).fetch(self._download)
+            return [to_url_safe(content)]
         values = _only_field(record, notation).get("value", [])
         values = values if isinstance(values, list) else []
         if notation.index:
@@ -81,20 +83,22 @@ class NotationLookup:
         name = notation.property_name
         return [_as_text(v[name]) for v in values if isinstance(v, dict) and name in v]
 
-    def inflate(self, uids: Iterable[str], replace_fields: Iterable[str]) -> list[Any]:
+    async def inflate(self, uids: Iterable[str], replace_fields: Iterable[str]) -> list[Any]:
         """Return the values of the records with these uids; those without values are left out."""
         wanted = list(uids)
-        records = {record.uid: record for record in self._fetch(wanted)}
-        values = [self._merged(records[uid], replace_fields) for uid in wanted if uid in records]
+        records = {record.uid: record for record in await self._fetch(wanted)}
+        values = [
+            await self._merged(records[uid], replace_fields) for uid in wanted if uid in records
+        ]
         return [value for value in values if value is not None]
 
-    def _merged(self, record: Record, replace_fields: Iterable[str]) -> Any:
+    async def _merged(self, record: Record, replace_fields: Iterable[str]) -> Any:
         parts: list[tuple[Field, Any]] = []
         for name in replace_fields:
             field = record.get_standard_field(name)
             value = None if field is None else value_of(field, single=True)
             if name in REFERENCE_FIELDS and value is not None:
-                value = next(iter(self.inflate([value], REFERENCE_FIELDS[name])), None)
+                value = next(iter(await self.inflate([value], REFERENCE_FIELDS[name])), None)
             if field is not None and value is not None:
                 parts.append((field, value))
         if len(parts) < 2:
@@ -104,11 +108,11 @@ class NotationLookup:
             merged.update(value if isinstance(value, dict) else {_label(field): value})
         return merged
 
-    def _record(self, uid_or_title: str) -> Record:
+    async def _record(self, uid_or_title: str) -> Record:
         if _UID.fullmatch(uid_or_title):
-            for record in self._fetch([uid_or_title]):
+            for record in await self._fetch([uid_or_title]):
                 return record
-        found = list(self._fetch(None).titled(uid_or_title))
+        found = list((await self._fetch(None)).titled(uid_or_title))
         if len(found) > 1:
             raise errors.SecretNotFoundError(
                 f"multiple records match record {uid_or_title!r}", hint="use the uid"

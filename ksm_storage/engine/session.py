@@ -6,10 +6,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DecryptionError, KsmStorageError, StorageError
 from ..wire import api_errors, endpoints
@@ -22,9 +23,9 @@ from .backoff import BackoffPolicy, ThrottleGate, asked_seconds
 from .binding import bind, open_device
 from .configkeys import ConfigKeys
 from .device import Device, DeviceStorage, is_key_id, is_true
-from .dto.payload import EncryptedPayload, PostFunction, QueryOptions, TransmissionKey
+from .dto.payload import EncryptedPayload, QueryOptions, TransmissionKey
 from .error_rules import code_of, error_for, read_body
-from .transport import HttpAnswer, HttpsTransport
+from .transport import HttpAnswer, Transport
 
 if TYPE_CHECKING:
     from .offline_copy import OfflineCopy
@@ -37,7 +38,10 @@ _FILTERS = frozenset({"requestedRecords", "requestedFolders"})
 _log = logging.getLogger("ksm")
 
 # Returns the function that sends a request in the place of HTTPS, or None.
-ChoosePost = Callable[[str], PostFunction | None]
+ChoosePost = Callable[[str], Callable[..., Any] | None]
+# Asks a question by path and payload.
+Ask = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, bytes]]
+_T = TypeVar("_T")
 
 
 def build_session(
@@ -47,29 +51,18 @@ def build_session(
     config: DeviceStorage | None,
     server_public_key: str | None,
     server_public_key_id: str | None,
+    transport: Transport,
     proxy_url: str | None,
-    ca_file: str | os.PathLike[str] | None,
-    verify_ssl_certs: bool,
-    connect_timeout_seconds: float,
-    read_timeout_seconds: float,
     backoff: BackoffPolicy,
     offline_copy: str | os.PathLike[str] | None,
     offline_max_age_seconds: float,
     choose_post: ChoosePost,
-    ask: Callable[[str, Mapping[str, Any]], bytes],
+    ask: Ask,
 ) -> Session:
     """Return a session that has sent nothing yet.
 
-    The transport is made before anything is stored: a wrong CA file changes no configuration.
+    The transport is there before anything is stored: a wrong CA file changes no configuration.
     """
-    if not is_verified(verify_ssl_certs):
-        raise unverified()
-    transport = HttpsTransport(
-        ca_file=ca_file,
-        proxy_url=proxy_url,
-        connect_timeout_seconds=connect_timeout_seconds,
-        read_timeout_seconds=read_timeout_seconds,
-    )
     device = open_device(
         token=token,
         hostname=hostname,
@@ -94,17 +87,13 @@ def build_session(
     )
 
 
-def is_verified(verify_ssl_certs: object) -> bool:
-    """Tell whether the caller and KSM_SKIP_VERIFY leave certificates verified."""
-    return verify_ssl_certs is True and not is_true(os.environ.get("KSM_SKIP_VERIFY"))
-
-
-def unverified() -> KsmStorageError:
-    """Return the error for a caller who wants to skip the verification of certificates."""
-    return errors.ClientSettingsError(
-        "certificate verification cannot be disabled",
-        hint="pass the server's CA as ca_file, and unset KSM_SKIP_VERIFY",
-    )
+def require_verification(verify_ssl_certs: object) -> None:
+    """Raise ClientSettingsError if the caller or KSM_SKIP_VERIFY leaves certificates unverified."""
+    if verify_ssl_certs is not True or is_true(os.environ.get("KSM_SKIP_VERIFY")):
+        raise errors.ClientSettingsError(
+            "certificate verification cannot be disabled",
+            hint="pass the server's CA as ca_file, and unset KSM_SKIP_VERIFY",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +115,13 @@ class Session:
     def __init__(
         self,
         device: Device,
-        transport: HttpsTransport,
+        transport: Transport,
         *,
         backoff: BackoffPolicy,
         proxy_url: str | None,
         offline_copy: OfflineCopy | None,
         choose_post: ChoosePost,
-        ask: Callable[[str, Mapping[str, Any]], bytes],
+        ask: Ask,
     ) -> None:
         self.device = device
         self.ask = ask
@@ -142,18 +131,21 @@ class Session:
         self._offline = offline_copy
         self._choose_post = choose_post
 
-    def bind(self) -> bool:
+    async def bind(self) -> bool:
         """Redeem the one-time token if that has not happened; return whether it did now."""
-        return False if self.device.is_bound else bind(self.device, self.ask)
+        if await self.work(lambda: self.device.is_bound):
+            return False
+        return await bind(self.device, self.ask, work=self.work)
 
-    def client_part(self) -> ClientPart:
+    async def client_part(self) -> ClientPart:
         """Return what every request carries; bind first if need be."""
-        self.bind()
-        return {"clientVersion": endpoints.CLIENT_VERSION, "clientId": self.device.client_id}
+        await self.bind()
+        client_id = await self.work(lambda: self.device.client_id)
+        return {"clientVersion": endpoints.CLIENT_VERSION, "clientId": client_id}
 
-    def fetch_secrets(self, options: QueryOptions | None) -> tuple[bytes, datetime | None]:
+    async def fetch_secrets(self, options: QueryOptions | None) -> tuple[bytes, datetime | None]:
         """Return the answer of get_secret, and when it was fetched if it is the offline copy."""
-        client = self.client_part()
+        client = await self.client_part()
         request: GetRequest = {
             "clientVersion": client["clientVersion"],
             "clientId": client["clientId"],
@@ -165,24 +157,25 @@ class Session:
         if options and options.request_links:
             request["requestLinks"] = True
         if self._offline is None:
-            return self.ask(endpoints.GET_SECRET, request), None
-        return self._fetch_or_load(request, self._offline)
+            return await self.ask(endpoints.GET_SECRET, request), None
+        return await self._fetch_or_load(request, self._offline)
 
-    def _fetch_or_load(
+    async def _fetch_or_load(
         self, request: GetRequest, offline: OfflineCopy
     ) -> tuple[bytes, datetime | None]:
         try:
-            answer = self.ask(endpoints.GET_SECRET, request)
+            answer = await self.ask(endpoints.GET_SECRET, request)
         except errors.ServerUnreachableError as exc:
-            return self._loaded(offline, exc)
+            unreachable = exc
+            return await self.work(lambda: self._loaded(offline, unreachable))
         except errors.ServerRefusedError as exc:
             # Whoever may not read online may not go on reading offline.
             if exc.server_code == api_errors.ACCESS_DENIED:
-                offline.remove()
+                await self.work(offline.remove)
             raise
         # Neither a part of the records nor an empty answer may replace the copy of all.
         if not request.keys() & _FILTERS and answer.lstrip().startswith(b"{"):
-            offline.save(answer, self.device.app_key())
+            await self.work(lambda: offline.save(answer, self.device.app_key()))
         return answer, None
 
     def _loaded(self, offline: OfflineCopy, unreachable: Any) -> tuple[bytes, datetime]:
@@ -194,7 +187,7 @@ class Session:
             raise unreachable from exc
         return answer, fetched
 
-    def exchange(self, path: str, payload: Mapping[str, Any]) -> bytes:
+    async def exchange(self, path: str, payload: Mapping[str, Any]) -> bytes:
         """Send a request until it is answered, and return the decrypted answer, maybe empty.
 
         Raises:
@@ -203,29 +196,30 @@ class Session:
             ServerAnswerError: An answer that cannot be decrypted.
         """
         body = json.dumps(payload).encode()
-        gate = ThrottleGate.of(self.device.host, self.device.client_id, path)
-        seen = gate.wait_until_open()
-        answer = self._attempt(path, body)
+        gate = await self.work(
+            lambda: ThrottleGate.of(self.device.host, self.device.client_id, path)
+        )
+        seen = await gate.wait_until_open(self._transport.acquire)
+        answer = await self._attempt(path, body)
         if not isinstance(answer, _Throttled):
             return answer
-        with gate.closed(seen) as must_wait:
+        async with gate.closed(seen, self._transport.acquire) as must_wait:
             for attempt in range(self._backoff.retries + 1):
                 if must_wait:
-                    self._wait(attempt, answer.asked_seconds, path=path)
+                    await self._wait(attempt, answer.asked_seconds, path=path)
                 must_wait = True
-                answer = self._attempt(path, body)
+                answer = await self._attempt(path, body)
                 if not isinstance(answer, _Throttled):
                     return answer
             raise _still_throttled(attempt + 1, path)
 
-    def _attempt(self, path: str, body: bytes) -> bytes | _Throttled:
+    async def _attempt(self, path: str, body: bytes) -> bytes | _Throttled:
         asked_key: str | None = None
         key_changes = 0
         while True:
-            key_id, point = self.device.server_key(asked_key)
-            answer, key = self._send(path, body, key_id=key_id, point=point)
+            answer, key = await self._send(path, body, asked_key)
             if answer.status == 200:
-                self._remember_key(asked_key)
+                await self._remember_key(asked_key)
                 return _decrypted(answer.body, key, path=path)
             said = read_body(answer.body)
             code = code_of(said)
@@ -233,29 +227,35 @@ class Session:
                 key_changes += 1
                 asked_key = _next_key(said, key_changes=key_changes)
             elif _is_throttled(answer.status, code):
-                self._remember_key(asked_key)
+                await self._remember_key(asked_key)
                 return _Throttled(asked_seconds(said, answer.retry_after))
             else:
                 raise error_for(answer.status, answer.body, operation=path)
 
-    def _send(
-        self, path: str, body: bytes, *, key_id: str, point: bytes
+    async def _send(
+        self, path: str, body: bytes, asked_key: str | None
     ) -> tuple[HttpAnswer, bytes]:
+        url, request, key = await self.work(lambda: self._signed(path, body, asked_key))
+        post = self._choose_post(path)
+        if post is not None:
+            return await _post_custom(post, url, request, key, self._proxy_url)
+        answer = await self._transport.post(url, headers=request.headers(), body=request.body)
+        _log.debug("%s answered with status %d", path, answer.status)
+        return answer, key
+
+    def _signed(
+        self, path: str, body: bytes, asked_key: str | None
+    ) -> tuple[str, SignedRequest, bytes]:
+        key_id, point = self.device.server_key(asked_key)
         request, key = make_request(
             body,
             private_key=self.device.private_key(),
             server_public_key=point,
             public_key_id=key_id,
         )
-        url = f"https://{self.device.host}{endpoints.API_PATH}{path}"
-        post = self._choose_post(path)
-        if post is not None:
-            return _post_custom(post, url, request, key, self._proxy_url)
-        answer = self._transport.post(url, headers=request.headers(), body=request.body)
-        _log.debug("%s answered with status %d", path, answer.status)
-        return answer, key
+        return f"https://{self.device.host}{endpoints.API_PATH}{path}", request, key
 
-    def _wait(self, attempt: int, asked: float, *, path: str) -> None:
+    async def _wait(self, attempt: int, asked: float, *, path: str) -> None:
         seconds = self._backoff.wait_seconds(attempt, asked=asked)
         if seconds is None:
             raise _still_throttled(attempt + 1, path)
@@ -266,35 +266,45 @@ class Session:
             self._backoff.retries,
             seconds,
         )
-        self._backoff.sleep(seconds)
+        waited = self._backoff.sleep(seconds)
+        if isawaitable(waited):
+            await waited
 
-    def _remember_key(self, key_id: str | None) -> None:
+    async def _remember_key(self, key_id: str | None) -> None:
         if key_id is None:
             return
         try:
-            self.device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID, key_id)
+            await self.work(lambda: self.device.set(ConfigKeys.KEY_SERVER_PUBLIC_KEY_ID, key_id))
         except KsmStorageError:
             # The server names the key again next time; a read-only configuration still works.
             _log.warning("cannot save the server's new public key id")
 
-    def download(self, url: str, limit: int, proxy_url: str | None = None) -> bytes:
-        """Return what is at an https address, at most ``limit`` bytes."""
-        return downloaded(self._transport, url, limit, proxy_url)
+    async def work(self, call: Callable[[], _T]) -> _T:
+        """Return what a call returns that uses the device or a file, both of which may be slow."""
+        return await self._transport.work(call)
 
-    def upload(self, url: str, *, media_type: str, body: bytes) -> None:
+    async def finish(self, call: Coroutine[Any, Any, _T]) -> _T:
+        """Run a change of several steps to its end, even if whoever waits for it is cancelled."""
+        return await self._transport.finish(call)
+
+    async def download(self, url: str, limit: int, proxy_url: str | None = None) -> bytes:
+        """Return what is at an https address, at most ``limit`` bytes."""
+        return await downloaded(self._transport, url, limit, proxy_url)
+
+    async def upload(self, url: str, *, media_type: str, body: bytes) -> None:
         """Post a form to an https address; raise ServerAnswerError unless it is accepted."""
-        answer = self._transport.post(url, headers={"Content-Type": media_type}, body=body)
+        answer = await self._transport.post(url, headers={"Content-Type": media_type}, body=body)
         if not 200 <= answer.status < 400:
             raise errors.ServerAnswerError(
                 f"the upload ended with HTTP status {answer.status}", operation="upload"
             )
 
 
-def downloaded(
-    transport: HttpsTransport, url: str, limit: int, proxy_url: str | None = None
+async def downloaded(
+    transport: Transport, url: str, limit: int, proxy_url: str | None = None
 ) -> bytes:
     """Return what is at an https address; raise ServerAnswerError unless the status is 200."""
-    answer = transport.get(url, limit=limit, proxy_url=proxy_url)
+    answer = await transport.get(url, limit=limit, proxy_url=proxy_url)
     if answer.status != 200:
         raise errors.ServerAnswerError(
             f"the download ended with HTTP status {answer.status}",
@@ -320,13 +330,15 @@ def _still_throttled(requests: int, path: str) -> KsmStorageError:
     )
 
 
-def _post_custom(
-    post: PostFunction, url: str, request: SignedRequest, key: bytes, proxy_url: str | None
+async def _post_custom(
+    post: Callable[..., Any], url: str, request: SignedRequest, key: bytes, proxy_url: str | None
 ) -> tuple[HttpAnswer, bytes]:
     transmission = TransmissionKey(request.public_key_id, key, request.transmission_key)
     given = post(
         url, transmission, EncryptedPayload(request.body, request.signature), True, proxy_url
     )
+    if isawaitable(given):
+        given = await given
     # A function that answers from a cache puts the key of the cached answer here.
     key = transmission.key
     if given.status_code == 200:

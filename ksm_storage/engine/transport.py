@@ -1,4 +1,9 @@
-"""HTTPS: one verified connection per request, with time-outs, a private CA and proxies."""
+"""HTTPS: one verified connection per request, with time-outs, a private CA and proxies.
+
+The protocol is written once, as coroutines that wait only for their transport. Over the blocking
+one of this module they never suspend, and :func:`run` takes each in one step to its end; over that
+of :mod:`.async_transport` an event loop runs them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,10 @@ import http.client
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 from .. import __version__
@@ -16,6 +23,7 @@ from . import late_errors as errors
 from .device import HOSTS
 from .proxy import Proxy, proxy_for
 
+_T = TypeVar("_T")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
 # Far above the answer of an application with 100,000 records.
@@ -25,6 +33,10 @@ _PIECE_BYTES = 1 << 18
 _SAFE = "/?:@!$&'()*+,;=%~[]"
 # 24 days: poll() counts milliseconds in 32 bits.
 _MAX_TIMEOUT_SECONDS = 2_000_000.0
+
+# Above what a thread that holds the gate can take; also the way out where that is an event loop
+# that this very thread has to run.
+_MAX_GATE_SECONDS = 600.0
 
 # OpenSSL's numbers, X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, then
 # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
@@ -44,6 +56,47 @@ class HttpAnswer:
     location: str | None = None
 
 
+class Transport(Protocol):
+    """What the protocol waits for: the network, a lock, slow work, and a change to its end."""
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, proxy_url: str | None = None
+    ) -> HttpAnswer:
+        """Post the body and return the answer, whatever its status.
+
+        Raises:
+            ServerUnreachableError: No connection, no trusted certificate, or no answer in time.
+            ServerAnswerError: More than ``MAX_ANSWER_BYTES``.
+        """
+
+    async def get(self, url: str, *, limit: int, proxy_url: str | None = None) -> HttpAnswer:
+        """Get at most ``limit`` bytes, following a few redirects to https addresses.
+
+        Raises:
+            ServerUnreachableError: As for :meth:`post`.
+            ServerAnswerError: More than ``limit`` bytes, or too many redirects.
+        """
+
+    async def acquire(self, lock: threading.Lock) -> None:
+        """Take a lock that another thread or task may hold for long."""
+
+    async def work(self, call: Callable[[], _T]) -> _T:
+        """Return what a call returns that reads a file or may ask a key service."""
+
+    async def finish(self, call: Coroutine[Any, Any, _T]) -> _T:
+        """Run a change to its end, even if whoever waits for it is cancelled."""
+
+
+def run(call: Coroutine[Any, Any, _T]) -> _T:
+    """Return what a coroutine over the blocking transport returns."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        return cast("_T", done.value)  # the coroutine's own type
+    call.close()
+    raise RuntimeError("a coroutine over the blocking transport must not suspend")
+
+
 class HttpsTransport:
     """Send requests; certificates are always verified and every wait is bounded."""
 
@@ -56,38 +109,41 @@ class HttpsTransport:
         read_timeout_seconds: float = 60.0,
     ) -> None:
         """Read the CA now, so that a wrong path is known before a token is spent."""
-        self._context = _tls_context(ca_file)
+        self._context = tls_context(ca_file)
         self._proxy_url = proxy_url
-        self._connect_timeout = _bounded(connect_timeout_seconds)
-        self._read_timeout = _bounded(read_timeout_seconds)
+        self._connect_timeout = bounded_timeout(connect_timeout_seconds)
+        self._read_timeout = bounded_timeout(read_timeout_seconds)
 
-    def post(
+    async def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, proxy_url: str | None = None
     ) -> HttpAnswer:
-        """Post the body and return the answer, whatever its status.
-
-        Raises:
-            ServerUnreachableError: No connection, no trusted certificate, or no answer in time.
-            ServerAnswerError: More than ``MAX_ANSWER_BYTES``.
-        """
+        """Post the body; see :class:`Transport`."""
         proxy_url = proxy_url or self._proxy_url
         return self._exchange("POST", url, headers, body, MAX_ANSWER_BYTES, proxy_url)
 
-    def get(self, url: str, *, limit: int, proxy_url: str | None = None) -> HttpAnswer:
-        """Get at most ``limit`` bytes, following a few redirects to https addresses.
+    async def get(self, url: str, *, limit: int, proxy_url: str | None = None) -> HttpAnswer:
+        """Get at most ``limit`` bytes; see :class:`Transport`."""
 
-        Raises:
-            ServerUnreachableError: As for :meth:`post`.
-            ServerAnswerError: More than ``limit`` bytes, or too many redirects.
-        """
-        for _ in range(_MAX_REDIRECTS + 1):
-            answer = self._exchange("GET", url, {}, None, limit, proxy_url or self._proxy_url)
-            if answer.status not in _REDIRECTS or not answer.location:
-                return answer
-            url = _joined(url, answer.location)
-        raise errors.ServerAnswerError(
-            f"the download was redirected more than {_MAX_REDIRECTS} times", operation="download"
-        )
+        async def get_once(url: str) -> HttpAnswer:
+            return self._exchange("GET", url, {}, None, limit, proxy_url or self._proxy_url)
+
+        return await following_redirects(get_once, url)
+
+    async def acquire(self, lock: threading.Lock) -> None:
+        """Wait for the lock; see :class:`Transport`."""
+        if not lock.acquire(timeout=_MAX_GATE_SECONDS):
+            raise errors.ServerThrottledError(
+                "another call of this process has been throttled for too long",
+                hint="send fewer requests, or ask for more records at once",
+            )
+
+    async def work(self, call: Callable[[], _T]) -> _T:
+        """Call it at once; see :class:`Transport`."""
+        return call()
+
+    async def finish(self, call: Coroutine[Any, Any, _T]) -> _T:
+        """Run it; nothing can cancel a blocking call. See :class:`Transport`."""
+        return await call
 
     def _exchange(
         self,
@@ -98,7 +154,7 @@ class HttpsTransport:
         limit: int,
         proxy_url: str | None,
     ) -> HttpAnswer:
-        host, port, target = _split(url)
+        host, port, target = split_url(url)
         connection = _Connection(host, port, context=self._context, timeout=self._connect_timeout)
         proxy = proxy_for(host, port, given=proxy_url)
         if proxy is not None:
@@ -107,7 +163,7 @@ class HttpsTransport:
             connection.connect()
             # The socket has one time-out: until here for connecting, from here on for reading.
             connection.sock.settimeout(self._read_timeout)
-            connection.request(method, target, body=body, headers=_with_agent(headers))
+            connection.request(method, target, body=body, headers=with_agent(headers))
             return _read(connection.getresponse(), limit=limit)
         except ssl.SSLCertVerificationError as exc:
             raise untrusted(exc, host) from exc
@@ -129,7 +185,22 @@ class _Connection(http.client.HTTPSConnection):
         self.set_tunnel(target, port, headers=proxy.headers)
 
 
-def _bounded(seconds: float) -> float:
+async def following_redirects(
+    get_once: Callable[[str], Coroutine[Any, Any, HttpAnswer]], url: str
+) -> HttpAnswer:
+    """Return the first answer that is not a redirect; raise ServerAnswerError after a few."""
+    for _ in range(_MAX_REDIRECTS + 1):
+        answer = await get_once(url)
+        if answer.status not in _REDIRECTS or not answer.location:
+            return answer
+        url = _joined(url, answer.location)
+    raise errors.ServerAnswerError(
+        f"the download was redirected more than {_MAX_REDIRECTS} times", operation="download"
+    )
+
+
+def bounded_timeout(seconds: float) -> float:
+    """Return a time-out that every system can wait for; raise ClientSettingsError for no time."""
     # Not None either: the constructor rules out a wait without an end.
     if not isinstance(seconds, (int, float)) or not seconds > 0:
         raise errors.ClientSettingsError(
@@ -139,7 +210,8 @@ def _bounded(seconds: float) -> float:
     return min(seconds, _MAX_TIMEOUT_SECONDS)
 
 
-def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
+def tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    """Return a context that verifies; raise ClientSettingsError for an unreadable CA file."""
     # REQUESTS_CA_BUNDLE is what users of the official package have set for a private CA.
     chosen = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or None
     try:
@@ -160,7 +232,8 @@ def _joined(url: str, location: str) -> str:
         raise _invalid_address() from None
 
 
-def _split(url: str) -> tuple[str, int, str]:
+def split_url(url: str) -> tuple[str, int, str]:
+    """Return host, port and encoded target of an https address; raise ServerAnswerError."""
     try:
         parts = urlsplit(url)
         port = parts.port or 443
@@ -179,7 +252,8 @@ def _invalid_address() -> VaultError:
     return errors.ServerAnswerError("an address from the server is invalid", operation="connect")
 
 
-def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:
+def with_agent(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers with those that every request has."""
     return {"User-Agent": f"ksm-storage/{__version__}", "Connection": "close", **headers}
 
 
@@ -188,9 +262,7 @@ def _read(response: http.client.HTTPResponse, *, limit: int) -> HttpAnswer:
     while piece := response.read(_PIECE_BYTES):
         body += piece
         if len(body) > limit:
-            raise errors.ServerAnswerError(
-                f"the answer is longer than {limit} bytes", operation="download"
-            )
+            raise too_long(limit)
     # A bounded read does not mind an answer that is shorter than was announced.
     if response.length:
         raise http.client.IncompleteRead(bytes(body), response.length)
@@ -199,6 +271,13 @@ def _read(response: http.client.HTTPResponse, *, limit: int) -> HttpAnswer:
         bytes(body),
         retry_after=response.getheader("Retry-After"),
         location=response.getheader("Location"),
+    )
+
+
+def too_long(limit: int) -> VaultError:
+    """Return the error for an answer of more bytes than expected."""
+    return errors.ServerAnswerError(
+        f"the answer is longer than {limit} bytes", operation="download"
     )
 
 

@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..wire import endpoints
@@ -42,12 +42,18 @@ class RecordContent(Protocol):
         """Return the content as JSON."""
 
 
-def create_record(
-    session: Session, options: CreateOptions, content: RecordContent, *, folder_key: bytes
+async def create_record(
+    session: Session,
+    options: CreateOptions,
+    content: RecordContent,
+    folders: Sequence[KeeperFolder] | None,
 ) -> str:
     """Create a record in a shared folder and return its uid."""
-    client = session.client_part()
-    owner = session.device.owner_public_key()
+    if not callable(getattr(content, "to_json", None)):
+        raise errors.ClientSettingsError("New record data has to be a valid RecordCreate object")
+    folder_key = _key_of(folders or await fetch_folders(session), options.folder_uid)
+    client = await session.client_part()
+    owner = await session.work(session.device.owner_public_key)
     data = content.to_json().encode()
     # A record key belongs to one record; it goes to the owner and, under its key, to the folder.
     record_key = os.urandom(KEY_BYTES)
@@ -60,45 +66,50 @@ def create_record(
         "data": to_base64(gcm_seal(record_key, data)),
         "subFolderUid": options.subfolder_uid,
     }
-    session.ask(endpoints.CREATE_SECRET, request)
+    await _change(session, endpoints.CREATE_SECRET, request)
     return request["recordUid"]
 
 
-def update_record(session: Session, record: Record, options: UpdateOptions | None) -> None:
+async def update_record(session: Session, record: Record, options: UpdateOptions | None) -> None:
     """Save the record's current content; files to detach leave its references too."""
     given = options or UpdateOptions()
     removed = given.links_to_remove or []
     uids = [removed] if isinstance(removed, str) else list(removed)
     content = _without_files(record.dict, uids) if uids else record.dict
     request: UpdateRequest = {
-        **session.client_part(),
+        **(await session.client_part()),
         "recordUid": record.uid,
         "revision": record.revision,
         "data": to_base64(gcm_seal(record.record_key_bytes, json.dumps(content).encode())),
         "transactionType": given.transaction_type,
         "links2Remove": uids or None,
     }
-    session.ask(endpoints.UPDATE_SECRET, request)
+    await _change(session, endpoints.UPDATE_SECRET, request)
     # The caller's object changes only once the server has the change.
     if uids:
         record.raw_json = json.dumps(content)
 
 
-def complete_transaction(session: Session, record_uid: str, *, path: str) -> None:
+async def complete_transaction(session: Session, record_uid: str, *, path: str) -> None:
     """End a transaction by the given path: finalize or roll back."""
-    request: CompleteTransactionRequest = {**session.client_part(), "recordUid": record_uid}
-    session.ask(path, request)
+    request: CompleteTransactionRequest = {**(await session.client_part()), "recordUid": record_uid}
+    await _change(session, path, request)
 
 
-def delete_records(session: Session, record_uids: list[str]) -> list[dict[str, Any]]:
+async def delete_records(session: Session, record_uids: list[str]) -> list[dict[str, Any]]:
     """Delete records and return what the server answers for each.
 
     Raises:
         DeletionRefusedError: One of them was not deleted.
     """
-    request: DeleteRequest = {**session.client_part(), "recordUids": record_uids}
-    answer = answered_object(session.ask(endpoints.DELETE_SECRET, request))
+    request: DeleteRequest = {**(await session.client_part()), "recordUids": record_uids}
+    answer = answered_object(await _change(session, endpoints.DELETE_SECRET, request))
     return _all_deleted(list_of_objects(answer.get("records")), "record", endpoints.DELETE_SECRET)
+
+
+def as_list(uids: Sequence[str] | str) -> list[str]:
+    """Return one uid or many as a list."""
+    return [uids] if isinstance(uids, str) else list(uids)
 
 
 def _all_deleted(results: list[dict[str, Any]], kind: str, path: str) -> list[dict[str, Any]]:
@@ -119,12 +130,12 @@ def _all_deleted(results: list[dict[str, Any]], kind: str, path: str) -> list[di
     raise exc
 
 
-def attach_file(session: Session, record: Record, file: KeeperFileUpload) -> str:
+async def attach_file(session: Session, record: Record, file: KeeperFileUpload) -> str:
     """Upload a file, refer to it in its record and return the file's uid."""
     if file.Data is None or not file.Name:
         raise errors.ClientSettingsError("a file to upload must have a name and data")
-    client = session.client_part()
-    owner = session.device.owner_public_key()
+    client = await session.client_part()
+    owner = await session.work(session.device.owner_public_key)
     file_uid, file_key = new_uid(), os.urandom(KEY_BYTES)
     content = _with_file(record.dict, file_uid)
     encrypted = gcm_seal(file_key, file.Data)
@@ -140,12 +151,21 @@ def attach_file(session: Session, record: Record, file: KeeperFileUpload) -> str
         "linkKey": to_base64(gcm_seal(record_key, file_key)),
         "fileSize": len(encrypted),
     }
-    answer = answered_object(session.ask(endpoints.ADD_FILE, request))
-    record.raw_json = json.dumps(content)
-    url, parameters = _upload_place(answer)
-    media_type, body = multipart_form(parameters, encrypted)
-    session.upload(url, media_type=media_type, body=body)
+
+    async def announce_and_send() -> None:
+        answer = answered_object(await session.ask(endpoints.ADD_FILE, request))
+        record.raw_json = json.dumps(content)
+        url, parameters = _upload_place(answer)
+        media_type, body = multipart_form(parameters, encrypted)
+        await session.upload(url, media_type=media_type, body=body)
+
+    # One change: a record that refers to a file without content would be half of it.
+    await session.finish(announce_and_send())
     return file_uid
+
+
+async def _change(session: Session, path: str, request: Mapping[str, Any]) -> bytes:
+    return await session.finish(session.ask(path, request))
 
 
 def _upload_place(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -192,14 +212,14 @@ def _without_files(content: dict[str, Any], uids: list[str]) -> dict[str, Any]:
     return changed
 
 
-def fetch_folders(session: Session) -> list[KeeperFolder]:
+async def fetch_folders(session: Session) -> list[KeeperFolder]:
     """Return all folders that can be decrypted."""
-    answer = answered_object(session.ask(endpoints.GET_FOLDERS, session.client_part()))
-    return open_folders(list_of_objects(answer.get("folders")), session.device.app_key())
+    answer = answered_object(await session.ask(endpoints.GET_FOLDERS, await session.client_part()))
+    app_key = await session.work(session.device.app_key)
+    return open_folders(list_of_objects(answer.get("folders")), app_key)
 
 
-def folder_key(folders: Sequence[KeeperFolder], uid: str) -> bytes:
-    """Return the key of a folder; raise SecretNotFoundError if it is not among them."""
+def _key_of(folders: Sequence[KeeperFolder], uid: str) -> bytes:
     for folder in folders:
         if folder.folder_uid == uid:
             return folder.folder_key
@@ -209,43 +229,52 @@ def folder_key(folders: Sequence[KeeperFolder], uid: str) -> bytes:
     )
 
 
-def create_folder(session: Session, options: CreateOptions, name: str, *, key: bytes) -> str:
-    """Create a folder below a shared folder with this key and return its uid."""
+async def create_folder(
+    session: Session,
+    options: CreateOptions,
+    name: str,
+    folders: Sequence[KeeperFolder] | None,
+) -> str:
+    """Create a folder below a shared folder and return its uid."""
+    key = _key_of(folders or await fetch_folders(session), options.folder_uid)
     new_key = os.urandom(KEY_BYTES)
     request: CreateFolderRequest = {
-        **session.client_part(),
+        **(await session.client_part()),
         "folderUid": new_uid(),
         "sharedFolderUid": options.folder_uid,
         "sharedFolderKey": to_url_safe(cbc_seal(key, new_key)),
         "data": _encrypted_name(name, new_key),
         "parentUid": options.subfolder_uid,
     }
-    session.ask(endpoints.CREATE_FOLDER, request)
+    await _change(session, endpoints.CREATE_FOLDER, request)
     return request["folderUid"]
 
 
-def rename_folder(session: Session, uid: str, name: str, *, key: bytes) -> None:
-    """Give the folder with this key another name."""
+async def rename_folder(
+    session: Session, uid: str, name: str, folders: Sequence[KeeperFolder] | None
+) -> None:
+    """Give a folder another name."""
+    key = _key_of(folders or await fetch_folders(session), uid)
     request: UpdateFolderRequest = {
-        **session.client_part(),
+        **(await session.client_part()),
         "folderUid": uid,
         "data": _encrypted_name(name, key),
     }
-    session.ask(endpoints.UPDATE_FOLDER, request)
+    await _change(session, endpoints.UPDATE_FOLDER, request)
 
 
-def delete_folders(session: Session, uids: list[str], *, force: bool) -> list[dict[str, Any]]:
+async def delete_folders(session: Session, uids: list[str], *, force: bool) -> list[dict[str, Any]]:
     """Delete folders, with their content if forced; return what the server answers for each.
 
     Raises:
         DeletionRefusedError: One of them was not deleted.
     """
     request: DeleteFolderRequest = {
-        **session.client_part(),
+        **(await session.client_part()),
         "folderUids": uids,
         "forceDeletion": force,
     }
-    answer = answered_object(session.ask(endpoints.DELETE_FOLDER, request))
+    answer = answered_object(await _change(session, endpoints.DELETE_FOLDER, request))
     return _all_deleted(list_of_objects(answer.get("folders")), "folder", endpoints.DELETE_FOLDER)
 
 

@@ -25,6 +25,7 @@ from ksm_storage.engine import (
 )
 from ksm_storage.engine.binding import bind
 from ksm_storage.engine.device import Device
+from ksm_storage.engine.transport import HttpsTransport, run
 from ksm_storage.errors import SettingsError, StorageError
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.base64_forms import from_base64, to_url_safe
@@ -218,7 +219,7 @@ def test_a_bind_that_another_process_finished_before_it_began_is_none(
     config.set("appKey", to_url_safe(server.app_key))
     config.delete("clientKey")
 
-    assert bind(device, None) is False  # type: ignore[arg-type]  # it asks nobody
+    assert run(bind(device, None, work=HttpsTransport().work)) is False  # type: ignore[arg-type]  # it asks nobody
 
 
 class ContestedConfig(InMemoryKeyValueStorage):

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksm_storage.engine.answer import AnswerReader
+from ksm_storage.engine.keeper_file import download_directly
 from ksm_storage.engine.record_search import find_records
 from ksm_storage.wire.base64_forms import new_uid
 from tests.engine.sealed_secrets import login, record, shared_folder
@@ -23,7 +24,7 @@ ODD = st.sampled_from(["", "}", "{", '"', "\\", '"records"', f'"{UID}"', '{"reco
 
 
 def reader(text: str) -> AnswerReader:
-    return AnswerReader(text.encode(), APP_KEY, download=lambda url, limit, proxy: b"")
+    return AnswerReader(text.encode(), APP_KEY, download=download_directly)
 
 
 def shuffled(entry: dict[str, Any], seed: int) -> dict[str, Any]:

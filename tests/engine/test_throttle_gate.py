@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.engine import BackoffPolicy, InMemoryKeyValueStorage
+from ksm_storage.engine import BackoffPolicy, InMemoryKeyValueStorage, ServerThrottledError
 from ksm_storage.engine.backoff import ThrottleGate
+from ksm_storage.engine.transport import HttpsTransport, run
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.api_errors import throttle
 
@@ -45,28 +46,43 @@ def test_other_threads_send_nothing_until_the_wait_is_over(server: Any, connect:
     assert len(server.asked) == sent + 6
 
 
+async def held(gate: ThrottleGate, seen: int, error: type[BaseException] | None = None) -> bool:
+    """Hold the gate closed, as a throttled call does, and return whether that call has to wait."""
+    async with gate.closed(seen, HttpsTransport().acquire) as must_wait:
+        if error is not None:
+            raise error
+    return must_wait
+
+
 def test_who_was_throttled_at_the_same_time_does_not_wait_again() -> None:
     gate = ThrottleGate()
-    seen = gate.wait_until_open()
+    seen = run(gate.wait_until_open(HttpsTransport().acquire))
 
-    with gate.closed(seen) as must_wait:
-        first = must_wait
-    with gate.closed(seen) as must_wait:
-        second = must_wait
+    first, second = run(held(gate, seen)), run(held(gate, seen))
 
     assert (first, second) == (True, False)
 
 
 def test_a_wait_that_failed_leaves_the_next_one_to_wait() -> None:
     gate = ThrottleGate()
-    seen = gate.wait_until_open()
+    seen = run(gate.wait_until_open(HttpsTransport().acquire))
 
-    with pytest.raises(KeyboardInterrupt), gate.closed(seen):
-        raise KeyboardInterrupt
-    with gate.closed(seen) as must_wait:
-        pass
+    with pytest.raises(KeyboardInterrupt):
+        run(held(gate, seen, KeyboardInterrupt))
 
-    assert must_wait
+    assert run(held(gate, seen))
+
+
+def test_a_gate_that_stays_closed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ksm_storage.engine.transport._MAX_GATE_SECONDS", 0.01)
+    gate = ThrottleGate()
+
+    async def hold_and_call_again() -> None:
+        async with gate.closed(0, HttpsTransport().acquire):
+            await gate.wait_until_open(HttpsTransport().acquire)
+
+    with pytest.raises(ServerThrottledError, match="for too long"):
+        run(hold_and_call_again())
 
 
 def test_endpoints_and_client_devices_have_gates_of_their_own() -> None:

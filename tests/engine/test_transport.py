@@ -13,7 +13,7 @@ import pytest
 
 from ksm_storage.engine import ServerAnswerError, ServerUnreachableError, transport
 from ksm_storage.engine.proxy import proxy_for
-from ksm_storage.engine.transport import HttpsTransport
+from ksm_storage.engine.transport import HttpsTransport, run
 from ksm_storage.errors import SettingsError
 
 
@@ -59,7 +59,7 @@ def test_a_certificate_of_an_unknown_ca_is_refused(server: Any) -> None:
     transport = HttpsTransport()
 
     with pytest.raises(ServerUnreachableError, match="not trusted") as caught:
-        transport.get(server.file_url("x"), limit=10)
+        run(transport.get(server.file_url("x"), limit=10))
 
     assert "ca_file" in (caught.value.hint or "")
 
@@ -68,7 +68,7 @@ def test_a_certificate_of_another_host_is_refused(server: Any, ca_file: Path) ->
     transport = HttpsTransport(ca_file=ca_file)
 
     with pytest.raises(ServerUnreachableError, match="not trusted: it was issued for another name"):
-        transport.get(f"https://127.0.0.1:{server.port}/files/x", limit=10)
+        run(transport.get(f"https://127.0.0.1:{server.port}/files/x", limit=10))
 
 
 def test_the_ca_of_the_official_package_s_variable_is_used(
@@ -77,7 +77,7 @@ def test_the_ca_of_the_official_package_s_variable_is_used(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
     server.files["x"] = b"content"
 
-    assert HttpsTransport().get(server.file_url("x"), limit=10).body == b"content"
+    assert run(HttpsTransport().get(server.file_url("x"), limit=10)).body == b"content"
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])
@@ -116,7 +116,7 @@ def test_a_silent_server_is_given_up_in_time(ca_file: Path) -> None:
     )
 
     with silent_server() as port, pytest.raises(ServerUnreachableError, match="in time"):
-        transport.get(f"https://localhost:{port}/", limit=10)
+        run(transport.get(f"https://localhost:{port}/", limit=10))
 
 
 def test_a_server_that_answers_nothing_is_given_up_in_time(
@@ -127,7 +127,7 @@ def test_a_server_that_answers_nothing_is_given_up_in_time(
     transport = HttpsTransport(ca_file=ca_file, read_timeout_seconds=0.05)
 
     with pytest.raises(ServerUnreachableError, match="in time"):
-        transport.post(f"https://{server.host}/upload", headers={}, body=b"x")
+        run(transport.post(f"https://{server.host}/upload", headers={}, body=b"x"))
     done.set()
 
 
@@ -138,7 +138,7 @@ def test_nobody_listening_is_unreachable_and_retryable(ca_file: Path) -> None:
     with pytest.raises(
         ServerUnreachableError, match=f"^cannot connect to 'localhost:{port}'$"
     ) as caught:
-        HttpsTransport(ca_file=ca_file).get(f"https://localhost:{port}/", limit=10)
+        run(HttpsTransport(ca_file=ca_file).get(f"https://localhost:{port}/", limit=10))
 
     assert caught.value.retryable
 
@@ -147,7 +147,7 @@ def test_a_download_longer_than_its_limit_is_refused(server: Any, ca_file: Path)
     server.files["x"] = b"0123456789"
 
     with pytest.raises(ServerAnswerError, match="longer than 9 bytes"):
-        HttpsTransport(ca_file=ca_file).get(server.file_url("x"), limit=9)
+        run(HttpsTransport(ca_file=ca_file).get(server.file_url("x"), limit=9))
 
 
 def test_an_answer_longer_than_any_is_refused(
@@ -164,7 +164,7 @@ def test_a_download_that_is_cut_off_may_be_tried_again(server: Any, ca_file: Pat
     server.reply(200, b"0123456789", {"Content-Length": "20", "Connection": "close"})
 
     with pytest.raises(ServerUnreachableError) as caught:
-        HttpsTransport(ca_file=ca_file).get(server.file_url("x"), limit=100)
+        run(HttpsTransport(ca_file=ca_file).get(server.file_url("x"), limit=100))
 
     assert caught.value.retryable
 
@@ -182,7 +182,9 @@ def test_a_redirect_to_another_https_address_is_followed(server: Any, ca_file: P
     server.files["x"] = b"content"
     server.reply(302, b"", {"Location": server.file_url("x")})
 
-    assert HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10).body == b"content"
+    assert (
+        run(HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)).body == b"content"
+    )
 
 
 @pytest.mark.parametrize("place", ["http://localhost/x", "file:///etc/passwd"])
@@ -190,14 +192,16 @@ def test_a_redirect_to_anything_else_is_refused(server: Any, ca_file: Path, plac
     server.reply(302, b"", {"Location": place})
 
     with pytest.raises(ServerAnswerError, match="not https"):
-        HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)
+        run(HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10))
 
 
 def test_a_redirect_within_the_host_is_followed(server: Any, ca_file: Path) -> None:
     server.files["x%C3%A9%20y?q=1"] = b"content"
     server.reply(302, b"", {"Location": "x\u00e9 y?q=1"})
 
-    assert HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10).body == b"content"
+    assert (
+        run(HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)).body == b"content"
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,17 +215,17 @@ def test_an_address_that_is_none_is_refused_without_repeating_it(
 
     for first in (url, server.file_url("y")):
         with pytest.raises(ServerAnswerError, match="invalid") as caught:
-            transport.get(first, limit=10)
+            run(transport.get(first, limit=10))
         assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])
 def test_a_name_that_can_be_none_is_an_unknown_one(host: str) -> None:
     with pytest.raises(ServerUnreachableError, match="cannot resolve"):
-        HttpsTransport().get(f"https://{host}/", limit=10)
+        run(HttpsTransport().get(f"https://{host}/", limit=10))
 
     with pytest.raises(ServerUnreachableError, match="cannot resolve"):
-        HttpsTransport(proxy_url=f"http://{host}:1").get("https://localhost/", limit=10)
+        run(HttpsTransport(proxy_url=f"http://{host}:1").get("https://localhost/", limit=10))
 
 
 @pytest.mark.parametrize("which", ["connect_timeout_seconds", "read_timeout_seconds"])
@@ -237,7 +241,7 @@ def test_a_time_out_of_centuries_is_a_long_one(server: Any, ca_file: Path) -> No
     )
     server.files["x"] = b"content"
 
-    assert transport.get(server.file_url("x"), limit=10).body == b"content"
+    assert run(transport.get(server.file_url("x"), limit=10)).body == b"content"
 
 
 def test_redirects_without_end_are_refused(server: Any, ca_file: Path) -> None:
@@ -245,7 +249,7 @@ def test_redirects_without_end_are_refused(server: Any, ca_file: Path) -> None:
         server.reply(302, b"", {"Location": server.file_url("x")})
 
     with pytest.raises(ServerAnswerError, match="more than 3 times"):
-        HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10)
+        run(HttpsTransport(ca_file=ca_file).get(server.file_url("y"), limit=10))
 
 
 def test_a_proxy_sees_only_the_tunnel(server: Any, connect: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ksm_storage.engine import ServerUnreachableError
-from ksm_storage.engine.transport import HttpsTransport, untrusted
+from ksm_storage.engine.transport import HttpsTransport, run, untrusted
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def test_a_proxy_that_nobody_runs_is_named(server: Any, ca_file: Path) -> None:
     transport = HttpsTransport(ca_file=ca_file, proxy_url=f"http://u:canary@127.0.0.1:{port}")
 
     with pytest.raises(ServerUnreachableError) as caught:
-        transport.get(server.file_url("x"), limit=10)
+        run(transport.get(server.file_url("x"), limit=10))
 
     assert str(caught.value) == f"cannot connect to the proxy '127.0.0.1:{port}'"
 
@@ -46,7 +46,7 @@ def test_a_proxy_that_refuses_is_named_without_its_password(server: Any, ca_file
     with refusing_proxy() as port:
         transport = HttpsTransport(ca_file=ca_file, proxy_url=f"http://u:canary@127.0.0.1:{port}")
         with pytest.raises(ServerUnreachableError) as caught:
-            transport.get(server.file_url("x"), limit=10)
+            run(transport.get(server.file_url("x"), limit=10))
 
     assert str(caught.value).startswith(f"the proxy '127.0.0.1:{port}' refused to connect to")
     assert "$HTTPS_PROXY" in (caught.value.hint or "")
@@ -67,7 +67,7 @@ def test_a_name_that_is_not_known_is_told_from_a_server_that_is_down(
     with pytest.raises(
         ServerUnreachableError, match=f"cannot resolve the hostname '{host}'"
     ) as caught:
-        HttpsTransport().get(f"https://{host}/", limit=10)
+        run(HttpsTransport().get(f"https://{host}/", limit=10))
 
     assert advice in (caught.value.hint or "")
 

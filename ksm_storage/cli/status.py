@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from ..batch.provider_queue import FileResult
 from ..envelope.sealing import current_time
 from ..keys.kek import KekPool
+from ..keys.trust_rules import TrustRule
 from ..status.file_status import FileStatus, examine, lines_of
 from ..status.key_facts import KeyFacts
 from ..status.key_loss import KeyLossImpact, is_lost_by
-from ..status.policy import Policy, broken_rules, read_policy
+from ..status.policy import broken_rules, read_policy
 from ..storage.open_policy import OpenPolicy, read_key
 from .commands import command
 from .many_files import Files, many_files_options, services_in_header
@@ -25,7 +28,9 @@ CALLS_FOR_ATTENTION = 6
 @click.option(
     "--offline", is_flag=True, help="Read the headers only, without calling a key service."
 )
-@click.option("--check", "policy_file", metavar="POLICY", help="Compare the files with a policy.")
+@click.option(
+    "--check", "policy_file", metavar="POLICY", help="Compare the files with trust rules."
+)
 @click.option(
     "--would-lose",
     "key",
@@ -53,13 +58,13 @@ def status(
     """Show the keys of each of PATHS, their state and version, and the age of the file.
 
     Each file is opened once to verify its header; nothing is changed or shown. Exits with 6 if a
-    file is damaged, a policy is broken or a file would be lost.
+    file is damaged, breaks a rule or would be lost.
     """
     if version is not None and key is None:
         raise click.UsageError("--version requires --would-lose")
     if key is not None and policy_file is not None:
         raise click.UsageError("--would-lose and --check cannot be combined")
-    policy = None if policy_file is None else read_policy(policy_file)
+    rules = None if policy_file is None else read_policy(policy_file)
     with KekPool(settings) as pool:
         pinned = OpenPolicy.from_args(trust or None, None, settings, pool=pool)
         facts = None if offline or files.dry_run else KeyFacts(pool, pinned.keys)
@@ -72,7 +77,7 @@ def status(
             return code
 
         def work(path: str) -> FileResult:
-            return _told(examine(path, facts, None if facts is None else pinned), policy)
+            return _told(examine(path, facts, None if facts is None else pinned), rules)
 
         return files.run(work, service_of=services_in_header(pinned.keys), as_json=as_json)
 
@@ -105,11 +110,11 @@ class _LossSearch:
                 echo_err("note: aliases are resolved only without --offline")
 
 
-def _told(found: FileStatus, policy: Policy | None) -> FileResult:
+def _told(found: FileStatus, rules: Sequence[TrustRule] | None) -> FileResult:
     now = current_time()
-    broken = [] if policy is None else broken_rules(policy, found, now=now)
+    broken = [] if rules is None else broken_rules(rules, found, now=now)
     content = found.as_dict()
-    if policy is not None:
+    if rules is not None:
         content["broken_rules"] = broken
     lines = (*lines_of(found, now=now), *(f"  broken: {clause}" for clause in broken))
     return FileResult(

@@ -11,12 +11,15 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..contract.key_uri import KeyUri
 from ..errors import DecryptionError, SettingsError
 from . import setting_sources
 from .setting_sources import settings_file, settings_file_expected, settings_tables
+
+if TYPE_CHECKING:
+    from .file_demands import FileDemands
 
 TRUST_VARIABLE = "KSM_STORAGE_TRUST"
 CONTINUITY_VARIABLE = "KSM_STORAGE_CONTINUITY"
@@ -27,7 +30,7 @@ TABLE = "trust"
 OFF, WARN, REFUSE = CONTINUITY = ("off", "warn", "refuse")  # ordered: the strictest is last
 
 MAX_POLICY_BYTES = 1_048_576
-_FIELDS = ("path", "keys", "context", "continuity", "memory")
+_FIELDS = ("path", "keys", "context", "continuity", "memory", "status")
 _WILDCARD = re.compile(r"\*\*/?|\*|\?")
 
 
@@ -41,6 +44,7 @@ class TrustRule(NamedTuple):
         context: Names and values that the context must have.
         continuity: ``refuse``, ``warn`` or ``off``; None where the rule does not say.
         memory: The folder that keeps the records, None where the rule names none.
+        status: What ``status --check`` demands besides; no opening looks at it.
     """
 
     source: str
@@ -49,6 +53,7 @@ class TrustRule(NamedTuple):
     context: Mapping[str, str] = MappingProxyType({})
     continuity: str | None = None
     memory: str | None = None
+    status: FileDemands | None = None
 
     def applies_to(self, path: str | None) -> bool:
         """Tell whether a file falls under the rule, by its name or by where its links lead (T8)."""
@@ -69,6 +74,8 @@ class TrustRule(NamedTuple):
             yield "continuity", self.continuity
         if self.memory is not None:
             yield "memory", self.memory
+        if self.status is not None:
+            yield "status", ", ".join(self.status.as_text())
 
     def check_context(self, context: Mapping[str, str]) -> None:
         """Refuse a context that lacks what the rule requires (T2).
@@ -133,7 +140,7 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
     """Return the rules of a policy file; other tables in it are for others to read.
 
     Raises:
-        SettingsError: It is not valid TOML, or a rule is invalid.
+        SettingsError: It is not valid TOML, a rule is invalid, or a field stands in no rule.
     """
     import tomllib
 
@@ -144,6 +151,12 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
         tables = None
     if tables is None:
         raise SettingsError(f"the policy {source!r} is not valid TOML")
+    stray = sorted(name for name, value in tables.items() if not isinstance(value, dict | list))
+    if stray:
+        raise SettingsError(
+            f"the field {stray[0]!r} in {source!r} is not part of a [[{TABLE}]] rule",
+            hint=f"write [[{TABLE}]] above the fields of each rule",
+        )
     return _rules(tables.get(TABLE, []), source=source)
 
 
@@ -215,7 +228,17 @@ def _rule(table: Mapping[str, object], source: str) -> TrustRule:
         context=_context(table.get("context", {}), source),
         continuity=str(action) if action is not None else None,
         memory=memory,
+        status=_status(table.get("status"), source),
     )
+
+
+def _status(table: object, source: str) -> FileDemands | None:
+    if table is None:
+        return None
+    # Loaded where a rule has them only: most openings have no rule at all.
+    from .file_demands import read_demands
+
+    return read_demands(table, source)
 
 
 def _strings(table: Mapping[str, object], name: str, source: str) -> tuple[str, ...] | None:

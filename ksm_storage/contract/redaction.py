@@ -22,6 +22,8 @@ _FIELD = re.compile(
 _CONFIG = re.compile(
     r"[\"']?(?:e[wy][A-Za-z0-9]|W[1w]|Cns|IHs|DQp7|ZXl|ZXd|ZXc)[A-Za-z0-9+/_=-]{40,}"
 )
+# A one-time token behind its region or host: 32 bytes, whatever characters they make.
+_TOKEN = re.compile(r"[A-Za-z0-9.-]{2,253}:[A-Za-z0-9_-]{43}")
 _RUN = re.compile(r"[A-Za-z0-9+_=-]{43,}")
 # With slashes, which a path has too.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
@@ -61,7 +63,7 @@ def may_be_secret(text: str) -> bool:
     Names of files and keys do not, nor do digests in hexadecimal; a long name that was generated
     at random may.
     """
-    if _FIELD.search(text):
+    if _FIELD.search(text) or _TOKEN.fullmatch(text):
         return True
     if len(text) < _MIN_SECRET:
         return False

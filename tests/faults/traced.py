@@ -27,6 +27,8 @@ _NUMBER, _RESULT = 15 * 8, 10 * 8
 # exit_group, getrandom: memory, threads and time, of which a save cannot be told anything.
 _NO_FILES = {9, 10, 11, 12, 13, 14, 15, 25, 28, 39, 60, 186, 202, 228, 230, 231, 318}
 
+_MAX_SECONDS = 40
+
 faults_allowed = pytest.mark.skipif(
     platform.machine() != "x86_64", reason="the result of a call is replaced on x86-64 only"
 )
@@ -47,6 +49,8 @@ class Traced:
         self, work: Callable[[], object], *, untraced: Callable[[], object] | None = None
     ) -> None:
         def stopped_first() -> None:
+            # Work that hangs ends as a failure that names the call.
+            signal.alarm(_MAX_SECONDS)
             if untraced is not None:
                 untraced()
             if _ptrace(_TRACEME, 0) == -1:

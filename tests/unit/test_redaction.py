@@ -35,6 +35,8 @@ SECRETS = {
     "an exported variable": f"export ksm_config='{BASE64}'",
     "a one-time token": f"US:{to_url_safe(os.urandom(32))}",
     "a token with a host": f"keepersecurity.eu:{to_url_safe(os.urandom(32))}",
+    # Few digits, and few changes between capitals and small letters.
+    "a token that looks like a word": f"keepersecurity.eu:{'Aaaaaaaaaa' * 4}aaa",
     "a bare token": to_url_safe(bytes(range(7, 39))),
     "an application key": base64.b64encode(hashlib.sha256(b"a").digest()).decode(),
 }  # fmt: skip

@@ -33,7 +33,7 @@ from ksm_storage.wire.base64_forms import from_base64, new_uid, to_base64
 from ksm_storage.wire.ecies import public_point_of
 from ksm_storage.wire.endpoints import API_PATH, CLIENT_VERSION
 from ksm_storage.wire.identity import client_id_from_token, new_private_key
-from ksm_storage.wire.signed_request import make_request
+from ksm_storage.wire.signed_request import make_request, signer
 
 RECORDS = 100
 
@@ -68,7 +68,7 @@ class Client:
         whole = {"clientVersion": CLIENT_VERSION, "clientId": self._client_id, **payload}
         signed, key = make_request(
             json.dumps(whole).encode(),
-            private_key=self._private_key,
+            sign=signer(self._private_key),
             server_public_key=from_base64(self._target.server_public_key),
             public_key_id=self._target.server_public_key_id,
         )

@@ -22,7 +22,7 @@ from ..files.replacement import create_file
 from ..storage.snapshot import document_of, with_envelope
 from .commands import command
 from .output import echo, echo_err
-from .sealed_file import SealedFile, sealed_file_options
+from .sealed_file import SealedFile, refuse_key_in_service, sealed_file_options
 
 Config = Mapping[str, str]
 
@@ -113,11 +113,14 @@ def write_plain(
 
     Raises:
         click.UsageError: The user did not say where.
+        SettingsError: The private key is in a key service, so that no program could use it.
         StorageError: The output exists, or cannot be written.
     """
     if (output is None) == (not reveal):
         raise click.UsageError("give either --output FILE, or --reveal to write to stdout")
     document = _opened(file)
+    for config in document.profiles.values():
+        refuse_key_in_service(config)
     plain = _formatted(document, form, file.profile, name).rstrip(b"\n").decode("utf-8")
     emit("exported", path=file.path, form=form)
     if output is None:

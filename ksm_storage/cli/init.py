@@ -15,8 +15,9 @@ from ..engine.one_time_token import check_length, parse_token
 from ..envelope.codec import looks_like_envelope
 from ..errors import SettingsError
 from ..files.reading import read_file, refuse_configuration, resolved
-from ..storage.encrypted_storage import EncryptedStorage
-from ..storage.open_policy import OpenPolicy
+from ..storage.device_key import take_device_key, without_device_key
+from ..storage.encrypted_storage import DEVICE_KEY, PRIVATE_KEY, EncryptedStorage
+from ..storage.open_policy import OpenPolicy, read_key
 from ..storage.profiles import (
     change_document,
     check_profile_name,
@@ -31,6 +32,7 @@ from .options import (
     Settings,
     connection_options,
     context_option,
+    device_key_option,
     json_option,
     key_option,
     profile_option,
@@ -72,6 +74,7 @@ class _Server:
 @command()
 @click.argument("path", type=PATH, required=False)
 @key_option
+@device_key_option
 @click.option("--hostname", metavar="HOST", help="The server: EU, US, ... or HOST[:PORT].")
 @click.option("--server-key-id", metavar="ID", help="The id of a private server's public key.")
 @click.option("--server-key", metavar="KEY", help="A private server's public key, in base64.")
@@ -83,6 +86,7 @@ class _Server:
 def init(
     path: str | None,
     keys: tuple[str, ...],
+    device_key: str | None,
     hostname: str | None,
     server_key_id: str | None,
     server_key: str | None,
@@ -101,22 +105,28 @@ def init(
     PATH defaults to $KSM_CONFIG_FILE, else client-config.json. Everything that can fail is tried
     before the token is spent. If the bind is interrupted, the same command with the same token
     resumes it.
+
+    With --device-key, the device signs with a P-256 key that stays in a key service, and PATH
+    holds the key's name and public key. Only the relay and ksm_storage.engine can use such a file.
     """
     if profile is not None:
         check_profile_name(profile)
     place = path or configured_path()
     refuse_configuration(place)
     _refuse_token(place)
-    token = _read_token()
+    token = read_token()
     trust = OpenPolicy.from_args(keys or None, context, settings)
     begun = _begun(place, trust, profile)
     server = _Server(token, hostname, server_key, server_key_id, ca_file, proxy)
     # A rehearsal in memory: a mistake in the token or the options leaves no file behind.
-    server.connect(InMemoryKeyValueStorage(begun.read_storage() if begun else None))
+    begun_with = begun.read_storage() if begun else {}
+    server.connect(InMemoryKeyValueStorage(without_device_key(begun_with)))
     check_length(parse_token(token, hostname="US").secret)
+    fields = _device_key_fields(device_key, begun_with, trust)
     storage = begun or _new(place, trust, profile)
     # One save for all that a bind needs; it is done before the first request.
     with storage.batch():
+        storage.apply(lambda config: config.update(fields))
         manager = server.connect(storage)
     manager.bind()
     _report(place, storage, profile, as_json=as_json)
@@ -136,7 +146,12 @@ def _refuse_token(path: str) -> None:
     )
 
 
-def _read_token() -> str:
+def read_token() -> str:
+    """Return the one-time token from the environment, a prompt or standard input.
+
+    Raises:
+        SettingsError: Standard input holds something else.
+    """
     if os.environ.get(TOKEN_VARIABLE):
         return _unquoted(os.environ[TOKEN_VARIABLE])
     if sys.stdin.isatty():
@@ -179,6 +194,22 @@ def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorag
             hint="choose another file, or a new profile with --profile; the token is not spent",
         )
     return storage
+
+
+def _device_key_fields(
+    text: str | None, begun: Mapping[str, str], policy: OpenPolicy
+) -> Mapping[str, str]:
+    """Return what the configuration holds in the place of a private key; the key has signed."""
+    if text is None:
+        return {}
+    key = read_key(text)
+    if begun.get(DEVICE_KEY) or begun.get(PRIVATE_KEY):
+        # The server may know its public key already.
+        raise SettingsError(
+            "the interrupted bind has a device key already",
+            hint="resume it without --device-key; to change the key later: device rotate PATH",
+        )
+    return take_device_key(key, policy.open_kek)
 
 
 def _new(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "check": ("check:check", "Open sealed files without changing them."),
     "completion": ("pages:completion", "Print a shell completion script."),
     "delete": ("values:delete", "Remove one value from a sealed file."),
+    "device": ("device:device", "Rotate the client device of a sealed file."),
     "doctor": ("doctor:doctor", "Diagnose files that cannot be opened or saved."),
     "exec": ("run:exec_program", "Run a program with the whole configuration."),
     "export": ("export:export", "Write the configuration in plain text."),

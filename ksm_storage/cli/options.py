@@ -39,6 +39,15 @@ def key_option(command: Command) -> Command:
     )(command)
 
 
+def device_key_option(command: Command) -> Command:
+    """Add ``--device-key``: where the private key of a client device stays."""
+    return click.option(
+        "--device-key",
+        metavar="URI",
+        help="Sign with this P-256 key in a key service instead of a key in the file.",
+    )(command)
+
+
 def trust_option(command: Command) -> Command:
     """Add ``--trust``: the only keys that may open the file."""
     return click.option(

@@ -18,7 +18,7 @@ from ..process import give_limit_back
 from .commands import command
 from .output import echo_err
 from .references import PREFIX, Reference, Resolver, references_in
-from .sealed_file import SealedFile, sealed_file_options
+from .sealed_file import SealedFile, refuse_key_in_service, sealed_file_options
 from .secret_source import Source, source_options
 
 VARIABLE = "KSM_CONFIG"
@@ -171,6 +171,7 @@ def exec_program(
         raise SettingsError(
             f"{file.path!r} is not bound", hint="bind it with 'ksm-storage init PATH' first"
         )
+    refuse_key_in_service(config)
     emit("exported", path=file.path, form="exec")
     text = (format_json(config) if form == "json" else format_base64(config)).decode().strip()
     return _Run(program, {**_environment(file, keep), variable: text}, None).start({})

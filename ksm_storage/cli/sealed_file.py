@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +56,9 @@ class SealedFile:
         if self.piped is not None:
             from ..storage.snapshot import open_snapshot
 
-            snapshot = open_snapshot(
-                self.piped, self.policy(), profile=self.profile, signature=None
-            )
-            return SealedText(snapshot)
+            policy = self.policy()
+            snapshot = open_snapshot(self.piped, policy, profile=self.profile, signature=None)
+            return SealedText(snapshot, policy)
 
         # With keys, open_storage would create a missing file and protect a plain one. A command
         # that names trusted keys means neither.
@@ -89,6 +88,20 @@ class SealedFile:
 
         trust = OpenPolicy.from_args(self.trust or None, None, self.settings)
         return trust.with_timeout(self.timeout, self.hedge).with_cache()
+
+
+def refuse_key_in_service(config: Mapping[str, str]) -> None:
+    """Refuse to give a program a configuration whose private key is in a key service.
+
+    Raises:
+        SettingsError: It is; the hint names the relay.
+    """
+    from ..storage.encrypted_storage import DEVICE_KEY
+
+    if config.get(DEVICE_KEY):
+        from ..storage.device_key import not_in_file
+
+        raise not_in_file(config)
 
 
 def read_stdin() -> bytes:

@@ -8,6 +8,8 @@ FIELDS = (
     "clientId",
     "clientKey",
     "privateKey",
+    "deviceKey",
+    "devicePublicKey",
     "appKey",
     "appOwnerPublicKey",
     "serverPublicKeyId",
@@ -18,7 +20,15 @@ FIELDS = (
 )
 
 _PUBLIC = frozenset(
-    {"hostname", "appOwnerPublicKey", "serverPublicKeyId", "serverPublicKey", "url"}
+    {
+        "hostname",
+        "deviceKey",
+        "devicePublicKey",
+        "appOwnerPublicKey",
+        "serverPublicKeyId",
+        "serverPublicKey",
+        "url",
+    }
 )
 _BY_INI_NAME = {name.lower(): name for name in FIELDS}
 

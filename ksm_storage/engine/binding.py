@@ -19,12 +19,12 @@ from ..wire import endpoints
 from ..wire.aes import KEY_BYTES, gcm_open
 from ..wire.answers import SecretsAnswer
 from ..wire.base64_forms import from_base64, to_base64
-from ..wire.ecies import load_public_point, public_point_of
+from ..wire.ecies import load_public_point
 from ..wire.identity import new_private_key, private_key_to_text
 from ..wire.requests import GetRequest
 from . import late_errors as errors
 from .answer import parse_answer
-from .configkeys import ConfigKeys
+from .configkeys import ConfigKeys, DeviceKeyFields
 from .device import (
     DEFAULT_KEY_ID,
     SERVER_KEYS,
@@ -169,7 +169,8 @@ def _claim(config: dict[str, str], token: OneTimeToken) -> None:
     if config.get(ConfigKeys.KEY_APP_KEY.value):
         return
     is_ours = config.get(ConfigKeys.KEY_CLIENT_ID.value) == token.client_id
-    if not is_ours or not config.get(ConfigKeys.KEY_PRIVATE_KEY.value):
+    is_in_service = bool(config.get(DeviceKeyFields.KEY_NAME.value))
+    if not is_in_service and not (is_ours and config.get(ConfigKeys.KEY_PRIVATE_KEY.value)):
         config[ConfigKeys.KEY_PRIVATE_KEY.value] = private_key_to_text(new_private_key())
     config[ConfigKeys.KEY_CLIENT_ID.value] = token.client_id
     config[ConfigKeys.KEY_HOSTNAME.value] = token.host
@@ -178,7 +179,7 @@ def _claim(config: dict[str, str], token: OneTimeToken) -> None:
 
 def _store_one_by_one(device: Device, token: OneTimeToken) -> None:
     client_id = device.get(ConfigKeys.KEY_CLIENT_ID)
-    if client_id != token.client_id or device.get(ConfigKeys.KEY_PRIVATE_KEY) is None:
+    if client_id != token.client_id or not device.has_key_pair:
         _store_key_pair(device, token.client_id)
     device.set(ConfigKeys.KEY_HOSTNAME, token.host)
     device.set(ConfigKeys.KEY_CLIENT_KEY, token.client_key)
@@ -188,14 +189,15 @@ def _store_key_pair(device: Device, client_id: str) -> None:
     # The id is removed first and stored last: a client id beside another one's key pair, which a
     # crash in between would leave, could neither bind nor be resumed.
     device.delete(ConfigKeys.KEY_CLIENT_ID)
-    device.set(ConfigKeys.KEY_PRIVATE_KEY, private_key_to_text(new_private_key()))
+    device.forget_key_pair()
+    if not device.has_key_pair:
+        device.set(ConfigKeys.KEY_PRIVATE_KEY, private_key_to_text(new_private_key()))
     device.set(ConfigKeys.KEY_CLIENT_ID, client_id)
 
 
 def _read_back(device: Device, token: OneTimeToken) -> None:
     kept = (device.get(ConfigKeys.KEY_CLIENT_ID), device.get(ConfigKeys.KEY_CLIENT_KEY))
-    has_key = device.get(ConfigKeys.KEY_PRIVATE_KEY) is not None
-    if kept != (token.client_id, token.client_key) or not has_key:
+    if kept != (token.client_id, token.client_key) or not device.has_key_pair:
         # Checked last: another process that binds removes the token when it has done so.
         if _is_bound_by(device, token):
             return
@@ -203,7 +205,9 @@ def _read_back(device: Device, token: OneTimeToken) -> None:
             "the storage does not keep what is stored in it",
             hint="the one-time token was not spent; use it with a writable storage",
         )
-    device.private_key()
+    # Read, and not used: an invalid private key is found before the token is spent. The request
+    # that spends it is signed before it is sent, so that a key service that refuses costs none.
+    device.signer()
 
 
 class Work(Protocol):
@@ -254,7 +258,7 @@ def _bind_request(device: Device) -> GetRequest:
     return {
         "clientVersion": endpoints.CLIENT_VERSION,
         "clientId": device.client_id,
-        "publicKey": to_base64(public_point_of(device.private_key())),
+        "publicKey": to_base64(device.signer().public_point),
     }
 
 
@@ -309,12 +313,9 @@ def _checked_point(text: str) -> bytes:
 
 def _forget_token(device: Device) -> None:
     # The official package refuses a new token as long as any client id is there.
-    for key in (
-        ConfigKeys.KEY_CLIENT_KEY,
-        ConfigKeys.KEY_CLIENT_ID,
-        ConfigKeys.KEY_PRIVATE_KEY,
-    ):
+    for key in (ConfigKeys.KEY_CLIENT_KEY, ConfigKeys.KEY_CLIENT_ID):
         device.delete(key)
+    device.forget_key_pair()
 
 
 def _add_resume_hint(exc: KsmStorageError) -> None:

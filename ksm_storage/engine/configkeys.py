@@ -27,3 +27,13 @@ class ConfigKeys(StrEnum):
     def get_enum(cls, value: object) -> ConfigKeys | None:
         """Return the member with this name or value, or None."""
         return next((member for member in cls if value in (member, member.value)), None)
+
+
+class DeviceKeyFields(StrEnum):
+    """Name what stands in the place of a private key that is in a key service.
+
+    The official package knows neither of them.
+    """
+
+    KEY_NAME = "deviceKey"
+    PUBLIC_KEY = "devicePublicKey"

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ..errors import KsmStorageError
 from ..wire.aes import KEY_BYTES
 from ..wire.base64_forms import from_base64
-from ..wire.ecies import load_public_point
+from ..wire.ecies import load_public_point, public_point_of
 from ..wire.identity import private_key_from_text
+from ..wire.signed_request import signer
 from . import late_errors as errors
-from .configkeys import ConfigKeys
+from .configkeys import ConfigKeys, DeviceKeyFields
 
 HOSTS = {
     "US": "keepersecurity.com",
@@ -75,6 +76,25 @@ class AppliesChanges(Protocol):
         """Let the function change the current configuration, by its JSON names, and save it."""
 
 
+class DeviceSigner(Protocol):
+    """Sign a device's requests; its private key may be in a key service."""
+
+    @property
+    def public_point(self) -> bytes:
+        """The uncompressed point of the public key, which the server knows the device by."""
+
+    def sign(self, message: bytes, /) -> bytes:
+        """Return the ECDSA signature over SHA-256, in DER, verified under the public key."""
+
+
+@runtime_checkable
+class KeepsDeviceKey(Protocol):
+    """What a storage may offer beyond that: a device key that it does not hand out."""
+
+    def device_signer(self) -> DeviceSigner | None:
+        """Return what signs, or None if the private key is among the values."""
+
+
 class Device:
     """Give the values of one client device their types; the storage alone keeps them."""
 
@@ -131,11 +151,40 @@ class Device:
         return key
 
     def private_key(self) -> ec.EllipticCurvePrivateKey:
-        """Return the key pair that signs."""
+        """Return the key pair that is in the configuration."""
+        # Not inside of the block: its error is a ValueError too.
+        text = self._require(ConfigKeys.KEY_PRIVATE_KEY)
         try:
-            return private_key_from_text(self._require(ConfigKeys.KEY_PRIVATE_KEY))
+            return private_key_from_text(text)
         except ValueError as exc:
             raise _invalid(ConfigKeys.KEY_PRIVATE_KEY) from exc
+
+    def signer(self) -> DeviceSigner:
+        """Return what signs the requests of this device.
+
+        Raises:
+            ClientSettingsError: The configuration has no private key, and this storage cannot
+                ask the key service that has it.
+        """
+        return self._signer_in_service() or _LocalSigner(self.private_key())
+
+    @property
+    def has_key_pair(self) -> bool:
+        """Tell whether there is a private key, here or in a key service."""
+        # In this order: a storage raises for a private key that is in a key service.
+        return (
+            self._signer_in_service() is not None
+            or self.get(ConfigKeys.KEY_PRIVATE_KEY) is not None
+        )
+
+    def forget_key_pair(self) -> None:
+        """Remove the private key; one in a key service stays there, and stays named."""
+        if self._signer_in_service() is None:
+            self.delete(ConfigKeys.KEY_PRIVATE_KEY)
+
+    def _signer_in_service(self) -> DeviceSigner | None:
+        storage = self.storage
+        return storage.device_signer() if isinstance(storage, KeepsDeviceKey) else None
 
     def owner_public_key(self) -> bytes:
         """Return the point to which the keys of new records and files are encrypted."""
@@ -163,11 +212,27 @@ class Device:
     def _require(self, key: ConfigKeys) -> str:
         value = self.get(key)
         if value is None:
+            if key is ConfigKeys.KEY_PRIVATE_KEY and self.storage.get(DeviceKeyFields.KEY_NAME):
+                raise errors.ClientSettingsError(
+                    "the private key of this device is in a key service, which this storage"
+                    " cannot call",
+                    hint="pass the encrypted file: config=ksm_storage.open_storage(PATH)",
+                )
             raise errors.ClientSettingsError(
                 f"the configuration has no {key.value!r}",
                 hint="bind the client device with a new One-Time Token",
             )
         return value
+
+
+class _LocalSigner:
+    def __init__(self, private_key: ec.EllipticCurvePrivateKey) -> None:
+        self._private_key = private_key
+        self.sign = signer(private_key)
+
+    @property
+    def public_point(self) -> bytes:
+        return public_point_of(self._private_key)
 
 
 def key_for(storage: object, key: ConfigKeys) -> object:

@@ -249,7 +249,7 @@ class Session:
         key_id, point = self.device.server_key(asked_key)
         request, key = make_request(
             body,
-            private_key=self.device.private_key(),
+            sign=self.device.signer().sign,
             server_public_key=point,
             public_key_id=key_id,
         )

@@ -28,7 +28,6 @@ from ..serving.listening import listening_socket, serve
 from ..serving.requests import RequestRejected, malformed
 from ..serving.web import Endpoint, Workers, peer_address, read_upload, reporting, signed_endpoint
 from ..storage.encrypted_storage import EncryptedStorage
-from ..wire.base64_forms import from_base64
 from ..wire.endpoints import API_PATH, CONTENT_TYPE
 from .exchange import Exchange
 from .state import SERVER_KEY_ID, Identity, RelayState, state_key
@@ -70,17 +69,12 @@ def open_state(config: EncryptedStorage, folder: Path) -> RelayState:
     Raises:
         SettingsError: The configuration is not bound.
     """
-    app_key, private_key = (
-        config.get(ConfigKeys.KEY_APP_KEY),
-        config.get(ConfigKeys.KEY_PRIVATE_KEY),
-    )
-    client_id = config.get(ConfigKeys.KEY_CLIENT_ID)
-    if not app_key or not client_id:
+    if not config.get(ConfigKeys.KEY_APP_KEY) or not config.get(ConfigKeys.KEY_CLIENT_ID):
         raise SettingsError(
             "the configuration is not bound to an application",
             hint="bind it first: ksm-storage init PATH",
         )
-    return RelayState(folder, state_key(from_base64(app_key), private_key or "", client_id))
+    return RelayState(folder, state_key(config.read_storage()))
 
 
 def default_folder(path: str) -> Path:

@@ -23,6 +23,7 @@ from ..files.replacement import Replacement
 from ..serving.addresses import bracketed
 from ..serving.certificates import LOCAL_NAMES, Authority
 from ..serving.database import Database
+from ..storage.device_key import RELAY_KEY
 from ..wire.aes import GCM_IV_BYTES, KEY_BYTES
 from ..wire.base64_forms import from_base64, to_base64, to_url_safe
 from ..wire.ecies import public_point_of
@@ -46,13 +47,18 @@ CREATE TABLE entries (
 """
 
 
-def state_key(app_key: bytes, private_key: str, client_id: str) -> bytes:
+def state_key(config: Mapping[str, str]) -> bytes:
     """Return the key of the state: whoever opens the device's configuration has it, nobody else.
 
     With a label of its own, so that no key of the protocol serves a second purpose.
     """
-    material = app_key + private_key.encode()
-    return HKDF(SHA256(), KEY_BYTES, salt=client_id.encode(), info=_LABEL).derive(material)
+    # There where it cannot be derived: a private key in a key service is unknown here, and a
+    # rotation of the device replaces it.
+    if kept := config.get(RELAY_KEY):
+        return from_base64(kept)
+    material = from_base64(config["appKey"]) + config.get("privateKey", "").encode()
+    salt = config["clientId"].encode()
+    return HKDF(SHA256(), KEY_BYTES, salt=salt, info=_LABEL).derive(material)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ from .snapshot import Snapshot, locked_content, open_snapshot, with_envelope
 
 if TYPE_CHECKING:
     from ..envelope.sealing import NewDek
+    from .device_key import DeviceSigner
+
+DEVICE_KEY = "deviceKey"
+PRIVATE_KEY = "privateKey"
 
 Config = dict[str, str]
 Change = Callable[[Config], None]
@@ -54,8 +58,10 @@ class EncryptedStorage(ABC):
     a forked child; it cannot be pickled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policy: OpenPolicy) -> None:
+        self._policy = policy
         self._locks_by_process: dict[int, _Locks] = {}
+        self._signer: DeviceSigner | None = None
 
     @abstractmethod
     def _current(self) -> Mapping[str, str]:
@@ -89,8 +95,19 @@ class EncryptedStorage(ABC):
         self._change(replace)
 
     def get(self, key: object) -> str | None:
-        """Return a value, or None if it is not set."""
-        return self._visible().get(_name(key))
+        """Return a value, or None if it is not set.
+
+        Raises:
+            SettingsError: It is the private key, and that is in a key service.
+        """
+        config, name = self._visible(), _name(key)
+        value = config.get(name)
+        if value is None and name == PRIVATE_KEY and config.get(DEVICE_KEY):
+            from .device_key import not_in_file
+
+            # A client that gets None makes a key pair of its own, or fails far from the cause.
+            raise not_in_file(config)
+        return value
 
     def set(self, key: object, value: str | None) -> Config:
         """Set a value, or remove it if it is None, save, and return the whole configuration."""
@@ -129,6 +146,26 @@ class EncryptedStorage(ABC):
     def is_empty(self) -> bool:
         """Tell whether the configuration has no values."""
         return not self._visible()
+
+    def device_signer(self) -> DeviceSigner | None:
+        """Return what signs for the device with one call to a key service for each signature.
+
+        None if the private key is a value of the configuration. Nothing is called here.
+
+        Raises:
+            StorageError: What the configuration says of the device key is invalid.
+        """
+        config = self._visible()
+        if not config.get(DEVICE_KEY):
+            return None
+        from .device_key import signer_of
+
+        before, found = self._signer, signer_of(config, self._policy.open_kek)
+        if before is not None and found is not None and before.is_of(found):
+            # It has a client and a connection that are open.
+            return before
+        self._signer = found
+        return found
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -193,9 +230,8 @@ class SealedFile(EncryptedStorage):
         new: NewDek | None = None,
         profile: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(policy)
         self._path = path
-        self._policy = policy
         self._profile = profile
         self._snapshot = snapshot
         # Wrapped and waiting for the first change, while there is no file yet.

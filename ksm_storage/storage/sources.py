@@ -74,7 +74,7 @@ def open_storage(
         # Before the current folder is put in front, after which it would not be recognised.
         refuse_configuration(os.fspath(path))
     elif (raw := envelope_from_environment()) is not None:
-        return SealedText(open_snapshot(raw, policy, profile=profile, signature=None))
+        return SealedText(open_snapshot(raw, policy, profile=profile, signature=None), policy)
     path = os.path.abspath(path or configured_path())
     real = resolved(path)
     try:
@@ -127,8 +127,8 @@ def configured_path() -> str:
 class SealedText(EncryptedStorage):
     """Show the configuration of an envelope from the environment; refuse to change it."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
+    def __init__(self, snapshot: Snapshot, policy: OpenPolicy) -> None:
+        super().__init__(policy)
         self._snapshot = snapshot
 
     def _current(self) -> Mapping[str, str]:

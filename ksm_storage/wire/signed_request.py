@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -14,6 +14,9 @@ from . import endpoints
 from .aes import KEY_BYTES, gcm_seal
 from .base64_forms import from_base64, to_base64
 from .ecies import ecies_seal
+
+# Takes a message and returns its ECDSA signature over SHA-256, in DER.
+Sign = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,19 @@ def protocol_headers(
 def make_request(
     payload: bytes,
     *,
-    private_key: ec.EllipticCurvePrivateKey,
+    sign: Sign,
     server_public_key: bytes,
     public_key_id: str,
 ) -> tuple[SignedRequest, bytes]:
     """Return the request and its transmission key, which opens the answer.
 
-    The transmission key is fresh with every call: a retry makes a new request.
+    The transmission key is fresh with every call: a retry makes a new request, with a signature
+    of its own.
     """
     key = os.urandom(KEY_BYTES)
     wrapped = ecies_seal(server_public_key, key)
     body = gcm_seal(key, payload)
-    signature = sign(private_key, transmission_key=wrapped, body=body)
-    return SignedRequest(public_key_id, wrapped, body, signature), key
+    return SignedRequest(public_key_id, wrapped, body, sign(wrapped + body)), key
 
 
 def read_request(headers: Mapping[str, str], body: bytes) -> SignedRequest:
@@ -86,9 +89,9 @@ def read_request(headers: Mapping[str, str], body: bytes) -> SignedRequest:
     return SignedRequest(key_id, from_base64(wrapped), body, from_base64(signature.strip()))
 
 
-def sign(private_key: ec.EllipticCurvePrivateKey, *, transmission_key: bytes, body: bytes) -> bytes:
-    """Return the DER signature over the encrypted transmission key followed by the body."""
-    return private_key.sign(transmission_key + body, ec.ECDSA(hashes.SHA256()))
+def signer(private_key: ec.EllipticCurvePrivateKey) -> Sign:
+    """Return what signs with a private key: the encrypted transmission key, then the body."""
+    return lambda message: private_key.sign(message, ec.ECDSA(hashes.SHA256()))
 
 
 def verify(

@@ -18,7 +18,7 @@ from ksm_storage.wire.base64_forms import from_base64, new_uid, to_base64
 from ksm_storage.wire.ecies import public_point_of
 from ksm_storage.wire.endpoints import API_PATH, CLIENT_VERSION
 from ksm_storage.wire.identity import client_id_from_token, new_private_key
-from ksm_storage.wire.signed_request import SignedRequest, make_request
+from ksm_storage.wire.signed_request import SignedRequest, make_request, signer
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Device:
         whole = {"clientVersion": CLIENT_VERSION, "clientId": self.client_id, **payload}
         return make_request(
             json.dumps(whole).encode(),
-            private_key=self.private_key,
+            sign=signer(self.private_key),
             server_public_key=from_base64(self.vault.server_public_key),
             public_key_id=key_id or self.vault.server_public_key_id,
         )

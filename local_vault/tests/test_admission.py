@@ -16,7 +16,7 @@ from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64, new_uid, to_base64
 from ksm_storage.wire.identity import new_private_key
-from ksm_storage.wire.signed_request import SignedRequest, make_request
+from ksm_storage.wire.signed_request import SignedRequest, make_request, signer
 
 from .device import Device
 
@@ -317,7 +317,7 @@ def test_a_malformed_payload_is_refused(
 def test_a_payload_that_is_no_object_is_refused(device: Device, payload: bytes) -> None:
     signed, _ = make_request(
         payload,
-        private_key=device.private_key,
+        sign=signer(device.private_key),
         server_public_key=from_base64(device.vault.server_public_key),
         public_key_id=device.vault.server_public_key_id,
     )

@@ -21,13 +21,13 @@ import http.client, json, ssl, sys
 from ksm_storage.wire.base64_forms import from_base64, to_base64
 from ksm_storage.wire.ecies import public_point_of
 from ksm_storage.wire.identity import client_id_from_token, new_private_key
-from ksm_storage.wire.signed_request import make_request
+from ksm_storage.wire.signed_request import make_request, signer
 
 address, ca_file, token, key, key_id = sys.argv[1:]
 mine = new_private_key()
 payload = {"clientVersion": "mp17.3.0", "clientId": client_id_from_token(from_base64(token)),
            "publicKey": to_base64(public_point_of(mine))}
-request, _ = make_request(json.dumps(payload).encode(), private_key=mine,
+request, _ = make_request(json.dumps(payload).encode(), sign=signer(mine),
                           server_public_key=from_base64(key), public_key_id=key_id)
 host, _, port = address.rpartition(":")
 context = ssl.create_default_context(cafile=ca_file)

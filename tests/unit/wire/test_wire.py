@@ -9,7 +9,7 @@ from keeper_secrets_manager_core.crypto import CryptoUtils  # type: ignore[impor
 
 from ksm_storage.errors import DecryptionError
 from ksm_storage.wire import aes, base64_forms, ecies, identity
-from ksm_storage.wire.signed_request import make_request, read_request, sign, verify
+from ksm_storage.wire.signed_request import make_request, read_request, signer, verify
 
 KEY = bytes(range(32))
 TEXT = "a record with umlauts: äöü".encode()
@@ -127,12 +127,12 @@ def test_a_private_key_survives_its_text() -> None:
 def test_a_signature_covers_the_transmission_key_and_the_body(part: str) -> None:
     private_key = identity.new_private_key()
     parts = {"key": b"k" * 125, "body": b"body"}
-    made = sign(private_key, transmission_key=parts["key"], body=parts["body"])
+    made = signer(private_key)(parts["key"] + parts["body"])
     public = private_key.public_key()
     assert verify(public, made, transmission_key=parts["key"], body=parts["body"])
 
     if part == "signature":
-        made = sign(private_key, transmission_key=b"other", body=b"other")
+        made = signer(private_key)(b"other")
     else:
         parts[part] = b"altered"
 
@@ -144,7 +144,7 @@ def test_a_request_is_read_as_it_was_made() -> None:
 
     request, key = make_request(
         TEXT,
-        private_key=client,
+        sign=signer(client),
         server_public_key=ecies.public_point_of(server),
         public_key_id="10",
     )

@@ -1,0 +1,194 @@
+"""``ksm-storage device``: put a new client device in the place of the one in a sealed file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import click
+
+from ..engine import InMemoryKeyValueStorage, SecretsManager
+from ..engine.one_time_token import check_length, parse_token
+from ..errors import KsmStorageError, SettingsError
+from ..storage.device_key import RELAY_KEY, take_device_key, without_device_key
+from ..storage.encrypted_storage import DEVICE_KEY, EncryptedStorage
+from ..storage.next_device import NextDevice
+from ..storage.open_policy import OpenPolicy, read_key
+from ..wire.base64_forms import to_base64
+from .commands import command, group
+from .init import TOKEN_VARIABLE, read_token
+from .options import (
+    Settings,
+    connection_options,
+    device_key_option,
+    json_option,
+    path_argument,
+    profile_option,
+    setting_option,
+    trust_option,
+)
+from .output import echo_err, echo_json
+from .sealed_file import SealedFile
+
+
+@group()
+def device() -> None:
+    """Change the client device of a sealed file."""
+
+
+@command(short_help="Put a new client device in the place of the present one.")
+@path_argument
+@device_key_option
+@click.option("--stored-key", is_flag=True, help="Keep the new private key in PATH.")
+@connection_options
+@profile_option
+@trust_option
+@setting_option
+@json_option
+def rotate(
+    path: str,
+    device_key: str | None,
+    stored_key: bool,
+    ca_file: str | None,
+    proxy: str | None,
+    profile: str | None,
+    trust: tuple[str, ...],
+    settings: Settings,
+    as_json: bool,
+) -> None:
+    """Redeem a new one-time token, and put the new client device in the place of the one in PATH.
+
+    The token must be of the same application. It is taken from $KSM_TOKEN if it is set, else
+    prompted for on a terminal or read from standard input.
+
+    The new device is bound and has read its secrets before the old one is replaced, with one save.
+    If the rotation is interrupted, PATH works with one of the two; the same command resumes it,
+    without a token. The old device stays valid on the server until you revoke it there.
+    """
+    if device_key is not None and stored_key:
+        raise click.UsageError("--device-key and --stored-key cannot be combined")
+    storage = SealedFile(path, profile, trust, settings, None, None).open()
+    policy = OpenPolicy.from_args(trust or None, None, settings)
+    first = storage.read_storage()
+    if not first.get("appKey"):
+        raise SettingsError(f"{path!r} is not bound", hint="bind it: ksm-storage init PATH")
+    rotation = _Rotation(storage, policy, ca_file, proxy)
+    if (token := _new_token(rotation.second)) is not None:
+        rotation.begin(token, _new_key(first, device_key, stored_key, policy))
+    elif device_key is not None or stored_key:
+        raise SettingsError(
+            "the interrupted rotation has a device key already",
+            hint="resume it without options, or pipe in a new token to begin another one",
+        )
+    rotation.bind()
+    rotation.finish()
+    _report(path, first, storage.read_storage(), as_json=as_json)
+
+
+device.add_command(rotate)
+
+
+class _Rotation:
+    """Bind a second device in the same file, see it work, and swap."""
+
+    def __init__(
+        self, storage: EncryptedStorage, policy: OpenPolicy, ca_file: str | None, proxy: str | None
+    ) -> None:
+        self.second = NextDevice(storage, policy.open_kek)
+        self._storage = storage
+        self._ca_file = ca_file
+        self._proxy = proxy
+
+    def begin(self, token: str, key: Mapping[str, str]) -> None:
+        """Store all that the bind needs with one save; nothing is sent."""
+        rehearsal = without_device_key({"hostname": self._storage.get("hostname") or "US"})
+        self._connect(InMemoryKeyValueStorage(rehearsal), token)
+        check_length(parse_token(token, hostname="US").secret)
+        with self._storage.batch():
+            self.second.begin(key)
+            self._connect(self.second, token)
+
+    def bind(self) -> None:
+        """Redeem the token, unless that is done; a token that is useless ends the rotation."""
+        try:
+            self._connect(self.second, None).bind()
+        except KsmStorageError:
+            if not self.second.get("clientKey") and not self.second.get("appKey"):
+                # The server has refused the token for good; the first device is as it was.
+                self.second.discard()
+            raise
+
+    def finish(self) -> None:
+        """Read with the second device, and put it in the place of the first one."""
+        if self.second.get("appKey") != self._storage.get("appKey"):
+            client_id = self.second.get("clientId")
+            self.second.discard()
+            raise SettingsError(
+                "the one-time token is of another application; PATH is unchanged",
+                hint=f"use a token of the same application, and revoke the device {client_id}",
+            )
+        for record in self._connect(self.second, None).get_secrets():
+            # One is enough: the application key opens it.
+            _ = record.title
+            break
+        self.second.take_over({RELAY_KEY: _relay_key(self._storage.read_storage())})
+
+    def _connect(
+        self, config: InMemoryKeyValueStorage | NextDevice, token: str | None
+    ) -> SecretsManager:
+        return SecretsManager(token, config=config, ca_file=self._ca_file, proxy_url=self._proxy)
+
+
+def _new_token(second: NextDevice) -> str | None:
+    """Return the token to begin with, or None to go on with what was interrupted."""
+    if not second.exists:
+        return read_token()
+    if os.environ.get(TOKEN_VARIABLE):
+        token = read_token()
+    elif sys.stdin.isatty() or not (text := sys.stdin.read().strip()):
+        echo_err("note: resuming the interrupted rotation, without a new token")
+        return None
+    else:
+        token = text
+    given = parse_token(token, hostname="US")
+    if given.client_id == second.get("clientId"):
+        return None
+    echo_err(
+        f"note: giving up the interrupted rotation; revoke its device {second.get('clientId')},"
+        " if the server lists it"
+    )
+    return token
+
+
+def _new_key(
+    first: Mapping[str, str], device_key: str | None, stored_key: bool, policy: OpenPolicy
+) -> Mapping[str, str]:
+    """Return the fields of a device key in a key service, or none for a key in the file."""
+    if device_key is not None:
+        return take_device_key(read_key(device_key), policy.open_kek)
+    if first.get(DEVICE_KEY) and not stored_key:
+        raise SettingsError(
+            f"the present device signs with {first[DEVICE_KEY]}",
+            hint="name the new device's key with --device-key, or keep it in PATH: --stored-key",
+        )
+    return {}
+
+
+def _relay_key(config: Mapping[str, str]) -> str:
+    # So that the relay's clients stay: its state is sealed under a key made from the old device's.
+    from ..relay.state import state_key
+
+    return to_base64(state_key(config))
+
+
+def _report(
+    path: str, first: Mapping[str, str], second: Mapping[str, str], *, as_json: bool
+) -> None:
+    old, new = first["clientId"], second["clientId"]
+    if as_json:
+        key = second.get(DEVICE_KEY)
+        echo_json({"path": path, "client_id": new, "old_client_id": old, "device_key": key})
+    echo_err(f"{path} now holds the device {new}; the token is spent")
+    echo_err(f"hint: revoke the old device on the server: {old}")
+    echo_err("hint: in Keeper Commander: secrets-manager client remove --app APP --client ID")

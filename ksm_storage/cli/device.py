@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 import click
 
+from ..contract.key_uri import KeyUri
 from ..engine import InMemoryKeyValueStorage, SecretsManager
 from ..engine.one_time_token import check_length, parse_token
+from ..envelope.opening import covers
 from ..errors import KsmStorageError, SettingsError
 from ..storage.device_key import RELAY_KEY, take_device_key, without_device_key
 from ..storage.encrypted_storage import DEVICE_KEY, EncryptedStorage
@@ -74,13 +76,14 @@ def rotate(
     if not first.get("appKey"):
         raise SettingsError(f"{path!r} is not bound", hint="bind it: ksm-storage init PATH")
     rotation = _Rotation(storage, policy, ca_file, proxy)
-    if (token := _new_token(rotation.second)) is not None:
+    token = _new_token(rotation.second)
+    if token is not None and parse_token(token, hostname="US").client_id == first["clientId"]:
+        echo_err(f"{path} holds the device of this token already; nothing to do")
+        return
+    if token is not None:
         rotation.begin(token, _new_key(first, device_key, stored_key, policy))
-    elif device_key is not None or stored_key:
-        raise SettingsError(
-            "the interrupted rotation has a device key already",
-            hint="resume it without options, or pipe in a new token to begin another one",
-        )
+    else:
+        _require_same_key(rotation.second.read(), device_key, stored_key)
     rotation.bind()
     rotation.finish()
     _report(path, first, storage.read_storage(), as_json=as_json)
@@ -173,6 +176,19 @@ def _new_key(
             hint="name the new device's key with --device-key, or keep it in PATH: --stored-key",
         )
     return {}
+
+
+def _require_same_key(second: Mapping[str, str], device_key: str | None, stored_key: bool) -> None:
+    """Refuse to go on with another device key than the rotation was begun with."""
+    begun = second.get(DEVICE_KEY)
+    named = device_key is not None and (
+        begun is None or not covers(read_key(device_key), KeyUri.parse(begun))
+    )
+    if named or (stored_key and begun is not None):
+        raise SettingsError(
+            f"the interrupted rotation has {begun or 'a stored key'} as its device key",
+            hint="resume it without options, or pipe in a new token to begin another one",
+        )
 
 
 def _relay_key(config: Mapping[str, str]) -> str:

@@ -112,8 +112,10 @@ class Resolver:
         Raises:
             KsmStorageError: It has no value, and no default; the message names the reference.
         """
+        from ..engine.transport import run
+
         try:
-            value = self._lookup.single(reference.notation)
+            value = run(self._lookup.single(reference.notation))
         except KsmStorageError as exc:
             from ..engine import SecretNotFoundError
 
@@ -149,7 +151,7 @@ class Resolver:
         lines = template.split("\n")
         return "\n".join(_substituted(line, value, bare=bare) for line in lines)
 
-    def _fetch(self, uids: Sequence[str] | None) -> RecordList:
+    async def _fetch(self, uids: Sequence[str] | None) -> RecordList:
         from ..engine.record_list import RecordList
 
         if uids is None or self._wanted is None:

@@ -221,7 +221,7 @@ class SecretsManager:
         return run(self._lookup().inflate(uids, replace_fields))
 
     def _lookup(self) -> NotationLookup:
-        return NotationLookup(self._records, download=self._session.download)
+        return NotationLookup(self._records)
 
     def create_secret(self, folder_uid: str, record_data: RecordContent) -> str:
         """Create a record in a shared folder and return its uid."""

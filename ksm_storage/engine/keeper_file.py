@@ -105,11 +105,15 @@ class KeeperFile:
         from .session import require_verification
 
         require_verification(verify_ssl_certs)
-        return run(self.fetch(self._download, proxy_url))
+        return run(self.fetch(None, proxy_url))
 
-    async def fetch(self, download: Downloader, proxy_url: str | None = None) -> bytes:
-        """Return the content, once fetched with this function; raises as get_file_data."""
+    async def fetch(self, download: Downloader | None, proxy_url: str | None = None) -> bytes:
+        """Return the content, fetched once; with None as its record's client would fetch it.
+
+        Raises as :meth:`get_file_data`.
+        """
         if self.file_data is None:
+            download = download or self._download
             encrypted = await download(self._url(), self._max_bytes(), proxy_url)
             data = self._decrypted(encrypted)
             if self.meta_dict.get("size") not in (None, len(data)):

@@ -27,9 +27,14 @@ Fetch = Callable[[list[str] | None], Awaitable[RecordList]]
 
 
 class NotationLookup:
-    """Resolve notations with a function that fetches records by uid, all for None."""
+    """Resolve notations with a function that fetches records by uid, all for None.
 
-    def __init__(self, fetch: Fetch, *, download: Downloader) -> None:
+    Args:
+        fetch: Returns the records.
+        download: Fetches a file's content; None for what its record's client does.
+    """
+
+    def __init__(self, fetch: Fetch, *, download: Downloader | None = None) -> None:
         self._fetch = fetch
         self._download = download
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ksm_storage import plugin as kit
 
-from .options import Access
+from .hooks import Access
 
 if TYPE_CHECKING:
-    from .credentials import Credentials
+    from .sdk_client import Credentials
 
 SDK_LOGGERS = ("oci", "urllib3", "circuitbreaker")
 PERMISSIONS = {
@@ -110,15 +110,13 @@ class VaultClient:
 
     def _create(self) -> _Session:
         from . import sdk_client
-        from .credentials import load_credentials
 
         endpoint = self._endpoint()
         with (
             kit.translating(self._credential_error),
-            kit.deadline_of(self.access.credential.timeout),
+            kit.deadline_of(self.access.credential_timeout),
         ):
-            region = self.name.parts["region"]
-            found = load_credentials(self.access.credential, region=region)
+            found = sdk_client.load_credentials(self.access, region=self.name.parts["region"])
             sdk = sdk_client.create_client(
                 found, self.access, endpoint=endpoint, management=self._management
             )
@@ -127,7 +125,7 @@ class VaultClient:
     def _refresh(self, credentials: Credentials) -> None:
         with (
             kit.translating(self._credential_error),
-            kit.deadline_of(self.access.credential.timeout),
+            kit.deadline_of(self.access.credential_timeout),
         ):
             credentials.refresh()
 
@@ -153,8 +151,8 @@ class VaultClient:
         from .errors import credential_error
 
         call = kit.Call("GetCredentials", str(self.name), "Oracle's credential service")
-        return credential_error(exc, self.access.credential.kind, call)
+        return credential_error(exc, self.access.credential, call)
 
 
 def _import_sdk() -> None:
-    from . import credentials, errors, sdk_client  # noqa: F401
+    from . import errors, sdk_client  # noqa: F401

@@ -52,10 +52,6 @@ _THROTTLED = kit.ErrorRule(
     "the vault is throttling requests: a limit of the tenancy is reached",
     "retry later, or request a higher limit",
 )
-_FAILING = kit.ErrorRule(
-    kit.UnavailableError, "{place} reported an internal error ({detail})", "retry later"
-)
-
 _NOT_ENCRYPTED = kit.ErrorRule(
     kit.ProviderError,
     "{place} rejected a parameter: the key {key} does not match the option 'algorithm', or the "
@@ -122,10 +118,8 @@ SERVICE_CODES: Mapping[str, kit.ErrorRule] = {
     "RequestHeaderFieldsTooLarge": _MALFORMED,
     # 429
     "TooManyRequests": _THROTTLED,
-    # 5xx
-    "InternalServerError": _FAILING,
+    # 501; the others of 5xx are known by their status
     "MethodNotImplemented": _WRONG_ENDPOINT,
-    "ServiceUnavailable": _FAILING,
 }
 
 

@@ -1,20 +1,74 @@
-"""The hooks of the provider ``oracle-kv``; importing this module imports no Oracle client."""
+"""The hooks of the provider ``oracle-kv``: its options and the names of its keys; no client.
+
+A key is named by its OCID, and behind it the OCID of a version may stand:
+``ocid1.key.REALM.REGION.VAULT.UNIQUE[/ocid1.keyversion.REALM.REGION.VAULT.UNIQUE]``. REGION is a
+region's short name (``iad``) or its identifier (``ap-seoul-1``): OCIDs of both kinds exist.
+Source: OCI documentation, "Resource Identifiers".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from ksm_storage import plugin as kit
 
-from .key_names import NAMES
+AES = "AES_256_GCM"
+RSA = "RSA_OAEP_SHA_256"
+ALGORITHMS = (AES, RSA)
+
+CONFIG_FILE = "config-file"
+SECURITY_TOKEN = "security-token"  # noqa: S105  # the name of a kind of credential
+INSTANCE = "instance-principal"
+RESOURCE = "resource-principal"
+OKE = "oke-workload"
+
+_FROM_FILES = kit.CredentialKind(optional=("config_file", "profile", "passphrase"))
+CREDENTIALS = {
+    CONFIG_FILE: _FROM_FILES,
+    SECURITY_TOKEN: _FROM_FILES,
+    INSTANCE: kit.CredentialKind(optional=("federation_endpoint",)),
+    RESOURCE: kit.CredentialKind(),
+    OKE: kit.CredentialKind(),
+}
+_REGION = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+
+# "OCIDs ... maximum length of 255 characters" in the API reference of every service.
+_OCID = r"(?=[^/]{1,255}(?:/|\Z))"
+_PLACE = r"(?P<realm>[a-z0-9]+)\.(?P<region>[a-z0-9-]+)\.(?P<vault>[a-z0-9]+)"
+
+NAMES = kit.KeyNames(
+    rf"(?P<key>{_OCID}ocid1\.key\.{_PLACE}\.[a-z0-9]+)"
+    rf"(?:/(?P<version>{_OCID}ocid1\.keyversion\.[a-z0-9]+\.[a-z0-9-]+\.[a-z0-9]+\.[a-z0-9]+))?",
+    noun="OCI vault key",
+    hint="write the key's OCID, ocid1.key.oc1.REGION.VAULT.UNIQUE, and /ocid1.keyversion... to "
+    "pin a version; the OCID of the vault itself is not one of a key",
+)
 
 
 @kit.hookimpl
 def key_wrapper_options() -> Sequence[kit.Option]:
     """Declare how the vault is reached and which credentials are used."""
-    from .options import declared_options
-
-    return declared_options()
+    return [
+        kit.Option(
+            "credential", "Kind of credentials.", default=CONFIG_FILE, choices=tuple(CREDENTIALS)
+        ),
+        kit.Option("config_file", "Oracle's configuration file."),
+        kit.Option("profile", "Profile of that file."),
+        kit.Option("passphrase", "Passphrase of the profile's private key.", secret=True),
+        kit.Option("federation_endpoint", "URL that issues the token of an instance principal."),
+        kit.Option("region", "Region of the vault, instead of the one in the OCID."),
+        *kit.standard_options("the vault's crypto endpoint"),
+        kit.Option(
+            "management_endpoint",
+            "URL of the vault's management endpoint, used by 'status' and 'doctor' only.",
+        ),
+        kit.Option(
+            "credential_timeout", "Seconds to obtain credentials.", kind=float, default=10.0
+        ),
+        kit.Option("algorithm", "Algorithm of the key.", default=AES, choices=ALGORITHMS),
+    ]
 
 
 @kit.hookimpl
@@ -22,9 +76,8 @@ def open_key_wrapper(key_id: str, settings: kit.Settings) -> kit.KeyWrapper:
     """Open the key wrapper of one key; the client is made when it is first used."""
     from .client import VaultClient
     from .key_wrapper import OracleKeyWrapper
-    from .options import access_from
 
-    client = VaultClient(NAMES.parse(key_id), access_from(settings))
+    client = VaultClient(NAMES.parse(key_id), Access.from_settings(settings))
     return OracleKeyWrapper(client, algorithm=settings.required_text("algorithm"))
 
 
@@ -35,7 +88,7 @@ def recognise_key(text: str) -> str | None:
 
 
 @kit.hookimpl
-def key_covers(trusted: str, key_id: str) -> bool | None:
+def key_covers(trusted: str, key_id: str) -> bool:
     """Let a key stand for each of its versions."""
     return NAMES.covers(trusted, key_id, versions_only=False)
 
@@ -45,3 +98,41 @@ def newest_version(key_id: str) -> str | None:
     """Wrap anew by the key without version, which means the current one."""
     name = NAMES.find(key_id)
     return None if name is None else name.key
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Hold how the vault is reached, and by whom; what is None is left to Oracle's client."""
+
+    connection: kit.Connection
+    region: str | None
+    management_endpoint: str | None
+    credential: str
+    config_file: str | None
+    profile: str | None
+    federation_endpoint: str | None
+    credential_timeout: float
+    # Called when it is needed and not before: the caller may have given a function.
+    passphrase: Callable[[], str | None] = field(repr=False)
+
+    @classmethod
+    def from_settings(cls, settings: kit.Settings) -> Access:
+        """Check the settings and return the access that they describe.
+
+        Raises:
+            SettingsError: A setting cannot be used.
+        """
+        region = settings.text("region")
+        if region is not None and not _REGION.fullmatch(region):
+            raise kit.SettingsError(f"the setting 'region' is not a region name: {region!r}")
+        return cls(
+            connection=kit.Connection.from_settings(settings),
+            region=region,
+            management_endpoint=kit.endpoint_setting(settings, "management_endpoint"),
+            credential=kit.credential_kind(settings, CREDENTIALS),
+            config_file=settings.text("config_file"),
+            profile=settings.text("profile"),
+            federation_endpoint=kit.endpoint_setting(settings, "federation_endpoint"),
+            credential_timeout=settings.seconds("credential_timeout"),
+            passphrase=lambda: settings.text("passphrase"),
+        )

@@ -1,20 +1,36 @@
-"""Wrap and unwrap DEKs under one key of a vault."""
+"""Wrap and unwrap DEKs under one key of a vault, and what ``status`` and ``doctor`` ask about it.
+
+Source of the states: OCI API Reference, Key Management Service, "Key Reference".
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
+import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Any
 
 from ksm_storage import plugin as kit
 
-from .client import Reply, VaultClient
-from .key_names import NAMES
-from .options import AES, ALGORITHMS
+from .client import PERMISSIONS, Reply, VaultClient
+from .hooks import AES, ALGORITHMS, NAMES, key_covers
 
 # The service documents no limit; RSA-4096 makes 512 bytes, and AES adds less than a hundred.
 MAX_CIPHERTEXT = 4096
+
+_NEEDS: Mapping[str, kit.Need] = {"encrypt": "seal", "decrypt": "open", "get_key": "describe"}
+
+_STATES: Mapping[str, kit.KeyState] = {
+    "ENABLED": "enabled",
+    "DISABLED": "disabled",
+    "SCHEDULING_DELETION": "pending-deletion",
+    "PENDING_DELETION": "pending-deletion",
+    "DELETING": "destroyed",
+    "DELETED": "destroyed",
+}
 
 
 class OracleKeyWrapper:
@@ -42,7 +58,7 @@ class OracleKeyWrapper:
         )
         ciphertext = _decoded(reply, "ciphertext")
         key = _key_of(reply, self._name)
-        if key is None or not _covers(self._name, key):
+        if key is None or not key_covers(str(self._name), str(key)):
             raise kit.ProviderError(
                 f"the vault encrypted under another key than {str(self._name)!r}",
                 hint="check the endpoint: the service itself does not do this",
@@ -86,9 +102,25 @@ class OracleKeyWrapper:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        from .abilities import describe_key
-
-        return describe_key(self._client)
+        name = self._name
+        with closing(self._client.management()) as management:
+            key = management.call("get_key", {"key_id": name.key}).data
+            asked = key
+            if name.version is not None and key.lifecycle_state == "ENABLED":
+                details = {"key_id": name.key, "key_version_id": name.version}
+                asked = management.call("get_key_version", details).data
+        shape = key.key_shape
+        return kit.KeyDescription(
+            str(name),
+            _STATES.get(asked.lifecycle_state, "unusable"),
+            state_name=asked.lifecycle_state,
+            deletion=_time(asked.time_of_deletion),
+            algorithm=f"{shape.algorithm}-{shape.length * 8}",
+            protection=key.protection_mode,
+            current_version=key.current_key_version,
+            rotation=_rotation(key),
+            public=shape.algorithm == "RSA",
+        )
 
     def wrapping_version(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> str | None:  # noqa: ARG002
         """Return the OCID of the version that the wrapped DEK names.
@@ -104,9 +136,17 @@ class OracleKeyWrapper:
         Raises:
             KsmStorageError: The credentials could not be obtained.
         """
-        from .abilities import describe_access
-
-        return describe_access(self._client)
+        credentials, access, name = self._client.credentials(), self._client.access, self._name
+        signer, config = credentials.signer, credentials.config
+        labels = {
+            "credential": access.credential,
+            "identity": config.get("user"),
+            "tenancy": config.get("tenancy") or getattr(signer, "tenancy_id", None),
+            "region": access.region or name.parts["region"],
+            "vault": name.parts["vault"],
+            "endpoint": access.connection.endpoint,
+        }
+        return {label: value for label, value in labels.items() if isinstance(value, str) and value}
 
     def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
         """Find out by encrypting and decrypting random bytes, which are thrown away.
@@ -114,25 +154,37 @@ class OracleKeyWrapper:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        from .abilities import probe_permissions
+        client, name = self._client, self._name
+        details = _named(name, self._algorithm)
+        made: list[str] = []
 
-        return probe_permissions(self._client, _named(self._name, self._algorithm))
+        def encrypt() -> None:
+            plaintext = base64.b64encode(os.urandom(kit.DEK_BYTES)).decode()
+            reply = client.call("encrypt", {**details, "plaintext": plaintext})
+            made.append(reply.optional_text("ciphertext") or "")
+
+        def decrypt() -> None:
+            # Where nothing could be encrypted, something that no key made: a caller who learns that
+            # it does not decrypt is allowed to decrypt.
+            ciphertext = made[0] if made else base64.b64encode(os.urandom(96)).decode()
+            client.call("decrypt", {**details, "ciphertext": ciphertext})
+
+        def read() -> None:
+            with closing(client.management()) as management:
+                management.call("get_key", {"key_id": name.key})
+
+        sealing = _probed(name, "encrypt", encrypt)
+        return [_probed(name, "decrypt", decrypt), sealing, _probed(name, "get_key", read)]
 
     def close(self) -> None:
         """Close the connections to the vault."""
         self._client.close()
 
     def _recorded(self, wrapped: kit.WrappedDek) -> kit.KeyName:
-        if wrapped.algorithm not in ALGORITHMS:
-            raise kit.DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
-        name = NAMES.find(wrapped.key_id)
-        if name is None or not _covers(self._name, name):
-            raise kit.DecryptionError(
-                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
-                f"{str(self._name)!r}"
-            )
+        is_covered = key_covers(str(self._name), wrapped.key_id)
+        wrapped.require_made_by(self._name, is_covered=is_covered, algorithms=ALGORITHMS)
         _check_length(wrapped.ciphertext)
-        return name
+        return NAMES.parse(wrapped.key_id)
 
     def _decrypted(self, name: kit.KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
         text = base64.b64encode(ciphertext).decode()
@@ -140,7 +192,7 @@ class OracleKeyWrapper:
         dek = _decoded(reply, "plaintext")
         _check(reply, dek)
         key = _key_of(reply, name)
-        if key is None or not _covers(name, key):
+        if key is None or not key_covers(str(name), str(key)):
             raise kit.DecryptionError(
                 f"the vault decrypted with another key than {str(name)!r}",
                 hint="check the endpoint: the service itself does not do this",
@@ -177,17 +229,10 @@ def _key_of(reply: Reply, asked: kit.KeyName) -> kit.KeyName | None:
     return NAMES.find(f"{key_id}/{version}" if version else key_id)
 
 
-def _covers(trusted: kit.KeyName, name: kit.KeyName) -> bool:
-    return NAMES.covers(str(trusted), str(name), versions_only=False)
-
-
 def _decoded(reply: Reply, name: str) -> bytes:
-    text = reply.optional_text(name)
-    if text is None:
-        raise _incomplete(reply, name)
     try:
-        decoded = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        decoded = base64.b64decode(reply.optional_text(name) or "", validate=True)
+    except ValueError:
         decoded = b""
     if not decoded:
         raise _incomplete(reply, name)
@@ -206,3 +251,44 @@ def _incomplete(reply: Reply, name: str) -> kit.UnavailableError:
         hint="retry; if it persists, check the proxy between this host and the vault",
         request_id=reply.request_id,
     )
+
+
+def _probed(name: kit.KeyName, operation: str, call: Callable[[], None]) -> kit.PermissionProbe:
+    permission, need = PERMISSIONS[operation], _NEEDS[operation]
+    granted: bool | None = True
+    reason = None
+    try:
+        call()
+    except kit.DecryptionError:
+        granted = True
+    except kit.PermissionDeniedError as exc:
+        granted, reason = False, exc.message
+    except kit.KeyStateError as exc:
+        # Which of the two the service checks first is not documented.
+        granted, reason = None, exc.message
+    except kit.UnavailableError as exc:
+        # The management endpoint has a host of its own, which need not be in reach.
+        if operation != "get_key":
+            raise
+        granted, reason = None, exc.message
+    grant = None if granted else _policy(permission, name)
+    return kit.PermissionProbe(permission, need, granted, reason, grant)
+
+
+def _policy(permission: str, name: kit.KeyName) -> str:
+    return (
+        f"Allow group GROUP to {{{permission}}} in compartment COMPARTMENT "
+        f"where target.key.id = '{name.key}'"
+    )
+
+
+def _time(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None
+
+
+def _rotation(key: Any) -> str | None:
+    details = getattr(key, "auto_key_rotation_details", None)
+    days = getattr(details, "rotation_interval_in_days", None)
+    if not getattr(key, "is_auto_rotation_enabled", False) or days is None:
+        return None
+    return f"every {days} days"

@@ -1,4 +1,4 @@
-"""Oracle's clients of a vault's two endpoints: where, how they send, and when they retry.
+"""Oracle's clients of a vault's two endpoints: what signs, where and how they send and retry.
 
 Importing this imports Oracle's client.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import oci
 from oci import regions
 from oci._vendor.requests.adapters import HTTPAdapter
+from oci.auth import signers
 from oci.circuit_breaker import NoCircuitBreakerStrategy
 from oci.key_management.kms_crypto_client import KmsCryptoClient
 from oci.key_management.models import DecryptDataDetails, EncryptDataDetails
@@ -20,8 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ksm_storage import plugin as kit
 
-from .credentials import Credentials
-from .options import Access
+from .hooks import CONFIG_FILE, INSTANCE, OKE, RESOURCE, Access
 
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)*-[0-9]+")
 
@@ -196,3 +199,103 @@ class QuietAdapter(HTTPAdapter):  # type: ignore[misc]  # the client has no anno
             # To an emulator on this machine. Through a proxy the DEK would leave it in the clear.
             proxies = None
         return super().send(request, stream, timeout, self._ca_file or verify, cert, proxies)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Hold what Oracle's client is made with: a configuration and a signer."""
+
+    # It may hold a passphrase.
+    config: dict[str, Any] = field(repr=False)
+    signer: Any
+
+    def refresh(self) -> None:
+        """Get another token if the one at hand is about to expire, where there are tokens.
+
+        The signer would do so by itself in the middle of a call, for minutes if need be.
+        """
+        issuer = getattr(self.signer, "federation_client", self.signer)
+        renew = getattr(issuer, "get_security_token", None)
+        if renew is not None:
+            kit.within_deadline(renew)
+
+
+def load_credentials(access: Access, *, region: str) -> Credentials:
+    """Return the credentials of the chosen kind.
+
+    Raises:
+        SettingsError: The profile asks for another kind than the one chosen here.
+        DeadlinePassedError: They were not obtained in time.
+    """
+    # Oracle's client tries for minutes to reach the metadata service of a machine that has none,
+    # and takes no time-out for it.
+    if access.credential == INSTANCE:
+        return Credentials({}, kit.within_deadline(lambda: _instance(access)))
+    if access.credential == RESOURCE:
+        return Credentials({}, kit.within_deadline(signers.get_resource_principals_signer))
+    if access.credential == OKE:
+        return Credentials({}, kit.within_deadline(_oke))
+    return _from_file(access, region=region)
+
+
+def _instance(access: Access) -> Any:
+    # The default circuit breaker is one for the process: it would count others' failures.
+    return signers.InstancePrincipalsSecurityTokenSigner(
+        retry_strategy=_credential_retries(),
+        federation_client_retry_strategy=_credential_retries(),
+        federation_client_circuit_breaker_strategy=NoCircuitBreakerStrategy(),
+        federation_endpoint=access.federation_endpoint,
+    )
+
+
+def _oke() -> Any:
+    return signers.get_oke_workload_identity_resource_principal_signer(
+        retry_strategy=_credential_retries()
+    )
+
+
+def _credential_retries() -> Any:
+    seconds = kit.seconds_left()
+    return oci.retry.RetryStrategyBuilder(total_elapsed_time_seconds=seconds).get_retry_strategy()
+
+
+def _from_file(access: Access, *, region: str) -> Credentials:
+    location = access.config_file or oci.config.DEFAULT_LOCATION
+    profile = access.profile or oci.config.DEFAULT_PROFILE
+    config = dict(oci.config.from_file(location, profile))
+    if "authentication_type" in config:
+        raise kit.SettingsError(
+            f"the profile {profile!r} selects another kind of credential with authentication_type",
+            hint="set the option 'credential' instead",
+        )
+    # True would print every request and reply to stdout, plaintext DEKs with them.
+    config["log_requests"] = False
+    # The client wants one, and for a vault's own endpoint it does not matter which.
+    config.setdefault("region", region)
+    passphrase = access.passphrase() or config.get("pass_phrase")
+    if access.credential == CONFIG_FILE:
+        oci.config.validate_config(config)
+        return Credentials(config, _api_key(config, passphrase))
+    return Credentials(config, _security_token(config, passphrase, profile=profile))
+
+
+def _api_key(config: dict[str, Any], passphrase: str | None) -> Any:
+    return oci.signer.Signer(
+        tenancy=config["tenancy"],
+        user=config["user"],
+        fingerprint=config["fingerprint"],
+        private_key_file_location=config["key_file"],
+        pass_phrase=passphrase,
+    )
+
+
+def _security_token(config: dict[str, Any], passphrase: str | None, *, profile: str) -> Any:
+    for name in ("security_token_file", "key_file"):
+        if not config.get(name):
+            raise kit.SettingsError(
+                f"the profile {profile!r} lacks {name!r}",
+                hint="create a profile with a security token: oci session authenticate",
+            )
+    token = Path(config["security_token_file"]).expanduser().read_text(encoding="ascii").strip()
+    private_key = oci.signer.load_private_key_from_file(config["key_file"], passphrase)
+    return signers.SecurityTokenSigner(token, private_key)

@@ -217,8 +217,7 @@ def test_a_key_that_is_gone_is_denied_or_missing(
 
 def test_the_management_endpoint_is_the_crypto_endpoints_neighbour() -> None:
     from ksm_storage_oracle_kv.client import VaultClient
-    from ksm_storage_oracle_kv.key_names import NAMES
-    from ksm_storage_oracle_kv.options import access_from
+    from ksm_storage_oracle_kv.hooks import NAMES, Access
 
     from ksm_storage.contract.key_uri import KeyUri
     from ksm_storage.keys.discovery import find_plugin
@@ -230,7 +229,7 @@ def test_the_management_endpoint_is_the_crypto_endpoints_neighbour() -> None:
         uri = KeyUri("oracle-kv", KEY)
         options = find_plugin("oracle-kv").options()
         settings = gather_settings(uri, options, {"oracle-kv": given})
-        client = VaultClient(NAMES.parse(KEY), access_from(settings)).management()
+        client = VaultClient(NAMES.parse(KEY), Access.from_settings(settings)).management()
         return client._endpoint()
 
     vault = NAMES.parse(KEY).parts["vault"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ksm_storage_oracle_kv.key_names import NAMES
+from ksm_storage_oracle_kv.hooks import NAMES
 from ksm_storage_oracle_kv.sdk_client import crypto_endpoint
 from oci import regions
 

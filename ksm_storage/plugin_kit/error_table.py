@@ -133,6 +133,7 @@ def error_rules(
 # the standard library. Names and not classes, because a table must not import a client. The more
 # telling ones come first: an exception of a client wraps others.
 NETWORK_RULES: Mapping[str, ErrorRule] = {
+    "SSLCertVerificationError": UNTRUSTED_CERTIFICATE,
     "RedirectRefusedError": REDIRECTED,
     "TooManyRedirects": REDIRECTED,
     "DeadlinePassedError": TOO_SLOW,

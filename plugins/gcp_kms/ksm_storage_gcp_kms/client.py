@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ksm_storage import plugin as kit
 
-from .options import Access
+from .hooks import Access
 
 if TYPE_CHECKING:
     from .credentials import CallCredentials

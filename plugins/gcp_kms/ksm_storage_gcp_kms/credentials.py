@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import requests
@@ -12,7 +13,7 @@ from google.auth.transport.requests import Request
 
 from ksm_storage import plugin as kit
 
-from .options import IMPERSONATION, METADATA, SERVICE_ACCOUNT, Access
+from .hooks import IMPERSONATION, METADATA, SERVICE_ACCOUNT, Access
 
 # Those that the client asks for by itself. IAM Credentials and the exchange of foreign tokens do
 # not take the second alone.
@@ -48,11 +49,8 @@ class CallCredentials:
                 of the network, and those of a parser.
         """
         headers: dict[str, str] = {}
-        # Within the deadline too: a thread that was left behind may hold it.
-        if not self._lock.acquire(timeout=min(kit.seconds_left(), threading.TIMEOUT_MAX)):
-            raise kit.DeadlinePassedError
         request = BoundedRequest(ca_file=self._access.connection.ca_file)
-        try:
+        with kit.lock_held(self._lock), closing(request.session):
             if self._found is None:
                 self._found = _found(self._access, request)
             # Not before_request(): that starts a thread which asks IAM for the regions of
@@ -60,9 +58,6 @@ class CallCredentials:
             if not self._found.valid:
                 self._found.refresh(request)
             self._found.apply(headers)
-        finally:
-            self._lock.release()
-            request.session.close()
         # gRPC refuses names with capitals.
         return [(name.lower(), value) for name, value in headers.items()]
 

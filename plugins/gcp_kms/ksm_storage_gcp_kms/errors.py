@@ -13,7 +13,7 @@ from typing import Any
 
 from ksm_storage import plugin as kit
 
-from .options import IMPERSONATION, Access
+from .hooks import IMPERSONATION, Access
 
 DECRYPT = "cloudkms.cryptoKeyVersions.useToDecrypt"
 ENCRYPT = "cloudkms.cryptoKeyVersions.useToEncrypt"
@@ -44,9 +44,6 @@ _THROTTLED = kit.ErrorRule(
     kit.ThrottledError,
     "Cloud KMS is throttling requests: the project's quota is used up",
     "retry later, or request a higher quota for cryptographic requests",
-)
-_FAILING = kit.ErrorRule(
-    kit.UnavailableError, "Cloud KMS reported an internal error", "retry later"
 )
 _DENIED = kit.ErrorRule(
     kit.PermissionDeniedError,
@@ -110,40 +107,37 @@ REASONS: Mapping[str, kit.ErrorRule] = {
 }
 
 # By google.rpc.PreconditionFailure: the type without "KEY_" is the state of the version.
-STATES: Mapping[str, kit.ErrorRule] = {
-    "DISABLED": kit.ErrorRule(
-        kit.KeyStateError,
-        "the version of the key {key} is disabled",
-        "enable it: gcloud kms keys versions enable N --key=... --keyring=... --location=...",
-    ),
-    "DESTROY_SCHEDULED": kit.ErrorRule(
-        kit.KeyStateError,
-        "the version of the key {key} is scheduled for destruction",
-        "to keep it: gcloud kms keys versions restore N ..., then enable it",
-    ),
-    "DESTROYED": kit.ErrorRule(
-        kit.KeyStateError,
-        "the version of the key {key} is destroyed",
-        "what it wrapped cannot be decrypted any more; use another recipient of the file, or a "
-        "backup",
-    ),
-    "PENDING_GENERATION": kit.ErrorRule(
-        kit.KeyStateError, "the version of the key {key} is still being generated", "retry later"
-    ),
-    "PENDING_IMPORT": kit.ErrorRule(
-        kit.KeyStateError, "the version of the key {key} is still being imported", "retry later"
-    ),
-    "IMPORT_FAILED": kit.ErrorRule(
-        kit.KeyStateError,
-        "the import of the version of the key {key} failed",
-        "see it with: gcloud kms keys versions describe N ...",
-    ),
-    "GENERATION_FAILED": kit.ErrorRule(
-        kit.KeyStateError,
-        "the generation of the version of the key {key} failed",
-        "see it with: gcloud kms keys versions describe N ...",
-    ),
-}
+STATES: Mapping[str, kit.ErrorRule] = kit.error_rules(
+    kit.KeyStateError,
+    {
+        "DISABLED": (
+            "the version of the key {key} is disabled",
+            "enable it: gcloud kms keys versions enable N --key=... --keyring=... --location=...",
+        ),
+        "DESTROY_SCHEDULED": (
+            "the version of the key {key} is scheduled for destruction",
+            "to keep it: gcloud kms keys versions restore N ..., then enable it",
+        ),
+        "DESTROYED": (
+            "the version of the key {key} is destroyed",
+            "what it wrapped cannot be decrypted any more; use another recipient of the file, or "
+            "a backup",
+        ),
+        "PENDING_GENERATION": (
+            "the version of the key {key} is still being generated",
+            "retry later",
+        ),
+        "PENDING_IMPORT": ("the version of the key {key} is still being imported", "retry later"),
+        "IMPORT_FAILED": (
+            "the import of the version of the key {key} failed",
+            "see it with: gcloud kms keys versions describe N ...",
+        ),
+        "GENERATION_FAILED": (
+            "the generation of the version of the key {key} failed",
+            "see it with: gcloud kms keys versions describe N ...",
+        ),
+    },
+)
 
 CODES: Mapping[str, kit.ErrorRule] = {
     "UNAUTHENTICATED": _BAD_TOKEN,
@@ -165,17 +159,11 @@ CODES: Mapping[str, kit.ErrorRule] = {
         "check the option 'purpose'; raw keys must be AES-GCM",
     ),
     "RESOURCE_EXHAUSTED": _THROTTLED,
-    "UNAVAILABLE": kit.ErrorRule(
-        kit.UnavailableError,
-        "cannot reach Cloud KMS",
-        "check the network, the proxy settings and the option 'endpoint'",
+    "UNAVAILABLE": kit.NETWORK_RULES["ConnectionError"],
+    "DEADLINE_EXCEEDED": kit.NETWORK_RULES["TimeoutError"],
+    **dict.fromkeys(
+        ("INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "DATA_LOSS"), kit.rule_for_status(500)
     ),
-    "DEADLINE_EXCEEDED": kit.ErrorRule(
-        kit.UnavailableError,
-        "Cloud KMS did not answer in time",
-        "retry; the options 'attempt_timeout' and 'deadline' set the limits",
-    ),
-    **dict.fromkeys(("INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "DATA_LOSS"), _FAILING),
     "UNIMPLEMENTED": kit.ErrorRule(
         kit.ProviderError,
         "the endpoint does not support this operation of Cloud KMS",
@@ -194,12 +182,6 @@ DAMAGED_REQUEST = kit.ErrorRule(
     kit.UnavailableError,
     "the request was altered in transit to Cloud KMS",
     "retry; if it persists, check the proxy between this host and Cloud KMS",
-)
-# gRPC verifies certificates in its own library, so that no exception of ours names this.
-UNTRUSTED_CERTIFICATE = kit.ErrorRule(
-    kit.ProviderError,
-    "the TLS certificate of Cloud KMS is not trusted",
-    "for a private endpoint or an inspecting proxy, set the option 'ca_file' to its CA file",
 )
 OTHER = kit.ErrorRule(
     kit.ProviderError,
@@ -271,9 +253,9 @@ def translated(exc: Exception, method: str, key: str) -> kit.KsmStorageError:
     exc = _innermost(exc)
     call = kit.Call(method, key, "Cloud KMS", _permission(exc, method))
     rule = _rule(exc, method)
-    return (
-        kit.unreadable_reply(exc, call) if rule is None else rule.error(call, request_id=_id(exc))
-    )
+    if rule is None:
+        return kit.unreadable_reply(exc, call)
+    return rule.error(call, request_id=_id(exc), detail=code_of(exc))
 
 
 def credential_error(exc: Exception, access: Access) -> kit.KsmStorageError:
@@ -319,7 +301,8 @@ def _innermost(exc: Exception) -> Exception:
 
 def _rule(exc: Exception, method: str) -> kit.ErrorRule | None:
     if is_untrusted_certificate(exc):
-        return UNTRUSTED_CERTIFICATE
+        # gRPC verifies it in its own library, so that no exception in the chain names this.
+        return kit.NETWORK_RULES["SSLCertVerificationError"]
     code, reason = code_of(exc), str(getattr(exc, "reason", None))
     if reason in REASONS:
         return REASONS[reason]

@@ -1,16 +1,41 @@
-"""Wrap and unwrap DEKs under one Cloud KMS key."""
+"""Wrap and unwrap DEKs under one Cloud KMS key, and what ``status`` and ``doctor`` ask."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from ksm_storage import plugin as kit
 
 from . import purposes
 from .client import KmsClient
-from .key_names import NAMES, SYMMETRIC_ALGORITHM
-from .options import ASYMMETRIC, SYMMETRIC
+from .errors import DECRYPT, ENCRYPT, GET_KEY, GET_VERSION, VIEW_PUBLIC_KEY
+from .hooks import ASYMMETRIC, NAMES, SYMMETRIC, SYMMETRIC_ALGORITHM
+
+# Source: Cloud KMS documentation, "Key states".
+STATES: Mapping[str, kit.KeyState] = {
+    "ENABLED": "enabled",
+    "DISABLED": "disabled",
+    "DESTROY_SCHEDULED": "pending-deletion",
+    "PENDING_EXTERNAL_DESTRUCTION": "pending-deletion",
+    "DESTROYED": "destroyed",
+    "PENDING_GENERATION": "unusable",
+    "GENERATION_FAILED": "unusable",
+    "PENDING_IMPORT": "unusable",
+    "IMPORT_FAILED": "unusable",
+    "EXTERNAL_DESTRUCTION_FAILED": "unusable",
+}
+
+# The narrowest predefined role of each. Source: Cloud KMS documentation, "Permissions and roles".
+_ROLES = {
+    DECRYPT: "roles/cloudkms.cryptoKeyDecrypter",
+    ENCRYPT: "roles/cloudkms.cryptoKeyEncrypter",
+    VIEW_PUBLIC_KEY: "roles/cloudkms.publicKeyViewer",
+    GET_KEY: "roles/cloudkms.viewer",
+    GET_VERSION: "roles/cloudkms.viewer",
+}
 
 
 class GcpKmsKeyWrapper:
@@ -99,9 +124,27 @@ class GcpKmsKeyWrapper:
         Raises:
             ProviderError: Cloud KMS refused or failed.
         """
-        from .abilities import describe_key
-
-        return describe_key(self._client, self._name)
+        key = _described(self._client, "get_crypto_key", self._name.key)
+        # Only keys of the purpose ENCRYPT_DECRYPT have a primary version.
+        primary = key.primary if key.primary.name else None
+        version = primary
+        if self._name.version is not None and (primary is None or primary.name != str(self._name)):
+            version = _described(self._client, "get_crypto_key_version", str(self._name))
+        public = _word(key.purpose) == ASYMMETRIC
+        if version is None:
+            return kit.KeyDescription(str(self._name), "unknown", public=public)
+        word = _word(version.state)
+        return kit.KeyDescription(
+            key_id=str(self._name),
+            state=STATES.get(word or "", "unknown"),
+            state_name=word,
+            deletion=_moment(version.destroy_time) if word == "DESTROY_SCHEDULED" else None,
+            algorithm=_word(version.algorithm),
+            protection=_word(version.protection_level),
+            current_version=NAMES.parse(primary.name if primary else str(self._name)).version,
+            rotation=_rotation(key),
+            public=public,
+        )
 
     def wrapping_version(self, wrapped: kit.WrappedDek, *, aad: kit.Aad) -> str | None:  # noqa: ARG002
         """Return the number of the version that wrapped a DEK, which it names; calls nothing.
@@ -119,9 +162,16 @@ class GcpKmsKeyWrapper:
             AuthenticationError: There are no usable credentials.
             ProviderError: They could not be had.
         """
-        from .abilities import describe_access
-
-        return describe_access(self._client, self._name)
+        access = self._client.access
+        labels = {
+            "identity": self._client.identity(),
+            "credential": access.credential,
+            "project": self._name.parts["project"],
+            "location": self._name.parts["location"],
+            "endpoint": access.endpoint,
+            "quota project": access.quota_project,
+        }
+        return {label: value for label, value in labels.items() if value}
 
     def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
         """Ask Cloud KMS which permissions the caller has on the key, with one call.
@@ -129,20 +179,33 @@ class GcpKmsKeyWrapper:
         Raises:
             ProviderError: Cloud KMS could not be asked.
         """
-        from .abilities import probe_permissions
-
-        return probe_permissions(self._client, self._name, self._purpose)
+        needs: dict[str, kit.Need] = {
+            DECRYPT: "open",
+            VIEW_PUBLIC_KEY if self._purpose == ASYMMETRIC else ENCRYPT: "seal",
+            GET_KEY: "describe",
+            GET_VERSION: "describe",
+        }
+        # A version has no policy of its own.
+        reply = self._client.call(
+            "test_iam_permissions", {"resource": self._name.key, "permissions": list(needs)}
+        )
+        granted, identity = set(reply.permissions), self._client.identity()
+        found: list[kit.PermissionProbe] = []
+        for permission, need in needs.items():
+            reason = grant = None
+            if permission not in granted:
+                reason = "it is not granted on the key, or the key does not exist"
+                grant = _grant_command(permission, self._name, identity=identity)
+            found.append(kit.PermissionProbe(permission, need, reason is None, reason, grant))
+        return found
 
     def close(self) -> None:
         """Close the connection to Cloud KMS."""
         self._client.close()
 
     def _require_covered(self, wrapped: kit.WrappedDek) -> None:
-        if not NAMES.covers(str(self._name), wrapped.key_id):
-            raise kit.DecryptionError(
-                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
-                f"{str(self._name)!r}"
-            )
+        is_covered = NAMES.covers(str(self._name), wrapped.key_id)
+        wrapped.require_made_by(self._name, is_covered=is_covered)
 
     def _version(self) -> str:
         if self._name.version is None:
@@ -158,3 +221,43 @@ class GcpKmsKeyWrapper:
             if self._public_key is None:
                 self._public_key = purposes.fetch_public_key(self._client, version)
             return self._public_key
+
+
+def _described(client: KmsClient, method: str, name: str) -> Any:
+    reply = client.call(method, {"name": name})
+    if reply.name != name:
+        raise kit.ProviderError(
+            f"Cloud KMS described the key {str(reply.name)!r} instead of {name!r}",
+            hint="check the endpoint: Cloud KMS itself does not do this; in the key's name, "
+            "write the project's id and not its number",
+        )
+    return reply
+
+
+def _word(value: Any) -> str | None:
+    word = str(getattr(value, "name", value))
+    return None if word.endswith("_UNSPECIFIED") else word
+
+
+def _moment(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None
+
+
+def _rotation(key: Any) -> str | None:
+    period, due = key.rotation_period, _moment(key.next_rotation_time)
+    if not isinstance(period, timedelta) or not period:
+        return None
+    return f"every {period.days} days" + (f", next on {due:%Y-%m-%d}" if due else "")
+
+
+def _grant_command(permission: str, name: kit.KeyName, *, identity: str | None) -> str:
+    member = "MEMBER"
+    if identity is not None:
+        is_account = identity.endswith(".gserviceaccount.com")
+        member = f"{'serviceAccount' if is_account else 'user'}:{identity}"
+    parts = name.parts
+    return (
+        f"gcloud kms keys add-iam-policy-binding {parts['name']} --project {parts['project']} "
+        f"--keyring {parts['ring']} --location {parts['location']} --member {member} "
+        f"--role {_ROLES[permission]}"
+    )

@@ -14,7 +14,7 @@ import google_crc32c
 from ksm_storage import plugin as kit
 
 from .client import KmsClient
-from .key_names import SYMMETRIC_ALGORITHM
+from .hooks import SYMMETRIC_ALGORITHM
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ksm_storage_gcp_kms import hooks
-from ksm_storage_gcp_kms.key_names import NAMES
+from ksm_storage_gcp_kms.hooks import NAMES
 
 from ksm_storage.errors import SettingsError
 

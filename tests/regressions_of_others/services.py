@@ -84,14 +84,14 @@ class Azure:
 
     def redirections(self, key: str) -> dict[str, dict[str, object]]:
         """Return what Azure's own classes must be given to come here and not to Azure."""
-        from ksm_storage_azure_kv.options import access_from, declared_options
+        from ksm_storage_azure_kv.hooks import Access, key_wrapper_options
         from ksm_storage_azure_kv.transport import make_transport
 
         from ksm_storage.contract.key_uri import KeyUri
         from ksm_storage.keys.setting_sources import gather_settings
 
-        settings = gather_settings(KeyUri("azure-kv", key), declared_options(), {})
-        transport = make_transport(key.split("/")[2], access_from(settings))
+        settings = gather_settings(KeyUri("azure-kv", key), key_wrapper_options(), {})
+        transport = make_transport(key.split("/")[2], Access.from_settings(settings))
         authority = {"authority": self.emulator.url, "disable_instance_discovery": True}
         return {
             "CryptographyClient": {"transport": transport},

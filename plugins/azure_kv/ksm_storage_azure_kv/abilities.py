@@ -14,9 +14,8 @@ from typing import Any
 from ksm_storage import plugin as kit
 
 from .client import VaultClient
-from .key_names import NAMES, host_of, is_hsm
+from .hooks import AES, NAMES, RSA, host_of, is_hsm
 from .key_wrapper import IV_BYTES, TAG_BYTES, AzureKeyWrapper, aes_body, encoded
-from .options import AES, RSA
 
 _CLOUDS = {
     "azure.net": "Azure public",

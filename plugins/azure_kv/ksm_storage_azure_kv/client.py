@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from ksm_storage import plugin as kit
 
-from .key_names import host_of
-from .options import Access
+from .hooks import Access, host_of
 
 # At DEBUG they print requests, and tracing or a hook of the application may print their bodies.
 SDK_LOGGERS = ("azure", "msal", "urllib3", "requests")
@@ -162,7 +161,7 @@ class TokenSource:
         Raises:
             KsmStorageError: The credentials are missing, refused, or took too long.
         """
-        from .credential_errors import credential_error
+        from .credentials import credential_error
 
         tenant = (options or {}).get("tenant_id")
         with (
@@ -177,16 +176,11 @@ class TokenSource:
 
     def _ask(self, scopes: tuple[str, ...], options: Any) -> Any:
         # Together with the credential's own cache: threads that start together make one request.
-        # Within the deadline too: a thread that was left behind may hold it.
-        if not self._lock.acquire(timeout=min(kit.seconds_left(), threading.TIMEOUT_MAX)):
-            raise kit.DeadlinePassedError
-        try:
+        with kit.lock_held(self._lock):
             if self._credential is None:
                 self._credential = self._make()
                 _silence_new_loggers()
             return self._credential.get_token_info(*scopes, options=options)
-        finally:
-            self._lock.release()
 
 
 @cache
@@ -194,7 +188,7 @@ def _import_sdk() -> None:
     # All of it here, so that the imports elsewhere only give the names.
     from azure.keyvault.keys import KeyClient  # noqa: F401
 
-    from . import credential_errors, credentials, errors, transport  # noqa: F401
+    from . import credentials, errors, transport  # noqa: F401
 
 
 def _translated(exc: Exception, operation: str, key: kit.KeyName) -> kit.KsmStorageError:

@@ -20,7 +20,7 @@ from azure.core.exceptions import (
 from ksm_storage import plugin as kit
 
 from .client import UnexpectedReplyError
-from .key_names import host_of, is_hsm
+from .hooks import host_of, is_hsm
 
 REQUEST_ID = "x-ms-request-id"
 

@@ -9,8 +9,7 @@ from typing import Any
 from ksm_storage import plugin as kit
 
 from .client import VaultClient
-from .key_names import NAMES, is_hsm
-from .options import AES, ALGORITHMS, RSA
+from .hooks import AES, ALGORITHMS, NAMES, RSA
 
 IV_BYTES = 12
 TAG_BYTES = 16
@@ -20,14 +19,6 @@ _OFFICIAL_RSA = "RSA-OAEP"
 
 # RSA ciphertexts are as long as the key; AES ones are IV, encrypted DEK and tag, in this order.
 _LENGTHS = {RSA: (256, 384, 512), AES: (IV_BYTES + kit.DEK_BYTES + TAG_BYTES,)}
-
-
-def algorithm_for(name: kit.KeyName) -> str:
-    """Return the algorithm of a key where the caller's settings name none.
-
-    Vaults hold no AES keys. A managed HSM holds both kinds, and only AES binds the AAD.
-    """
-    return AES if is_hsm(name) else RSA
 
 
 class AzureKeyWrapper:
@@ -146,13 +137,8 @@ class AzureKeyWrapper:
         self._client.close()
 
     def _version_of(self, wrapped: kit.WrappedDek) -> kit.KeyName:
-        if wrapped.algorithm not in ALGORITHMS:
-            raise kit.DecryptionError(f"unknown wrapping algorithm: {wrapped.algorithm!r}")
-        if not NAMES.covers(str(self._name), wrapped.key_id):
-            raise kit.DecryptionError(
-                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
-                f"{str(self._name)!r}"
-            )
+        is_covered = NAMES.covers(str(self._name), wrapped.key_id)
+        wrapped.require_made_by(self._name, is_covered=is_covered, algorithms=ALGORITHMS)
         if len(wrapped.ciphertext) not in _LENGTHS[wrapped.algorithm]:
             raise kit.DecryptionError(
                 f"the wrapped data key does not have the length of {wrapped.algorithm}"

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from ksm_storage import plugin as kit
 
-from .options import Access
+from .hooks import Access
 
 
 class NoTimeError(kit.DeadlinePassedError):

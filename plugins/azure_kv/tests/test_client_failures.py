@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from azure.core import exceptions as sdk
 from ksm_storage_azure_kv.errors import call_of, translated
-from ksm_storage_azure_kv.key_names import NAMES
+from ksm_storage_azure_kv.hooks import NAMES
 from ksm_storage_azure_kv.transport import DeadlineTransport
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.faults import FaultKind

@@ -26,9 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509.oid import NameOID
-from ksm_storage_azure_kv.credential_errors import ENTRA_CODES, credential_error
-from ksm_storage_azure_kv.credentials import make_credential
-from ksm_storage_azure_kv.options import CredentialChoice
+from ksm_storage_azure_kv.credentials import ENTRA_CODES, credential_error, make_credential
+from ksm_storage_azure_kv.hooks import CredentialChoice
 from ksm_storage_azure_kv.transport import DeadlineTransport
 from ksm_storage_emulators.azure_key_vault.directory import Application, Principal
 from ksm_storage_emulators.azure_key_vault.token_endpoints import APP_SERVICE_PATH

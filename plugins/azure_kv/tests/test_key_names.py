@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ksm_storage_azure_kv import hooks
-from ksm_storage_azure_kv.key_names import HSM_SUFFIXES, VAULT_SUFFIXES
+from ksm_storage_azure_kv.hooks import HSM_SUFFIXES, VAULT_SUFFIXES
 
 from ksm_storage.errors import SettingsError
 

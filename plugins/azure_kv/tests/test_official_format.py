@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from keeper_secrets_manager_storage import storage_azure_keyvault as official_package
-from ksm_storage_azure_kv.options import access_from, declared_options
+from ksm_storage_azure_kv.hooks import Access, key_wrapper_options
 from ksm_storage_azure_kv.transport import make_transport
 from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
 from ksm_storage_emulators.azure_key_vault.vaults import Vault
@@ -80,8 +80,8 @@ def _sealed_under(
     kid: str, path: Path, emulator: EmulatedVault, monkeypatch: pytest.MonkeyPatch
 ) -> bytes:
     uri = KeyUri("azure-kv", kid)
-    settings = gather_settings(uri, declared_options(), {"azure-kv": emulator.settings})
-    transport = make_transport(kid.split("/")[2], access_from(settings))
+    settings = gather_settings(uri, key_wrapper_options(), {"azure-kv": emulator.settings})
+    transport = make_transport(kid.split("/")[2], Access.from_settings(settings))
     # The package is unchanged; what it takes from Azure's client is sent to the emulator.
     for name, more in {
         "CryptographyClient": {},

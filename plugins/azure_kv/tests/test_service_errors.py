@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ksm_storage_azure_kv.credential_errors import ENTRA_CODES
+from ksm_storage_azure_kv.credentials import ENTRA_CODES
 from ksm_storage_azure_kv.errors import CODES, INNER_CODES, TOKEN_CODES
 from ksm_storage_emulators.message import Reply
 

@@ -10,8 +10,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import ClientSecretCredential
 from azure.keyvault.keys import KeyClient, KeyVaultKey
 from azure.keyvault.keys.crypto import CryptographyClient, KeyWrapAlgorithm
-from ksm_storage_azure_kv.options import access_from
-from ksm_storage_azure_kv.options import declared_options as options
+from ksm_storage_azure_kv.hooks import Access
+from ksm_storage_azure_kv.hooks import key_wrapper_options as options
 from ksm_storage_azure_kv.transport import make_transport
 
 from ksm_storage.contract.key_uri import KeyUri
@@ -32,7 +32,9 @@ class Sdk:
         uri = KeyUri("azure-kv", f"https://{host}/keys/any")
         settings = gather_settings(uri, options(), {"azure-kv": emulator.settings})
         directory, application = emulator.service.directory, emulator.service.administrator
-        self._common: Mapping[str, Any] = {"transport": make_transport(host, access_from(settings))}
+        self._common: Mapping[str, Any] = {
+            "transport": make_transport(host, Access.from_settings(settings))
+        }
         self._credential = ClientSecretCredential(
             directory.tenant_id,
             application.principal.client_id,

@@ -15,8 +15,8 @@ from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import CryptokiError
+from .hooks import CKK_RSA, MECHANISMS, Access
 from .keys import Key, OpenSession, choose_mechanism
-from .options import CKK_RSA, MECHANISMS, Access
 
 _NAMES = {
     ck.CKA_ENCRYPT: "CKA_ENCRYPT",

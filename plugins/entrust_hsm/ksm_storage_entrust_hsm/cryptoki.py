@@ -10,8 +10,8 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p
 from typing import Any, TypeVar
 
@@ -231,15 +231,13 @@ class Module:
         }
         self._process = 0
 
-    @contextmanager
-    def task(self) -> Iterator[None]:
+    def task(self) -> AbstractContextManager[None]:
         """Keep other tasks out of the library for the block.
 
         Raises:
             DeadlinePassedError: Another task held it until the deadline.
         """
-        with _locked(self._tasks):
-            yield
+        return kit.lock_held(self._tasks)
 
     def run(self, action: Callable[[], _Result]) -> _Result:
         """Return what some calls return, or leave them behind at the deadline.
@@ -253,7 +251,7 @@ class Module:
         """
 
         def alone() -> _Result:
-            with _locked(self._calls):
+            with kit.lock_held(self._calls):
                 return action()
 
         return kit.within_deadline(alone)
@@ -336,16 +334,6 @@ class Module:
 
     def __repr__(self) -> str:
         return f"<Module {self.path!r}>"
-
-
-@contextmanager
-def _locked(lock: threading.Lock) -> Iterator[None]:
-    if not lock.acquire(timeout=min(kit.seconds_left(), threading.TIMEOUT_MAX)):
-        raise kit.DeadlinePassedError
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def template(attributes: Mapping[int, AttributeValue]) -> tuple[object, int]:

@@ -14,9 +14,9 @@ from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import AttributeValue, template
+from .hooks import AES_GCM, AUTO, IV_BYTES, MECHANISMS, TAG_BYTES, Access, Mechanism
 from .key_names import KeyName
 from .keys import Key, OpenSession, choose_mechanism
-from .options import AES_GCM, AUTO, IV_BYTES, MECHANISMS, TAG_BYTES, Access, Mechanism
 from .session import TokenSession, sessions
 
 _Result = TypeVar("_Result")
@@ -181,11 +181,7 @@ class Pkcs11KeyWrapper:
             raise kit.DecryptionError(
                 f"the data key was wrapped by {wrapped.key_id!r}, which is not a PKCS#11 key"
             ) from exc
-        if not self._name.covers(recorded):
-            raise kit.DecryptionError(
-                f"the data key was wrapped by the key {wrapped.key_id!r}, not by "
-                f"{str(self._name)!r}"
-            )
+        wrapped.require_made_by(self._name, is_covered=self._name.covers(recorded))
         length = len(wrapped.ciphertext)
         if not 1 <= length <= MAX_CIPHERTEXT or length != (mechanism.ciphertext_bytes or length):
             raise kit.DecryptionError(

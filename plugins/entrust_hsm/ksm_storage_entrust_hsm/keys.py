@@ -11,8 +11,8 @@ from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import AttributeValue, CryptokiError, Module
+from .hooks import AUTO, MECHANISMS, Mechanism
 from .key_names import PRIVATE, SECRET_KEY, KeyName
-from .options import AUTO, MECHANISMS, Mechanism
 
 _CLASSES = {SECRET_KEY: ck.CKO_SECRET_KEY, PRIVATE: ck.CKO_PRIVATE_KEY}
 # What C_GetMechanismInfo answers for a mechanism that the token does not have.

@@ -15,9 +15,9 @@ from ksm_storage import plugin as kit
 
 from . import cryptoki as ck
 from .cryptoki import CryptokiError, Module
+from .hooks import Access
 from .key_names import KeyName
 from .keys import OpenSession, find_token
-from .options import Access
 
 _Result = TypeVar("_Result")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ksm_storage_entrust_hsm import cryptoki as ck
 from ksm_storage_entrust_hsm.cryptoki import template
-from ksm_storage_entrust_hsm.options import CKK_AES
+from ksm_storage_entrust_hsm.hooks import CKK_AES
 
 from ksm_storage.errors import (
     DecryptionError,

@@ -23,16 +23,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from ksm_storage_entrust_hsm import cryptoki as ck
 from ksm_storage_entrust_hsm.cryptoki import AttributeValue, CryptokiError, template
-from ksm_storage_entrust_hsm.key_names import KeyName
-from ksm_storage_entrust_hsm.key_wrapper import decrypt_data, decrypt_gcm, unwrap_object
-from ksm_storage_entrust_hsm.keys import Key, OpenSession
-from ksm_storage_entrust_hsm.options import (
+from ksm_storage_entrust_hsm.hooks import (
     AES_GCM,
     AES_KEY_WRAP_PAD,
     CKK_AES,
     CKK_RSA,
     RSA_OAEP_SHA1,
 )
+from ksm_storage_entrust_hsm.key_names import KeyName
+from ksm_storage_entrust_hsm.key_wrapper import decrypt_data, decrypt_gcm, unwrap_object
+from ksm_storage_entrust_hsm.keys import Key, OpenSession
 
 from ksm_storage.errors import DecryptionError
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.files_per_operation import Operation, aws_operations, counted, local_operations
 
-MAX_FILES = {"open and get": 20, "set": 14, "protect": 26, "engine read": 18}
+MAX_FILES = {"open and get": 20, "set": 14, "protect": 26}
 MAX_AWS_FILES = 12
 
 

@@ -21,11 +21,8 @@ from benchmarks.interleaved import child_environment
 HERE = Path(__file__).parent
 BENCHMARKS = (
     *("cold_start", "sdk_layers", "storages", "key_service_calls", "imports", "commands"),
-    *("engine", "fleet"),
-    "vault_load",
+    *("engine", "fleet", "server_load"),
 )
-# What has no place among the results: it compares nothing.
-PRINTED_ONLY = ("vault_load",)
 
 
 def main(arguments: list[str]) -> None:
@@ -36,7 +33,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"unknown benchmark {unknown[0]!r}: one of {', '.join(BENCHMARKS)}")
     if "--report" not in arguments:
         for name in names:
-            _run(name, write="--print" not in arguments and name not in PRINTED_ONLY)
+            _run(name, write="--print" not in arguments)
     if "--print" not in arguments:
         report.write()
 

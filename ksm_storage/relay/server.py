@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from ..engine import BackoffPolicy, ConfigKeys, SecretsManager
 from ..errors import SettingsError, StorageError
 from ..serving.addresses import UPLOADED, is_loopback
 from ..serving.certificates import LOCAL_NAMES, ServerCertificate
-from ..serving.listening import listening_socket, serve
+from ..serving.listening import inherited_sockets, listening_socket, serve
 from ..serving.requests import RequestRejected, malformed
 from ..serving.web import Endpoint, Workers, peer_address, read_upload, reporting, signed_endpoint
 from ..storage.encrypted_storage import EncryptedStorage
@@ -33,6 +34,8 @@ from .exchange import Exchange
 from .state import SERVER_KEY_ID, Identity, RelayState, state_key
 from .upstream import Upstream
 
+_log = logging.getLogger(__name__)
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 # A certificate is valid for 90 days.
 _RENEW_SECONDS = 30 * 86400.0
 
@@ -90,10 +93,21 @@ def run_relay(
     Raises:
         SettingsError: The address cannot be used, or can be reached from other machines.
     """
+    inherited = inherited_sockets()
     state = open_state(config, settings.folder)
     try:
-        identity = state.identity(host=settings.host, port=settings.port, names=settings.names)
-        _refuse_exposed(identity, settings)
+        host, port = _address(inherited, settings)
+        if host is not None:
+            # Before the state is made, whose authority is for the first address only.
+            _refuse_exposed(host, settings.names, settings)
+        identity = state.identity(host=host, port=port, names=settings.names)
+        _refuse_exposed(identity.host, identity.names, settings)
+        if not is_loopback(identity.host):
+            _log.warning(
+                "%s can be reached from other machines: a client's configuration works from each"
+                " of them, unless the client was added with --lock-ip",
+                identity.address,
+            )
         manager = SecretsManager(
             config=config,
             ca_file=settings.ca_file,
@@ -106,7 +120,7 @@ def run_relay(
         exchange = Exchange(state, identity, upstream)
         names = list(dict.fromkeys([*LOCAL_NAMES, identity.host, *identity.names]))
         certificate = ServerCertificate(identity.authority, "ksm-storage relay", names)
-        with _sockets(identity, settings) as listeners, _noted(state, exchange):
+        with _sockets(identity, settings, inherited) as listeners, _noted(state, exchange):
             listening = Listening(
                 exchange.addresses.host,
                 str(state.ca_file),
@@ -216,18 +230,51 @@ def make_application(exchange: Exchange) -> Starlette:
     )
 
 
-def _refuse_exposed(identity: Identity, settings: RelaySettings) -> None:
-    if not is_loopback(identity.host) and not settings.exposed:
+def _refuse_exposed(host: str, names: Sequence[str], settings: RelaySettings) -> None:
+    if is_loopback(host):
+        return
+    if not settings.exposed:
         raise SettingsError(
-            f"{identity.host!r} can be reached from other machines",
-            hint="listen on 127.0.0.1; to serve other machines, add --expose",
+            f"{host!r} can be reached from other machines",
+            hint="listen on 127.0.0.1, or add --expose: whoever has a client's configuration can"
+            " then use it from any host that reaches this one, unless the client has --lock-ip",
+        )
+    if host in _ANY_ADDRESS and not names:
+        raise SettingsError(
+            f"clients cannot connect to {host!r}",
+            hint="add --name with the host name that clients use",
         )
 
 
+def _address(
+    inherited: Sequence[socket.socket], settings: RelaySettings
+) -> tuple[str | None, int | None]:
+    """Return the address to listen on; None stands for the one that the state has."""
+    addresses = [each.getsockname() for each in inherited if each.family != socket.AF_UNIX]
+    if not addresses:
+        return settings.host, settings.port
+    if settings.host is not None or settings.port is not None:
+        raise SettingsError(
+            "--listen cannot be combined with a socket of systemd",
+            hint="set the address in ListenStream= of the .socket unit only",
+        )
+    if len(addresses) > 1:
+        raise SettingsError(
+            "several addresses were passed in LISTEN_FDS, and clients are given one",
+            hint="keep one ListenStream=HOST:PORT; a path beside it is accepted",
+        )
+    host, port = addresses[0][:2]
+    return str(host), int(port)
+
+
 @contextlib.contextmanager
-def _sockets(identity: Identity, settings: RelaySettings) -> Iterator[list[socket.socket]]:
+def _sockets(
+    identity: Identity, settings: RelaySettings, inherited: Sequence[socket.socket]
+) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(listening_socket(identity.host, identity.port))]
+        listeners = [stack.enter_context(each) for each in inherited]
+        if all(each.family == socket.AF_UNIX for each in inherited):
+            listeners.append(stack.enter_context(listening_socket(identity.host, identity.port)))
         path = settings.unix_socket
         if path is not None:
             listeners.append(stack.enter_context(_unix_socket(path)))

@@ -18,6 +18,9 @@ from .addresses import bracketed
 # What is under way takes far less.
 _STOP_SECONDS = 3
 _MAX_CONNECTIONS = 512
+# SD_LISTEN_FDS_START
+_FIRST_INHERITED = 3
+_MAX_INHERITED = 16
 
 
 def serve(
@@ -75,6 +78,40 @@ def listening_socket(host: str, port: int) -> socket.socket:
             hint="give another --port, or 0 for any free one",
         ) from exc
     return listener
+
+
+def inherited_sockets() -> list[socket.socket]:
+    """Return the sockets that systemd listens on for this process (``sd_listen_fds(3)``).
+
+    Processes that this one starts do not take them for theirs.
+
+    Raises:
+        SettingsError: What was passed is not a listening socket.
+    """
+    meant_for = os.environ.pop("LISTEN_PID", "")
+    count = os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if meant_for != str(os.getpid()) or not count.isdecimal():
+        return []
+    found = []
+    for descriptor in range(_FIRST_INHERITED, _FIRST_INHERITED + min(int(count), _MAX_INHERITED)):
+        try:
+            os.set_inheritable(descriptor, False)
+            passed = socket.socket(fileno=descriptor)
+            listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as exc:
+            raise _not_listening(descriptor) from exc
+        if not listens or passed.type != socket.SOCK_STREAM:
+            raise _not_listening(descriptor)
+        found.append(passed)
+    return found
+
+
+def _not_listening(descriptor: int) -> SettingsError:
+    return SettingsError(
+        f"descriptor {descriptor} that was passed in LISTEN_FDS is not a listening stream socket",
+        hint="use ListenStream= in the .socket unit, with Accept=no",
+    )
 
 
 class _Server(uvicorn.Server):

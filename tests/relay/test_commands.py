@@ -53,7 +53,7 @@ def test_an_operator_serves_adds_lists_and_revokes(
         (("client", "add", "PATH", "web"), 2, "at least one --record or --folder"),
         (("client", "add", "PATH", "web", "--all", "--expires", "soon"), 2, "not a valid duration"),
         (("client", "revoke", "PATH", "nobody"), 2, "client 'nobody' not found"),
-        (("serve", "PATH", "--listen", "0.0.0.0:9"), 2, "not valid for '0.0.0.0'"),
+        (("serve", "PATH", "--listen", "127.0.0.9:9"), 2, "not valid for '127.0.0.9'"),
         (("serve", "PATH", "--listen", "nowhere"), 2, "must be HOST:PORT"),
     ],
 )
@@ -73,10 +73,13 @@ def test_a_mistake_is_said_and_prints_no_data(
 def test_a_new_relay_does_not_listen_where_others_reach_it(sealed: Path, tmp_path: Path) -> None:
     listen = ["--listen", "0.0.0.0:65001", "--state", str(tmp_path / "state")]
 
-    done = run("relay", "serve", str(sealed), *listen)
+    nameless = run("relay", "serve", str(sealed), *listen, "--expose")
+    done = run("relay", "serve", str(sealed), *listen, "--name", "relay.internal")
 
-    assert done.returncode == 2
+    assert nameless.returncode == done.returncode == 2
+    assert "clients cannot connect to '0.0.0.0'" in nameless.stderr
     assert "can be reached from other machines" in done.stderr
+    assert "add --expose" in done.stderr
 
 
 def test_a_name_is_used_once_at_a_time(sealed: Path, tmp_path: Path) -> None:

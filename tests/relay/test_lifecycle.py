@@ -34,6 +34,9 @@ from tests.relay.relay import Relay, bind_device
 from tests.relay.test_access import ALONE, connect
 from tests.unit.storage.fixtures import new_key
 
+# The tests share the machine; what is asserted is that nothing waits for a client.
+SLOW_MACHINE_SECONDS = 1.0
+
 
 def titles(manager: SecretsManager) -> list[str]:
     return sorted(record.title or "" for record in manager.get_secrets())
@@ -139,6 +142,66 @@ def test_reads_are_audited_with_client_and_uid(
     assert (event["client"], event["operation"]) == ("audited", "get_secret")
     assert event["records"] == [content.alone]
     assert "password-of" not in log.read_text()
+
+
+def test_a_restart_opens_the_configuration_once(
+    make_relay: MakeRelay,
+    content: SampleContent,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    monkeypatch.setenv("KSM_STORAGE_AUDIT_FILE", str(log))
+    relay = make_relay()
+    monkeypatch.delenv("KSM_STORAGE_AUDIT_FILE")
+    managers = [connect(relay, relay.add(f"client {number}", ALONE)) for number in range(3)]
+    assert [titles(manager) for manager in managers] == [["alone"]] * 3
+    relay.kill()
+    log.unlink()
+
+    monkeypatch.setenv("KSM_STORAGE_AUDIT_FILE", str(log))
+    relay.start()
+    monkeypatch.delenv("KSM_STORAGE_AUDIT_FILE")
+    relay.hang_up()
+    assert [titles(manager) for manager in managers] == [["alone"]] * 3
+
+    # An event for each unwrap: the key service is asked at the start and never again.
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert events.count("opened") == 1
+
+
+@pytest.mark.parametrize("connections", [0, 5])
+def test_sigterm_ends_it_within_half_a_second(make_relay: MakeRelay, connections: int) -> None:
+    relay = make_relay()
+    context = ssl.create_default_context(cafile=relay.ca_file)
+    host, _, port = relay.address.rpartition(":")
+    idle = [
+        context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
+        for _ in range(connections)
+    ]
+
+    # Without connections it is sent right after the announcement.
+    if not connections:
+        relay.stop()
+        relay.start()
+    before = time.monotonic()
+    assert relay.stop() == 0
+
+    assert time.monotonic() - before < 0.5 + SLOW_MACHINE_SECONDS
+    for connection in idle:
+        connection.close()
+
+
+def test_an_exposed_relay_says_what_that_means(make_relay: MakeRelay) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    relay = make_relay(host="0.0.0.0", port=port, names=["localhost"], exposed=True)
+
+    configuration = relay.add("elsewhere", ALONE)
+
+    assert configuration["hostname"] == f"localhost:{port}"
+    assert titles(connect(relay, configuration)) == ["alone"]
+    assert "can be reached from other machines" in relay.log_file.read_text()
 
 
 def test_metrics_name_nobody(make_relay: MakeRelay, content: SampleContent) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..engine import QueryOptions, SecretsManager
 from ..engine import late_errors as errors
+from ..engine.transport import run
 from ..errors import DecryptionError, KsmStorageError
 from ..serving.requests import RequestRejected, rejected
 from ..wire import api_errors, endpoints
@@ -171,13 +172,13 @@ class Upstream:
 
     def download(self, url: str, limit: int) -> bytes:
         """Return the encrypted file at an address that Keeper gave."""
-        return self._guarded(lambda: self._session.download(url, limit))
+        return self._guarded(lambda: run(self._session.download(url, limit)))
 
     def upload(self, url: str, *, media_type: str, body: bytes) -> None:
         """Post an encrypted file to an address that Keeper gave."""
 
         def post() -> bytes:
-            self._session.upload(url, media_type=media_type, body=body)
+            run(self._session.upload(url, media_type=media_type, body=body))
             return b""
 
         try:
@@ -202,7 +203,8 @@ class Upstream:
         self._stale = False
         self.requests += 1
         try:
-            answer, offline_since = self._session.fetch_secrets(QueryOptions(request_links=True))
+            options = QueryOptions(request_links=True)
+            answer, offline_since = run(self._session.fetch_secrets(options))
             found = self._parsed(answer, offline_since)
         except KsmStorageError as exc:
             # What was asked for is still to be fetched.
@@ -230,9 +232,11 @@ class Upstream:
         self._failure = (self._clock() + pause, exc)
 
     def _ask(self, path: str, payload: Mapping[str, object]) -> bytes:
-        return self._guarded(
-            lambda: self._session.ask(path, {**payload, **self._session.client_part()})
-        )
+        async def ask() -> bytes:
+            own = await self._session.client_part()
+            return await self._session.exchange(path, {**payload, **own})
+
+        return self._guarded(lambda: run(ask()))
 
     def _guarded(self, work: Callable[[], bytes]) -> bytes:
         self.requests += 1

@@ -11,6 +11,7 @@ from ksm_storage_local_vault.testing import LocalVault, SampleContent
 
 from ksm_storage import engine, open_storage
 from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager
+from ksm_storage.engine.transport import run as finished
 from ksm_storage.errors import DecryptionError, VaultError
 from ksm_storage.relay.grant import Grant
 from ksm_storage.wire.aes import cbc_open, gcm_open
@@ -31,7 +32,8 @@ def connect(relay: Relay, configuration: dict[str, str]) -> SecretsManager:
 def raw(relay: Relay, configuration: dict[str, str], path: str, **payload: object) -> Any:
     """Return the decrypted answer as the relay sent it."""
     session = connect(relay, configuration)._session
-    return json.loads(session.ask(path, {**session.client_part(), **payload}))
+    own = finished(session.client_part())
+    return json.loads(finished(session.exchange(path, {**own, **payload})))
 
 
 @the_attacker("uses a relay client's configuration after it was revoked")
@@ -149,15 +151,15 @@ def test_a_repeated_request_is_rejected(relay: Relay, content: SampleContent) ->
     sent: list[tuple[str, dict[str, Any]]] = []
     post = session._transport.post
 
-    def recorded(url: str, **request: Any) -> Any:
+    async def recorded(url: str, **request: Any) -> Any:
         sent.append((url, request))
-        return post(url, **request)
+        return await post(url, **request)
 
     session._transport.post = recorded  # type: ignore[method-assign]
-    session.ask("get_secret", session.client_part())
+    finished(session.exchange("get_secret", finished(session.client_part())))
     (url, request) = sent[0]
 
-    again = post(url, **request)
+    again = finished(post(url, **request))
 
     assert again.status == 403
     assert b"received before" in again.body

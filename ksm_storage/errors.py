@@ -38,6 +38,7 @@ class KsmStorageError(Exception):
         hint: The next step, or None.
         provider: The key service, such as ``aws-kms``, or None.
         key: The URI of the KEK concerned, or None.
+        path: The file concerned, if the command line knows it, or None.
         operation: The attempted operation (``wrap``, ``unwrap``, ...), or None.
         permission: The missing permission, if it is known for certain.
         request_id: The key service's identifier of the failed request.
@@ -62,6 +63,9 @@ class KsmStorageError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")
+        self.path: str | None = None
         self.provider = provider
         self.key = key
         self.operation = operation
@@ -75,6 +79,7 @@ class KsmStorageError(Exception):
             "error": type(self).__name__,
             "message": self.message,
             "hint": self.hint,
+            "path": self.path,
             "provider": self.provider,
             "key": self.key,
             "operation": self.operation,

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..errors import KsmStorageError, ThrottledError
+
+Status = Literal["done", "unchanged", "skipped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +20,13 @@ class FileResult:
     """Hold what was done to a file, or that nothing was needed.
 
     Attributes:
-        result: One or two words for the closing table: ``sealed``, ``skipped``.
+        result: One or two words for the closing table: ``sealed``, ``unchanged``.
         printed: Lines for stdout, if the command prints any for each file.
         said: Lines for stderr.
         content: The same as data, for ``--json``.
         exit_code: Not 0 if a finding needs attention although nothing failed.
+        status: ``unchanged`` if nothing was needed, ``skipped`` in a dry run, ``failed`` if the
+            content says why.
     """
 
     result: str
@@ -30,6 +34,7 @@ class FileResult:
     said: tuple[str, ...] = ()
     content: Mapping[str, Any] | None = None
     exit_code: int = 0
+    status: Status = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,10 @@ class ProviderQueue:
         stopped: threading.Event,
         limit: int,
         backoff: BackoffPolicy,
+        deadline: float | None,
     ) -> None:
         self._work, self._report, self._stopped = work, report, stopped
-        self._limit, self._backoff = limit, backoff
+        self._limit, self._backoff, self._deadline = limit, backoff, deadline
         self._files: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._slot = threading.Condition()
@@ -118,6 +124,9 @@ class ProviderQueue:
                 if not is_throttled(exc) or attempt == self._backoff.tries:
                     return JobResult(number, path, error=exc)
                 self._slow_down(attempt)
+                if self._deadline is not None and self._resume_at >= self._deadline:
+                    # No time is left for another try: say why, and not that time is up.
+                    return JobResult(number, path, error=exc)
             else:
                 self._speed_up()
                 return JobResult(number, path, done=done)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from ..errors import KsmStorageError
 from .provider_queue import BackoffPolicy, JobResult, ProviderQueue, Work
@@ -22,6 +24,18 @@ WINDOW = 1024
 ServiceOf = Callable[[str], str]
 
 
+class Deadline(NamedTuple):
+    """Hold when a batch must end, and the error of each file that is not done by then."""
+
+    at: float
+    error: Callable[[], KsmStorageError]
+
+    @property
+    def seconds_left(self) -> float:
+        """The time until then; negative once it has passed."""
+        return self.at - time.monotonic()
+
+
 class Runner:
     """Process files in parallel.
 
@@ -30,6 +44,7 @@ class Runner:
         service_of: The key service of a path; an error here is left for ``work`` to raise.
         limit: Maximum files of one key service processed at once.
         backoff: How to wait for a service that throttles.
+        deadline: When to give up the files that are not done; nobody waits for their threads.
     """
 
     def __init__(
@@ -39,7 +54,9 @@ class Runner:
         service_of: ServiceOf,
         limit: int,
         backoff: BackoffPolicy | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
+        self._deadline = deadline
         self._work, self._service_of = work, service_of
         self._limit, self._backoff = limit, backoff or BackoffPolicy()
         self._stopped = threading.Event()
@@ -57,27 +74,37 @@ class Runner:
         read are not yielded.
         """
         early: dict[int, JobResult] = {}
+        unfinished: dict[int, str] = {}
         taken = given = 0
         source = iter(paths)
         more = True
         try:
             while more or given < taken:
                 while more and taken - given < WINDOW and not self._stopped.is_set():
-                    more = self._put_next(taken, source)
-                    taken += more
+                    path = next(source, None)
+                    more = path is not None
+                    if path is not None:
+                        unfinished[taken] = path
+                        self._put(taken, path)
+                        taken += 1
                 more = more and not self._stopped.is_set()
                 if given < taken and given not in early:
-                    self._receive(early)
+                    early = {**self._received(unfinished), **early}
                 while given in early:
+                    del unfinished[given]
                     yield early.pop(given)
                     given += 1
         finally:
             self._end()
 
-    def _put_next(self, number: int, source: Iterator[str]) -> bool:
-        path = next(source, None)
-        if path is None:
-            return False
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._deadline is not None and self._deadline.seconds_left <= 0
+
+    def _put(self, number: int, path: str) -> None:
+        if self.is_late:
+            return
         try:
             service = self._service_of(path)
         except (KsmStorageError, OSError):
@@ -85,29 +112,41 @@ class Runner:
         files = self._queues.get(service)
         if files is None:
             files = ProviderQueue(
-                self._work, self._results.put, self._stopped, self._limit, self._backoff
+                self._work,
+                self._results.put,
+                self._stopped,
+                self._limit,
+                self._backoff,
+                None if self._deadline is None else self._deadline.at,
             )
             self._queues[service] = files
         files.put(number, path)
-        return True
 
-    def _receive(self, early: dict[int, JobResult]) -> None:
+    def _received(self, unfinished: Mapping[int, str]) -> dict[int, JobResult]:
+        """Wait for a result; once it is late, all that is unfinished has failed."""
         while True:
+            wait = _GLANCE_SECONDS
+            if self._deadline is not None:
+                wait = max(0.0, min(wait, self._deadline.seconds_left))
             try:
-                result = self._results.get(timeout=_GLANCE_SECONDS)
-                break
+                result = self._results.get(timeout=wait)
             except queue.Empty:
+                if self._deadline is not None and self.is_late:
+                    error = self._deadline.error
+                    return {n: JobResult(n, p, error=error()) for n, p in unfinished.items()}
                 if self._stopped.is_set():
                     self._wake()
-        if isinstance(result, BaseException):
-            raise result
-        early[result.number] = result
+                continue
+            if isinstance(result, BaseException):
+                raise result
+            return {result.number: result} if result.number in unfinished else {}
 
     def _end(self) -> None:
         self._stopped.set()
         self._wake()
         for files in self._queues.values():
-            files.close()
+            if not self.is_late:
+                files.close()
 
     def _wake(self) -> None:
         # Not from stop(): a signal may come while this very thread holds a queue's lock.

@@ -61,7 +61,9 @@ def check(
         def work(path: str) -> FileResult:
             return _would_check(path, policy) if files.dry_run else _checked(path, policy)
 
-        return files.run(work, service_of=services_in_header(policy.keys), as_json=as_json)
+        return files.run(
+            work, service_of=services_in_header(policy.keys), as_json=as_json, timeout=timeout
+        )
 
 
 @command()
@@ -168,7 +170,7 @@ def _would_check(path: str, policy: OpenPolicy) -> FileResult:
     envelope = _used(path, parsed)
     keys = [str(recipient.key) for recipient in envelope.header.recipients]
     line = f"would open {path} under {', '.join(keys)}"
-    return FileResult("would open", said=(line,), content={"path": path, "keys": keys})
+    return FileResult("would open", said=(line,), content={"keys": keys}, status="skipped")
 
 
 def _checked(path: str, policy: OpenPolicy) -> FileResult:
@@ -176,7 +178,6 @@ def _checked(path: str, policy: OpenPolicy) -> FileResult:
     document = document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)
     content = {
-        "path": path,
         "revision": revision,
         "opened_by": key,
         "profiles": [name for name in document.profiles if name != UNNAMED],

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+
+from ..errors import KsmStorageError, UnavailableError
+from .process import current_process
 
 FILE_VARIABLE = "KSM_CONFIG_FILE"
 
@@ -28,7 +33,36 @@ class PathArgument(click.Argument):
     """The argument PATH, which ``$KSM_CONFIG_FILE`` gives where it is left out."""
 
 
+# They run for as long as the program or the server does: only the opening is bounded in time.
+_LASTING = ("exec", "run", "serve")
+# A batch reports the files that are left; this is for a library that does not return.
+_GRACE_SECONDS = 2.0
+
+
 class _Command(click.Command):
+    def invoke(self, ctx: click.Context) -> Any:
+        seconds = ctx.params.get("timeout")
+        # Another number is refused by who uses it.
+        bounds = isinstance(seconds, float) and 0 < seconds < threading.TIMEOUT_MAX
+        if seconds is not None and bounds and self.name not in _LASTING:
+            self._bound(seconds, _GRACE_SECONDS if "paths" in ctx.params else 0.0, ctx)
+        try:
+            return super().invoke(ctx)
+        except KsmStorageError as exc:
+            path = ctx.params.get("path")
+            # What is no file may be a secret in the wrong place.
+            if exc.path is None and isinstance(path, str) and os.path.lexists(path):
+                exc.path = path
+            raise
+
+    def _bound(self, seconds: float, grace: float, ctx: click.Context) -> None:
+        error = timed_out(seconds)
+        if ctx.params.get("as_json"):
+            text = json.dumps(error.as_dict())
+        else:
+            text = f"error: {error.message}\nhint: {error.hint}"
+        current_process().bound(seconds + grace, text, error.exit_code)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         path = os.environ.get(FILE_VARIABLE)
         if path and self._lacks_path(ctx, args):
@@ -67,6 +101,14 @@ class _Command(click.Command):
             # The real parser says what is wrong.
             return []
         return found[1]
+
+
+def timed_out(seconds: float) -> UnavailableError:
+    """Return the error for what the time of ``--timeout`` did not suffice for."""
+    return UnavailableError(
+        f"not finished within the {seconds:g} s of --timeout",
+        hint="raise --timeout; 'ksm-storage doctor PATH' shows which service does not answer",
+    )
 
 
 def _is_sealed(path: str) -> bool:

@@ -21,7 +21,8 @@ from ..files.reading import resolved
 from ..files.replacement import create_file
 from ..storage.snapshot import document_of, with_envelope
 from .commands import command
-from .output import echo, echo_err
+from .options import json_option
+from .output import echo, echo_err, echo_json
 from .sealed_file import SealedFile, refuse_key_in_service, sealed_file_options
 
 Config = Mapping[str, str]
@@ -88,7 +89,15 @@ _NAMED_FORMS = frozenset({"env", "k8s-secret"})
 )
 @click.option("--output", metavar="FILE", help="Write to this new file, readable only by you.")
 @click.option("--reveal", is_flag=True, help="Write to stdout.")
-def export(file: SealedFile, form: str, name: str | None, output: str | None, reveal: bool) -> None:
+@json_option
+def export(
+    file: SealedFile,
+    form: str,
+    name: str | None,
+    output: str | None,
+    reveal: bool,
+    as_json: bool,
+) -> None:
     """Write the configuration in PATH in plain text, to a new file or with --reveal to stdout."""
     if name is not None and form not in _NAMED_FORMS:
         raise click.UsageError("--name requires --format env or k8s-secret")
@@ -97,6 +106,7 @@ def export(file: SealedFile, form: str, name: str | None, output: str | None, re
         form=form,
         output=output,
         reveal=reveal,
+        as_json=as_json,
         name=name,
     )
 
@@ -107,6 +117,7 @@ def write_plain(
     form: str,
     output: str | None,
     reveal: bool,
+    as_json: bool,
     name: str | None = None,
 ) -> None:
     """Write the configuration of a sealed file in plain text to where the user wants it.
@@ -123,10 +134,17 @@ def write_plain(
         refuse_key_in_service(config)
     plain = _formatted(document, form, file.profile, name).rstrip(b"\n").decode("utf-8")
     emit("exported", path=file.path, form=form)
+    done: dict[str, object] = {"path": file.path, "form": form, "status": "done"}
+    if output is None and as_json:
+        echo_json({**done, "content": plain})
+        return
     if output is None:
         echo(plain)
         return
     write_new_file(output, f"{plain}\n".encode())
+    if as_json:
+        echo_json({**done, "output": output})
+        return
     echo_err(f"wrote the plain configuration to {output}; delete it when no longer needed")
 
 

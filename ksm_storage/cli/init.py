@@ -238,5 +238,6 @@ def _report(path: str, storage: EncryptedStorage, profile: str | None, *, as_jso
     hostname = storage.get("hostname")
     if as_json:
         echo_json({"path": path, "profile": profile, "hostname": hostname})
+        return
     where = f"profile {profile} of {path}" if profile else path
     echo_err(f"bound {where} to {hostname}; the token is now spent")

@@ -13,8 +13,8 @@ from ..files.lock import locked
 from ..files.reading import resolved
 from ..files.replacement import create_file, replace_file
 from .commands import command
-from .options import PATH
-from .output import echo_err, echo_raw
+from .options import PATH, json_option
+from .output import echo_err, echo_json, echo_raw
 from .references import references_in
 from .secret_source import Source, source_options
 
@@ -38,12 +38,14 @@ _STDIN = "-"
     metavar="FILE",
     help="Keep the last answer sealed in this file, and use it if the server is unreachable.",
 )
+@json_option
 def inject(
     source: Source,
     templates: tuple[str, ...],
     output: str | None,
     check: bool,
     offline_copy: str | None,
+    as_json: bool,
 ) -> None:
     """Replace the keeper:// references in each TEMPLATE, and write to stdout or with -o to a file.
 
@@ -64,15 +66,31 @@ def inject(
     resolver = source.resolver(references, offline_copy)
     # All of them, before the first is written.
     rendered = {path: resolver.render(text, name=path) for path, text in contents.items()}
-    if check:
+    targets = _targets(found, output, into_folder=into_folder)
+    for path, target in targets.items():
+        _write(target, rendered[path].encode("utf-8", errors="surrogateescape"))
+    if as_json:
+        content = {} if check or targets else {"content": rendered[found[0][0]]}
+        status = "done" if targets else "unchanged"
+        written = [
+            {"path": path, "output": targets.get(path), "status": status} for path, _ in found
+        ]
+        echo_json({"references": len(references), "files": written, **content})
+    elif check:
         echo_err(f"ok: {len(references)} references in {len(found)} templates")
     elif output is None:
         echo_raw(rendered[found[0][0]])
     else:
-        for path, name in found:
-            target = os.path.join(output, name) if into_folder else output
-            _write(target, rendered[path].encode("utf-8", errors="surrogateescape"))
+        for target in targets.values():
             echo_err(f"wrote {target}")
+
+
+def _targets(
+    found: Sequence[tuple[str, str]], output: str | None, *, into_folder: bool
+) -> dict[str, str]:
+    if output is None:
+        return {}
+    return {path: os.path.join(output, name) if into_folder else output for path, name in found}
 
 
 def _found(templates: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -16,11 +16,11 @@ from ..keys.setting_sources import command_memory
 from ..process import no_core_dumps
 from .commands import Group
 from .output import echo_end, echo_error, echo_usage_error
+from .process import INTERRUPTED, Process
 from .streams import ReaderGoneError, settle_streams
 
 TRACEBACK_VARIABLE = "KSM_STORAGE_TRACEBACK"
 
-_INTERRUPTED = 130
 _READER_GONE = 141
 _INTERNAL = 1
 _USAGE = 2
@@ -50,6 +50,7 @@ _COMMANDS = {
     "relay": ("relay:relay", "Give programs a few records through a local endpoint."),
     "rekey": ("rewrap:rekey", "Seal files under a new data key."),
     "rewrap": ("rewrap:rewrap", "Add, remove, replace or refresh the keys of sealed files."),
+    "schema": ("pages:schema", "Print the JSON Schema of the output or of a settings file."),
     "secret": ("secret:secret", "Read the secrets shared with the application."),
     "set": ("values:set_value", "Set one value in a sealed file."),
     "status": ("status:status", "Report on sealed files and their keys."),
@@ -122,9 +123,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settle_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given[: given.index("--")] if "--" in given else "--json" in given
+    with Process(own=arguments is None, as_json=as_json) as process:
+        code = _run(given, process, as_json=as_json)
+        if code == INTERRUPTED:
+            process.leave(code)
+    return code
+
+
+def _run(given: Sequence[str], process: Process, *, as_json: bool) -> int:
     try:
         with no_core_dumps(), command_memory():
-            code = cli.main(given, prog_name="ksm-storage", standalone_mode=False)
+            code = cli.main(
+                list(given), prog_name="ksm-storage", standalone_mode=False, obj=process
+            )
         sys.stdout.flush()
     except KsmStorageError as exc:
         echo_error(exc, as_json=as_json)
@@ -133,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         echo_usage_error(exc, given, command=_called(given), as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
-        echo_end("Interrupted", "interrupted", None, code=_INTERRUPTED, as_json=as_json)
-        return _INTERRUPTED
+        echo_end("Interrupted", "interrupted", None, code=INTERRUPTED, as_json=as_json)
+        return INTERRUPTED
     except ReaderGoneError:
         return _READER_GONE
     # The last line of defence: a traceback or a foreign message could show a secret.

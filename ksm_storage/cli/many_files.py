@@ -8,14 +8,14 @@ A command is written for one file::
     def rewrap(files: Files, as_json: bool) -> int:
         def work(path: str) -> FileResult:
             if files.dry_run:
-                return FileResult("would rewrap", said=(f"would rewrap {path}",))
+                return FileResult("would rewrap", status="skipped")
             ...
             return FileResult("rewrapped", said=(f"rewrapped {path}",))
 
         return files.run(work, service_of=services_in_header, as_json=as_json)
 
-``work`` looks at the file first, and returns ``FileResult("skipped", ...)`` if there is nothing
-left to do: that is how an interrupted run is resumed.
+``work`` looks at the file first, and returns ``FileResult("unchanged", status="unchanged")`` if
+there is nothing left to do: that is how an interrupted run is resumed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import functools
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -32,7 +33,7 @@ from typing import Any, NamedTuple
 import click
 
 from ..batch.provider_queue import Work
-from ..batch.runner import Runner, ServiceOf
+from ..batch.runner import Deadline, Runner, ServiceOf
 from ..batch.selection import is_one_file, selected_paths
 from ..config.recognise import is_plain
 from ..contract.key_uri import KeyUri
@@ -40,12 +41,14 @@ from ..envelope.codec import decode, looks_like_envelope
 from ..envelope.opening import candidates
 from ..errors import StorageError
 from ..files.reading import read_file, refuse_configuration, resolved
-from .commands import FILE_VARIABLE
+from .commands import FILE_VARIABLE, timed_out
 from .many_results import Results
 from .options import PATH, Command
 from .output import echo_err
+from .process import current_process
 
 _PARALLEL = 8
+_ANSWERS = "the key service, the network or a lock"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -67,23 +70,39 @@ class Files(NamedTuple):
         return validated_paths(self.paths, self.lists)
 
     def run(
-        self, work: Work, *, service_of: ServiceOf, as_json: bool, one_object: bool = False
+        self,
+        work: Work,
+        *,
+        service_of: ServiceOf,
+        as_json: bool,
+        timeout: float | None = None,
     ) -> int:
         """Work on each file and return the exit code: 0, or that of the first that failed.
 
         Args:
             work: Does all that is to be done to one file.
             service_of: Names the key service of a file; files of one service share a limit.
-            as_json: Print an array with the ``content`` of each file.
-            one_object: Print it without the array if one file is named.
+            as_json: Print an array with an object for each file (docs/json.md).
+            timeout: The time in seconds for all files together.
         """
-        runner = Runner(work, service_of=service_of, limit=self.parallel)
-        with Results(as_json=as_json, one=self.one, array=not (one_object and self.one)) as results:
-            with _stopping_at_signals(runner.stop) as interrupted:
+        deadline = None
+        if timeout is not None and timeout < threading.TIMEOUT_MAX:
+            deadline = Deadline(time.monotonic() + timeout, lambda: timed_out(timeout))
+        runner = Runner(work, service_of=service_of, limit=self.parallel, deadline=deadline)
+        process, paths = current_process(), self.selected()
+        with Results(as_json=as_json, one=self.one) as results:
+            with _stopping_at_signals(runner.stop) as interrupted, process.waiting(_ANSWERS):
                 results.expect(None if self.lists else self._count)
-                for outcome in runner.run(self.selected()):
+                for outcome in runner.run(paths):
                     results.add(outcome)
-            return results.end(interrupted=interrupted())
+            if interrupted() and "-" not in self.lists:
+                for path in paths:
+                    results.add_left(path)
+            code = results.end(interrupted=interrupted())
+        if runner.is_late:
+            # Threads of a library may hold what is closed next.
+            process.leave(code)
+        return code
 
     def _count(self) -> int:
         return sum(1 for _ in self.selected())

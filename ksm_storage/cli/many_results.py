@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+import click
 
 from ..batch.provider_queue import FileResult, JobResult
 from ..errors import KsmStorageError
-from .output import echo, echo_err, echo_error, echo_raw, printable, printable_json
+from .output import QUIET, echo, echo_err, echo_error, echo_raw, printable, printable_json
+from .process import INTERRUPTED
 from .streams import guard_stderr
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_INTERRUPTED = 130
 _REDRAW_SECONDS = 0.2
+# What an end with many failures names; `--json` has all of them.
+_MAX_NAMED = 5
+_MAX_CAUSES = 64
+_MIN_WIDTH, _WIDTH = 40, 80
 
 
 class Results:
-    """Print each outcome, and keep only counts and the first failure's exit code."""
+    """Print each outcome as it comes, and keep only counts and the first failure's exit code.
 
-    def __init__(self, *, as_json: bool, one: bool, array: bool) -> None:
-        self._as_json, self._one, self._array = as_json, one, array
+    Args:
+        as_json: Print an array with an object for each file.
+        one: Whether one file was named by its own name: no table, no progress.
+    """
+
+    def __init__(self, *, as_json: bool, one: bool) -> None:
+        self._as_json, self._one = as_json, one
+        self._quiet = bool(click.get_current_context().meta.get(QUIET))
         self._counts: Counter[str] = Counter()
+        self._causes: dict[_Cause, _Repeated] = {}
         self._first_failure = 0
+        self._left: list[str] = []
         self._not_started = 0
         self._written = 0
         self._bar: _Bar | None = None
 
     def expect(self, count: Callable[[], int] | None) -> None:
         """Show progress if stderr is a terminal; the count is None if it is not known."""
-        if not self._one and sys.stderr.isatty():
+        if not self._one and not self._quiet and not self._as_json and sys.stderr.isatty():
             self._bar = _new_bar(count() if count else None)
 
     def add(self, outcome: JobResult) -> None:
@@ -43,28 +60,44 @@ class Results:
         if outcome.error is not None:
             self._counts[type(outcome.error).__name__] += 1
             self._first_failure = self._first_failure or outcome.error.exit_code
-            self._show(partial(self._report, outcome.error, outcome.path))
+            self._show(partial(self._failed, outcome.error, outcome.path))
         elif outcome.done is None:
-            self._not_started += 1
+            self.add_left(outcome.path)
         else:
             done = outcome.done
             self._counts[done.result] += 1
             self._first_failure = self._first_failure or done.exit_code
-            self._show(partial(self._print, done))
+            self._show(partial(self._print, done, outcome.path))
         if self._bar is not None:
             self._bar.advance()
 
+    def add_left(self, path: str) -> None:
+        """Note a file that was not started."""
+        self._not_started += 1
+        if len(self._left) < _MAX_NAMED:
+            self._left.append(path)
+        if self._as_json:
+            found = {"path": path, "status": "skipped", "result": "not started"}
+            self._print_json({**found, "notes": []})
+
     def end(self, *, interrupted: bool) -> int:
-        """Print the table, and return the exit code."""
+        """Print what failed alike and the table, and return the exit code."""
         self._close()
-        if self._array and self._as_json and self._written:
-            echo("\n]")
+        if self._as_json:
+            echo("\n]" if self._written else "[]")
+        else:
+            for cause in self._causes.values():
+                cause.say()
         if not self._one and not self._as_json:
             self._table()
         if interrupted:
-            echo_err("error: interrupted; run the same command again for the remaining files")
-            return _INTERRUPTED
+            self._say_left()
+            return INTERRUPTED
         return self._first_failure
+
+    def _say_left(self) -> None:
+        echo_err(f"error: interrupted; {self._not_started} files are left{_named(self._left)}")
+        echo_err("hint: run the same command again for the remaining files")
 
     def _table(self) -> None:
         if self._not_started:
@@ -75,34 +108,39 @@ class Results:
         for name, count in rows:
             echo_err(f"{name:<{width}}  {count:>{digits}}")
 
-    def _print(self, done: FileResult) -> None:
-        if self._as_json and done.content is not None:
-            self._print_json(done.content)
-        elif not self._as_json:
-            for line in done.printed:
-                echo(printable(line))
+    def _print(self, done: FileResult, path: str) -> None:
+        if self._as_json:
+            notes = [line.removeprefix(_NOTE) for line in done.said if line.startswith(_NOTE)]
+            found = {"path": path, "status": done.status, "result": done.result}
+            # The path as it was given stands first, whatever the content says.
+            self._print_json({**found, **(done.content or {}), "path": path, "notes": notes})
+            return
+        for line in done.printed:
+            echo(_fitted(printable(line), sys.stdout))
         for line in done.said:
-            echo_err(line)
+            echo_err(line if line.startswith(_NOTE) else _fitted(printable(line), sys.stderr))
 
     def _print_json(self, content: Mapping[str, Any]) -> None:
         text = printable_json(content, indent=2)
-        if not self._array:
-            echo(text)
-            return
         # Written as it comes, so that ten thousand files need no more memory than one.
         indented = "\n".join(f"  {line}" for line in text.splitlines())
         echo_raw(f"{',' if self._written else '['}\n{indented}")
         self._written += 1
 
-    def _report(self, error: KsmStorageError, path: str) -> None:
-        if self._one or path in error.message:
-            echo_error(error, as_json=self._as_json)
-        elif self._as_json:
-            echo_err(printable_json({"path": path, **error.as_dict()}))
-        else:
-            echo_err(f"error: {path}: {error.message}")
-            if error.hint:
-                echo_err(f"hint: {error.hint}")
+    def _failed(self, error: KsmStorageError, path: str) -> None:
+        error.path = error.path or path
+        if self._as_json:
+            found = {"path": path, "status": "failed", "result": type(error).__name__}
+            self._print_json({**found, "error": error.as_dict(), "notes": []})
+            return
+        cause = _cause_of(error, path)
+        if cause in self._causes:
+            self._causes[cause].add(path)
+            return
+        if len(self._causes) < _MAX_CAUSES:
+            self._causes[cause] = _Repeated(error)
+        named = self._one or path in error.message or repr(path)[1:-1] in error.message
+        echo_error(error, as_json=False, named=None if named else path)
 
     def _show(self, write: Callable[[], None]) -> None:
         if self._bar is None:
@@ -125,6 +163,79 @@ class Results:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+
+_Cause = tuple[type[KsmStorageError], str, "str | None"]
+
+
+def _cause_of(error: KsmStorageError, path: str) -> _Cause:
+    """Return what two files that failed for the same reason have in common."""
+    names = (shlex.quote(path), repr(path), path)
+    message, hint = error.message, error.hint
+    for name in names:
+        message = message.replace(name, "PATH")
+        hint = hint and hint.replace(name, "PATH")
+    return type(error), message, hint
+
+
+class _Repeated:
+    """Count the files that failed as one before them did, and remember the first few."""
+
+    def __init__(self, error: KsmStorageError) -> None:
+        self._error = error
+        self._count = 0
+        self._paths: list[str] = []
+
+    def add(self, path: str) -> None:
+        self._count += 1
+        if len(self._paths) < _MAX_NAMED:
+            self._paths.append(path)
+
+    def say(self) -> None:
+        if self._count:
+            first, kind = self._error.path, type(self._error).__name__
+            files = "1 more file" if self._count == 1 else f"{self._count} more files"
+            more = "" if self._count == len(self._paths) else "; --json lists all"
+            echo_err(f"error: {files} failed like {first} ({kind}){_named(self._paths)}{more}")
+
+
+def _named(paths: Sequence[str]) -> str:
+    return f": {', '.join(paths)}" if paths else ""
+
+
+_NOTE = "note: "
+_KEY = re.compile(r"[a-z][a-z0-9-]*://[^\s,]+")
+
+
+def _fitted(line: str, stream: TextIO) -> str:
+    """Return a line with its keys cut so that it fits; --json has them whole."""
+    width = _WIDTH
+    if stream.isatty():
+        width = max(_MIN_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+    excess = len(line) - width
+    keys = _KEY.findall(line)
+    # An indented line is one of a report, whose keys are what is asked for.
+    if excess <= 0 or not keys or line.startswith(" "):
+        return line
+    share = -(-excess // len(keys))
+    for key in keys:
+        line = line.replace(key, _short_key(key, len(key) - share), 1)
+    return line
+
+
+def _short_key(key: str, length: int) -> str:
+    """Return a key cut in its middle: the provider, and the end of its name."""
+    scheme, _, name = key.partition("://")
+    first, slash, _ = name.partition("/")
+    begin = f"{first}/…" if slash and len(first) < _MIN_KEY_END else "…"
+    end = name[-max(_MIN_KEY_END, length - len(scheme) - len("://") - len(begin)) :]
+    if "/" in end[:-_MIN_KEY_END]:
+        # From a whole part of its name on, where that still says enough.
+        end = end[end.index("/") :]
+    return key if len(end) + 1 >= len(name) else f"{scheme}://{begin}{end}"
+
+
+_MIN_KEY_END = 12
 
 
 class _Bar(Protocol):

@@ -12,6 +12,7 @@ import click
 from ..errors import SettingsError
 from ..files.reading import refuse_configuration
 from .commands import PathArgument
+from .output import QUIET
 
 Command = Callable[..., Any]
 Settings = Mapping[str, Mapping[str, object]]
@@ -128,8 +129,20 @@ def connection_options(command: Command) -> Command:
 
 
 def json_option(command: Command) -> Command:
-    """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    """Add ``--json`` and ``--quiet``, which say how a command reports."""
+    quiet = click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_quiet,
+        help="Print data and errors only.",
+    )
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(quiet(command))
+
+
+def _quiet(ctx: click.Context, _param: click.Parameter, quiet: bool) -> None:
+    ctx.meta[QUIET] = quiet
 
 
 def _path(_ctx: click.Context, _param: click.Parameter, path: str) -> str:

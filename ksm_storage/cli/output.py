@@ -6,14 +6,22 @@ Text from elsewhere never steers the terminal: messages and tables go through :f
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from ..contract.redaction import without_secrets
-from ..errors import KsmStorageError
+from ..errors import DecryptionError, KsmStorageError, PluginError, ProviderError
+from .process import message_json
 from .streams import guard_stderr, guard_stdout
+
+# Where a command that runs says that ``--quiet`` was given.
+QUIET = "ksm_storage.quiet"
+
+_NEVER_QUIET = ("error: ", "hint: ", "warning: ")
+_DIAGNOSED = (DecryptionError, PluginError, ProviderError)
 
 
 def echo(text: str) -> None:
@@ -38,9 +46,17 @@ def echo_json(content: object) -> None:
 
 
 def echo_err(text: str) -> None:
-    """Write a line that is not data to stderr."""
-    with guard_stderr():
-        click.echo(printable(text), err=True)
+    """Write a line that is not data to stderr: as JSON under ``--json``.
+
+    With ``--quiet`` only errors, warnings and their hints are written.
+    """
+    context = click.get_current_context(silent=True)
+    if context is not None and context.meta.get(QUIET) and not text.startswith(_NEVER_QUIET):
+        return
+    if context is not None and context.params.get("as_json"):
+        _write_err(message_json(text))
+    else:
+        _write_err(printable(text))
 
 
 def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -54,13 +70,43 @@ def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         echo("  ".join(cells).rstrip())
 
 
-def echo_error(error: KsmStorageError, *, as_json: bool) -> None:
-    """Write an error and its hint to stderr."""
+def echo_error(error: KsmStorageError, *, as_json: bool, named: str | None = None) -> None:
+    """Write an error to stderr: what failed, on which file and key, why, and the next step.
+
+    Args:
+        error: The error.
+        as_json: Write it as JSON.
+        named: The file, if the message must begin with it.
+    """
     if as_json:
-        echo_err(printable_json(error.as_dict()))
+        _write_err(printable_json(error.as_dict()))
         return
-    echo_err(f"error: {error.message}")
+    _write_err(printable(f"error: {named + ': ' if named else ''}{error.message}"))
+    for name, value in _details(error, named):
+        _write_err(printable(f"  {name:<12} {value}"))
     _echo_hint(error.hint)
+    if error.path is not None and isinstance(error, _DIAGNOSED) and _is_terminal():
+        _write_err(printable(f"hint: to diagnose it: ksm-storage doctor {shlex.quote(error.path)}"))
+
+
+def _details(error: KsmStorageError, named: str | None) -> Iterator[tuple[str, str]]:
+    """Yield what the message does not say: all of it on a terminal, else only what is rare."""
+    rare = (("permission", error.permission), ("request id", error.request_id))
+    usual = (("file", error.path), ("key", error.key))
+    said = f"{error.message} {error.hint} {named}"
+    whole = _is_terminal()
+    for name, value in (*(usual if whole else ()), *rare):
+        if value is not None and value not in said:
+            yield name, value
+    if whole:
+        yield "class", type(error).__name__
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except ValueError:
+        return False
 
 
 def echo_usage_error(
@@ -68,9 +114,9 @@ def echo_usage_error(
 ) -> None:
     """Write a mistake in how a command was called to stderr, without what may be secret."""
     # By its name: click before 8.2 lacks it, and prints the help text itself.
-    if type(error).__name__ == "NoArgsIsHelpError":
+    if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
         for line in error.format_message().splitlines():
-            echo_err(line)
+            _write_err(printable(line))
         return
     # A list of choices comes on lines of its own.
     message = without_secrets(" ".join(error.format_message().split()).rstrip("."), given)
@@ -83,9 +129,9 @@ def echo_end(kind: str, message: str, hint: str | None, *, code: int, as_json: b
     """Write to stderr why the command ends with this code, if it is not a documented error."""
     if as_json:
         content = {"error": kind, "message": message, "hint": hint, "exit_code": code}
-        echo_err(printable_json(content))
+        _write_err(printable_json(content))
         return
-    echo_err(f"error: {message}")
+    _write_err(printable(f"error: {message}"))
     _echo_hint(hint)
 
 
@@ -116,7 +162,12 @@ def _escape(character: str) -> str:
 
 def _echo_hint(hint: str | None) -> None:
     if hint:
-        echo_err(f"hint: {hint}")
+        _write_err(printable(f"hint: {hint}"))
+
+
+def _write_err(line: str) -> None:
+    with guard_stderr():
+        click.echo(line, err=True)
 
 
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

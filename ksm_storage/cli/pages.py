@@ -10,13 +10,15 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from .. import __version__
 from .commands import command
-from .output import echo
+from .options import json_option
+from .output import echo, echo_json
 
 _REFERENCE = """\
 # Command line reference
@@ -44,8 +46,9 @@ _EXIT_STATUS = {
 
 @command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@json_option
 @click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(ctx: click.Context, shell: str, as_json: bool) -> None:
     """Print the completion script for SHELL; source it from the shell's start-up file."""
     from click.shell_completion import get_completion_class
 
@@ -53,7 +56,23 @@ def completion(ctx: click.Context, shell: str) -> None:
     if kind is None:
         raise click.UsageError(f"completion is not available for {shell}")
     root = ctx.find_root().command
-    echo(kind(root, {}, "ksm-storage", "_KSM_STORAGE_COMPLETE").source())
+    script = kind(root, {}, "ksm-storage", "_KSM_STORAGE_COMPLETE").source()
+    if as_json:
+        echo_json({"shell": shell, "script": script})
+    else:
+        echo(script)
+
+
+@command()
+@click.argument("name", type=click.Choice(["output", "policy", "settings"]))
+@json_option
+def schema(name: str, as_json: bool) -> None:  # noqa: ARG001  # it is JSON in any case
+    """Print a JSON Schema: of what --json prints, of a policy for 'status', or of settings.toml.
+
+    Editors check a file that names its schema in the first line: #:schema ./settings.schema.json.
+    """
+    place = files(__package__ or "").joinpath("schemas", f"{name}.schema.json")
+    echo(place.read_text(encoding="utf-8").rstrip())
 
 
 def all_commands() -> Iterator[click.Context]:

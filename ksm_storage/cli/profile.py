@@ -58,6 +58,7 @@ def profile() -> None:
 @key_option
 @trust_option
 @setting_option
+@json_option
 def add(
     path: str,
     name: str,
@@ -65,6 +66,7 @@ def add(
     keys: tuple[str, ...],
     trust: tuple[str, ...],
     settings: Settings,
+    as_json: bool,
 ) -> None:
     """Add the plain configuration in FILE, or from standard input, to PATH as the profile NAME.
 
@@ -81,7 +83,7 @@ def add(
     _change_or_create(
         path, keys, trust, settings, lambda document: with_new_profile(document, name, config)
     )
-    echo_err(f"added profile {name} to {path}")
+    _report_added(path, [name], as_json=as_json)
 
 
 @command(name="import", short_help="Add all profiles of a keeper.ini.")
@@ -90,12 +92,14 @@ def add(
 @key_option
 @trust_option
 @setting_option
+@json_option
 def import_profiles(
     path: str,
     source: str,
     keys: tuple[str, ...],
     trust: tuple[str, ...],
     settings: Settings,
+    as_json: bool,
 ) -> None:
     """Add all profiles of the keeper.ini in FILE, or from standard input, to PATH.
 
@@ -107,8 +111,7 @@ def import_profiles(
     if plain.is_single:
         incoming = Document({DEFAULT_PROFILE: plain.profiles[plain.chosen(None)]})
     _change_or_create(path, keys, trust, settings, lambda document: _joined(document, incoming))
-    for name in incoming.profiles:
-        echo_err(f"added profile {name} to {path}")
+    _report_added(path, list(incoming.profiles), as_json=as_json)
 
 
 @command()
@@ -116,10 +119,14 @@ def import_profiles(
 @click.argument("name")
 @trust_option
 @setting_option
-def use(path: str, name: str, trust: tuple[str, ...], settings: Settings) -> None:
+@json_option
+def use(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
     """Make NAME the active profile of PATH."""
     policy = OpenPolicy.from_args(trust or None, None, settings)
     change_document(path, policy, lambda document: with_active_profile(document, name))
+    if as_json:
+        echo_json({"path": path, "status": "done", "active": name})
+        return
     echo_err(f"profile {name} of {path} is now active")
 
 
@@ -128,13 +135,18 @@ def use(path: str, name: str, trust: tuple[str, ...], settings: Settings) -> Non
 @click.argument("name")
 @trust_option
 @setting_option
-def delete(path: str, name: str, trust: tuple[str, ...], settings: Settings) -> None:
+@json_option
+def delete(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
     """Remove the profile NAME from PATH.
 
     The client device stays valid on the server until it is revoked there.
     """
     policy = OpenPolicy.from_args(trust or None, None, settings)
     left = change_document(path, policy, lambda document: without_profile(document, name))
+    if as_json:
+        active = left.settings.get(ACTIVE_PROFILE)
+        echo_json({"path": path, "status": "done", "removed": name, "active": active})
+        return
     echo_err(f"removed profile {name} from {path}")
     if ACTIVE_PROFILE not in left.settings and len(left.profiles) > 1:
         echo_err("note: no profile is active now; choose one with 'ksm-storage profile use'")
@@ -203,6 +215,7 @@ def show(
 @click.option("--reveal", is_flag=True, help="Write to stdout.")
 @trust_option
 @setting_option
+@json_option
 def export_profiles(
     path: str,
     name: str | None,
@@ -210,10 +223,19 @@ def export_profiles(
     reveal: bool,
     trust: tuple[str, ...],
     settings: Settings,
+    as_json: bool,
 ) -> None:
     """Write the profile NAME in PATH, or all of them, in plain text as keeper.ini."""
     file = SealedFile(path, name, trust, settings, None, None)
-    write_plain(file, form="ini", output=output, reveal=reveal)
+    write_plain(file, form="ini", output=output, reveal=reveal, as_json=as_json)
+
+
+def _report_added(path: str, names: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        echo_json({"path": path, "status": "done", "added": list(names)})
+        return
+    for name in names:
+        echo_err(f"added profile {name} to {path}")
 
 
 def _read_plain(source: str) -> Document:

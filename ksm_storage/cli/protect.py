@@ -66,10 +66,10 @@ def protect(
         try:
             done = protect_file(path, policy, mode=file_mode, from_key=source)
         except AlreadySealedError:
-            return _skipped(path, keys, context, existing)
-        content = {"path": done.path, "form": done.form.value, "keys": list(done.keys)}
+            return _unchanged(path, keys, context, existing)
+        content = {"form": done.form.value, "keys": list(done.keys)}
         said = (
-            *(f"sealed {path} under {key}" for key in done.keys),
+            f"sealed {path} under {', '.join(done.keys)}",
             *_mode_notes(path, done.mode_before, file_mode),
         )
         return FileResult("sealed", said=said, content=content)
@@ -78,7 +78,7 @@ def protect(
     with KekPool(settings) as pool:
         policy = OpenPolicy.from_args(chosen, context, settings, pool=pool)
         existing = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
-        return files.run(work, service_of=lambda _: services, as_json=as_json, one_object=True)
+        return files.run(work, service_of=lambda _: services, as_json=as_json)
 
 
 def _would_protect(
@@ -93,24 +93,26 @@ def _would_protect(
     except AlreadySealedError:
         _validate_header(path, given, context)
         unchanged = f"{path} is already sealed (header not verified); nothing to change"
-        return FileResult("skipped", said=(unchanged,))
+        return FileResult("unchanged", said=(unchanged,), status="unchanged")
     if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
         form = Form.OFFICIAL
     else:
         plain = recognise(content, name=repr(path))
         refuse_empty(plain.document, name=repr(path))
         form = plain.form
-    said = tuple(f"would seal {path} ({form.value}) under {key}" for key in keys)
-    return FileResult("would seal", said=said, content={"path": path, "form": form.value})
+    said = (f"would seal {path} ({form.value}) under {', '.join(keys)}",)
+    shown = {"form": form.value, "keys": list(keys)}
+    return FileResult("would seal", said=said, content=shown, status="skipped")
 
 
-def _skipped(
+def _unchanged(
     path: str, keys: Sequence[str], context: Mapping[str, str] | None, policy: OpenPolicy
 ) -> FileResult:
     _validate_header(path, keys, context)
     # Success is not reported from a header that nobody has authenticated.
     read_document(path, policy)
-    return FileResult("skipped", said=(f"{path} is already sealed; nothing changed",))
+    said = (f"{path} is already sealed; nothing changed",)
+    return FileResult("unchanged", said=said, status="unchanged")
 
 
 def _validate_header(path: str, keys: Sequence[str], context: Mapping[str, str] | None) -> None:

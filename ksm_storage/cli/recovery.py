@@ -27,7 +27,7 @@ from .many_files import Files, many_files_options
 from .options import Settings, json_option, key_option, setting_option
 from .output import echo, echo_err, echo_json
 from .recovery_secret import new_passphrase, refuse_list_on_stdin, secret_options, with_secret
-from .rewrap import not_removed_notes, unchanged_lines, would_rewrap
+from .rewrap import changes_said, content_of, not_removed_notes, unchanged, would_rewrap
 
 
 @group()
@@ -100,6 +100,7 @@ def drill(
 @click.option("--remove-key", "remove", multiple=True, metavar="URI", help="Remove a lost key.")
 @secret_options
 @setting_option
+@json_option
 def use(
     files: Files,
     keys: tuple[str, ...],
@@ -108,6 +109,7 @@ def use(
     recovery_file: str | None,
     passphrase_file: str | None,
     settings: Settings,
+    as_json: bool,
 ) -> int:
     """Open each of PATHS with the recovery secret, and seal its data key under --key as well.
 
@@ -126,7 +128,7 @@ def use(
                 return would_rewrap(path, changes, _only_recovery(path, given, pool))
             return _recovered(path, changes, _only_recovery(path, given, pool))
 
-        return files.run(work, service_of=lambda _path: SCHEME, as_json=False)
+        return files.run(work, service_of=lambda _path: SCHEME, as_json=as_json)
 
 
 def _recovery_keys(envelope: Envelope, path: str) -> Sequence[KeyUri]:
@@ -150,7 +152,7 @@ def _would_open(path: str) -> FileResult:
     keys = _recovery_keys(existing_envelope(resolved(path), path), path)
     shown = [str(key) for key in keys]
     line = f"would open {path} with {', '.join(shown)}"
-    return FileResult("would open", said=(line,), content={"path": path, "keys": shown})
+    return FileResult("would open", said=(line,), content={"keys": shown}, status="skipped")
 
 
 def _opened(path: str, settings: Settings) -> FileResult:
@@ -159,7 +161,7 @@ def _opened(path: str, settings: Settings) -> FileResult:
     opened = trust.open(envelope, path=path)
     document_of(opened.payload)
     revision, key = envelope.header.revision, str(opened.recipient.key)
-    content = {"path": path, "revision": revision, "opened_by": key}
+    content = {"revision": revision, "opened_by": key}
     return FileResult("ok", printed=(f"ok {path} revision {revision} by {key}",), content=content)
 
 
@@ -168,16 +170,15 @@ def _recovered(path: str, changes: RecipientChanges, trust: OpenPolicy) -> FileR
     context = ",".join(f"{name}={value}" for name, value in header.context.items()) or "(none)"
     done = rewrap_file(path, changes, trust)
     if not done.changed:
-        return FileResult("skipped", said=unchanged_lines(path, changes))
-    said = [f"wrapped {path} under {key}" for key in done.added]
-    said += [f"removed {key} from {path}" for key in done.removed]
+        return unchanged(path, changes, done)
+    said = changes_said(path, "wrapped", done.added, done.removed)
     said += not_removed_notes(path, changes, done.removed)
     said += [
         f"note: {path} claims: revision {header.revision}, sealed {format_time(header.sealed)}, "
         f"context {context}",
         "note: anyone with the recovery key's URI can create such a file; compare with a backup",
     ]
-    return FileResult("recovered", said=tuple(said))
+    return FileResult("recovered", said=tuple(said), content=content_of(done))
 
 
 for _command in (create, drill, use):

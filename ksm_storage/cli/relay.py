@@ -204,6 +204,7 @@ def client() -> None:
     show_default=True,
     help="A configuration, or a one-time token that is valid for an hour.",
 )
+@json_option
 def client_add(
     file: SealedFile,
     folder: Path,
@@ -215,6 +216,7 @@ def client_add(
     expires: float | None,
     lock_ip: bool,
     form: str,
+    as_json: bool,
 ) -> None:
     """Add a client called NAME and print its configuration; it is not stored.
 
@@ -248,7 +250,12 @@ def client_add(
         configuration = json.dumps(identity.configuration(owner_key, own))
         ca_file = state.ca_file
     is_base64 = form == "base64"
-    echo(base64.b64encode(configuration.encode()).decode() if is_base64 else configuration)
+    text = base64.b64encode(configuration.encode()).decode() if is_base64 else configuration
+    if as_json:
+        content = {"name": name, "client_id": made.client_id, "form": form}
+        echo_json({**content, "configuration": text, "ca_file": str(ca_file)})
+        return
+    echo(text)
     echo_err(f"the client must trust {ca_file}, e.g. with REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS")
 
 
@@ -280,10 +287,14 @@ def client_list(file: SealedFile, folder: Path, as_json: bool) -> None:
 @command("revoke", short_help="End the access of a client.")
 @_state_option
 @click.argument("name")
-def client_revoke(file: SealedFile, folder: Path, name: str) -> None:
+@json_option
+def client_revoke(file: SealedFile, folder: Path, name: str, as_json: bool) -> None:
     """End the access of the client called NAME, from its next request on."""
     with _opened(file, folder) as (state, _):
         revoked = state.revoke(name, now=_now())
+    if as_json:
+        echo_json(_as_dict(revoked))
+        return
     echo_err(f"revoked {revoked.name}")
 
 

@@ -88,7 +88,7 @@ def rewrap(
             return _rewrapped(rewrap_file(path, changes, policy), path, changes)
 
         service_of = services_in_header(policy.keys)
-        return files.run(work, service_of=service_of, as_json=as_json, one_object=True)
+        return files.run(work, service_of=service_of, as_json=as_json, timeout=timeout)
 
 
 @command()
@@ -133,12 +133,14 @@ def rekey(
             keys = _keys_of_rekey(path, new_keys, remove)
             if files.dry_run:
                 shown = [str(key) for key in keys]
-                said = tuple(f"would rekey {path} under {key}" for key in shown)
-                return FileResult("would rekey", said=said, content={"path": path, "keys": shown})
+                said = (f"would rekey {path} under {', '.join(shown)}",)
+                return FileResult(
+                    "would rekey", said=said, content={"keys": shown}, status="skipped"
+                )
             return _rekeyed(rekey_file(path, policy, keys), path)
 
         service_of = services_in_header(policy.keys)
-        return files.run(work, service_of=service_of, as_json=as_json, one_object=True)
+        return files.run(work, service_of=service_of, as_json=as_json, timeout=timeout)
 
 
 def _unproven_notes(keys: Sequence[str], path: str) -> list[str]:
@@ -182,10 +184,9 @@ def _replacements(path: str, remove: Sequence[str], replace: Replacements) -> Re
     return {**replace, **{key: key for key in own}}
 
 
-def _content(done: Rewrapped) -> dict[str, object]:
+def content_of(done: Rewrapped) -> dict[str, object]:
+    """Return what a rewrap did to a file as plain data."""
     return {
-        "path": done.path,
-        "changed": done.changed,
         "revision": done.revision,
         "keys": list(done.keys),
         "added": list(done.added),
@@ -201,16 +202,24 @@ def would_rewrap(path: str, changes: RecipientChanges, trust: OpenPolicy) -> Fil
     wanted = [str(key) for key in changes.to_wrap(before)]
     if not wanted and changes.applied(before, {}) == before:
         named = f"{path} already names these keys (header not verified); nothing to change"
-        return FileResult("skipped", said=(named, *not_removed_notes(path, changes, ())))
+        said = (named, *not_removed_notes(path, changes, ()))
+        return FileResult("unchanged", said=said, content={"keys": []}, status="unchanged")
     under = f", wrapping under {', '.join(wanted)}" if wanted else ""
-    content = {"path": path, "wanted": wanted}
-    return FileResult("would rewrap", said=(f"would rewrap {path}{under}",), content=content)
+    said = (f"would rewrap {path}{under}",)
+    return FileResult("would rewrap", said=said, content={"keys": wanted}, status="skipped")
 
 
-def unchanged_lines(path: str, changes: RecipientChanges) -> tuple[str, ...]:
-    """Say that there is nothing to change in a file."""
-    unchanged = f"{path} already has these keys; nothing changed"
-    return (unchanged, *not_removed_notes(path, changes, ()))
+def unchanged(path: str, changes: RecipientChanges, done: Rewrapped) -> FileResult:
+    """Say that there was nothing to change in a file."""
+    line = f"{path} already has these keys; nothing changed"
+    said = (line, *not_removed_notes(path, changes, ()))
+    return FileResult("unchanged", said=said, content=content_of(done), status="unchanged")
+
+
+def changes_said(path: str, verb: str, keys: Sequence[str], removed: Sequence[str]) -> list[str]:
+    """Say in one line for each what a file has now, and what it has no more."""
+    said = [f"{verb} {path} under {', '.join(keys)}"] if keys else []
+    return [*said, f"removed {', '.join(removed)} from {path}"] if removed else said
 
 
 def not_removed_notes(
@@ -226,16 +235,15 @@ def not_removed_notes(
 
 def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> FileResult:
     if not done.changed:
-        return FileResult("skipped", said=unchanged_lines(path, changes), content=_content(done))
-    said = [f"wrapped {path} under {key}" for key in done.added]
-    said += [f"removed {key} from {path}" for key in done.removed]
+        return unchanged(path, changes, done)
+    said = changes_said(path, "wrapped", done.added, done.removed)
     if done.removed:
         said += [
             "note: holders of a removed key may have kept the data key",
             f"note: invalidate it with: ksm-storage rekey {shlex.quote(path)}",
         ]
     said += [*not_removed_notes(path, changes, done.removed), *_unproven_notes(done.unproven, path)]
-    return FileResult("rewrapped", said=tuple(said), content=_content(done))
+    return FileResult("rewrapped", said=tuple(said), content=content_of(done))
 
 
 def _keys_of_rekey(path: str, new: Sequence[str], remove: Sequence[str]) -> list[KeyUri]:
@@ -263,13 +271,11 @@ def _keys_of_rekey(path: str, new: Sequence[str], remove: Sequence[str]) -> list
 
 def _rekeyed(done: Rekeyed, path: str) -> FileResult:
     content = {
-        "path": done.path,
         "revision": done.revision,
         "keys": list(done.keys),
         "removed": list(done.removed),
         "unproven": list(done.unproven),
     }
-    said = [f"sealed {path} under {key}" for key in done.keys]
-    said += [f"removed {key} from {path}" for key in done.removed]
+    said = changes_said(path, "sealed", done.keys, done.removed)
     said += _unproven_notes(done.unproven, path)
     return FileResult("rekeyed", said=tuple(said), content=content)

@@ -16,7 +16,9 @@ from ..config.json_form import format_base64, format_json
 from ..errors import SettingsError, StorageError
 from ..process import give_limit_back
 from .commands import command
+from .options import json_option
 from .output import echo_err
+from .process import current_process
 from .references import PREFIX, Reference, Resolver, references_in
 from .sealed_file import SealedFile, refuse_key_in_service, sealed_file_options
 from .secret_source import Source, source_options
@@ -92,6 +94,7 @@ _CREDENTIALS: Mapping[str, Sequence[str]] = {
     metavar="FILE",
     help="Keep the last answer sealed in this file, and use it if the server is unreachable.",
 )
+@json_option
 def run(
     source: Source,
     program: tuple[str, ...],
@@ -102,6 +105,7 @@ def run(
     mask: bool,
     keep: tuple[str, ...],
     offline_copy: str | None,
+    as_json: bool,  # noqa: ARG001  # read by what reports errors
 ) -> int:
     """Run PROGRAM with the values of keeper:// references, and without the configuration.
 
@@ -152,8 +156,14 @@ def run(
     multiple=True,
     help="Pass on this variable although it holds a credential of a key service; repeatable.",
 )
+@json_option
 def exec_program(
-    file: SealedFile, program: tuple[str, ...], variable: str, form: str, keep: tuple[str, ...]
+    file: SealedFile,
+    program: tuple[str, ...],
+    variable: str,
+    form: str,
+    keep: tuple[str, ...],
+    as_json: bool,  # noqa: ARG001  # read by what reports errors
 ) -> int:
     """Run PROGRAM with the whole configuration of PATH in KSM_CONFIG.
 
@@ -234,6 +244,8 @@ class _Run:
     def _started(self) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
+        # The program's streams and signals are its own.
+        current_process().give_way()
         if self._secrets is not None and os.name == "posix":
             from .masking import run_masked
 

@@ -113,7 +113,8 @@ def notation(source: Source, uri: str, reveal: bool, as_json: bool) -> None:
     metavar="FILE",
     help="Write to this new file, or '-' for stdout [default: FILENAME in this folder].",
 )
-def download(source: Source, name: str, filename: str, output: str | None) -> None:
+@json_option
+def download(source: Source, name: str, filename: str, output: str | None, as_json: bool) -> None:
     """Save the file FILENAME (its name, title or uid) of a record as a new file.
 
     The new file is readable only by you. Size and integrity are verified before it is written.
@@ -124,9 +125,16 @@ def download(source: Source, name: str, filename: str, output: str | None) -> No
         raise StorageError(f"{target!r} already exists", hint="choose another file with --output")
     content = file.get_file_data()
     if target == _STDOUT:
-        echo_raw(content)
+        if as_json:
+            text = base64.b64encode(content).decode()
+            echo_json({"output": None, "bytes": len(content), "content": text})
+        else:
+            echo_raw(content)
         return
     _write_new(target, content)
+    if as_json:
+        echo_json({"output": target, "bytes": len(content)})
+        return
     echo_err(f"wrote {len(content)} bytes to {target}")
 
 
@@ -135,7 +143,10 @@ def download(source: Source, name: str, filename: str, output: str | None) -> No
 @click.argument("name", metavar="UID|TITLE")
 @click.argument("field_name", metavar="FIELD")
 @click.option("--value-file", metavar="FILE", help="Read the value from this file.")
-def set_secret(source: Source, name: str, field_name: str, value_file: str | None) -> None:
+@json_option
+def set_secret(
+    source: Source, name: str, field_name: str, value_file: str | None, as_json: bool
+) -> None:
     """Set the FIELD of a record, by its type or label, to one value.
 
     The value is read from a prompt on a terminal, else from standard input; one trailing line end
@@ -151,6 +162,9 @@ def set_secret(source: Source, name: str, field_name: str, value_file: str | Non
     else:
         raise _no_field(record, field_name)
     manager.save(record)
+    if as_json:
+        echo_json({"uid": record.uid, "field": field_name, "status": "done"})
+        return
     echo_err(f"set {field_name} of {record.title or record.uid}")
 
 

@@ -100,7 +100,7 @@ class _LossSearch:
             return FileResult(
                 "lost", printed=(path,), content=content, exit_code=CALLS_FOR_ATTENTION
             )
-        return FileResult("kept")
+        return FileResult("kept", content=found.as_dict())
 
     def conclude(self) -> None:
         """Warn if the key may have been mistyped."""
@@ -117,9 +117,12 @@ def _told(found: FileStatus, rules: Sequence[TrustRule] | None) -> FileResult:
     if rules is not None:
         content["broken_rules"] = broken
     lines = (*lines_of(found, now=now), *(f"  broken: {clause}" for clause in broken))
+    if found.problem is not None and found.exit_code:
+        content["error"] = found.problem.as_dict()
     return FileResult(
         "refused" if found.exit_code else "broken" if broken else "ok",
         printed=lines,
         content=content,
         exit_code=CALLS_FOR_ATTENTION if broken else found.exit_code,
+        status="failed" if found.exit_code else "done",
     )

@@ -43,7 +43,8 @@ def get(file: SealedFile, name: str, reveal: bool, as_json: bool) -> None:
 @sealed_file_options
 @click.argument("name")
 @click.option("--value-file", metavar="FILE", help="Read the value from this file.")
-def set_value(file: SealedFile, name: str, value_file: str | None) -> None:
+@json_option
+def set_value(file: SealedFile, name: str, value_file: str | None, as_json: bool) -> None:
     """Set the value NAME of the configuration in PATH.
 
     The value is read from a prompt on a terminal, else from standard input; one trailing line end
@@ -56,18 +57,25 @@ def set_value(file: SealedFile, name: str, value_file: str | None) -> None:
             f"no value given for {name!r}", hint="use 'ksm-storage delete' to remove it"
         )
     file.open().set(name, value)
+    if as_json:
+        echo_json({"path": file.path, "name": name, "status": "done"})
+        return
     echo_err(f"set {name} in {file.path}")
 
 
 @command()
 @sealed_file_options
 @click.argument("name")
-def delete(file: SealedFile, name: str) -> None:
+@json_option
+def delete(file: SealedFile, name: str, as_json: bool) -> None:
     """Remove the value NAME from the configuration in PATH."""
     storage = file.open()
     if not storage.contains(name):
         raise _missing(file.path, name)
     storage.delete(name)
+    if as_json:
+        echo_json({"path": file.path, "name": name, "status": "done"})
+        return
     echo_err(f"deleted {name} from {file.path}")
 
 

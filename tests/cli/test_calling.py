@@ -256,6 +256,6 @@ def test_a_sealed_file_keeps_the_keys_that_a_rekey_does_not_name(sealed: Path) -
     done = run("rekey", "c.json", "--new-key", other, "--json")
 
     assert done.returncode == 0, done.stderr
-    content = json.loads(done.stdout)
+    (content,) = json.loads(done.stdout)
     assert sorted(content["keys"]) == sorted([key_file(sealed.parent), recovery, other])
     assert content["removed"] == []

@@ -72,7 +72,7 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_does_the_rest(tmp_path: 
     assert 5 <= after_first < COUNT
     assert re.search(rf"^not started +{COUNT - after_first}$", first.stderr, re.MULTILINE)
     assert second.returncode == 0
-    assert re.search(rf"^skipped +{after_first}$", second.stderr, re.MULTILINE)
+    assert re.search(rf"^unchanged +{after_first}$", second.stderr, re.MULTILINE)
     assert sealed(paths) == COUNT
     assert sorted(os.listdir(tmp_path)) == sorted(["app.key", *(path.name for path in paths)])
 

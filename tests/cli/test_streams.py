@@ -193,5 +193,6 @@ def test_a_json_error_about_a_file_name_that_is_no_text_is_valid(sealed: Path) -
 
     done = shell('"$KSM" check n* n* --json')
 
-    told = [json.loads(line) for line in done.stderr.decode("ascii").splitlines()]
-    assert [each.get("path", NOT_TEXT) for each in told] == [NOT_TEXT, NOT_TEXT]
+    told = json.loads(done.stdout.decode("ascii"))
+    assert [each["path"] for each in told] == [NOT_TEXT, NOT_TEXT]
+    assert done.stderr == b""

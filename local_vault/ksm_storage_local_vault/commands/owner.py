@@ -169,12 +169,21 @@ def _add_records(
 )
 @click.option("--flat", is_flag=True, help="List the record beside that shared folder.")
 @owner_options
+@json_option
 def record_shortcut(
-    uid: str, app: str, folder: str | None, flat: bool, data: Path, owner_file: Path | None
+    uid: str,
+    app: str,
+    folder: str | None,
+    flat: bool,
+    data: Path,
+    owner_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Put the record UID into one more folder, so that clients see it twice."""
     with open_owner(data, owner_file) as session:
         add_shortcut(session, uid, app=app, folder=folder, flat=flat)
+    if as_json:
+        echo_json({"record_uid": uid, "folder": folder, "status": "done"})
 
 
 @click.group()

@@ -1,0 +1,211 @@
+"""The process of one command: what bounds it in time, how it ends, and what reaches its stderr.
+
+A thread of its own watches the clock and the signals, because the main thread may be inside a
+library that neither returns nor can be interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import click
+
+SAID_AFTER_SECONDS = 2.0
+INTERRUPTED = 130
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_DRAIN_SECONDS = 1.0
+_MAX_LINE_BYTES = 65_536
+_LEVEL = re.compile(r"(error|hint|note|warning): (.*)", re.DOTALL)
+
+
+class Process:
+    """Watch over one command; use it as a context manager around it.
+
+    Args:
+        own: Whether the process runs this command alone, and so may be ended. In a test or an
+            application that calls the command line, nothing is watched.
+        as_json: Whether every line on stderr must be JSON.
+    """
+
+    def __init__(self, *, own: bool, as_json: bool) -> None:
+        self._own, self._as_json = own, as_json
+        self._stderr: _JsonLines | None = None
+        self._wake: int | None = None
+        self._said_at: float | None = None
+        self._waits_for = ""
+        self._deadline: float | None = None
+        self._at_deadline = ("", 0)
+
+    def bound(self, seconds: float, text: str, code: int) -> None:
+        """End the process with this text and code, if the command takes longer."""
+        self._at_deadline = (text, code)
+        self._deadline = time.monotonic() + seconds
+        self._nudge()
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say on stderr what is waited for, if the block takes more than two seconds."""
+        self._waits_for, self._said_at = what, time.monotonic() + SAID_AFTER_SECONDS
+        self._nudge()
+        try:
+            yield
+        finally:
+            self._said_at = None
+
+    def give_way(self) -> None:
+        """Stop watching: another program takes this process, or a server runs in it."""
+        self._deadline = self._said_at = None
+        if self._wake is not None:
+            signal.set_wakeup_fd(-1)
+            # The thread that reads the other end closes that one.
+            os.close(self._wake)
+            self._wake = None
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
+
+    def leave(self, code: int) -> None:
+        """End the process at once if it runs this command alone, whatever its threads wait for."""
+        if not self._own:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        self.give_way()
+        os._exit(code)
+
+    def __enter__(self) -> Process:
+        if not self._own or os.name != "posix" or not _in_main_thread():
+            return self
+        if self._as_json and _is_real_stderr():
+            self._stderr = _JsonLines()
+        reader, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        thread = threading.Thread(
+            target=self._watch, args=(reader,), name="ksm-storage-watch", daemon=True
+        )
+        thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_way()
+
+    def _nudge(self) -> None:
+        if self._wake is not None:
+            os.write(self._wake, b"\0")
+
+    def _watch(self, reader: int) -> None:
+        interrupts = 0
+        while True:
+            if select.select([reader], [], [], self._pause())[0]:
+                came = os.read(reader, 512)
+                if not came:
+                    os.close(reader)
+                    return
+                interrupts += sum(number in _SIGNALS for number in came)
+                if interrupts > 1:
+                    self._end("error: interrupted; stopped at once", INTERRUPTED)
+            self._look_at_clock()
+
+    def _pause(self) -> float | None:
+        times = [moment for moment in (self._said_at, self._deadline) if moment is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _look_at_clock(self) -> None:
+        now, deadline, said_at = time.monotonic(), self._deadline, self._said_at
+        if deadline is not None and now >= deadline:
+            self._end(*self._at_deadline)
+        if said_at is not None and now >= said_at:
+            self._said_at = None
+            _write(f"note: waiting for {self._waits_for}; Ctrl-C stops")
+
+    def _end(self, text: str, code: int) -> None:
+        # Not through sys.stderr: the main thread may hold its lock.
+        _write(text)
+        if self._stderr is not None:
+            self._stderr.close()
+        os._exit(code)
+
+
+class _JsonLines:
+    """Pass lines for stderr on as JSON: our own as they are, those of a library as messages."""
+
+    # Whatever writes to the descriptor, a C library included, writes to our pipe.
+    def __init__(self) -> None:
+        sys.stderr.flush()
+        self._real = os.dup(2)
+        reader, writer = os.pipe()
+        os.dup2(writer, 2)
+        os.close(writer)
+        # A line that nobody else writes. Not the end of the pipe: a helper may hold it open.
+        self._last = b"\0" + os.urandom(16).hex().encode()
+        self._thread = threading.Thread(
+            target=self._pass_on, args=(reader,), name="ksm-storage-stderr", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what came so far, and give stderr back."""
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            os.write(2, b"\n" + self._last + b"\n")
+        os.dup2(self._real, 2)
+        self._thread.join(_DRAIN_SECONDS)
+
+    def _pass_on(self, reader: int) -> None:
+        with open(reader, "rb") as lines:
+            while line := lines.readline(_MAX_LINE_BYTES):
+                if line.strip() == self._last:
+                    return
+                if line.strip():
+                    with contextlib.suppress(OSError):
+                        os.write(self._real, _as_json(line.rstrip(b"\r\n")) + b"\n")
+
+
+def current_process() -> Process:
+    """Return the process of the command that runs, or one that watches nothing."""
+    context = click.get_current_context(silent=True)
+    found = None if context is None else context.find_root().obj
+    return found if isinstance(found, Process) else Process(own=False, as_json=False)
+
+
+def message_json(text: str) -> str:
+    """Return a line of a message as JSON: its level, and what it says."""
+    match = _LEVEL.fullmatch(text)
+    level, message = match.groups() if match else ("info", text)
+    return json.dumps({"level": level, "message": message})
+
+
+def _as_json(line: bytes) -> bytes:
+    with contextlib.suppress(ValueError, RecursionError):
+        if isinstance(json.loads(line), dict):
+            return line
+    return message_json(line.decode("utf-8", errors="replace")).encode("ascii")
+
+
+def _write(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode())
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _is_real_stderr() -> bool:
+    try:
+        return sys.stderr.fileno() == 2
+    except (OSError, ValueError):
+        return False

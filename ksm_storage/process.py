@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # On Linux a limit of one byte turns off core files and also those that the kernel hands to a
 # program, which a limit of zero does not (core_pattern with a pipe); see docs/decisions/0034.
@@ -15,14 +15,42 @@ _LOWERED = 1 if sys.platform == "linux" else 0
 
 
 class _Holders:
-    """Hold how many blocks of a process prevent core files, and the limit before the first."""
+    """Hold which blocks of a process prevent core files, and the limit before the first.
 
-    __slots__ = ("before", "count", "lock")
+    A signal handler may raise at each step: what was begun is then finished by the next call of
+    :meth:`remove`, which may be repeated.
+    """
+
+    __slots__ = ("before", "blocks", "lock")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.count = 0
+        self.blocks: set[object] = set()
         self.before: int | None = None
+
+    def add(self, block: object) -> None:
+        """Lower the limit, if this is the first block."""
+        with self.lock:
+            if not self.blocks and self.before is None:
+                # Kept before it is lowered; after an interrupted removal it is still there.
+                self.before = _soft_limit()
+            self.blocks.add(block)
+            if self.before is not None:
+                _lower()
+
+    def remove(self, block: object) -> None:
+        """Restore the limit, if this was the last block."""
+        if not self.is_of_this_process():
+            return
+        with self.lock:
+            self.blocks.discard(block)
+            if not self.blocks:
+                _raise_to(self.before)
+                self.before = None
+
+    def is_of_this_process(self) -> bool:
+        """Tell whether the process was not forked since: the child has a limit of its own."""
+        return _by_process.get(os.getpid()) is self
 
 
 # State that changes, because the limit belongs to the process. By process id: a lock that another
@@ -40,28 +68,27 @@ def no_core_dumps() -> Iterator[None]:
     """
     process = os.getpid()
     holders = _by_process.get(process) or _by_process.setdefault(process, _Holders())
-    with holders.lock:
-        if not holders.count:
-            holders.before = _lower()
-        holders.count += 1
+    block = object()
     try:
+        holders.add(block)
         yield
     finally:
-        if os.getpid() == process:
-            with holders.lock:
-                holders.count -= 1
-                if not holders.count:
-                    _raise_to(holders.before)
+        # Twice, because a signal handler may raise in the first.
+        try:
+            holders.remove(block)
+        finally:
+            holders.remove(block)
 
 
 def give_limit_back() -> None:
     """Restore the limit at once: another program is about to take this process's place."""
     holders = _by_process.get(os.getpid())
-    if holders is not None and holders.count:
+    if holders is not None and holders.blocks:
         _raise_to(holders.before)
 
 
-def _lower() -> int | None:
+def _soft_limit() -> int | None:
+    """Return the limit, or None where it cannot be lowered."""
     try:
         # Here and below: loaded when it is used, and absent on Windows.
         import resource
@@ -69,13 +96,18 @@ def _lower() -> int | None:
         return None
     try:
         soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        if hard != resource.RLIM_INFINITY and hard < _LOWERED:
-            return None
-        resource.setrlimit(resource.RLIMIT_CORE, (_LOWERED, hard))
-    # The system does not allow it: opening matters more than a core file that may follow.
     except (OSError, ValueError):
         return None
-    return soft
+    return None if hard != resource.RLIM_INFINITY and hard < _LOWERED else soft
+
+
+def _lower() -> None:
+    import resource
+
+    # The system may not allow it: opening matters more than a core file that may follow.
+    with suppress(OSError, ValueError):
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (_LOWERED, hard))
 
 
 def _raise_to(before: int | None) -> None:

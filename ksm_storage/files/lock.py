@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ..errors import StorageError
+from .reading import Descriptors, descriptors
 
 # Looked up at each call: a test that waits for a holder sets a shorter time here.
 LOCK_TIMEOUT_SECONDS = 30.0
@@ -47,13 +48,15 @@ def locked(path: str, *, timeout_seconds: float | None = None) -> AbstractContex
 
 @contextmanager
 def _locked(path: str, deadline: float) -> Iterator[None]:
-    descriptor = _locked_descriptor(path, deadline)
-    try:
-        yield
-    finally:
-        _unlock(descriptor)
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+    with descriptors() as held:
+        descriptor = -1
+        try:
+            descriptor = _locked_descriptor(held, path, deadline)
+            yield
+        finally:
+            # If a handler raised before it was known, the close unlocks it, but for a child.
+            if descriptor >= 0:
+                _unlock(descriptor)
 
 
 @contextmanager
@@ -80,17 +83,13 @@ def _unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def _locked_descriptor(path: str, deadline: float) -> int:
+def _locked_descriptor(held: Descriptors, path: str, deadline: float) -> int:
     while True:
-        descriptor, is_folder = _opened(path)
-        try:
-            _wait_for_flock(descriptor, repr(path), deadline)
-            if _still_names(path, descriptor, is_folder=is_folder):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+        descriptor, is_folder = _opened(held, path)
+        _wait_for_flock(descriptor, repr(path), deadline)
+        if _still_names(path, descriptor, is_folder=is_folder):
+            return descriptor
+        held.close()
 
 
 def _wait_for_flock(descriptor: int, name: str, deadline: float) -> None:
@@ -107,7 +106,7 @@ def _wait_for_flock(descriptor: int, name: str, deadline: float) -> None:
 def _queue_for_flock(descriptor: int, name: str, deadline: float) -> None:
     # Only who blocks in the kernel has a place in its queue: whoever asks again and again is
     # overtaken for as long as others come. A blocked call has no time-out, so a thread makes it.
-    queued = _Queued(os.dup(descriptor))
+    queued = _Queued(descriptor)
     try:
         threading.Thread(target=queued.wait, name="ksm-storage-lock", daemon=True).start()
         if not queued.ended.wait(_remaining(min(deadline, time.monotonic() + NOTICE_SECONDS))):
@@ -135,7 +134,8 @@ class _Queued:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self._held = Descriptors()
+        self._descriptor = self._held.dup(descriptor)
         self._lock = threading.Lock()
         self._abandoned = False
         self.failure: OSError | None = None
@@ -154,7 +154,11 @@ class _Queued:
             if self._abandoned:
                 _unlock(self._descriptor)
         with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+            self._held.close()
+
+    def __del__(self) -> None:
+        # The thread may never have started: a signal handler raised.
+        self._held.close()
 
     def abandon(self, descriptor: int) -> None:
         """Unlock the file, or have the thread do it as soon as it is locked."""
@@ -184,18 +188,18 @@ def _cannot_lock(name: str, exc: OSError) -> StorageError:
     )
 
 
-def _opened(path: str) -> tuple[int, bool]:
+def _opened(held: Descriptors, path: str) -> tuple[int, bool]:
     flags = os.O_CLOEXEC | os.O_NONBLOCK
     try:
         try:
             # NFS grants an exclusive lock only on a descriptor that may write.
-            return os.open(path, os.O_RDWR | flags), False
+            return held.open(path, os.O_RDWR | flags), False
         except FileNotFoundError:
-            return os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | flags), True
+            return held.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | flags), True
         except OSError as exc:
             if exc.errno not in _READ_ONLY:
                 raise
-            return os.open(path, os.O_RDONLY | flags), False
+            return held.open(path, os.O_RDONLY | flags), False
     except OSError as exc:
         hint = "create the folder first" if isinstance(exc, FileNotFoundError) else None
         raise StorageError(f"cannot open {path!r}: {exc.strerror}", hint=hint) from exc

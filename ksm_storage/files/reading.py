@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import StorageError
@@ -137,16 +138,14 @@ def read_file(path: str) -> FileContent:
         FileNotFoundError: It does not exist; the caller decides what that means.
         StorageError: It cannot be read, is not a regular file, or is too large.
     """
-    descriptor = open_regular(path, os.O_RDONLY)
-    try:
-        status = os.fstat(descriptor)
-        raw = read_all(descriptor, path, status)
-    except OSError as exc:
-        raise file_error("read", path, exc) from exc
-    finally:
-        # Nothing was written, so that a failure to close means nothing.
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+    # Nothing is written, so that a failure to close means nothing.
+    with descriptors() as held:
+        descriptor = open_regular(held, path, os.O_RDONLY)
+        try:
+            status = os.fstat(descriptor)
+            raw = read_all(descriptor, path, status)
+        except OSError as exc:
+            raise file_error("read", path, exc) from exc
     if b"\0" in raw:
         settled = settled_content(raw)
         unfinished = raw.startswith(settled + b"\0")
@@ -154,11 +153,11 @@ def read_file(path: str) -> FileContent:
     return FileContent(raw, signature_of(status), status)
 
 
-def open_regular(path: str, access: int) -> int:
+def open_regular(held: Descriptors, path: str, access: int) -> int:
     """Open a file that may turn out not to be a regular one; read it with :func:`read_all`."""
     try:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
-        return os.open(path, access | _FLAGS)
+        return held.open(path, access | _FLAGS)
     except FileNotFoundError:
         raise
     except OSError as exc:
@@ -255,6 +254,58 @@ def signature_of(status: os.stat_result) -> Signature:
     """Return the signature of a file whose content is read, or was written, at this moment."""
     latest = max(status.st_mtime_ns, status.st_ctime_ns)
     return Signature(_identity(status), time.time_ns() - latest > _TICK_NANOSECONDS)
+
+
+class Descriptors:
+    """Hold what was opened through it, until it is closed.
+
+    A handler may raise after every call of a function, so also between ``os.open`` and the
+    assignment of its result. Therefore ``map`` opens and ``extend`` keeps, as one call that no
+    handler interrupts; closing likewise.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        """Open a file as ``os.open`` does; keep and return its descriptor."""
+        self._held.extend(map(os.open, (path,), (flags,), (mode,)))
+        return self._held[-1]
+
+    def dup(self, descriptor: int) -> int:
+        """Duplicate a descriptor; keep and return the copy."""
+        self._held.extend(map(os.dup, (descriptor,)))
+        return self._held[-1]
+
+    def close(self) -> None:
+        """Close all of them; each counts as closed, whatever is raised.
+
+        Raises:
+            OSError: What was written may not have arrived.
+        """
+        while self._held:
+            list(map(os.close, map(self._held.pop, (-1,))))
+
+
+@contextlib.contextmanager
+def descriptors() -> Iterator[Descriptors]:
+    """Give what opens files, and close them at the end; that a close fails is not told here."""
+    held = Descriptors()
+    try:
+        yield held
+    finally:
+        # Twice, because a signal handler may raise in the first.
+        try:
+            _close_quietly(held)
+        finally:
+            _close_quietly(held)
+
+
+def _close_quietly(held: Descriptors) -> None:
+    with contextlib.suppress(OSError):
+        held.close()
 
 
 def file_error(verb: str, path: str, exc: OSError) -> StorageError:

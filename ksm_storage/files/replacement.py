@@ -27,7 +27,9 @@ from ..errors import StorageError
 from .attributes import UNSUPPORTED, take_after
 from .reading import (
     NO_SIGNATURE,
+    Descriptors,
     Signature,
+    descriptors,
     file_error,
     open_regular,
     read_all,
@@ -118,19 +120,18 @@ def write_new_file(path: str, content: bytes) -> None:
         FileExistsError: Something is there, even a dangling link; it is never overwritten.
         OSError: It could not be written; a partial file is removed.
     """
-    # No lock is needed: nobody else can create it too.
-    descriptor = os.open(path, _CREATE, NEW_FILE_MODE)
-    try:
+    with descriptors() as held:
+        # No lock is needed: nobody else can create it too.
+        descriptor = held.open(path, _CREATE, NEW_FILE_MODE)
         try:
             _write_all(descriptor, content)
             sync_file(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_folder(os.path.dirname(path))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        raise
+            held.close()
+            sync_folder(os.path.dirname(path))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
 
 
 def prove_writable(path: str) -> None:
@@ -150,39 +151,43 @@ def _refuse_read_only(path: str) -> None:
     # A rename would replace even a file that its owner made read-only.
     if os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         return
-    try:
-        # It does not say why: a read-only file system is not a missing permission.
-        descriptor = open_regular(path, os.O_WRONLY)
-    except OSError as exc:
-        raise file_error("write", path, exc) from exc
-    _close_written(descriptor)
+    with descriptors() as held:
+        try:
+            # It does not say why: a read-only file system is not a missing permission.
+            open_regular(held, path, os.O_WRONLY)
+        except OSError as exc:
+            raise file_error("write", path, exc) from exc
 
 
 def _saved_in_place(path: str, new: bytes, cause: OSError, mode: int | None) -> Signature:
     if cause.errno not in _CANNOT_REPLACE:
         raise file_error("write", path, cause) from cause
-    try:
-        descriptor = open_regular(path, os.O_RDWR)
-    except OSError as exc:
-        raise file_error("write", path, exc) from cause
-    try:
-        status = os.fstat(descriptor)
-        if not status.st_nlink:
-            raise StorageError(
-                f"{path!r} was replaced on the host, and this mount still shows the old file",
-                hint="mount its folder instead of the file, then restart this program",
-            )
-        raw = read_all(descriptor, path, status)
-        write_in_place(descriptor, raw, new)
-        if mode is not None and hasattr(os, "fchmod"):
-            # Only its owner may do this, and the content is sealed in any case.
-            with contextlib.suppress(OSError):
-                os.fchmod(descriptor, mode)
-        return _signature_after_save(descriptor)
-    except OSError as exc:
-        raise file_error("write", path, exc) from exc
-    finally:
-        _close_written(descriptor)
+    # What is written is synced, so that a failure to close means nothing.
+    with descriptors() as held:
+        try:
+            descriptor = open_regular(held, path, os.O_RDWR)
+        except OSError as exc:
+            raise file_error("write", path, exc) from cause
+        try:
+            return _write_opened(descriptor, path, new, mode)
+        except OSError as exc:
+            raise file_error("write", path, exc) from exc
+
+
+def _write_opened(descriptor: int, path: str, new: bytes, mode: int | None) -> Signature:
+    status = os.fstat(descriptor)
+    if not status.st_nlink:
+        raise StorageError(
+            f"{path!r} was replaced on the host, and this mount still shows the old file",
+            hint="mount its folder instead of the file, then restart this program",
+        )
+    raw = read_all(descriptor, path, status)
+    write_in_place(descriptor, raw, new)
+    if mode is not None and hasattr(os, "fchmod"):
+        # Only its owner may do this, and the content is sealed in any case.
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, mode)
+    return _signature_after_save(descriptor)
 
 
 def write_in_place(descriptor: int, raw: bytes, new: bytes) -> None:
@@ -270,18 +275,17 @@ class Replacement:
                 nothing is left behind.
         """
         folder, name = os.path.split(target)
-        temporary, descriptor = _created(folder, name)
-        replacement = cls(target, temporary)
-        try:
+        with descriptors() as held:
+            temporary, descriptor = _created(held, folder, name)
+            replacement = cls(target, temporary)
             try:
                 _write_all(descriptor, content)
                 take_after(target, descriptor, mode)
                 sync_file(descriptor)
-            finally:
-                os.close(descriptor)
-        except BaseException:
-            replacement.discard()
-            raise
+                held.close()
+            except BaseException:
+                replacement.discard()
+                raise
         return replacement
 
     def commit(self) -> None:
@@ -322,7 +326,7 @@ class Replacement:
         self.discard()
 
 
-def _created(folder: str, name: str) -> tuple[str, int]:
+def _created(held: Descriptors, folder: str, name: str) -> tuple[str, int]:
     # One name per target, so that what a killed writer left is found without listing the folder.
     # O_EXCL and O_NOFOLLOW make a predictable name safe: nothing that lies there is ever opened.
     if len(os.fsencode(name)) > _MAX_NAME_BYTES - len(f"..{_SUFFIX}") - 2 * _RANDOM_BYTES:
@@ -331,11 +335,11 @@ def _created(folder: str, name: str) -> tuple[str, int]:
     with contextlib.suppress(OSError):
         os.unlink(temporary)
     try:
-        return temporary, os.open(temporary, _CREATE, 0o600)
+        return temporary, held.open(temporary, _CREATE)
     except FileExistsError:
         # Somebody else's file in a folder that all may write to: they cannot stop us this way.
         temporary = os.path.join(folder, f".{name}.{os.urandom(_RANDOM_BYTES).hex()}{_SUFFIX}")
-        return temporary, os.open(temporary, _CREATE, 0o600)
+        return temporary, held.open(temporary, _CREATE)
 
 
 def sync_file(descriptor: int) -> None:
@@ -353,23 +357,14 @@ def sync_folder(folder: str) -> None:
     """Return once the names in the folder are on the medium; nothing to do on Windows."""
     if sys.platform == "win32":
         return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with descriptors() as held:
+        os.fsync(held.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-
-
-def _close_written(descriptor: int) -> None:
-    # What was written is synced, so that a failure to close means nothing.
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
 
 
 _CREATE = (

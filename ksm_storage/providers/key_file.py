@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..errors import StorageError
+from ..files.reading import Descriptors, descriptors
 from ..plugin import (
     AuthenticationError,
     KeyNotFoundError,
@@ -97,9 +97,22 @@ def read_any_key_file(path: str) -> bytes:
 
 
 def _kek_in(path: str, check: Callable[[str, os.stat_result], None]) -> bytes:
+    with descriptors() as held:
+        kek = _read_checked(held, path, check)
+    if len(kek) != KEK_BYTES:
+        raise KeyStateError(
+            f"the key file {path!r} must be exactly {KEK_BYTES} bytes",
+            hint="create one with: ksm-storage keygen PATH",
+        )
+    return kek
+
+
+def _read_checked(
+    held: Descriptors, path: str, check: Callable[[str, os.stat_result], None]
+) -> bytes:
     try:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
-        descriptor = os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
+        descriptor = held.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise KeyNotFoundError(
             f"the key file {path!r} does not exist",
@@ -112,18 +125,9 @@ def _kek_in(path: str, check: Callable[[str, os.stat_result], None]) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise KeyStateError(f"the key file {path!r} is not a regular file")
         check(path, status)
-        kek = os.read(descriptor, KEK_BYTES + 1)
+        return os.read(descriptor, KEK_BYTES + 1)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
-    finally:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-    if len(kek) != KEK_BYTES:
-        raise KeyStateError(
-            f"the key file {path!r} must be exactly {KEK_BYTES} bytes",
-            hint="create one with: ksm-storage keygen PATH",
-        )
-    return kek
 
 
 def _unreadable(path: str, exc: OSError) -> PermissionDeniedError:

@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..wire.json_objects import NotAnObjectError, parse_object
+
 NO_HASH = "0" * 64
 
 
@@ -49,11 +51,8 @@ class Line(NamedTuple):
 def read_line(raw: bytes) -> Line | None:
     """Parse a line without its newline; return None if it is not a line of an audit file."""
     try:
-        event = json.loads(raw)
-    # RecursionError: thousands of brackets, which no event has.
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(event, dict):
+        event = parse_object(raw)
+    except NotAnObjectError:
         return None
     number, previous, digest = event.get("number"), event.get("previous"), event.get("hash")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:

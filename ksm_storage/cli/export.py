@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 import click
 
 from ..audit.events import emit
-from ..config.document import Document
+from ..config.document import Document, format_base64, format_json
 from ..config.ini_form import format_ini
-from ..config.json_form import format_base64, format_json
 from ..envelope.codec import decode
 from ..errors import StorageError
 from ..files.lock import locked

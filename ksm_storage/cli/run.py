@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from ..audit.events import emit
-from ..config.json_form import format_base64, format_json
+from ..config.document import format_base64, format_json
 from ..errors import SettingsError, StorageError
 from ..process import give_limit_back
 from .commands import command

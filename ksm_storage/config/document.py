@@ -1,22 +1,39 @@
-"""The content of an envelope's payload: one configuration, or the profiles of a keeper.ini."""
+"""A configuration as JSON: the official SDK's two forms, and the payload of an envelope."""
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import SettingsError
-from .json_form import InvalidConfigError, parse_object, refuse_surrogates, string_map
+from ..wire.base64_forms import from_base64
+from ..wire.json_objects import NotAnObjectError, parse_unique_object
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # The profile of a document that is one plain configuration; no profile can have this name.
 UNNAMED = ""
 
 ACTIVE_PROFILE = "active_profile"
 
-
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
+
+class InvalidConfigError(ValueError):
+    """Say why a text is not a configuration; holds nothing of the text.
+
+    Attributes:
+        hint: What to do instead, where there is better advice than the usual one.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Document(NamedTuple):
@@ -73,7 +90,7 @@ def read_payload(payload: bytes) -> Document:
     Raises:
         InvalidConfigError: It is not JSON as written by :func:`write_payload`.
     """
-    content = parse_object(payload)
+    content = read_object(payload)
     profiles = content.get("profiles")
     if not isinstance(profiles, dict):
         return Document.single(string_map(content))
@@ -100,3 +117,74 @@ def write_payload(document: Document) -> bytes:
         }
     )
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode("utf-8")
+
+
+def read_object(raw: bytes) -> dict[str, object]:
+    """Parse a JSON object in UTF-8; a byte order mark is allowed.
+
+    Raises:
+        InvalidConfigError: It is not JSON, not UTF-8, not an object, or repeats a field.
+    """
+    text = decoded_text(raw)
+    try:
+        return parse_unique_object(text)
+    except NotAnObjectError as exc:
+        wrong = str(exc)
+    raise InvalidConfigError(wrong)
+
+
+def decoded_text(raw: bytes) -> str:
+    """Decode UTF-8 text, without its byte order mark.
+
+    Raises:
+        InvalidConfigError: It is not UTF-8.
+    """
+    try:
+        # Not "utf-8-sig", a module that each start would load for it.
+        return raw.removeprefix(_BYTE_ORDER_MARK).decode()
+    except UnicodeDecodeError as exc:
+        position = exc.start
+    raise InvalidConfigError(f"is not UTF-8 text (byte {position})")
+
+
+def string_map(content: object) -> dict[str, str]:
+    """Return an object of strings.
+
+    Raises:
+        InvalidConfigError: A value is not a string; the message names its field only.
+    """
+    if not isinstance(content, dict):
+        raise InvalidConfigError("is not an object of fields")
+    for name, value in content.items():
+        if not isinstance(value, str):
+            raise InvalidConfigError(f"has a field {name!r} whose value is not a string")
+        refuse_surrogates(name, value)
+    return content
+
+
+def refuse_surrogates(*texts: str) -> None:
+    """Refuse what JSON can escape and UTF-8 cannot encode.
+
+    Raises:
+        InvalidConfigError: A text has an unpaired surrogate.
+    """
+    if any(_SURROGATE.search(text) for text in texts):
+        raise InvalidConfigError("has an unpaired surrogate")
+
+
+def format_json(config: Mapping[str, str]) -> bytes:
+    """Return the configuration as the official SDK writes ``client-config.json``."""
+    return json.dumps(dict(config), indent=4, sort_keys=True).encode("ascii")
+
+
+def format_base64(config: Mapping[str, str]) -> bytes:
+    """Return the configuration as the official tools accept it in ``KSM_CONFIG``."""
+    return base64.b64encode(format_json(config))
+
+
+def decode_base64(raw: bytes) -> bytes | None:
+    """Decode base64 text, or return None: either alphabet, with or without padding, wrapped."""
+    try:
+        return from_base64(b"".join(raw.split()).decode("ascii"))
+    except ValueError:
+        return None

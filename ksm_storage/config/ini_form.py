@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping
 
 from ..errors import SettingsError
-from .document import ACTIVE_PROFILE, Document
+from .document import ACTIVE_PROFILE, Document, InvalidConfigError, decoded_text
 from .fields import FIELDS, from_ini_name, to_ini_name
-from .json_form import InvalidConfigError, decoded_text
 
 _SETTINGS = "_config"
 # The official command line reads the file with a parser that lends these values to each profile.

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import StorageError
-from .document import Document
+from .document import Document, InvalidConfigError, decode_base64, read_object, string_map
 from .fields import FIELDS
 from .ini_form import parse_ini
-from .json_form import InvalidConfigError, decode_base64, parse_object, string_map
 
 # Deeper than any tool wraps: base64 of base64 in a variable, quoted.
 _MAX_WRAPPERS = 6
@@ -103,7 +102,7 @@ def _parsed(raw: bytes, wrappers: int = 0) -> Plain:
 
 
 def _object(raw: bytes, wrappers: int) -> Plain:
-    content = parse_object(raw)
+    content = read_object(raw)
     wrapped = content.get("config")
     if len(content) == 1 and isinstance(wrapped, str):
         return _parsed(wrapped.encode("utf-8", errors="replace"), wrappers + 1)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
+from ..config.document import decode_base64
 from ..config.fields import FIELDS, is_secret
-from ..config.json_form import decode_base64
 from ..config.recognise import Form, recognise
 from ..errors import StorageError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import threading
 import time
@@ -27,6 +26,7 @@ from ..wire.api_errors import (
 )
 from ..wire.base64_forms import from_base64
 from ..wire.ecies import ecies_open, load_public_point
+from ..wire.json_objects import NotAnObjectError, parse_object
 from ..wire.signed_request import SignedRequest, read_request, verify
 
 Payload = dict[str, object]
@@ -176,13 +176,9 @@ class ReplayWindow:
 def parse_payload(plaintext: bytes) -> Payload:
     """Return the payload of a request; reject anything but a JSON object."""
     try:
-        payload = json.loads(plaintext)
-    except (ValueError, RecursionError):
-        payload = None
-    # Not in the except block: the parser's exception keeps the whole payload.
-    if not isinstance(payload, dict):
-        raise malformed("the payload is not a JSON object")
-    return payload
+        return parse_object(plaintext)
+    except NotAnObjectError as exc:
+        raise malformed("the payload is not a JSON object") from exc
 
 
 def text(payload: Payload, name: str) -> str:

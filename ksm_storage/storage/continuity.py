@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..envelope.lineage import (
@@ -26,6 +26,7 @@ from ..files.lock import locked
 from ..files.reading import read_file
 from ..files.replacement import create_file, replace_file
 from ..keys.setting_sources import current_command_memory
+from ..wire.json_objects import parse_object
 
 OFF, WARN, REFUSE = "off", "warn", "refuse"
 
@@ -281,8 +282,8 @@ def _serialised(name: str, record: Record) -> bytes:
 
 def _parsed(content: bytes) -> Record | None:
     try:
-        fields = json.loads(content)
-        if not isinstance(fields, Mapping) or set(fields) != _FIELDS:
+        fields = parse_object(content)
+        if set(fields) != _FIELDS:
             return None
         record = Record(
             bytes.fromhex(fields["envelope"]),
@@ -290,7 +291,7 @@ def _parsed(content: bytes) -> Record | None:
             bytes.fromhex(fields["key_fingerprint"]),
             fields["revision"],
         )
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         return None
     numbers = (record.generation, record.revision)
     is_whole = all(type(number) is int and number >= 1 for number in numbers)

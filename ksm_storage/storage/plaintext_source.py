@@ -14,8 +14,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..config.document import Document
-from ..config.json_form import InvalidConfigError, parse_object, string_map
+from ..config.document import Document, InvalidConfigError, read_object, string_map
 from ..config.recognise import Form, Plain, is_plain, recognise
 from ..contract.key_uri import KeyUri
 from ..envelope.opening import OpenKek
@@ -134,7 +133,7 @@ def _official_document(raw: bytes, key: KeyUri, open_kek: OpenKek) -> Document:
         else:
             payload = decrypt_blob(blob, kek.decrypt_official(blob.wrapped_key))
     try:
-        return Document.single(string_map(parse_object(payload)))
+        return Document.single(string_map(read_object(payload)))
     except InvalidConfigError as exc:
         raise DecryptionError(
             f"the content of the Keeper package's file {exc}",

@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, cast
 
 from ..audit.events import emit
-from ..config.document import Document, read_payload
-from ..config.json_form import InvalidConfigError
+from ..config.document import Document, InvalidConfigError, read_payload
 from ..envelope.codec import decode, looks_like_envelope
 from ..envelope.model import Envelope
 from ..envelope.opening import is_dek_of, unlock

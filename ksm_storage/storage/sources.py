@@ -102,7 +102,7 @@ def envelope_from_environment() -> bytes | None:
     text = os.environ.get(ENVELOPE_VARIABLE)
     if not text:
         return None
-    from ..config.json_form import decode_base64
+    from ..config.document import decode_base64
 
     raw = decode_base64(text.encode("utf-8", errors="replace"))
     if raw is None or not looks_like_envelope(raw):

@@ -1,27 +1,66 @@
-"""JSON objects from the other side, where anything may stand in their place."""
+"""JSON objects from another party, where anything may stand in their place."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+_Pairs = list[tuple[str, Any]]
+
+
+class NotAnObjectError(ValueError):
+    """Say what a text is instead of a JSON object: ``is ...``; holds nothing of the text."""
 
 
 def parse_object(text: bytes | str) -> dict[str, Any]:
-    """Return a JSON object.
+    """Return a JSON object; of a name that is there twice, the last one counts.
 
     Raises:
-        ValueError: Not JSON in UTF-8, not an object, or nested too deeply for the parser. It
-            holds nothing of the text.
+        NotAnObjectError: Not JSON in UTF-8, not an object, or nested too deeply for the parser.
     """
+    return _parsed(text, None)
+
+
+def parse_unique_object(text: bytes | str) -> dict[str, Any]:
+    """Return a JSON object in which no object has a name twice.
+
+    Raises:
+        NotAnObjectError: As :func:`parse_object` does, or a name is there twice.
+    """
+    return _parsed(text, _unique)
+
+
+def _parsed(
+    text: bytes | str, pairs_hook: Callable[[_Pairs], dict[str, Any]] | None
+) -> dict[str, Any]:
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        parsed = None
+        parsed = json.loads(text, object_pairs_hook=pairs_hook)
+    except NotAnObjectError:
+        raise
+    # The parser's recursion ends with RecursionError on a text of brackets.
+    except (ValueError, RecursionError) as exc:
+        wrong = f"is not valid JSON{_place(exc)}"
+    else:
+        if isinstance(parsed, dict):
+            return parsed
+        wrong = f"is a JSON {'array' if isinstance(parsed, list) else 'value'}, not an object"
     # Not in the except block: a parser's exception keeps the whole text, with what is secret in
     # it, and would stay behind as the context of this one.
-    if not isinstance(parsed, dict):
-        raise ValueError("not a JSON object")
-    return parsed
+    raise NotAnObjectError(wrong)
+
+
+def _unique(pairs: _Pairs) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise NotAnObjectError("has a field twice")
+    return content
+
+
+def _place(exc: Exception) -> str:
+    if isinstance(exc, json.JSONDecodeError):
+        return f" (line {exc.lineno}, column {exc.colno})"
+    return ""
 
 
 def list_of_objects(value: object) -> list[dict[str, Any]]:

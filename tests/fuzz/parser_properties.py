@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 
-from ksm_storage.config.document import Document, read_payload, write_payload
+from ksm_storage.config.document import (
+    Document,
+    InvalidConfigError,
+    format_base64,
+    format_json,
+    read_payload,
+    write_payload,
+)
 from ksm_storage.config.ini_form import format_ini, parse_ini
-from ksm_storage.config.json_form import InvalidConfigError, format_base64, format_json
 from ksm_storage.config.recognise import is_plain, recognise
 from ksm_storage.envelope.codec import decode, encode, looks_like_envelope
 from ksm_storage.errors import EnvelopeError, SettingsError, StorageError

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.config.document import read_payload
+from ksm_storage.config.document import read_object, read_payload
 from ksm_storage.config.ini_form import parse_ini
-from ksm_storage.config.json_form import parse_object
 from ksm_storage.config.recognise import recognise
 from ksm_storage.engine.keeper_file import KeeperFile
 from ksm_storage.engine.record_content import parse_content
@@ -72,7 +71,7 @@ PARSERS: dict[str, Callable[[bytes, Path], object]] = {
     "a configuration": lambda raw, _: recognise(raw, name="it"),
     "a payload": lambda raw, _: read_payload(raw),
     "an INI": lambda raw, _: parse_ini(raw),
-    "a JSON object": lambda raw, _: parse_object(raw),
+    "a JSON object": lambda raw, _: read_object(raw),
     "an object of the wire": lambda raw, _: json_objects.parse_object(raw),
     "base64 of the wire": lambda raw, _: from_base64(raw.decode("latin-1")),
     "KSM_CONFIG": lambda raw, _: InMemoryKeyValueStorage(raw.decode("utf-8", "surrogateescape")),

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ksm_storage.config.document import Document, read_payload
-from ksm_storage.config.json_form import InvalidConfigError
+from ksm_storage.config.document import Document, InvalidConfigError, read_payload
 from ksm_storage.config.recognise import is_plain, recognise
 from ksm_storage.errors import SettingsError, StorageError
 

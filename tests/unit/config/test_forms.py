@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksm_storage.config.document import Document, read_payload, write_payload
+from ksm_storage.config.document import (
+    Document,
+    InvalidConfigError,
+    format_base64,
+    format_json,
+    read_payload,
+    write_payload,
+)
 from ksm_storage.config.fields import FIELDS, from_ini_name, to_ini_name
 from ksm_storage.config.ini_form import format_ini, parse_ini
-from ksm_storage.config.json_form import InvalidConfigError, format_base64, format_json
 from ksm_storage.config.recognise import Form, is_plain, recognise, refuse_empty
 from ksm_storage.errors import KsmStorageError, SettingsError, StorageError
 

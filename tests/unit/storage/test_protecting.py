@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 import ksm_storage
-from ksm_storage.config.document import Document
+from ksm_storage.config.document import Document, format_base64, format_json
 from ksm_storage.config.ini_form import format_ini
-from ksm_storage.config.json_form import format_base64, format_json
 from ksm_storage.config.recognise import Form, recognise
 from ksm_storage.errors import (
     DecryptionError,

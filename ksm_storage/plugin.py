@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         seconds_left,
         within_deadline,
     )
+    from .plugin_kit.signatures import der_signature, not_a_signing_key, public_key_of_point
     from .process import gc_pause
 
 # Resolved at first use: no opening needs all of it, and each start would pay.
@@ -91,6 +92,7 @@ _LAZY = {
         "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError",
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource pin_options",
+        "plugin_kit.signatures": "der_signature not_a_signing_key public_key_of_point",
         "plugin_kit.service_client": "Deadline DeadlinePassedError ServiceClient current_deadline "
         "deadline_of lock_held quiet_logs seconds_left within_deadline",
     }.items()
@@ -145,6 +147,7 @@ __all__ = [
     "credential_kind",
     "current_deadline",
     "deadline_of",
+    "der_signature",
     "endpoint_setting",
     "error_for",
     "error_rules",
@@ -153,7 +156,9 @@ __all__ = [
     "incomplete_reply",
     "is_plain_http",
     "lock_held",
+    "not_a_signing_key",
     "pin_options",
+    "public_key_of_point",
     "quiet_logs",
     "raise_from",
     "rule_for_failure",

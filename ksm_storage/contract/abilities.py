@@ -28,10 +28,11 @@ KEY_STATES: tuple[KeyState, ...] = (
     "unknown",
 )
 
-Need = Literal["open", "seal", "describe"]
-"""What a permission is for: ``open`` a file, ``seal`` it under the key, ``describe`` the key."""
+Need = Literal["open", "seal", "sign", "describe"]
+"""What a permission is for: ``open`` a file, ``seal`` it under the key, ``sign`` with a device
+key, ``describe`` the key."""
 
-NEEDS: tuple[Need, ...] = ("open", "seal", "describe")
+NEEDS: tuple[Need, ...] = ("open", "seal", "sign", "describe")
 
 
 PUBLIC_KEY_ALGORITHMS = ("RSA", "HPKE", "ECIES", "ML-KEM")

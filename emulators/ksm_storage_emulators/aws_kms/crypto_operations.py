@@ -1,4 +1,4 @@
-"""Encrypt, GenerateDataKey and GetPublicKey."""
+"""Encrypt and GenerateDataKey."""
 
 import base64
 import os
@@ -52,26 +52,6 @@ def generate_data_key(operation: Operation) -> dict[str, Any]:
         "Plaintext": encode(operation.reply_plaintext(plaintext)),
         "KeyId": operation.reply_arn(key),
         "KeyMaterialId": key.current.material_id,
-    }
-
-
-def get_public_key(operation: Operation) -> dict[str, Any]:
-    """Return the public half of an RSA key.
-
-    https://docs.aws.amazon.com/kms/latest/APIReference/API_GetPublicKey.html
-    """
-    key = operation.key_or_alias()
-    if key.symmetric:
-        text = f"{key.arn} key spec is SYMMETRIC_DEFAULT which is not valid for GetPublicKey."
-        raise AwsError("UnsupportedOperationException", text)
-    require_enabled(key)
-    return {
-        "KeyId": operation.reply_arn(key),
-        "PublicKey": encode(rsa_cipher.public_key(key)),
-        "CustomerMasterKeySpec": key.key_spec,
-        "KeySpec": key.key_spec,
-        "KeyUsage": "ENCRYPT_DECRYPT",
-        "EncryptionAlgorithms": algorithms(key),
     }
 
 

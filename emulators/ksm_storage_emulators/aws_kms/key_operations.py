@@ -8,6 +8,7 @@ from ksm_storage_emulators.aws_kms.keys import (
     DAY,
     DISABLED,
     ENABLED,
+    P256,
     PENDING_DELETION,
     PENDING_REPLICA_DELETION,
     RSA_BITS,
@@ -27,13 +28,14 @@ def create_key(operation: Operation) -> dict[str, Any]:
     """
     arguments = operation.arguments
     spec_member = "KeySpec" if arguments.has("KeySpec") else "CustomerMasterKeySpec"
-    key_spec = arguments.choice(spec_member, (SYMMETRIC, *RSA_BITS), default=SYMMETRIC)
-    usage = "" if key_spec in RSA_BITS else "ENCRYPT_DECRYPT"
-    # An RSA key can also sign, so the service wants to be told what it is for.
+    key_spec = arguments.choice(spec_member, (SYMMETRIC, *RSA_BITS, P256), default=SYMMETRIC)
+    usage = "ENCRYPT_DECRYPT" if key_spec == SYMMETRIC else ""
+    # A pair can do more than one thing, so the service wants to be told what it is for.
     if not usage and not arguments.has("KeyUsage"):
         text = "You must specify a KeyUsage value for an asymmetric CMK."
         raise AwsError("ValidationException", text)
-    arguments.choice("KeyUsage", ("ENCRYPT_DECRYPT",), default=usage)
+    fitting = "SIGN_VERIFY" if key_spec == P256 else "ENCRYPT_DECRYPT"
+    arguments.choice("KeyUsage", (fitting,), default=usage)
     arguments.choice("Origin", ("AWS_KMS",), default="AWS_KMS")
     authorize(operation.caller, "kms:CreateKey", "*")
     key = new_key(

@@ -5,7 +5,7 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ksm_storage_emulators.aws_kms.identities import ACCOUNT
 
@@ -15,6 +15,7 @@ PENDING_DELETION = "PendingDeletion"
 PENDING_REPLICA_DELETION = "PendingReplicaDeletion"
 SYMMETRIC = "SYMMETRIC_DEFAULT"
 RSA_BITS = {"RSA_2048": 2048, "RSA_3072": 3072, "RSA_4096": 4096}
+P256 = "ECC_NIST_P256"
 DAY = 86_400.0
 
 
@@ -38,7 +39,7 @@ class Lineage:
     """What all replicas of a multi-Region key share: material, rotation and the primary."""
 
     materials: list[KeyMaterial]
-    private_key: rsa.RSAPrivateKey | None
+    private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None
     primary_region: str
     regions: list[str]
     rotation_period_days: int | None = None
@@ -85,8 +86,13 @@ class KmsKey:
 
     @property
     def symmetric(self) -> bool:
-        """Whether it is an AES key, not an RSA key pair."""
+        """Whether it is an AES key, not a key pair."""
         return self.key_spec == SYMMETRIC
+
+    @property
+    def signs(self) -> bool:
+        """Whether it is a pair that signs; RSA keys here only encrypt."""
+        return self.key_spec == P256
 
     @property
     def primary(self) -> bool:
@@ -105,7 +111,9 @@ def new_key(
     """Make a key with fresh material."""
     plain_id = uuid.uuid4()
     key_id = f"mrk-{plain_id.hex}" if multi_region else str(plain_id)
-    private_key = None
+    private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None
+    if key_spec == P256:
+        private_key = ec.generate_private_key(ec.SECP256R1())
     if key_spec in RSA_BITS:
         private_key = rsa.generate_private_key(65537, RSA_BITS[key_spec])
     lineage = Lineage([new_material(now, rotation=None)], private_key, region, [region])

@@ -12,9 +12,13 @@ from ksm_storage_emulators.aws_kms.keys import (
 from ksm_storage_emulators.aws_kms.rsa_cipher import HASHES
 from ksm_storage_emulators.aws_kms.store import key_arn
 
+ECDSA_SHA_256 = "ECDSA_SHA_256"
+
 
 def algorithms(key: KmsKey) -> list[str]:
-    """Return the encryption algorithms of a key."""
+    """Return the algorithms of a key, to encrypt or to sign."""
+    if key.signs:
+        return [ECDSA_SHA_256]
     return [SYMMETRIC] if key.symmetric else list(HASHES)
 
 
@@ -30,13 +34,13 @@ def key_metadata(key: KmsKey) -> dict[str, Any]:
         "CreationDate": key.created_at,
         "Enabled": key.state == ENABLED,
         "Description": key.description,
-        "KeyUsage": "ENCRYPT_DECRYPT",
+        "KeyUsage": "SIGN_VERIFY" if key.signs else "ENCRYPT_DECRYPT",
         "KeyState": key.state,
         "Origin": "AWS_KMS",
         "KeyManager": "CUSTOMER",
         "CustomerMasterKeySpec": key.key_spec,
         "KeySpec": key.key_spec,
-        "EncryptionAlgorithms": algorithms(key),
+        "SigningAlgorithms" if key.signs else "EncryptionAlgorithms": algorithms(key),
         "MultiRegion": key.multi_region,
     }
     if key.symmetric:

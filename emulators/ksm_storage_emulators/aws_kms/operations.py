@@ -10,6 +10,7 @@ from ksm_storage_emulators.aws_kms import (
     key_operations,
     replica_operations,
     rotation_operations,
+    signing_operations,
 )
 from ksm_storage_emulators.aws_kms.operation import Operation
 
@@ -27,12 +28,13 @@ OPERATIONS: Mapping[str, Callable[[Operation], dict[str, Any] | None]] = {
     "Encrypt": crypto_operations.encrypt,
     "GenerateDataKey": crypto_operations.generate_data_key,
     "GetKeyRotationStatus": rotation_operations.get_key_rotation_status,
-    "GetPublicKey": crypto_operations.get_public_key,
+    "GetPublicKey": signing_operations.get_public_key,
     "ListAliases": alias_operations.list_aliases,
     "ListKeyRotations": rotation_operations.list_key_rotations,
     "ReEncrypt": decrypt_operations.re_encrypt,
     "ReplicateKey": replica_operations.replicate_key,
     "RotateKeyOnDemand": rotation_operations.rotate_key_on_demand,
     "ScheduleKeyDeletion": key_operations.schedule_key_deletion,
+    "Sign": signing_operations.sign,
     "UpdateAlias": alias_operations.update_alias,
 }

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html lists the l
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ksm_storage_emulators.aws_kms.errors import AwsError
 from ksm_storage_emulators.aws_kms.keys import RSA_BITS, KmsKey
@@ -41,13 +40,8 @@ def decrypt(key: KmsKey, ciphertext: bytes, algorithm: str) -> bytes:
         raise AwsError("InvalidCiphertextException") from None
 
 
-def public_key(key: KmsKey) -> bytes:
-    """Return the DER-encoded SubjectPublicKeyInfo."""
-    return _private(key).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
 def _private(key: KmsKey) -> rsa.RSAPrivateKey:
-    if key.lineage.private_key is None:
+    if not isinstance(key.lineage.private_key, rsa.RSAPrivateKey):
         raise TypeError(f"{key.key_spec} is not an RSA key")
     return key.lineage.private_key
 

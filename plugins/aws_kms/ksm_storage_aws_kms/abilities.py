@@ -56,7 +56,7 @@ def describe_key(client: KmsClient, name: KeyName) -> kit.KeyDescription:
         protection=_text(metadata, "Origin"),
         current_version=_text(metadata, "CurrentKeyMaterialId"),
         rotation=_rotation(client, arn) if rotates else None,
-        public=algorithm is not None and algorithm != SYMMETRIC,
+        public=algorithm != SYMMETRIC and metadata.get("KeyUsage") == "ENCRYPT_DECRYPT",
     )
 
 
@@ -82,13 +82,16 @@ class Prober:
         self._client = client
         self._name = name
         self._algorithm = algorithm
-        # What an alias stands for, once KMS has told.
+        # What an alias stands for and what the key is for, once KMS has told.
         self._resolved = name
+        self._signs = False
 
     def probes(self) -> list[kit.PermissionProbe]:
         """Return what the caller may do with the key."""
         # First, so that the statements of the others can name what an alias stands for.
         describing = self._probe("DescribeKey", "describe", self._describe)
+        if self._signs:
+            return [self._probe("Sign", "sign", self._sign), describing]
         opening = self._probe("Decrypt", "open", self._decrypt)
         sealing = self._probe("Encrypt", "seal", self._encrypt)
         if self._algorithm != SYMMETRIC:
@@ -121,8 +124,14 @@ class Prober:
     def _encrypt(self, kms: Any) -> str | None:
         return _dry_run(kms, "Encrypt", {**self._request(), "Plaintext": bytes(32)})
 
+    def _sign(self, kms: Any) -> str | None:
+        request = {"Message": bytes(32), "MessageType": "DIGEST"}
+        named = {"KeyId": str(self._name), "SigningAlgorithm": "ECDSA_SHA_256", "DryRun": True}
+        return _dry_run(kms, "Sign", {**request, **named})
+
     def _describe(self, kms: Any) -> str | None:
         reply = kms.describe_key(KeyId=str(self._name))
+        self._signs = reply["KeyMetadata"].get("KeyUsage") == "SIGN_VERIFY"
         self._resolved = KeyName.parse(str(reply["KeyMetadata"]["Arn"]))
         return None
 

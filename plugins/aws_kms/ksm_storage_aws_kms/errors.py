@@ -13,7 +13,10 @@ from ksm_storage import plugin as kit
 
 from .key_wrapper import request_id_of
 
-_KMS_OPERATIONS = ("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus")
+_KMS_OPERATIONS = (
+    *("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus"),
+    *("GetPublicKey", "Sign"),
+)
 # All others are calls for credentials, which the AWS client makes before ours.
 _OUR_OPERATIONS = (*_KMS_OPERATIONS, "GetCallerIdentity")
 

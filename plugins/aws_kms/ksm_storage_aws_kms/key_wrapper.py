@@ -77,6 +77,18 @@ class AwsKmsKeyWrapper:
             raise kit.DecryptionError(f"KMS decrypted with the key {key_id!r} instead")
         return plain
 
+    def signing_key(self) -> kit.SigningKey:
+        """Ask KMS for the public key and the ARN of a signing key."""
+        from .signing import signing_key
+
+        return signing_key(self._client, self._name)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest with one request."""
+        from .signing import sign_digest
+
+        return sign_digest(self._client, self._name, digest)
+
     def describe_key(self) -> kit.KeyDescription:
         """Ask KMS for the key's state, and for its rotation where the caller may."""
         from .abilities import describe_key
@@ -253,6 +265,8 @@ def _session(access: Access) -> Any:
     events = session.get_component("event_emitter")
     # More specific than the client's own handler, and so asked before it: the first answer counts.
     events.register_first("needs-retry.*.*", _retry_limit(connection.attempt))
+    # A request that KMS may have received would be signed twice.
+    events.register_first("needs-retry.*.Sign", lambda **_: False)
     source = session.get_component("credential_provider")
     _isolate_helpers(source, session)
     if access.role_arn is not None:

@@ -17,12 +17,14 @@ from . import cryptoki as ck
 from .cryptoki import CryptokiError
 from .hooks import CKK_RSA, MECHANISMS, Access
 from .keys import Key, OpenSession, choose_mechanism
+from .signing import P256
 
 _NAMES = {
     ck.CKA_ENCRYPT: "CKA_ENCRYPT",
     ck.CKA_DECRYPT: "CKA_DECRYPT",
     ck.CKA_WRAP: "CKA_WRAP",
     ck.CKA_UNWRAP: "CKA_UNWRAP",
+    ck.CKA_SIGN: "CKA_SIGN",
 }
 
 _NSHIELD_MEANINGS: Mapping[str, str] = {
@@ -45,7 +47,11 @@ def describe_key(session: OpenSession, key: Key, *, mechanism: str) -> kit.KeyDe
     """Describe a key; PKCS #11 has no versions and no rotation."""
     state_name, usable = _past_its_end(session, key), True
     try:
-        choose_mechanism(session, key, mechanism)
+        if key.key_type == ck.CKK_EC:
+            usable = ck.CKA_SIGN in key.usage
+            state_name = state_name if usable else "may not sign"
+        else:
+            choose_mechanism(session, key, mechanism)
     except kit.KeyStateError:
         state_name, usable = "no mechanism fits", False
     stays = not session.module.flag_of(session.handle, key.handle, ck.CKA_EXTRACTABLE)
@@ -61,6 +67,9 @@ def describe_key(session: OpenSession, key: Key, *, mechanism: str) -> kit.KeyDe
 
 def _algorithm(session: OpenSession, key: Key) -> str:
     module = session.module
+    if key.key_type == ck.CKK_EC:
+        curve = module.bytes_of(session.handle, key.handle, ck.CKA_EC_PARAMS)
+        return "EC P-256" if curve == P256 else "EC"
     if key.key_type == CKK_RSA:
         bits = len(module.bytes_of(session.handle, key.handle, ck.CKA_MODULUS)) * 8
         return f"RSA-{bits}"
@@ -102,6 +111,8 @@ def probe_permissions(
     session: OpenSession, key: Key, *, mechanism: str
 ) -> Sequence[kit.PermissionProbe]:
     """Tell whether the key may do what the mechanism for it needs; calls no operation."""
+    if key.key_type == ck.CKK_EC:
+        return [_probe(ck.CKA_SIGN, "sign", granted=ck.CKA_SIGN in key.usage)]
     try:
         chosen = choose_mechanism(session, key, mechanism)
     except kit.KeyStateError as exc:

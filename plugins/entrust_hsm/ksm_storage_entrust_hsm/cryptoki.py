@@ -33,6 +33,10 @@ CKF_TOKEN_INITIALIZED = 0x400
 CKF_USER_PIN_LOCKED = 0x40000
 CKF_ENCRYPT, CKF_DECRYPT = 0x100, 0x200  # of a mechanism
 CKF_WRAP, CKF_UNWRAP = 0x20000, 0x40000
+CKF_SIGN = 0x800
+
+CKM_ECDSA = 0x1041
+CKK_EC = 0x3
 
 CKU_USER = 1
 CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY = 2, 3, 4
@@ -40,7 +44,7 @@ CKK_GENERIC_SECRET = 0x10
 CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL = 0x00, 0x01, 0x02, 0x03
 CKA_VALUE, CKA_KEY_TYPE, CKA_ID, CKA_SENSITIVE = 0x11, 0x100, 0x102, 0x103
 CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP = 0x104, 0x105, 0x106, 0x107
-CKA_EXTRACTABLE = 0x162
+CKA_SIGN, CKA_EXTRACTABLE, CKA_EC_PARAMS, CKA_EC_POINT = 0x108, 0x162, 0x180, 0x181
 CKA_END_DATE, CKA_MODULUS, CKA_VALUE_LEN = 0x111, 0x120, 0x161
 CKZ_DATA_SPECIFIED = 1
 
@@ -183,6 +187,8 @@ FUNCTIONS: dict[str, tuple[int, tuple[type, ...]]] = {
     "C_Encrypt": (30, (_Handle, _Bytes, c_ulong, _Bytes, _Number)),
     "C_DecryptInit": (33, (_Handle, POINTER(MechanismArgument), _Handle)),
     "C_Decrypt": (34, (_Handle, _Bytes, c_ulong, _Bytes, _Number)),
+    "C_SignInit": (42, (_Handle, POINTER(MechanismArgument), _Handle)),
+    "C_Sign": (43, (_Handle, _Bytes, c_ulong, _Bytes, _Number)),
     "C_WrapKey": (60, (_Handle, POINTER(MechanismArgument), _Handle, _Handle, _Bytes, _Number)),
     "C_UnwrapKey": (
         61,

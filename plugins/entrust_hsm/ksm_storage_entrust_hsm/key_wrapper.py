@@ -102,6 +102,37 @@ class Pkcs11KeyWrapper:
 
         return self._run(unwrapped)
 
+    def signing_key(self) -> kit.SigningKey:
+        """Return the public key of a P-256 pair, and its resolved name.
+
+        Raises:
+            KeyStateError: It is not a P-256 pair.
+            KsmStorageError: There is no such token or key, or the login failed.
+        """
+        from .signing import signing_key
+
+        return self._run(lambda opened: signing_key(opened, self._key(opened)))
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest with one call of the token.
+
+        Raises:
+            KeyStateError: The key may not sign, or it is not a P-256 pair.
+            ProviderError: There is no such key, or the token failed.
+        """
+        from .signing import sign
+
+        with kit.translating(self._translated), kit.deadline_of(self._access.deadline):
+            raw = self._ready_session().run(
+                lambda opened: sign(opened, opened.key(self._name), digest), self._access.pin
+            )
+            if isinstance(raw, Exception):
+                raise raw
+        signature = kit.der_signature(raw)
+        if signature is None:
+            raise kit.ProviderError(f"the token returned a signature of {len(raw)} bytes, not 64")
+        return signature
+
     def describe_key(self) -> kit.KeyDescription:
         """Return what the token says of the key.
 
@@ -165,6 +196,8 @@ class Pkcs11KeyWrapper:
             return self._session
 
     def _key(self, session: OpenSession) -> Key:
+        # As it is now: what a key may do is remembered with it, and an administrator changes that.
+        session.forget_keys()
         return session.key(self._name)
 
     def _chosen(self, session: OpenSession) -> tuple[Key, Mechanism]:

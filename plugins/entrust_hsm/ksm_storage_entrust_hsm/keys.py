@@ -224,7 +224,7 @@ def _described(session: OpenSession, handle: int, name: KeyName) -> Key:
         each
         for holder, kinds in (
             (wrapping, (ck.CKA_ENCRYPT, ck.CKA_WRAP)),
-            (handle, (ck.CKA_DECRYPT, ck.CKA_UNWRAP)),
+            (handle, (ck.CKA_DECRYPT, ck.CKA_UNWRAP, ck.CKA_SIGN)),
         )
         if holder is not None
         for each in kinds

@@ -28,6 +28,7 @@ MAKE_KEYS = """
 import sys
 import pkcs11
 from pkcs11 import Attribute, KeyType, MechanismFlag as F
+from pkcs11.util.ec import encode_named_curve_parameters
 library, pin = sys.argv[1:]
 token = pkcs11.lib(library).get_token(token_label="ksm")
 with token.open(rw=True, user_pin=pin) as session:
@@ -52,6 +53,16 @@ with token.open(rw=True, user_pin=pin) as session:
     public.destroy()
     public, _ = session.generate_keypair(KeyType.RSA, 2048, label="doubled", store=True)
     public.copy({Attribute.TOKEN: True})
+    def ec(label, number, curve="secp256r1"):
+        curve = {Attribute.EC_PARAMS: encode_named_curve_parameters(curve)}
+        parameters = session.create_domain_parameters(KeyType.EC, curve, local=True)
+        return parameters.generate_keypair(label=label, id=bytes([number]), store=True)
+    ec("sign-one", 0x31)
+    ec("sign-two", 0x32)
+    ec("sign-other", 0x33, "secp384r1")
+    public, _ = ec("sign-half", 0x34)
+    public.destroy()
+    ec("sign-switched", 0x35)
 """
 
 IMPORT_KEYS = """
@@ -104,6 +115,16 @@ token = pkcs11.lib(library).get_token(token_label="ksm")
 with token.open(rw=True, user_pin=pin) as session:
     key = session.get_key(label=label)
     key[pkcs11.Attribute.ENCRYPT] = key[pkcs11.Attribute.DECRYPT] = on == "True"
+"""
+
+SWITCH_SIGNING = """
+import sys
+import pkcs11
+library, pin, label, on = sys.argv[1:]
+token = pkcs11.lib(library).get_token(token_label="ksm")
+with token.open(rw=True, user_pin=pin) as session:
+    key = session.get_key(label=label, object_class=pkcs11.ObjectClass.PRIVATE_KEY)
+    key[pkcs11.Attribute.SIGN] = on == "True"
 """
 
 DECRYPT = """
@@ -178,6 +199,10 @@ class SoftToken:
     def switch(self, label: str, *, on: bool) -> None:
         """Allow a key to encrypt and decrypt, or forbid it, as another process may."""
         self._python(SWITCH_KEY, label, str(on))
+
+    def switch_signing(self, label: str, *, on: bool) -> None:
+        """Allow a key pair to sign, or forbid it, as another process may."""
+        self._python(SWITCH_SIGNING, label, str(on))
 
     def decrypted(self, label: str, kind: str, ciphertext: bytes, aad: bytes) -> bytes:
         """Decrypt as python-pkcs11 does it."""

@@ -1,0 +1,44 @@
+"""The forms in which services hand out public keys and signatures, made into those of the seam."""
+
+from __future__ import annotations
+
+from ..errors import KeyStateError
+
+COORDINATE_BYTES = 32
+# Of a SubjectPublicKeyInfo up to the point: id-ecPublicKey, prime256v1, and a bit string.
+# Source: RFC 5480, 2.
+_BEFORE_THE_POINT = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+
+
+def der_signature(raw: bytes) -> bytes | None:
+    """Return a signature ``r || s`` of P-256 in its DER form, or None for another length."""
+    if len(raw) != 2 * COORDINATE_BYTES:
+        return None
+    r, s = (
+        int.from_bytes(half, "big") for half in (raw[:COORDINATE_BYTES], raw[COORDINATE_BYTES:])
+    )
+    body = _integer(r) + _integer(s)
+    return b"\x30" + bytes([len(body)]) + body
+
+
+def public_key_of_point(point: bytes) -> bytes | None:
+    """Return the SubjectPublicKeyInfo of an uncompressed point of P-256, or None for others."""
+    if len(point) != 1 + 2 * COORDINATE_BYTES or point[0] != 4:
+        return None
+    return _BEFORE_THE_POINT + point
+
+
+def not_a_signing_key(key: object, *, create: str) -> KeyStateError:
+    """Return the error for a key that cannot sign for a device.
+
+    Args:
+        key: Its name.
+        create: The command, or the words, that make one that can.
+    """
+    return KeyStateError(f"the key {str(key)!r} is not a P-256 signing key", hint=create)
+
+
+def _integer(number: int) -> bytes:
+    # One byte more than it needs where the first bit is set: DER integers have a sign.
+    raw = number.to_bytes(number.bit_length() // 8 + 1, "big")
+    return b"\x02" + bytes([len(raw)]) + raw

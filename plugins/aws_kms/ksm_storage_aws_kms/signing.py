@@ -1,0 +1,62 @@
+"""Sign with a P-256 key in KMS: the device key that never leaves it.
+
+Source: AWS KMS API Reference, "GetPublicKey" and "Sign".
+"""
+
+from __future__ import annotations
+
+from ksm_storage import plugin as kit
+
+from .hooks import KeyName, key_covers
+from .key_wrapper import KmsClient, request_id_of
+
+SPEC, USAGE = "ECC_NIST_P256", "SIGN_VERIFY"
+CREATE = f"create one: aws kms create-key --key-spec {SPEC} --key-usage {USAGE}"
+
+
+def signing_key(client: KmsClient, name: KeyName) -> kit.SigningKey:
+    """Return the public key and the ARN of a signing key.
+
+    Raises:
+        KeyStateError: It is disabled, or not a P-256 signing key.
+        ProviderError: KMS refused or failed.
+    """
+    try:
+        reply = client.ask("GetPublicKey", lambda kms: kms.get_public_key(KeyId=str(name)))
+    except kit.ProviderError as exc:
+        if exc.retryable or type(exc) is not kit.ProviderError:
+            raise
+        # What KMS answers for a key that has no public half.
+        raise kit.not_a_signing_key(name, create=CREATE) from exc
+    if (reply.get("KeySpec"), reply.get("KeyUsage")) != (SPEC, USAGE):
+        raise kit.not_a_signing_key(name, create=CREATE)
+    arn, public_key = reply.get("KeyId"), reply.get("PublicKey")
+    if not isinstance(arn, str) or not isinstance(public_key, bytes):
+        raise kit.incomplete_reply("PublicKey", client.call("GetPublicKey"))
+    return kit.SigningKey(arn, public_key)
+
+
+def sign_digest(client: KmsClient, name: KeyName, digest: bytes) -> bytes:
+    """Return the DER signature of a SHA-256 digest, from one request that is not sent again.
+
+    Raises:
+        KeyStateError: The key is disabled, or cannot sign.
+        ProviderError: KMS refused or failed, or signed with another key.
+    """
+    request = {
+        "KeyId": str(name),
+        "Message": digest,
+        "MessageType": "DIGEST",
+        "SigningAlgorithm": "ECDSA_SHA_256",
+    }
+    reply = client.ask("Sign", lambda kms: kms.sign(**request))
+    arn, signature = reply.get("KeyId"), reply.get("Signature")
+    if not isinstance(arn, str) or not isinstance(signature, bytes):
+        raise kit.incomplete_reply("Signature", client.call("Sign"))
+    if not key_covers(str(name), arn):
+        raise kit.ProviderError(
+            f"KMS signed with the key {arn!r} instead of {str(name)!r}",
+            hint="check the endpoint: KMS itself does not do this",
+            request_id=request_id_of(reply),
+        )
+    return signature

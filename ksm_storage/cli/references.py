@@ -11,15 +11,14 @@ import hashlib
 import json
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import KsmStorageError, SettingsError
 
 if TYPE_CHECKING:
-    from ..engine import Record, SecretsManager
-    from ..engine.record_list import RecordList
+    from ..engine import SecretsManager
 
 PREFIX = "keeper://"
 
@@ -29,7 +28,6 @@ _BARE = re.compile(
     r"keeper://[^\s/]+/[^\s/]+/[^\"'\n#:|@\s]+(?::-[^|\"'\n#@\s]+)?(?:\|[^\s\"'\n#@]+)?"
 )
 _PARTS = re.compile(r"(?s)(keeper://.*?)(?::-(.*?))?((?:\|[a-z0-9]+)*)")
-_UID = re.compile(r"keeper://([A-Za-z0-9_-]{22})/")
 
 TRANSFORMS: Mapping[str, Callable[[str], str]] = {
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
@@ -90,17 +88,13 @@ class Resolver:
 
     Args:
         manager: The client, which has sent nothing yet.
-        uids: The only records to ask for, as :func:`named_uids` returns them; None for all.
+        uids: The only records to ask for, as ``named_uids`` returns them; None for all.
     """
 
     def __init__(self, manager: SecretsManager, uids: Sequence[str] | None) -> None:
-        from ..engine.notation_lookup import NotationLookup
+        from ..engine.notation_lookup import NotationLookup, OneRequest
 
-        self._manager = manager
-        self._wanted = uids
-        self._all: RecordList | None = None
-        self._named: dict[str, Record] | None = None
-        self._lookup = NotationLookup(self._fetch)
+        self._lookup = NotationLookup(OneRequest(manager, uids).fetch)
 
     def content(self, reference: Reference, *, name: str | None = None) -> bytes:
         """Return the value of a reference as bytes, a file as it is.
@@ -150,31 +144,6 @@ class Resolver:
 
         lines = template.split("\n")
         return "\n".join(_substituted(line, value, bare=bare) for line in lines)
-
-    async def _fetch(self, uids: Sequence[str] | None) -> RecordList:
-        from ..engine.record_list import RecordList
-
-        if uids is None or self._wanted is None:
-            if self._all is None:
-                self._all = self._manager.get_secrets()
-            if uids is None:
-                return self._all
-            return RecordList([record for record in self._all if record.uid in uids])
-        if self._named is None:
-            found = self._manager.get_secrets(self._wanted)
-            self._named = {record.uid: record for record in found}
-        missing = [uid for uid in uids if uid not in self._named and uid not in self._wanted]
-        # A reference field of one of them names others.
-        for record in self._manager.get_secrets(missing) if missing else ():
-            self._named[record.uid] = record
-        return RecordList([self._named[uid] for uid in uids if uid in self._named])
-
-
-def named_uids(references: Iterable[Reference]) -> list[str] | None:
-    """Return the uids that all of the references name, None if one of them names a title."""
-    uids = [_UID.match(reference.notation) for reference in references]
-    # A title may be that of any record, so that all must be looked at.
-    return list(dict.fromkeys(m[1] for m in uids if m)) if all(uids) else None
 
 
 def references_in(template: str, *, bare: bool = True) -> list[Reference]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import Command, connection_options
-from .references import Reference, Resolver, named_uids
+from .references import Reference, Resolver
 from .sealed_file import SealedFile, sealed_file_options
 
 if TYPE_CHECKING:
@@ -47,8 +47,12 @@ class Source:
 
     def resolver(self, references: Sequence[Reference], offline_copy: str | None) -> Resolver:
         """Open the file and return what resolves the references with one request."""
-        # A copy that is to replace the server holds everything.
-        uids = named_uids(references) if offline_copy is None else None
+        from ..engine.notation_lookup import named_uids
+
+        uids = None
+        if offline_copy is None:
+            # A copy that is to replace the server holds everything.
+            uids = named_uids(reference.notation for reference in references)
         return Resolver(self.connect(offline_copy), uids)
 
 

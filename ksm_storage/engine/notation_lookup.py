@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from ..wire.base64_forms import to_url_safe
 from . import late_errors as errors
@@ -24,6 +24,52 @@ REFERENCE_FIELDS: Mapping[str, list[str]] = {
 }
 
 Fetch = Callable[[list[str] | None], Awaitable[RecordList]]
+
+
+class AnswersByUid(Protocol):
+    """What is asked for records: a blocking client, or an object with this method of one."""
+
+    def get_secrets(self, uids: Sequence[str] | str | None = None, /) -> RecordList:
+        """Return all records, or those with these uids."""
+
+
+class OneRequest:
+    """Fetch the records for many notations with one request, and referenced records with more.
+
+    Args:
+        manager: The client, which has sent nothing yet.
+        uids: The only records to ask for, as :func:`named_uids` returns them; None for all.
+    """
+
+    def __init__(self, manager: AnswersByUid, uids: Sequence[str] | None) -> None:
+        self._manager = manager
+        self._wanted = uids
+        self._all: RecordList | None = None
+        self._named: dict[str, Record] | None = None
+
+    async def fetch(self, uids: Sequence[str] | None) -> RecordList:
+        """Return the records with these uids, all for None."""
+        if uids is None or self._wanted is None:
+            if self._all is None:
+                self._all = self._manager.get_secrets()
+            if uids is None:
+                return self._all
+            return RecordList([record for record in self._all if record.uid in uids])
+        if self._named is None:
+            found = self._manager.get_secrets(self._wanted)
+            self._named = {record.uid: record for record in found}
+        missing = [uid for uid in uids if uid not in self._named and uid not in self._wanted]
+        # A reference field of one of them names others.
+        for record in self._manager.get_secrets(missing) if missing else ():
+            self._named[record.uid] = record
+        return RecordList([self._named[uid] for uid in uids if uid in self._named])
+
+
+def named_uids(notations: Iterable[str]) -> list[str] | None:
+    """Return the uids that all of the notations name, None if one of them names a title."""
+    records = [parse_notation(text, property_first=True).record for text in notations]
+    # A title may be that of any record, so that all must be looked at.
+    return list(dict.fromkeys(records)) if all(map(_UID.fullmatch, records)) else None
 
 
 class NotationLookup:

@@ -14,7 +14,7 @@ from ..errors import KsmStorageError
 from ..wire import endpoints
 from . import late_errors as errors
 from . import writing
-from .answer import SecretsManagerResponse
+from .answer import SecretsManagerResponse, fetch_records, fetch_response, query
 from .async_transport import AsyncHttpsTransport
 from .backoff import BackoffPolicy, default_sleep
 from .core import logger_at
@@ -23,7 +23,6 @@ from .dto.payload import CreateOptions, PostFunction, QueryOptions, TransactionT
 from .folder import KeeperFolder
 from .keeper_file import KeeperFile, KeeperFileUpload
 from .notation_lookup import NotationLookup
-from .reading import fetch_records, fetch_response, query
 from .record import Record
 from .record_list import RecordList
 from .session import Session, build_session, require_verification

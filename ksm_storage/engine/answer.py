@@ -1,11 +1,12 @@
-"""The answer of get_secret: searched by uid without parsing, or parsed and decrypted on demand."""
+"""The answer of get_secret: asked for, searched by uid or parsed, and decrypted on demand."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import DecryptionError
 from ..process import gc_pause
@@ -14,12 +15,19 @@ from ..wire.answers import SecretsAnswer
 from ..wire.base64_forms import from_base64
 from ..wire.json_objects import list_of_objects, parse_object
 from . import late_errors as errors
+from .dto.payload import QueryOptions
 from .folder import Folder
 from .keeper_file import Downloader
 from .record import Record
 from .record_content import ParentKeys
 from .record_list import RecordList
 from .record_search import find_folder, find_records
+
+if TYPE_CHECKING:
+    from .session import Session
+
+# The logger of the official package, which programs configure by this name.
+_log = logging.getLogger("ksm")
 
 
 @dataclass(slots=True)
@@ -199,3 +207,39 @@ class AnswerReader:
 def _folder_uids(entry: Mapping[str, Any]) -> list[str]:
     uids = (entry.get("innerFolderUid"), entry.get("folderUid"))
     return [uid for uid in uids if isinstance(uid, str) and uid]
+
+
+async def fetch_records(
+    session: Session, options: QueryOptions, *, download: Downloader
+) -> RecordList:
+    """Return the records that the options ask for; their files are fetched with ``download``."""
+    if not options.records_filter or options.request_links:
+        return (await fetch_response(session, options, download=download)).records
+    reader, _ = await _ask(session, options, download)
+    return reader.select(options.records_filter)
+
+
+async def fetch_response(
+    session: Session, options: QueryOptions, *, download: Downloader
+) -> SecretsManagerResponse:
+    """Return the full response to a query."""
+    just_bound = await session.bind()
+    reader, offline_since = await _ask(session, options, download)
+    response = reader.read()
+    response.justBound, response.offline_since = just_bound, offline_since
+    for warning in response.warnings or ():
+        _log.warning("the server warns: %s", warning)
+    return response
+
+
+async def _ask(
+    session: Session, options: QueryOptions, download: Downloader
+) -> tuple[AnswerReader, datetime | None]:
+    answer, offline_since = await session.fetch_secrets(options)
+    app_key = await session.work(session.device.app_key)
+    return AnswerReader(answer, app_key, download=download), offline_since
+
+
+def query(uids: Sequence[str] | str | None) -> QueryOptions:
+    """Return the options that ask for these uids, or for all."""
+    return QueryOptions(records_filter=[uids] if isinstance(uids, str) else uids)

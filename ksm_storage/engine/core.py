@@ -11,7 +11,7 @@ from ..errors import KsmStorageError
 from ..wire import endpoints
 from ..wire.ecies import ecies_seal
 from . import writing
-from .answer import SecretsManagerResponse
+from .answer import SecretsManagerResponse, fetch_records, fetch_response, query
 from .backoff import BackoffPolicy, asked_seconds
 from .custom_post import KSMCache, post_function
 from .device import DEFAULT_KEY_ID, SERVER_KEYS, DeviceStorage, check_public_key, unknown_server_key
@@ -29,7 +29,6 @@ from .folder import KeeperFolder
 from .keeper_file import KeeperFileUpload
 from .notation import NotationSection, notation_sections
 from .notation_lookup import REFERENCE_FIELDS, NotationLookup
-from .reading import fetch_records, fetch_response, query
 from .record import Record
 from .record_create import RecordCreate
 from .record_list import RecordList

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 
+from ..contract.abilities import NEEDS, Need
 from ..contract.key_uri import KeyUri
 from ..doctor.examination import examine_file, examine_key
 from ..doctor.finding import (
@@ -18,6 +19,7 @@ from ..doctor.finding import (
     lines_of_file,
     lines_of_key,
 )
+from ..doctor.surroundings import network_notes, network_variables
 from ..doctor.unread import unread_tables, unread_variables
 from ..keys.setting_sources import settings_file
 from ..storage.open_policy import read_key
@@ -26,6 +28,7 @@ from .commands import command
 from .many_files import validated_paths
 from .options import PATH, Settings, json_option, setting_option
 from .output import echo, echo_err, echo_json, printable
+from .process import current_process
 
 _MAX_THREADS = 8
 
@@ -35,25 +38,39 @@ _MAX_THREADS = 8
 @click.option(
     "--examine", "keys", multiple=True, metavar="URI", help="Also examine this key; repeatable."
 )
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(NEEDS),
+    default="open",
+    show_default=True,
+    help="What the keys must be good for: open files, seal them, or describe keys for 'status'.",
+)
 @setting_option
 @json_option
 def doctor(
     paths: tuple[str, ...],
     keys: tuple[str, ...],
+    purpose: Need,
     settings: Settings,
     as_json: bool,
 ) -> int:
     """Examine files and their keys, and say what is wrong and how to fix it.
 
-    Nothing is changed or decrypted. Without PATHS and --examine, the file that applications open
+    A permission that the purpose (--for) does not need may be missing. Nothing is changed or
+    decrypted. Without PATHS and --examine, the file that applications open
     is examined. Exits with the code of the first problem.
     """
     asked = [read_key(key) for key in keys]
     files = [examine_file(path) for path in _paths(paths, asked)]
     uris = dict.fromkeys([*asked, *(KeyUri.parse(key) for file in files for key in file.keys)])
-    with ThreadPoolExecutor(_MAX_THREADS) as threads:
+    services = " and ".join(sorted({uri.provider for uri in uris}))
+    with (
+        current_process().waiting(services or "the network"),
+        ThreadPoolExecutor(_MAX_THREADS) as threads,
+    ):
         # In parallel: one service that does not answer must not hold up the others.
-        found = list(threads.map(lambda uri: examine_key(uri, settings), uris))
+        found = list(threads.map(lambda uri: examine_key(uri, settings, purpose=purpose), uris))
     # A settings file that cannot be used fails the file and its keys; once is enough.
     reported = {problem.message for key in found for problem in key.problems}
     for file in files:
@@ -73,18 +90,25 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
     there = os.path.exists(source)
     variables = unread_variables(os.environ, {KeyUri.parse(key.uri).provider for key in keys})
     tables = unread_tables()
+    network, network_faults = network_variables(os.environ), list(network_notes(os.environ))
     if as_json:
         content: dict[str, object] = {
             "settings_file": source,
             "settings_file_exists": there,
             "unread_variables": variables,
             "unread_tables": tables,
+            "network": network,
+            "notes": network_faults,
             "files": [file_as_dict(file) for file in files],
             "keys": [key_as_dict(key) for key in keys],
         }
         echo_json(content)
         return
     echo_err(f"settings file: {source}{'' if there else ' (missing)'}")
+    for name, value in network.items():
+        echo_err(f"network: {name}={value}")
+    for note in network_faults:
+        echo_err(f"warning: {note}")
     for name in variables:
         echo_err(f"note: unknown variable {name}; check the spelling")
     for name in tables:

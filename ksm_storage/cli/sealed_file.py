@@ -18,6 +18,7 @@ from .options import (
     time_options,
     trust_option,
 )
+from .process import current_process
 
 if TYPE_CHECKING:
     from ..envelope.model import Envelope
@@ -62,15 +63,17 @@ class SealedFile:
 
         # With keys, open_storage would create a missing file and protect a plain one. A command
         # that names trusted keys means neither.
-        self.envelope()
-        return open_storage(
-            self.path,
-            keys=self.trust or None,
-            settings=self.settings,
-            profile=self.profile,
-            timeout=self.timeout,
-            hedge=self.hedge,
-        )
+        header = self.envelope().header
+        services = " or ".join(dict.fromkeys(each.key.provider for each in header.recipients))
+        with current_process().waiting(f"{services} to open {self.path}"):
+            return open_storage(
+                self.path,
+                keys=self.trust or None,
+                settings=self.settings,
+                profile=self.profile,
+                timeout=self.timeout,
+                hedge=self.hedge,
+            )
 
     def envelope(self) -> Envelope:
         """Return the envelope in the file; nothing is opened."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from ..contract.abilities import KeyDescription
+from ..contract.abilities import KeyDescription, Need
 from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
 from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError, StorageError
@@ -22,6 +23,8 @@ from ..keys.setting_sources import Arguments, environment_name, gather_settings
 from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import read_envelope
 from .finding import FileFinding, KeyFinding, SettingFinding
+from .remedies import remedy
+from .surroundings import clock_notes, label_of, lock_notes
 
 
 def examine_file(path: str) -> FileFinding:
@@ -41,7 +44,13 @@ def examine_file(path: str) -> FileFinding:
     except KsmStorageError as exc:
         found.problems.append(exc)
         return found
-    found.notes += _obstacles(real, content.status)
+    found.notes += [
+        *_obstacles(real, content.status),
+        *clock_notes(header.sealed),
+        *lock_notes(real),
+    ]
+    if (label := label_of(real)) is not None:
+        found.facts["label"] = label
     with _problems_of(found):
         policy = OpenPolicy.from_args(None, None, None)
         found.rules = policy.rules_for(path)
@@ -65,9 +74,9 @@ def _obstacles(real: str, status: os.stat_result) -> Iterator[str]:
         yield "its folder is read-only here: saves are made in place"
 
 
-def examine_key(uri: KeyUri, arguments: Arguments | None) -> KeyFinding:
+def examine_key(uri: KeyUri, arguments: Arguments | None, *, purpose: Need = "open") -> KeyFinding:
     """Return all that can be found out about a KEK; failures are part of the finding."""
-    found = KeyFinding(str(uri))
+    found = KeyFinding(str(uri), purpose=purpose)
     with _problems_of(found):
         plugin = find_plugin(uri.provider)
         found.plugin = f"{plugin.distribution} {plugin.version}"
@@ -100,6 +109,8 @@ def _describe(found: KeyFinding, kek: Kek) -> None:
     try:
         found.description = describe_key(kek)
     except PermissionDeniedError as exc:
+        if found.purpose == "describe":
+            raise
         # Files open without this permission; the probes tell whether they do.
         found.notes.append(exc.message)
         return
@@ -146,9 +157,11 @@ def _refuse_unusable(uri: str, key: KeyDescription) -> None:
     if key.state in ("enabled", "unknown"):
         return
     named = f" ({key.state_name})" if key.state_name else ""
+    depend = f"ksm-storage status PATHS --would-lose {shlex.quote(uri)}"
+    command = remedy(KeyUri.parse(uri), key.state)
     raise KeyStateError(
         f"the key {uri!r} is {key.state}{named}",
-        hint="to list the files that depend on it: ksm-storage status PATHS --would-lose KEY",
+        hint=f"run: {command}" if command else f"to list the files that depend on it: {depend}",
         key=uri,
     )
 

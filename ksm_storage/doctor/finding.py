@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..contract.abilities import KeyDescription, PermissionProbe
+from ..contract.abilities import KeyDescription, Need, PermissionProbe
 from ..envelope.codec import format_time
 from ..errors import KsmStorageError, PermissionDeniedError
 from ..keys.trust_rules import TrustRule
@@ -33,6 +33,7 @@ class KeyFinding:
         description: State and versions.
         seconds: How long the first answer took, including loading the vendor's library.
         probes: Which permissions are granted.
+        purpose: What the KEK must be good for; a permission for anything else may be missing.
         problems: Errors that prevent use of the KEK.
         notes: What could not be determined.
     """
@@ -45,18 +46,22 @@ class KeyFinding:
     description: KeyDescription | None = None
     seconds: float | None = None
     probes: tuple[PermissionProbe, ...] = ()
+    purpose: Need = "open"
     problems: list[KsmStorageError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0 if the KEK can open and seal files, otherwise that of the first problem."""
+        """0 if the KEK serves the purpose, otherwise that of the first problem."""
         if self.problems:
             return self.problems[0].exit_code
-        needed = (probe for probe in self.probes if probe.need != "describe")
-        if any(probe.granted is False for probe in needed):
+        if any(probe.granted is False and self.needs(probe) for probe in self.probes):
             return PermissionDeniedError.exit_code
         return 0
+
+    def needs(self, probe: PermissionProbe) -> bool:
+        """Tell whether the purpose needs this permission."""
+        return probe.need in _NEEDED[self.purpose]
 
 
 @dataclass(slots=True)
@@ -87,6 +92,12 @@ class FileFinding:
         return self.problems[0].exit_code if self.problems else 0
 
 
+# Whoever seals proves that each key unwraps.
+_NEEDED: Mapping[Need, tuple[Need, ...]] = {
+    "open": ("open",),
+    "seal": ("open", "seal"),
+    "describe": ("describe",),
+}
 _GRANTED = {True: "granted", False: "MISSING", None: "unknown"}
 
 
@@ -121,7 +132,7 @@ def lines_of_key(found: KeyFinding) -> Iterator[str]:
         milliseconds = f"{found.seconds * 1000:.0f} ms"
         yield _line("answered in", f"{milliseconds}, including loading its library")
     for probe in found.probes:
-        yield from _probed(probe)
+        yield from _probed(probe, found)
     yield from _end(found.problems, found.notes)
 
 
@@ -157,6 +168,7 @@ def key_as_dict(found: KeyFinding) -> dict[str, object]:
             {
                 "permission": probe.permission,
                 "need": probe.need,
+                "needed": found.needs(probe),
                 "granted": probe.granted,
                 "reason": probe.reason,
                 "grant": probe.grant,
@@ -183,9 +195,12 @@ def _described(key: KeyDescription) -> Iterator[str]:
         yield "forgeable with its public key"
 
 
-def _probed(probe: PermissionProbe) -> Iterator[str]:
+def _probed(probe: PermissionProbe, found: KeyFinding) -> Iterator[str]:
     reason = f": {probe.reason}" if probe.reason else ""
     what = f"{probe.permission} to {probe.need}"
+    if probe.granted is False and not found.needs(probe):
+        yield _line("permission", f"{what}: missing, and not needed to {found.purpose}")
+        return
     yield _line("permission", f"{what}: {_GRANTED[probe.granted]}{reason}")
     if probe.granted is False and probe.grant is not None:
         yield _line("", "grant it with:")

@@ -113,7 +113,8 @@ def test_a_missing_permission_is_named_with_what_grants_it(
 ) -> None:
     FORBID[service.provider](service, permission)
 
-    found = doctor(sealed)
+    found = doctor(sealed, "--for", "seal")
+    to_open = doctor(sealed)
 
     [missing] = [
         probe
@@ -123,6 +124,7 @@ def test_a_missing_permission_is_named_with_what_grants_it(
     assert permission.lower() in missing["permission"].lower()
     assert missing["grant"]
     assert found.code == 4
+    assert to_open.code == (4 if missing["need"] == "open" else 0)
 
 
 @each_service
@@ -130,7 +132,7 @@ def test_status_tells_what_was_wrapped_before_a_rotation(
     service: EmulatedService, sealed: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text("require_current_version = true\n")
+    policy.write_text("[[trust]]\nstatus = { require_current_version = true }\n")
 
     before = main(["status", str(sealed), "--check", str(policy)])
     administrator(service).rotate()

@@ -1,0 +1,102 @@
+"""What stands in the way on this machine: the clock, proxies, CA files, locks, labels."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_CA_FILES = (
+    "AWS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+)
+_CLOCK_TOLERANCE = timedelta(minutes=5)
+# What file systems answer that have no locks, or whose lock server does not run.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+def network_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that say how services are reached, without credentials."""
+    proxies = [name for each in _PROXIES for name in (each, each.lower()) if environment.get(name)]
+    # Exceptions alone, as containers have them, say nothing.
+    if all(name.lower() == "no_proxy" for name in proxies):
+        proxies = []
+    names = [*proxies, *(name for name in _CA_FILES if environment.get(name))]
+    return {name: _without_password(environment[name]) for name in names}
+
+
+def network_notes(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with these variables."""
+    for name in _CA_FILES:
+        path = environment.get(name)
+        if path and not os.path.exists(path):
+            yield f"${name} names a file that does not exist: {path}"
+        elif path and not os.access(path, os.R_OK):
+            yield f"${name} names a file that cannot be read: {path}"
+    for name in _PROXIES[:3]:
+        upper, lower = environment.get(name), environment.get(name.lower())
+        if upper and lower and upper != lower:
+            yield f"${name} and ${name.lower()} differ; programs do not agree on which counts"
+        for url in filter(None, (upper, lower)):
+            if "://" not in url:
+                yield f"${name} has no scheme: write http://HOST:PORT"
+
+
+def clock_notes(sealed: datetime) -> Iterator[str]:
+    """Yield a note if this machine's clock is behind the time at which a file was sealed."""
+    behind = sealed - datetime.now(UTC)
+    if behind > _CLOCK_TOLERANCE:
+        yield (
+            f"the clock of this machine is at least {_rounded(behind)} behind the file's last "
+            "save; key services reject requests with a wrong time"
+        )
+
+
+def lock_notes(path: str) -> Iterator[str]:
+    """Yield a note if the file system of a file has no locks; changes nothing."""
+    if os.name != "posix":
+        return
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno in _NO_LOCKS:
+            yield f"the file system has no locks ({exc.strerror}): writers are not serialised"
+    finally:
+        os.close(descriptor)
+
+
+def label_of(path: str) -> str | None:
+    """Return the SELinux label of a file, None where there is none."""
+    if not hasattr(os, "getxattr"):
+        return None
+    try:
+        raw: bytes = os.getxattr(path, "security.selinux")
+    except OSError:
+        return None
+    return raw.rstrip(b"\0").decode("ascii", errors="replace")
+
+
+def _rounded(time: timedelta) -> str:
+    minutes = int(time.total_seconds() // 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+
+
+def _without_password(value: str) -> str:
+    if "@" not in value:
+        return value
+    parts = urlsplit(value if "://" in value else f"//{value}")
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://(credentials)@{host}" if parts.scheme else f"(credentials)@{host}"

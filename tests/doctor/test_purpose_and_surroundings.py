@@ -1,0 +1,142 @@
+"""Doctor judges by purpose, names the command that mends, and looks at the machine."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ksm_storage.contract.abilities import Need, PermissionProbe
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.doctor.finding import KeyFinding, lines_of_key
+from ksm_storage.doctor.remedies import remedy
+from ksm_storage.doctor.surroundings import clock_notes, network_notes, network_variables
+from tests.doctor.conftest import Findings, Patient
+
+ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
+
+
+@pytest.mark.parametrize(
+    ("granted", "purpose", "code"),
+    [
+        ({"open"}, "open", 0),
+        ({"open"}, "seal", 4),
+        ({"open"}, "describe", 4),
+        ({"seal", "describe"}, "open", 4),
+        ({"seal", "describe"}, "seal", 4),
+        ({"open", "seal"}, "seal", 0),
+        ({"describe"}, "describe", 0),
+    ],
+)
+def test_a_missing_permission_counts_if_the_purpose_needs_it(
+    granted: set[str], purpose: Need, code: int
+) -> None:
+    needs: tuple[Need, ...] = ("open", "seal", "describe")
+    probes = tuple(PermissionProbe(f"kms:{need}", need, need in granted) for need in needs)
+
+    found = KeyFinding(f"aws-kms://{ARN}", probes=probes, purpose=purpose)
+
+    assert found.exit_code == code
+    assert ("MISSING" in "\n".join(lines_of_key(found))) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("uri", "state", "command"),
+    [
+        (
+            f"aws-kms://{ARN}",
+            "disabled",
+            f"aws kms enable-key --key-id {ARN} --region eu-west-1",
+        ),
+        (
+            "aws-kms://alias/app",
+            "pending-deletion",
+            "aws kms cancel-key-deletion --key-id alias/app"
+            " && aws kms enable-key --key-id alias/app",
+        ),
+        (
+            "azure-kv://https://v.vault.azure.net/keys/app/0123",
+            "disabled",
+            "az keyvault key set-attributes --id https://v.vault.azure.net/keys/app/0123"
+            " --enabled true",
+        ),
+        (
+            "azure-kv://https://v.vault.azure.net/keys/app/0123",
+            "pending-deletion",
+            "az keyvault key recover --id https://v.vault.azure.net/deletedkeys/app",
+        ),
+        (
+            "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/3",
+            "disabled",
+            "gcloud kms keys versions enable 3 --key k --keyring r --location l --project p",
+        ),
+        (
+            "oracle-kv://ocid1.key.oc1.a/ocid1.keyversion.oc1.b",
+            "pending-deletion",
+            "oci kms management key cancel-deletion --key-id ocid1.key.oc1.a"
+            " --endpoint MANAGEMENT-ENDPOINT",
+        ),
+        ("aws-kms://alias/app", "destroyed", None),
+        ("key-file:///k", "disabled", None),
+    ],
+)
+def test_the_command_that_mends_a_state_names_the_key(
+    uri: str, state: str, command: str | None
+) -> None:
+    assert remedy(KeyUri.parse(uri), state) == command
+
+
+@pytest.mark.parametrize(
+    ("environment", "note"),
+    [
+        ({"SSL_CERT_FILE": "/nowhere"}, "$SSL_CERT_FILE names a file that does not exist"),
+        ({"https_proxy": "proxy:3128"}, "$HTTPS_PROXY has no scheme"),
+        ({"HTTPS_PROXY": "http://a:1", "https_proxy": "http://b:1"}, "differ"),
+    ],
+)
+def test_a_network_variable_that_cannot_work_is_named(
+    environment: dict[str, str], note: str
+) -> None:
+    assert note in "\n".join(network_notes(environment))
+
+
+def test_network_variables_are_shown_without_credentials() -> None:
+    shown = network_variables({"HTTPS_PROXY": "http://user:CANARY@proxy:3128", "NO_PROXY": "*.a"})
+
+    assert shown == {"HTTPS_PROXY": "http://(credentials)@proxy:3128", "NO_PROXY": "*.a"}
+
+
+@pytest.mark.parametrize(("ahead", "noted"), [(timedelta(0), False), (timedelta(hours=3), True)])
+def test_a_clock_behind_the_last_save_is_noted(ahead: timedelta, noted: bool) -> None:
+    notes = list(clock_notes(datetime.now(UTC) + ahead))
+
+    assert bool(notes) == noted
+
+
+def test_a_file_system_without_locks_is_noted(
+    patient: Patient, doctor: Callable[..., Findings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+
+    found = doctor(patient.path)
+
+    assert "has no locks" in found.notes
+    assert found.code == 0
+
+
+def test_doctor_changes_nothing(patient: Patient, doctor: Callable[..., Findings]) -> None:
+    before = os.stat(patient.path), time.time_ns(), sorted(os.listdir(patient.path.parent))
+
+    doctor(patient.path, "--for", "seal")
+
+    assert os.stat(patient.path).st_mtime_ns == before[0].st_mtime_ns
+    assert sorted(Path(patient.path.parent).iterdir())[0].name == before[2][0]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import ctypes
 
 from ..errors import KsmStorageError, PermissionDeniedError, PluginLoadError, UnavailableError
+from ..plugin import DeadlinePassedError, deadline_of, within_deadline
 
 AUTO = "auto"
 SECRET_SERVICE = "secret-service"  # noqa: S105  # a name
@@ -89,8 +89,9 @@ class NativeStore:
         make = _backend_class(self._name)
         seconds = SECONDS_WITH_PROMPT if self._prompt else SECONDS
         try:
-            return within(seconds, lambda: self._call_checked(make, call))
-        except Overdue as exc:
+            with deadline_of(seconds):
+                return within_deadline(lambda: self._call_checked(make, call))
+        except DeadlinePassedError as exc:
             raise UnavailableError(
                 f"the OS keyring ({self._name}) did not answer in time",
                 hint="restart its service, or use another key with --key",
@@ -220,41 +221,3 @@ def locked(backend: str) -> UnavailableError:
         f"the OS keyring ({backend}) is locked",
         hint="unlock it (log in to the desktop session), or use another key with --key",
     )
-
-
-class Overdue(Exception):  # noqa: N818  # not an error: the caller decides
-    """Report that the call did not return in time."""
-
-
-def within(seconds: float, call: Callable[[], _Result]) -> _Result:
-    """Return what the call returns, or raise what it raises, within a time limit.
-
-    Raises:
-        Overdue: It is still running. Its daemon thread does not keep the process alive.
-    """
-    running = _Running(call)
-    thread = threading.Thread(target=running.run, name="ksm-storage-bounded-call", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise Overdue
-    return running.result()
-
-
-class _Running(Generic[_Result]):
-    def __init__(self, call: Callable[[], _Result]) -> None:
-        self._call = call
-        self._results: list[_Result] = []
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._results.append(self._call())
-        # It is raised again in the thread that waits.
-        except BaseException as exc:  # noqa: BLE001
-            self._error = exc
-
-    def result(self) -> _Result:
-        if self._error is not None:
-            raise self._error
-        return self._results[0]

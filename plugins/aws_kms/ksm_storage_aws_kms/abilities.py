@@ -156,7 +156,7 @@ class Prober:
         granted: dict[str, object] = {"Effect": "Allow", "Action": permission}
         granted["Resource"] = resource
         if name.is_alias:
-            # An alias is no resource of these permissions, so that it becomes a condition.
+            # These permissions do not take an alias as a resource, so it becomes a condition.
             aliases = {"kms:ResourceAliases": name.resource}
             granted["Condition"] = {"ForAnyValue:StringEquals": aliases}
         return json.dumps(granted)

@@ -95,7 +95,7 @@ class VaultClient:
             _import_sdk()
         with kit.translating(lambda exc: _translated(exc, operation, key), quoting=_quoting()):
             response = self._held.run(send)
-            # A redirect is none of its errors; a vault sends none.
+            # The client does not raise on a redirect, which no vault sends.
             response.raise_for_status()
             reply = response.json() if response.status_code == 200 else None
             if not isinstance(reply, dict):

@@ -79,7 +79,7 @@ class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package
 class DeadlineRetryPolicy(RetryPolicy[Any, Any]):
     """Retry as the Azure client does, while the pause ends before the deadline.
 
-    So that the last reply is kept, and a 429 is told with its request id and its advice. The
+    So that the last reply is kept, and a 429 is reported with its request id and advice. The
     credentials have policies of their own; there the transport breaks off.
     """
 

@@ -122,6 +122,6 @@ def _unescaped(name: str, value: str) -> bytes:
 
 def _escaped(value: str | bytes) -> str:
     if isinstance(value, bytes):
-        # Every byte, as RFC 7512 recommends for an id: it is no text.
+        # Every byte, as RFC 7512 recommends for an id: it is not text.
         return "".join(f"%{byte:02X}" for byte in value)
     return quote_from_bytes(value.encode("utf-8"), safe=_UNESCAPED)

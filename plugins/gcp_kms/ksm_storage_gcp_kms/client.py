@@ -183,6 +183,6 @@ class _WorthRetrying:
             return False
         if is_untrusted_certificate(exc):
             return False
-        # Where the service says how long to wait and that is too long, waiting less is no use.
+        # Where the service asks for a longer wait than is left, a shorter one does not help.
         deadline = kit.current_deadline()
         return deadline is None or retry_delay(exc) < deadline.remaining

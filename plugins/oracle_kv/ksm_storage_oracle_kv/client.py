@@ -61,7 +61,7 @@ class VaultClient:
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
         """
-        # First: the import takes longer than a call, and is no part of its deadline.
+        # First: the import takes longer than a call, and does not count against its deadline.
         with kit.gc_pause():
             _import_sdk()
         with kit.deadline_of(self.access.connection.deadline):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -17,12 +16,10 @@ from ksm_storage.errors import (
 from ksm_storage.providers import native_store
 from ksm_storage.providers.native_store import (
     NativeStore,
-    Overdue,
     allow_interaction,
     backend_for,
     prepare,
     translated,
-    within,
 )
 from ksm_storage.providers.os_keyring import may_prompt
 
@@ -174,21 +171,6 @@ def test_what_the_libraries_raise_is_translated(
     assert words in str(error)
     assert error.hint
     assert "text" not in f"{error}{error.hint}"
-
-
-def test_a_call_that_hangs_is_left_behind() -> None:
-    release = threading.Event()
-
-    with pytest.raises(Overdue):
-        within(0.05, release.wait)
-
-    release.set()
-
-
-def test_a_call_in_time_returns_or_raises_what_it_does() -> None:
-    assert within(5, lambda: 7) == 7
-    with pytest.raises(ZeroDivisionError):
-        within(5, lambda: 1 / 0)
 
 
 class Stream:

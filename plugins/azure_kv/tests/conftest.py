@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from .callers import Caller
 from .emulated_vault import EmulatedVault, running_emulator
 from .scripted_vault import ScriptedVault, running_script
 
@@ -42,3 +43,12 @@ def scripted(_running_script: ScriptedVault) -> ScriptedVault:
     """Run a vault that answers key operations with what a test tells it to."""
     _running_script.forget()
     return _running_script
+
+
+@pytest.fixture
+def caller(emulator: EmulatedVault, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """Return somebody who may use one key."""
+    # Nobody answers where a machine in Azure would ask for its identity.
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
+    monkeypatch.setenv("PATH", "/nowhere")
+    return Caller(emulator)

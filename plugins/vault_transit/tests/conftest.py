@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from .grants import Grant
 from .openbao import OpenBao
 
 _PREFIXES = ("VAULT_", "BAO_", "KSM_", "SSL_CERT_")
@@ -32,3 +33,9 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
 def root(bao: OpenBao) -> Mapping[str, object]:
     """Return the settings under which root calls the server."""
     return {"endpoint": bao.url, "token": bao.root}
+
+
+@pytest.fixture
+def grant(bao: OpenBao) -> Grant:
+    """Return a new key with a policy that grants its use."""
+    return Grant(bao)

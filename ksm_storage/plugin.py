@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from .plugin_kit.foreign_code import HelperNotFoundError, ask_person, start_helper
     from .plugin_kit.http_api import HttpApi, HttpReply, RedirectRefusedError
     from .plugin_kit.key_names import KeyName, KeyNames
-    from .plugin_kit.pin import PinSource, pin_options
+    from .plugin_kit.pin import PinSource, RefusedPins, pin_options
     from .plugin_kit.service_client import (
         Deadline,
         DeadlinePassedError,
@@ -91,7 +91,7 @@ _LAZY = {
         "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
         "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError",
         "plugin_kit.key_names": "KeyName KeyNames",
-        "plugin_kit.pin": "PinSource pin_options",
+        "plugin_kit.pin": "PinSource RefusedPins pin_options",
         "plugin_kit.signatures": "der_signature not_a_signing_key public_key_of_point",
         "plugin_kit.service_client": "Deadline DeadlinePassedError ServiceClient current_deadline "
         "deadline_of lock_held quiet_logs seconds_left within_deadline",
@@ -134,6 +134,7 @@ __all__ = [
     "ProviderError",
     "ReadsOfficialFormat",
     "RedirectRefusedError",
+    "RefusedPins",
     "ServiceClient",
     "Settings",
     "SettingsError",

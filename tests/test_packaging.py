@@ -9,6 +9,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,8 @@ def test_a_wheel_holds_its_package_its_licence_and_nothing_else(
 def test_a_wheel_works_alone_in_an_empty_environment(
     wheelhouse: Path, project: Path, tmp_path: Path, outside_environment: Mapping[str, str]
 ) -> None:
+    if project.name == "tpm2" and find_spec("tpm2_pytss") is None:
+        pytest.skip("tpm2-pytss cannot be built on this system")
     python = empty_environment(tmp_path / "venv", outside_environment)
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
     needed = [str(wheel_of(wheelhouse, project))]

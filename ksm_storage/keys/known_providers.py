@@ -9,6 +9,7 @@ DISTRIBUTIONS = {
     "gcp-kms": "ksm-storage-gcp-kms",
     "oracle-kv": "ksm-storage-oracle-kv",
     "pkcs11": "ksm-storage-entrust-hsm",
+    "tpm2": "ksm-storage-tpm2",
     "vault-transit": "ksm-storage-vault-transit",
     "key-file": "ksm-storage",
     "os-keyring": "ksm-storage",
@@ -22,6 +23,7 @@ _EXTRAS = {
     "ksm-storage-gcp-kms": "gcp",
     "ksm-storage-oracle-kv": "oracle",
     "ksm-storage-entrust-hsm": "hsm",
+    "ksm-storage-tpm2": "tpm2",
     "ksm-storage-vault-transit": "vault-transit",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import stat
 import sys
@@ -104,6 +106,41 @@ class PinSource(NamedTuple):
                 f"the PIN has a NUL or more than {MAX_PIN_BYTES} bytes", hint=_GIVE_IT
             )
         return pin
+
+
+class RefusedPins:
+    """Remember, as keyed hashes, which PINs were refused: tokens lock after a few wrong ones."""
+
+    def __init__(self) -> None:
+        # PINs are short, so a hash without a key would give them away in a memory dump.
+        self._key = os.urandom(32)
+        self._refused: set[bytes] = set()
+
+    def mark_of(self, pin: str, *places: str) -> bytes:
+        """Return what stands for a PIN at a token, which its places name."""
+        parts = [each.encode("utf-8", "surrogatepass") for each in (*places, pin)]
+        text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return hmac.new(self._key, text, hashlib.sha256).digest()
+
+    def add(self, mark: bytes) -> None:
+        """Remember a refusal for as long as the process lives."""
+        self._refused.add(mark)
+
+    def check(self, mark: bytes, place: str) -> None:
+        """Refuse a PIN that was rejected before.
+
+        Args:
+            mark: What stands for it.
+            place: Who rejected it, as it stands in a message: ``the token 'ksm'``.
+
+        Raises:
+            AuthenticationError: It was; nobody is asked again.
+        """
+        if mark in self._refused:
+            raise AuthenticationError(
+                f"{place} rejected this PIN before, and it is not tried again",
+                hint="correct the PIN and restart the program; tokens lock after a few wrong PINs",
+            )
 
 
 def _read_file(path: str) -> str:

@@ -24,6 +24,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gcp-kms", "'.[gcp]'"),
         ("oracle-kv", "'.[oracle]'"),
         ("pkcs11", "'.[hsm]'"),
+        ("tpm2", "'.[tpm2]'"),
         ("vault-transit", "'.[vault-transit]'"),
         ("key-file", "."),
         ("os-keyring", "."),

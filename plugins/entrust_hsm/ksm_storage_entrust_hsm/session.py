@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import threading
@@ -181,41 +180,9 @@ class TokenSession:
             self._module.abandoned.append(opened.handle)
 
 
-class RefusedPins:
-    """Remember, as keyed hashes, which PINs were refused: tokens lock after a few wrong ones."""
-
-    def __init__(self) -> None:
-        # PINs are short, so a hash without a key would give them away in a memory dump.
-        self._key = os.urandom(32)
-        self._refused: set[bytes] = set()
-
-    def mark_of(self, pin: str, path: str, token: KeyName) -> bytes:
-        """Return what stands for a PIN at a token."""
-        places = (path, token.token or "", token.serial or "", pin)
-        parts = [each.encode("utf-8", "surrogatepass") for each in places]
-        text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.new(self._key, text, hashlib.sha256).digest()
-
-    def add(self, mark: bytes) -> None:
-        """Remember a refusal for as long as the process lives."""
-        self._refused.add(mark)
-
-    def check(self, mark: bytes, token: KeyName) -> None:
-        """Refuse a PIN that the token has rejected.
-
-        Raises:
-            AuthenticationError: It has; the token is not asked again.
-        """
-        if mark in self._refused:
-            raise kit.AuthenticationError(
-                f"the token {token.token!r} rejected this PIN before, and it is not tried again",
-                hint="correct the PIN and restart the program; tokens lock after a few wrong PINs",
-            )
-
-
 # Of the process and not of a key wrapper: a program that opens a hundred files with one wrong PIN
 # must not try it a hundred times.
-_refused = RefusedPins()
+_refused = kit.RefusedPins()
 
 
 class Login:
@@ -240,7 +207,7 @@ class Login:
                 opened.module.run(lambda: _send(opened, None))
             return
         text, mark = self._read(opened, pin)
-        _refused.check(mark, token.name)
+        _refused.check(mark, f"the token {token.name.token!r}")
 
         def send() -> None:
             try:
@@ -280,7 +247,8 @@ class Login:
             text = pin.read(
                 f"token {name.token!r}", hint="; for a slot without login set 'login' to none"
             )
-        return text, _refused.mark_of(text, opened.module.path, name)
+        places = (opened.module.path, name.token or "", name.serial or "")
+        return text, _refused.mark_of(text, *places)
 
 
 def _countdown_paused() -> AbstractContextManager[None]:

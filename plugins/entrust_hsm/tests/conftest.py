@@ -9,6 +9,7 @@ import pytest
 from ksm_storage_entrust_hsm import cryptoki, session
 
 from ksm_storage.keys.setting_sources import FILE_VARIABLE
+from ksm_storage.plugin import RefusedPins
 
 from .interposer import Interposer
 from .soft_token import LIBRARY, PIN, SoftToken
@@ -20,7 +21,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv(FILE_VARIABLE, os.devnull)
     # Each test is the start of a process, as far as PINs and sessions are concerned.
-    monkeypatch.setattr(session, "_refused", session.RefusedPins())
+    monkeypatch.setattr(session, "_refused", RefusedPins())
     session.sessions.forget()
 
 

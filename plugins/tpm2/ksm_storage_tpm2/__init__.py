@@ -1,0 +1,1 @@
+"""Lets ksm-storage use keys of this machine's TPM 2.0."""

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..contract.key_uri import KeyUri, refuse_pin
-from ..errors import KsmStorageError, SettingsError
+from ..contract.key_uri import refuse_pin
+from ..errors import KsmStorageError
 from ..files.reading import resolved
 from ..keys.kek import KekPool
 from ..keys.known_providers import OFFLINE
 from ..storage.open_policy import OpenPolicy, read_key
-from ..storage.recipient_changes import RecipientChanges, Replacements, names, newest_version
-from ..storage.rekeying import Rekeyed, rekey_file
+from ..storage.recipient_changes import RecipientChanges, Replacements, names
+from ..storage.rekeying import Rekeyed, keys_after_rekey, rekey_file
 from ..storage.rewrapping import Rewrapped, rewrap_file
 from ..storage.snapshot import existing_envelope
 from .commands import command
@@ -129,15 +129,17 @@ def rekey(
         policy = OpenPolicy.from_args(trust or None, context, settings, pool=pool)
         policy = policy.with_timeout(timeout, hedge)
 
+        add, gone = ([read_key(key) for key in each] for each in (new_keys, remove))
+
         def work(path: str) -> FileResult:
-            keys = _keys_of_rekey(path, new_keys, remove)
             if files.dry_run:
-                shown = [str(key) for key in keys]
+                envelope = existing_envelope(resolved(path), path)
+                shown = [str(key) for key in keys_after_rekey(path, envelope, add, gone)]
                 said = (f"would rekey {path} under {', '.join(shown)}",)
                 return FileResult(
                     "would rekey", said=said, content={"keys": shown}, status="skipped"
                 )
-            return _rekeyed(rekey_file(path, policy, keys), path)
+            return _rekeyed(rekey_file(path, policy, add, gone), path)
 
         service_of = services_in_header(policy.keys)
         return files.run(work, service_of=service_of, as_json=as_json, timeout=timeout)
@@ -244,29 +246,6 @@ def _rewrapped(done: Rewrapped, path: str, changes: RecipientChanges) -> FileRes
         ]
     said += [*not_removed_notes(path, changes, done.removed), *_unproven_notes(done.unproven, path)]
     return FileResult("rewrapped", said=tuple(said), content=content_of(done))
-
-
-def _keys_of_rekey(path: str, new: Sequence[str], remove: Sequence[str]) -> list[KeyUri]:
-    """Return the keys that a rekeyed file will have: none falls away by being left unnamed."""
-    wanted = [read_key(key) for key in new]
-    removed = [read_key(key) for key in remove]
-    recipients = existing_envelope(resolved(path), path).header.recipients
-    for key in removed:
-        if not any(names(key, recipient) for recipient in recipients):
-            raise SettingsError(
-                f"{path!r} has no key {key} to remove", hint="'ksm-storage inspect' lists its keys"
-            )
-    kept = [
-        newest_version(recipient)
-        for recipient in recipients
-        if not any(names(key, recipient) for key in (*removed, *wanted))
-    ]
-    keys = list(dict.fromkeys([*kept, *wanted]))
-    if not keys:
-        raise SettingsError(
-            "the last key of a file cannot be removed", hint="add another one with --new-key"
-        )
-    return keys
 
 
 def _rekeyed(done: Rekeyed, path: str) -> FileResult:

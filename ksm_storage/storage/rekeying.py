@@ -14,12 +14,13 @@ from ..envelope.model import Envelope
 from ..envelope.opening import Candidate, Opened, OpenKek, unlock
 from ..envelope.sealing import refuse_only_offline, seal_again, verify_unwrap
 from ..envelope.sealing import rekey as rekey_envelope
+from ..errors import SettingsError
 from ..files.lock import locked
 from ..files.reading import resolved
 from ..files.replacement import replace_file
 from ..keys.setting_sources import Arguments
-from .open_policy import OpenPolicy, read_keys
-from .recipient_changes import newest_version
+from .open_policy import OpenPolicy, read_key
+from .recipient_changes import names, newest_version
 from .rewrapping import (
     MAX_ATTEMPTS,
     changed_meanwhile,
@@ -52,21 +53,24 @@ class Rekeyed:
 def rekey(
     path: str | os.PathLike[str],
     *,
-    keys: Sequence[str | KeyUri] | None = None,
+    add: Sequence[str | KeyUri] = (),
+    remove: Sequence[str | KeyUri] = (),
     trusted: Sequence[str | KeyUri] | None = None,
     context: Mapping[str, str] | None = None,
     settings: Arguments | None = None,
     timeout: float | None = None,
     hedge: float | None = None,
 ) -> Rekeyed:
-    """Seal a file under a new DEK, wrapped under each key.
+    """Seal a file under a new DEK, wrapped under each of its keys in the newest version.
 
-    Each key must unwrap the new DEK before the file is replaced. Running applications see the
-    new file at their next access, at the cost of one call to a key service.
+    A key stays unless it is removed by name. Each key must unwrap the new DEK before the file is
+    replaced. Running applications see the new file at their next access, at the cost of one call
+    to a key service.
 
     Args:
         path: The sealed file.
-        keys: The keys of the new DEK; None for those that the file has, each in its newest version.
+        add: Keys that will open the file besides those that it has.
+        remove: Keys that will not.
         trusted: The only keys through which the file may be opened.
         context: The exact context that the file must have.
         settings: Settings for the plugins, by provider or by key URI.
@@ -74,22 +78,25 @@ def rekey(
         hedge: As for :func:`ksm_storage.open_storage`.
 
     Raises:
-        SettingsError: A key is invalid, or no key is given.
+        SettingsError: A key is invalid, one to remove is not a recipient, or none is left.
         StorageError: The file is missing, or cannot be read or written; it is unchanged.
         PluginError, ProviderError, DecryptionError: A key cannot be used; likewise.
     """
     policy = OpenPolicy.from_args(trusted, context, settings).with_timeout(timeout, hedge)
-    return rekey_file(path, policy, None if keys is None else read_keys(keys))
+    return rekey_file(path, policy, _listed(add), _listed(remove))
 
 
 def rekey_file(
-    path: str | os.PathLike[str], policy: OpenPolicy, keys: Sequence[KeyUri] | None
+    path: str | os.PathLike[str],
+    policy: OpenPolicy,
+    add: Sequence[KeyUri] = (),
+    remove: Sequence[KeyUri] = (),
 ) -> Rekeyed:
-    """Seal a file under a new DEK and these keys, or its own; see :func:`rekey`."""
+    """Seal a file under a new DEK; see :func:`rekey`."""
     real, path = resolved(path), os.fspath(path)
     for _ in range(MAX_ATTEMPTS):
         old = existing_envelope(real, path)
-        wanted = keys or tuple(map(newest_version, old.header.recipients))
+        wanted = keys_after_rekey(path, old, add, remove)
         refuse_only_offline(wanted)
         policy.require_allowed(wanted, path=path)
         opened = opened_unless_replaced(real, path, old, policy)
@@ -109,6 +116,37 @@ def rekey_file(
             )
             return done
     raise changed_meanwhile(real)
+
+
+def keys_after_rekey(
+    path: str, envelope: Envelope, add: Sequence[KeyUri], remove: Sequence[KeyUri]
+) -> Sequence[KeyUri]:
+    """Return the keys that a rekeyed file will have: none falls away by being left unnamed.
+
+    Raises:
+        SettingsError: A key to remove is not a recipient, or none would be left.
+    """
+    recipients = envelope.header.recipients
+    for key in remove:
+        if not any(names(key, recipient) for recipient in recipients):
+            raise SettingsError(
+                f"{path!r} has no key {key} to remove", hint="'ksm-storage inspect' lists its keys"
+            )
+    kept = [
+        newest_version(recipient)
+        for recipient in recipients
+        if not any(names(key, recipient) for key in (*remove, *add))
+    ]
+    keys = list(dict.fromkeys([*kept, *add]))
+    if not keys:
+        raise SettingsError(
+            "the last key of a file cannot be removed", hint="add another one in the same step"
+        )
+    return keys
+
+
+def _listed(keys: Sequence[str | KeyUri]) -> Sequence[KeyUri]:
+    return [read_key(key) for key in ([keys] if isinstance(keys, (str, KeyUri)) else keys)]
 
 
 def _rekeyed(

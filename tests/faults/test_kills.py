@@ -82,7 +82,7 @@ def test_a_killed_change_of_keys_leaves_a_file_that_each_of_its_keys_opens(
         assert stat.S_IMODE(sealed.stat().st_mode) == MODE
 
     ksm_storage.rewrap(sealed, add=[second])
-    ksm_storage.rekey(sealed, keys=[key])
+    ksm_storage.rekey(sealed, add=[key])
     assert ksm_storage.open_storage(sealed, keys=[key]).read_storage() == CONFIG
     assert names_in(folder) == ["client-config.json"]
     assert revisions == sorted(set(revisions))

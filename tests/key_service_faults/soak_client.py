@@ -123,5 +123,4 @@ class Client:
         ksm_storage.rewrap(self.path, replace={old: new})
 
     def _rekey(self) -> None:
-        keys = [self._random.choice(choice) for choice in self._choices]
-        ksm_storage.rekey(self.path, keys=keys)
+        ksm_storage.rekey(self.path)

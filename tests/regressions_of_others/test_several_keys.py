@@ -30,11 +30,12 @@ def sealed_under(path: Path, *keys: str) -> Path:
 
 def test_sops_901_a_rekey_says_which_keys_it_used(folder: Path, counted: Counted) -> None:
     """There, rotating the data key looked as if it took the keys that had been added to the rules,
-    and left them out; here, a rekey returns the keys under which the file is now, and those gone.
+    and left them out; here, a key falls away by name only, and a rekey returns those now and gone.
     """
     path = sealed_under(folder / "config", ONE)
 
-    done = ksm_storage.rekey(path, keys=[TWO])
+    assert ksm_storage.rekey(path, add=[TWO]).keys == (ONE, TWO)
+    done = ksm_storage.rekey(path, remove=[ONE])
 
     assert (done.keys, done.removed) == ((TWO,), (ONE,))
     assert ksm_storage.open_storage(path, keys=[TWO]).read_storage() == CONFIG

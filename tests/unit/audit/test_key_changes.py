@@ -61,7 +61,7 @@ def test_a_change_of_keys_is_told(
     if kind == "rewrapped":
         ksm_storage.rewrap(path, replace={old: new})
     else:
-        ksm_storage.rekey(path, keys=[new])
+        ksm_storage.rekey(path, add=[new], remove=[old])
 
     told = events(trail)
     assert [event["event"] for event in told] == ["opened", kind]

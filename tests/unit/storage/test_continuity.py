@@ -112,7 +112,7 @@ def test_an_older_revision_is_refused_before_any_call(folder: Path, counted: Cou
     ksm_storage.protect(path, keys=["counted://one"])
     storage = ksm_storage.open_storage(path)
     older = path.read_bytes()
-    ksm_storage.rekey(path, keys=["counted://two"])
+    ksm_storage.rekey(path, add=["counted://two"])
     storage.get("hostname")
     path.write_bytes(older)
     counted.calls.clear()

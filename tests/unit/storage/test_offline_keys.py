@@ -112,7 +112,7 @@ def test_no_file_is_left_to_it_alone(sealed: Path, folder: Path, key: str) -> No
     with pytest.raises(SettingsError, match="only recovery keys would open the file"):
         ksm_storage.rewrap(sealed, remove=[key])
     with pytest.raises(SettingsError, match="only recovery keys would open the file"):
-        ksm_storage.rekey(sealed, keys=[RECOVERY])
+        ksm_storage.rekey(sealed, add=[RECOVERY], remove=[key])
     with pytest.raises(SettingsError, match="only recovery keys would open the file"):
         ksm_storage.protect(plain, [RECOVERY])
 

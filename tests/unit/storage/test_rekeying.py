@@ -75,11 +75,26 @@ def test_each_key_wraps_anew_and_proves_it(path: Path, counted: Counted) -> None
     assert ksm_storage.open_storage(path, keys=[TWO]).read_storage() == CONFIG
 
 
-def test_the_keys_can_be_others(path: Path, key: str) -> None:
-    done = ksm_storage.rekey(path, keys=[key])
+def test_a_key_can_be_added_and_others_stay(path: Path, key: str) -> None:
+    done = ksm_storage.rekey(path, add=[key])
+
+    assert (done.keys, done.removed) == ((ONE, TWO, key), ())
+
+
+def test_a_key_falls_away_only_by_name(path: Path, key: str) -> None:
+    done = ksm_storage.rekey(path, add=key, remove=[ONE, TWO])
 
     assert (done.keys, done.removed) == ((key,), (ONE, TWO))
     assert ksm_storage.open_storage(path).read_storage() == CONFIG
+
+
+def test_a_key_to_remove_must_be_a_recipient(path: Path, key: str) -> None:
+    before = path.read_bytes()
+
+    with pytest.raises(SettingsError, match=r"has no key .* to remove"):
+        ksm_storage.rekey(path, remove=[key])
+
+    assert path.read_bytes() == before
 
 
 def test_a_running_application_sees_it_at_the_cost_of_one_call(
@@ -99,7 +114,7 @@ def test_a_key_that_does_not_unwrap_leaves_the_file_as_it_was(path: Path) -> Non
     before = path.read_bytes()
 
     with pytest.raises(UnavailableError):
-        ksm_storage.rekey(path, keys=[ONE, "counted://down"])
+        ksm_storage.rekey(path, add=["counted://down"])
 
     assert path.read_bytes() == before
 
@@ -143,9 +158,9 @@ def test_a_missing_file_is_told_as_it_was_named(
         ksm_storage.rekey("missing")
 
 
-def test_no_keys_are_refused(path: Path) -> None:
-    with pytest.raises(SettingsError):
-        ksm_storage.rekey(path, keys=[])
+def test_the_last_key_cannot_be_removed(path: Path) -> None:
+    with pytest.raises(SettingsError, match="the last key"):
+        ksm_storage.rekey(path, remove=[ONE, TWO])
 
 
 def test_another_context_is_refused(path: Path) -> None:

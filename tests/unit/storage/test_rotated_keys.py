@@ -48,7 +48,7 @@ def test_a_rekey_wraps_by_the_newest_version(path: Path) -> None:
 
 
 def test_a_rekey_by_a_named_version_wraps_by_that_one(path: Path) -> None:
-    assert ksm_storage.rekey(path, keys=[OLD]).keys == (OLD,)
+    assert ksm_storage.rekey(path, add=[OLD]).keys == (OLD,)
 
 
 def test_a_key_that_replaces_itself_wraps_by_its_newest_version(path: Path) -> None:

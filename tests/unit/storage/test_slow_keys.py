@@ -18,7 +18,10 @@ from tests.unit.storage.planted import Counted, write_unproven
 ONE, TWO = "counted://one", "counted://two"
 CHANGES: dict[str, Callable[..., Any]] = {
     "rewrap": lambda path, key, **pace: ksm_storage.rewrap(path, add=[key], **pace),
-    "rekey": lambda path, key, **pace: ksm_storage.rekey(path, keys=[key], **pace),
+    # Those that stay would be asked once more, to see them unwrap the new DEK.
+    "rekey": lambda path, key, **pace: ksm_storage.rekey(
+        path, add=[key], remove=[each for each in (ONE, TWO) if each in path.read_text()], **pace
+    ),
 }
 
 

@@ -112,8 +112,9 @@ def init(
     if profile is not None:
         check_profile_name(profile)
     place = path or configured_path()
-    refuse_configuration(place)
+    # First: what is a token looks like a configuration to the other.
     _refuse_token(place)
+    refuse_configuration(place)
     token = read_token()
     trust = OpenPolicy.from_args(keys or None, context, settings)
     begun = _begun(place, trust, profile)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .contract.hookspecs import hookimpl
 from .contract.key_wrapper import DEK_BYTES, Aad, KeyWrapper, ReadsOfficialFormat, WrappedDek
-from .contract.settings import Option, Settings
+from .contract.settings import Option, Settings, validate_ca_bundle
 from .errors import (
     AuthenticationError,
     DecryptionError,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         SigningKey,
         SignsDigest,
     )
-    from .contract.ca_bundle import validate_ca_bundle
     from .contract.redaction import shown_path
     from .plugin_kit.connection import (
         Connection,
@@ -81,7 +80,6 @@ _LAZY = {
     for module, names in {
         "contract.abilities": "DescribesKey KeyDescription KeyState Need PermissionProbe "
         "ProbesPermissions SigningKey SignsDigest",
-        "contract.ca_bundle": "validate_ca_bundle",
         "contract.redaction": "shown_path",
         "process": "gc_pause",
         "plugin_kit.connection": "Connection CredentialKind credential_kind endpoint_setting "

@@ -124,8 +124,6 @@ class Settings:
         """
         path = self.file(name)
         if path is not None:
-            from .ca_bundle import validate_ca_bundle
-
             validate_ca_bundle(path, setting=name)
         return path
 
@@ -163,6 +161,33 @@ class Settings:
     def __repr__(self) -> str:
         sources = ", ".join(f"{name} from {entry.source}" for name, entry in self._entries.items())
         return f"<Settings: {sources or 'none'}>"
+
+
+def validate_ca_bundle(path: str, *, setting: str) -> None:
+    """Refuse a file that holds no certificate in PEM form, or a damaged one.
+
+    The clients of the key services would find out in the middle of a call, and take it for a
+    network that is down; one of them takes an empty file for all public authorities.
+
+    Raises:
+        SettingsError: It is such a file, or cannot be read.
+    """
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as exc:
+        raise SettingsError(
+            f"the file {path!r} of the setting {setting!r} holds no certificate in PEM form, or a "
+            "damaged one",
+            hint="openssl x509 -noout -text -in FILE shows a good one; -inform der -out NEW makes "
+            "a PEM file of one in DER form",
+        ) from exc
+    except OSError as exc:
+        raise SettingsError(
+            f"cannot read the file {path!r} of the setting {setting!r}: {exc.strerror}",
+            hint="check its path and its permissions",
+        ) from exc
 
 
 def checked(option: Option, value: object, *, source: str) -> Setting:

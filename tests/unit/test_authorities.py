@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ksm_storage.contract.ca_bundle import validate_ca_bundle
+from ksm_storage.contract.settings import validate_ca_bundle
 from ksm_storage.errors import SettingsError
 
 

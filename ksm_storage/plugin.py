@@ -71,7 +71,12 @@ if TYPE_CHECKING:
         seconds_left,
         within_deadline,
     )
-    from .plugin_kit.signatures import der_signature, not_a_signing_key, public_key_of_point
+    from .plugin_kit.signatures import (
+        der_of_pem,
+        der_signature,
+        not_a_signing_key,
+        public_key_of_point,
+    )
     from .process import gc_pause
 
 # Resolved at first use: no opening needs all of it, and each start would pay.
@@ -90,7 +95,7 @@ _LAZY = {
         "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError",
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
-        "plugin_kit.signatures": "der_signature not_a_signing_key public_key_of_point",
+        "plugin_kit.signatures": "der_of_pem der_signature not_a_signing_key public_key_of_point",
         "plugin_kit.service_client": "Deadline DeadlinePassedError ServiceClient current_deadline "
         "deadline_of lock_held quiet_logs seconds_left within_deadline",
     }.items()
@@ -146,6 +151,7 @@ __all__ = [
     "credential_kind",
     "current_deadline",
     "deadline_of",
+    "der_of_pem",
     "der_signature",
     "endpoint_setting",
     "error_for",

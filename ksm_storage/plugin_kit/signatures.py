@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 from ..errors import KeyStateError
 
 COORDINATE_BYTES = 32
@@ -26,6 +28,18 @@ def public_key_of_point(point: bytes) -> bytes | None:
     if len(point) != 1 + 2 * COORDINATE_BYTES or point[0] != 4:
         return None
     return _BEFORE_THE_POINT + point
+
+
+def der_of_pem(pem: str) -> bytes | None:
+    """Return the SubjectPublicKeyInfo of a public key in PEM, or None for anything else."""
+    # "-----BEGIN PUBLIC KEY-----" falls into three words, as does the end.
+    words = pem.split()
+    if words[:3] != ["-----BEGIN", "PUBLIC", "KEY-----"]:
+        return None
+    try:
+        return b64decode("".join(words[3:-3]), validate=True)
+    except ValueError:
+        return None
 
 
 def not_a_signing_key(key: object, *, create: str) -> KeyStateError:

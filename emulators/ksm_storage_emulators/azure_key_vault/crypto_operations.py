@@ -1,13 +1,17 @@
-"""wrapKey, unwrapKey, encrypt and decrypt."""
+"""wrapKey, unwrapKey, encrypt, decrypt and sign."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from ksm_storage_emulators.azure_key_vault import algorithms
 from ksm_storage_emulators.azure_key_vault.algorithms import Sealed
+from ksm_storage_emulators.azure_key_vault.errors import bad_parameter
 from ksm_storage_emulators.azure_key_vault.json_web_token import encode
 from ksm_storage_emulators.azure_key_vault.key_request import KeyRequest
 from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
@@ -68,6 +72,18 @@ def decrypt(request: KeyRequest) -> Result:
         aad = request.optional_bytes("aad")
         plaintext = algorithms.aes_decrypt(key.material, algorithm, sealed, aad=aad)
     return {"kid": _kid(request, key), "value": encode(_plaintext(request, plaintext))}
+
+
+def sign(request: KeyRequest) -> Result:
+    """https://learn.microsoft.com/en-us/rest/api/keyvault/keys/sign/sign ."""
+    key = _key(request, "sign")
+    algorithm, digest = request.text("alg"), request.decoded("value")
+    if key.ec_key is None or algorithm != "ES256" or len(digest) != SHA256.digest_size:
+        raise bad_parameter("Property has invalid value: alg or value, or it does not fit the key.")
+    numbers = decode_dss_signature(key.ec_key.sign(digest, ec.ECDSA(Prehashed(SHA256()))))
+    # RFC 7518, 3.4: r and s side by side, not DER.
+    raw = b"".join(each.to_bytes(32, "big") for each in numbers)
+    return {"kid": _kid(request, key), "value": encode(raw)}
 
 
 def _key(request: KeyRequest, operation: str) -> KeyVersion:

@@ -18,7 +18,9 @@ def create(request: KeyRequest) -> Result:
     kty = "RSA-HSM" if request.vault.is_hsm and kty == "RSA" else kty
     if kty == "oct-HSM" and not request.vault.is_hsm:
         raise bad_parameter("oct-HSM keys are for managed HSMs.")
-    size = request.arguments.get("key_size", 256 if kty == "oct-HSM" else 2048)
+    if kty in ("EC", "EC-HSM") and request.arguments.get("crv", "P-256") != "P-256":
+        raise bad_parameter("Property has invalid value: crv; this emulator has P-256 only.")
+    size = request.arguments.get("key_size", 2048 if kty.startswith("RSA") else 256)
     operations = request.arguments.get("key_ops")
     version = request.store.create_key(
         request.vault,

@@ -23,6 +23,7 @@ _ROUTES = [
     ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/unwrapkey", "unwrapKey"),
     ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/encrypt", "encrypt"),
     ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/decrypt", "decrypt"),
+    ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/sign", "sign"),
     ("POST", rf"/keys/{_NAME}/create", "create"),
     ("POST", rf"/keys/{_NAME}/rotate", "rotate"),
     ("GET", rf"/keys/{_NAME}/rotationpolicy", "getrotationpolicy"),

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from ksm_storage_emulators.azure_key_vault.errors import VaultError, bad_parameter
 from ksm_storage_emulators.azure_key_vault.json_web_token import encode
 
 RSA_OPERATIONS = ("encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey")
+EC_OPERATIONS = ("sign", "verify")
 OCT_OPERATIONS = ("encrypt", "decrypt", "wrapKey", "unwrapKey")
 # Outside nbf and exp these still work:
 # https://learn.microsoft.com/en-us/azure/key-vault/keys/about-keys-details
@@ -44,6 +45,7 @@ class KeyVersion:
     enabled: bool = True
     not_before: int | None = None
     expires: int | None = None
+    ec_key: ec.EllipticCurvePrivateKey | None = field(default=None, repr=False)
 
     @property
     def version(self) -> str:
@@ -77,6 +79,10 @@ class KeyVersion:
         if isinstance(self.material, RSAPrivateKey):
             numbers = self.material.public_key().public_numbers()
             web_key |= {"n": _number(numbers.n), "e": _number(numbers.e)}
+        if self.ec_key is not None:
+            point = self.ec_key.public_key().public_numbers()
+            x, y = (encode(each.to_bytes(32, "big")) for each in (point.x, point.y))
+            web_key |= {"crv": "P-256", "x": x, "y": y}
         return {"key": web_key, "attributes": self._attributes()}
 
     def _attributes(self) -> dict[str, Any]:
@@ -116,7 +122,10 @@ def new_version(
     """Return a version with fresh material; `base` is the key id without version."""
     material: RSAPrivateKey | bytes
     default: tuple[str, ...]
-    if kty in ("RSA", "RSA-HSM") and size in (2048, 3072, 4096):
+    ec_key = None
+    if kty in ("EC", "EC-HSM") and size == 256:
+        material, ec_key, default = b"", ec.generate_private_key(ec.SECP256R1()), EC_OPERATIONS
+    elif kty in ("RSA", "RSA-HSM") and size in (2048, 3072, 4096):
         material = rsa.generate_private_key(public_exponent=65537, key_size=size)
         default = RSA_OPERATIONS
     elif kty == "oct-HSM" and size in (128, 192, 256):
@@ -130,6 +139,7 @@ def new_version(
         material=material,
         operations=default if operations is None else operations,
         created=int(now),
+        ec_key=ec_key,
     )
 
 

@@ -25,6 +25,7 @@ _OPERATIONS: Mapping[str, Callable[[KeyRequest], dict[str, Any] | None]] = {
     "unwrapKey": crypto_operations.unwrap_key,
     "encrypt": crypto_operations.encrypt,
     "decrypt": crypto_operations.decrypt,
+    "sign": crypto_operations.sign,
     "create": key_operations.create,
     "rotate": key_operations.rotate,
     "getrotationpolicy": key_operations.get_rotation_policy,
@@ -76,7 +77,7 @@ class AzureKeyVaultService:
         self, name: str, *, vault: Vault | None = None, kty: str = "RSA", size: int | None = None
     ) -> KeyVersion:
         """Create a key, or its next version, without a call on the wire."""
-        default = 256 if kty == "oct-HSM" else 2048
+        default = 2048 if kty.startswith("RSA") else 256
         return self.store.create_key(vault or self.demo, name, kty=kty, size=size or default)
 
     def operation(self, request: Request) -> str:

@@ -23,6 +23,7 @@ ACTIONS = {
     "unwrapKey": "keys/unwrap/action",
     "encrypt": "keys/encrypt/action",
     "decrypt": "keys/decrypt/action",
+    "sign": "keys/sign/action",
     "create": "keys/create/action",
     "update": "keys/update/action",
     "delete": "keys/delete",

@@ -1,4 +1,4 @@
-"""Encrypt, Decrypt, RawEncrypt, RawDecrypt, GetPublicKey and AsymmetricDecrypt.
+"""Encrypt, Decrypt, RawEncrypt, RawDecrypt, GetPublicKey, AsymmetricDecrypt and AsymmetricSign.
 
 https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1
 """
@@ -10,7 +10,8 @@ import os
 import google_crc32c
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.cloud import kms_v1
@@ -23,6 +24,7 @@ from ksm_storage_emulators.gcp_kms.operation import Operation
 
 USE_TO_ENCRYPT = "cloudkms.cryptoKeyVersions.useToEncrypt"
 USE_TO_DECRYPT = "cloudkms.cryptoKeyVersions.useToDecrypt"
+USE_TO_SIGN = "cloudkms.cryptoKeyVersions.useToSign"
 VIEW_PUBLIC_KEY = "cloudkms.cryptoKeyVersions.viewPublicKey"
 
 # Plaintext for SOFTWARE keys; plaintext and AAD together for HSM keys.
@@ -139,10 +141,12 @@ def get_public_key(operation: Operation, request: kms_v1.GetPublicKeyRequest) ->
     require(request.name, "CryptoKeyVersion")
     operation.require(VIEW_PUBLIC_KEY, request.name)
     key = operation.store.key(request.name)
-    key.require_purpose("ASYMMETRIC_DECRYPT")
+    key.require_purpose("ASYMMETRIC_DECRYPT", "ASYMMETRIC_SIGN")
     version = operation.store.version(request.name)
     version.require_enabled()
-    public_key = _private_key(version).public_key()
+    if version.private_key is None:
+        raise TypeError(f"{version.name} has no key pair")
+    public_key = version.private_key.public_key()
     pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return kms_v1.PublicKey(
         pem=pem.decode(),
@@ -180,6 +184,34 @@ def asymmetric_decrypt(
     )
 
 
+def asymmetric_sign(
+    operation: Operation, request: kms_v1.AsymmetricSignRequest
+) -> kms_v1.AsymmetricSignResponse:
+    """Sign a digest with the private key of the version named; the signature is DER."""
+    require(request.name, "CryptoKeyVersion")
+    operation.require(USE_TO_SIGN, request.name)
+    key = operation.store.key(request.name)
+    key.require_purpose("ASYMMETRIC_SIGN")
+    version = operation.store.version(request.name)
+    version.require_enabled()
+    digest = bytes(request.digest.sha256)
+    if len(digest) != hashes.SHA256.digest_size:
+        raise GcpError("argument", detail="digest must be a SHA-256 digest for this algorithm.")
+    given = request.digest_crc32c
+    if given is not None and given != google_crc32c.value(digest):
+        raise GcpError("checksum", detail="digest")
+    if not isinstance(version.private_key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{version.name} is not an EC key")
+    signature = version.private_key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+    return kms_v1.AsymmetricSignResponse(
+        signature=signature,
+        signature_crc32c=_checksum(operation, signature),
+        verified_digest_crc32c=given is not None,
+        name=_falsified(operation, version.name),
+        protection_level=key.protection_level,
+    )
+
+
 def _raw_version(operation: Operation, name: str, permission: str) -> tuple[CryptoKey, Version]:
     require(name, "CryptoKeyVersion")
     operation.require(permission, name)
@@ -193,7 +225,7 @@ def _raw_version(operation: Operation, name: str, permission: str) -> tuple[Cryp
 
 
 def _private_key(version: Version) -> rsa.RSAPrivateKey:
-    if version.private_key is None:
+    if not isinstance(version.private_key, rsa.RSAPrivateKey):
         raise TypeError(f"{version.name} is not an RSA key")
     return version.private_key
 

@@ -105,7 +105,11 @@ def restore_crypto_key_version(
 
 
 def _described(key: CryptoKey) -> kms_v1.CryptoKey:
-    described = kms_v1.CryptoKey(name=key.name, purpose=key.purpose)
+    described = kms_v1.CryptoKey(
+        name=key.name,
+        purpose=key.purpose,
+        version_template={"algorithm": key.algorithm, "protection_level": key.protection_level},
+    )
     if key.primary is not None:
         described.primary = _described_version(key.primary)
     if key.rotation_seconds is not None and key.next_rotation is not None:

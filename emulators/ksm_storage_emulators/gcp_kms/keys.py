@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ksm_storage_emulators.gcp_kms.errors import GcpError
 
@@ -25,10 +25,12 @@ RSA_FORMS = {
         (4096, "SHA1"),
     ]
 }
+EC_SIGN = "EC_SIGN_P256_SHA256"
 PURPOSES = {
     SYMMETRIC: "ENCRYPT_DECRYPT",
     **dict.fromkeys(RAW_BYTES, "RAW_ENCRYPT_DECRYPT"),
     **dict.fromkeys(RSA_FORMS, "ASYMMETRIC_DECRYPT"),
+    EC_SIGN: "ASYMMETRIC_SIGN",
 }
 
 # https://cloud.google.com/kms/docs/destroy-restore, the default for new keys.
@@ -51,7 +53,7 @@ class Version:
     name: str
     algorithm: str
     secret: bytes = field(repr=False)
-    private_key: rsa.RSAPrivateKey | None = field(repr=False)
+    private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = field(repr=False)
     protection_level: str = "SOFTWARE"
     state: State = State.ENABLED
     destroy_at: float | None = None
@@ -89,13 +91,13 @@ class CryptoKey:
         """What the key is for."""
         return PURPOSES[self.algorithm]
 
-    def require_purpose(self, purpose: str) -> None:
+    def require_purpose(self, *purposes: str) -> None:
         """Refuse another purpose.
 
         Raises:
             GcpError: FAILED_PRECONDITION.
         """
-        if self.purpose != purpose:
+        if self.purpose not in purposes:
             raise GcpError("purpose", resource=self.name, state=self.purpose)
 
     def rotate_every(self, seconds: float, *, now: float) -> None:
@@ -114,8 +116,11 @@ class CryptoKey:
     def add_version(self) -> Version:
         """Return a new version with fresh material; it is not made the primary."""
         name = f"{self.name}/cryptoKeyVersions/{len(self.versions) + 1}"
-        secret, private_key = b"", None
-        if self.algorithm in RSA_FORMS:
+        secret = b""
+        private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None
+        if self.algorithm == EC_SIGN:
+            private_key = ec.generate_private_key(ec.SECP256R1())
+        elif self.algorithm in RSA_FORMS:
             bits = RSA_FORMS[self.algorithm][0]
             private_key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
         else:

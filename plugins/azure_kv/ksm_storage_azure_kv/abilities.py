@@ -31,6 +31,7 @@ _ROLES = {
     "unwrapKey": "Key Vault Crypto Service Encryption User",
     "encrypt": "Key Vault Crypto User",
     "decrypt": "Key Vault Crypto User",
+    "sign": "Key Vault Crypto User",
     "get": "Key Vault Reader",
     "getrotationpolicy": "Key Vault Reader",
 }
@@ -40,6 +41,7 @@ _HSM_ROLES = {
     "get": "Managed HSM Crypto Service Encryption User",
     "encrypt": "Managed HSM Crypto User",
     "decrypt": "Managed HSM Crypto User",
+    "sign": "Managed HSM Crypto User",
 }
 
 _AAD = kit.Aad({"ksm-storage.purpose": "probe"})
@@ -210,6 +212,7 @@ class Prober:
         self._client = client
         self._name = name
         self._algorithm = algorithm
+        self._signs = False
         # A ciphertext of a throw-away key, as soon as there is one.
         self._wrapped: kit.WrappedDek | None = None
         self._object_id = "OBJECT_ID"
@@ -227,6 +230,8 @@ class Prober:
         describing = [self._probe("get", "describe", self._get)]
         if not is_hsm(self._name):
             describing.append(self._probe("getrotationpolicy", "describe", self._rotation_policy))
+        if self._signs:
+            return [self._probe("sign", "sign", self._sign), *describing]
         sealing = self._probe(seal, "seal", self._wrap)
         return [self._probe(opening, "open", self._unwrap), sealing, *describing]
 
@@ -259,6 +264,7 @@ class Prober:
 
     def _get(self) -> str | None:
         bundle, version = key_bundle(self._client, self._name)
+        self._signs = str(bundle["key"].get("kty")).startswith("EC")
         if self._algorithm == RSA:
             self._wrapped = _wrapped_here(bundle["key"], version)
         return None
@@ -266,6 +272,11 @@ class Prober:
     def _rotation_policy(self) -> str | None:
         path = f"/keys/{self._name.parts['name']}/rotationpolicy"
         self._client.read("getrotationpolicy", self._name, path=path)
+        return None
+
+    def _sign(self) -> str | None:
+        # There is no dry run: a digest of nothing that anybody knows.
+        self._wrapper.sign_digest(os.urandom(32))
         return None
 
     def _wrap(self) -> str | None:

@@ -85,10 +85,11 @@ class VaultClient:
 
             with _silent_client():
                 # The client does not repeat a POST whose connection failed, because it may change
-                # something; these change nothing.
-                return session.client.send_request(
-                    HttpRequest(*request, json=body), retry_on_methods=["GET", "POST"]
-                )
+                # something; these change nothing. What may have signed is not sent again.
+                retries: dict[str, Any] = {"retry_on_methods": ["GET", "POST"]}
+                if operation == "sign":
+                    retries = {"retry_total": 0}
+                return session.client.send_request(HttpRequest(*request, json=body), **retries)
 
         # Before the first name of the client is needed below; it is cheap when it is done.
         with kit.gc_pause():

@@ -33,12 +33,18 @@ _ACTIONS = {
     "unwrapKey": "keys/unwrap/action",
     "encrypt": "keys/encrypt/action",
     "decrypt": "keys/decrypt/action",
+    "sign": "keys/sign/action",
     "get": "keys/read",
     "getrotationpolicy": "keyrotationpolicies/read",
 }
 # A managed HSM has another name for this action.
 _HSM_ACTIONS = {**_ACTIONS, "get": "keys/read/action"}
 
+_SIGN_REFUSED = kit.ErrorRule(
+    kit.KeyStateError,
+    "the key {key} cannot sign with ES256",
+    "use an EC key on the curve P-256",
+)
 _NETWORK = kit.ErrorRule(
     kit.PermissionDeniedError,
     "{place} rejects calls from this host's address",
@@ -248,6 +254,8 @@ def _from_reply(response: Any, call: kit.Call) -> kit.KsmStorageError:
 def _rule(status: int, error: Mapping[str, Any], inner: list[str], call: kit.Call) -> kit.ErrorRule:
     if status == 400 and call.operation in (*_WRAPPING, *_RECOVERING):
         return UNWRAP_REFUSED if call.operation in _RECOVERING else WRAP_REFUSED
+    if status == 400 and call.operation == "sign":
+        return _SIGN_REFUSED
     for code in inner:
         if code in INNER_CODES:
             return INNER_CODES[code]

@@ -43,15 +43,15 @@ class AzureKeyWrapper:
         if self._algorithm == AES:
             body = {"alg": AES, "value": encoded(dek), "aad": encoded(bytes(aad))}
             reply = self._client.call("encrypt", self._name, body)
-            iv, value, tag = (_bytes(reply, name) for name in ("iv", "value", "tag"))
+            iv, value, tag = (member_bytes(reply, name) for name in ("iv", "value", "tag"))
             if (len(iv), len(tag)) != (IV_BYTES, TAG_BYTES):
                 raise _incomplete("iv or tag")
             ciphertext = iv + value + tag
         else:
             body = {"alg": RSA, "value": encoded(dek)}
             reply = self._client.call("wrapKey", self._name, body)
-            ciphertext = _bytes(reply, "value")
-        key_id = _text(reply, "kid")
+            ciphertext = member_bytes(reply, "value")
+        key_id = member_text(reply, "kid")
         if not NAMES.covers(str(self._name), key_id):
             raise kit.ProviderError(
                 f"the vault wrapped under the key {key_id!r} instead of {str(self._name)!r}",
@@ -92,6 +92,18 @@ class AzureKeyWrapper:
             )
         body = {"alg": _OFFICIAL_RSA, "value": encoded(ciphertext)}
         return _dek(self._client.call("unwrapKey", self._name, body), self._name)
+
+    def signing_key(self) -> kit.SigningKey:
+        """Ask the vault for the public key and its version."""
+        from .signing import signing_key
+
+        return signing_key(self._client, self._name)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest with one request."""
+        from .signing import sign_digest
+
+        return sign_digest(self._client, self._name, digest)
 
     def describe_key(self) -> kit.KeyDescription:
         """Ask the vault for the key's state, and for its rotation if the caller may read it.
@@ -158,7 +170,7 @@ def aes_body(ciphertext: bytes, aad: kit.Aad) -> dict[str, str]:
 
 
 def _dek(reply: Mapping[str, Any], name: kit.KeyName) -> bytes:
-    dek, key_id = _bytes(reply, "value"), _text(reply, "kid")
+    dek, key_id = member_bytes(reply, "value"), member_text(reply, "kid")
     if not NAMES.covers(str(name), key_id):
         raise kit.DecryptionError(
             f"the vault decrypted with the key {key_id!r}, not with {str(name)!r}"
@@ -174,15 +186,17 @@ def encoded(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _text(reply: Mapping[str, Any], name: str) -> str:
+def member_text(reply: Mapping[str, Any], name: str) -> str:
+    """Return a member that is a text with something in it; raise UnavailableError for others."""
     value = reply.get(name)
     if not isinstance(value, str) or not value:
         raise _incomplete(name)
     return value
 
 
-def _bytes(reply: Mapping[str, Any], name: str) -> bytes:
-    text = _text(reply, name).rstrip("=")
+def member_bytes(reply: Mapping[str, Any], name: str) -> bytes:
+    """Return a member that is base64url; raise UnavailableError for anything else."""
+    text = member_text(reply, name).rstrip("=")
     try:
         padded = text + "=" * (-len(text) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True)

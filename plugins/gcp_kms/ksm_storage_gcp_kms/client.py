@@ -60,7 +60,8 @@ class KmsClient:
             return getattr(session.service, method)(
                 request=dict(request),
                 metadata=self._headers(session),
-                retry=_retry(),
+                # What may have signed is not sent again.
+                retry=None if method == "asymmetric_sign" else _retry(),
                 timeout=_bounding(self.access.attempt_timeout),
             )
 

@@ -18,6 +18,7 @@ from .hooks import IMPERSONATION, Access
 DECRYPT = "cloudkms.cryptoKeyVersions.useToDecrypt"
 ENCRYPT = "cloudkms.cryptoKeyVersions.useToEncrypt"
 VIEW_PUBLIC_KEY = "cloudkms.cryptoKeyVersions.viewPublicKey"
+SIGN = "cloudkms.cryptoKeyVersions.useToSign"
 GET_KEY = "cloudkms.cryptoKeys.get"
 GET_VERSION = "cloudkms.cryptoKeyVersions.get"
 
@@ -28,6 +29,7 @@ _PERMISSIONS = {
     "decrypt": DECRYPT,
     "raw_decrypt": DECRYPT,
     "asymmetric_decrypt": DECRYPT,
+    "asymmetric_sign": SIGN,
     "get_crypto_key": GET_KEY,
     "get_crypto_key_version": GET_VERSION,
 }

@@ -11,7 +11,7 @@ from ksm_storage import plugin as kit
 
 from . import purposes
 from .client import KmsClient
-from .errors import DECRYPT, ENCRYPT, GET_KEY, GET_VERSION, VIEW_PUBLIC_KEY
+from .errors import DECRYPT, ENCRYPT, GET_KEY, GET_VERSION, SIGN, VIEW_PUBLIC_KEY
 from .hooks import ASYMMETRIC, NAMES, SYMMETRIC, SYMMETRIC_ALGORITHM
 
 # Source: Cloud KMS documentation, "Key states".
@@ -33,6 +33,7 @@ _ROLES = {
     DECRYPT: "roles/cloudkms.cryptoKeyDecrypter",
     ENCRYPT: "roles/cloudkms.cryptoKeyEncrypter",
     VIEW_PUBLIC_KEY: "roles/cloudkms.publicKeyViewer",
+    SIGN: "roles/cloudkms.signer",
     GET_KEY: "roles/cloudkms.viewer",
     GET_VERSION: "roles/cloudkms.viewer",
 }
@@ -118,6 +119,18 @@ class GcpKmsKeyWrapper:
             return purposes.asymmetric_decrypt(self._client, self._version(), ciphertext)
         return purposes.raw_decrypt_official(self._client, self._version(), ciphertext)
 
+    def signing_key(self) -> kit.SigningKey:
+        """Ask Cloud KMS for the public key of a version that signs."""
+        from .signing import signing_key
+
+        return signing_key(self._client, self._name)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest with one request."""
+        from .signing import sign_digest
+
+        return sign_digest(self._client, self._name, digest)
+
     def describe_key(self) -> kit.KeyDescription:
         """Ask Cloud KMS for the state and the versions of the key.
 
@@ -179,12 +192,15 @@ class GcpKmsKeyWrapper:
         Raises:
             ProviderError: Cloud KMS could not be asked.
         """
+        signing: dict[str, kit.Need] = {SIGN: "sign", VIEW_PUBLIC_KEY: "describe"}
         needs: dict[str, kit.Need] = {
             DECRYPT: "open",
             VIEW_PUBLIC_KEY if self._purpose == ASYMMETRIC else ENCRYPT: "seal",
             GET_KEY: "describe",
             GET_VERSION: "describe",
         }
+        if self._signs():
+            needs = {**signing, GET_KEY: "describe", GET_VERSION: "describe"}
         # A version has no policy of its own.
         reply = self._client.call(
             "test_iam_permissions", {"resource": self._name.key, "permissions": list(needs)}
@@ -202,6 +218,16 @@ class GcpKmsKeyWrapper:
     def close(self) -> None:
         """Close the connection to Cloud KMS."""
         self._client.close()
+
+    def _signs(self) -> bool:
+        # Only who names a version can mean a key that signs.
+        if self._name.version is None or self._purpose != SYMMETRIC:
+            return False
+        try:
+            key = _described(self._client, "get_crypto_key", self._name.key)
+        except kit.PermissionDeniedError:
+            return False
+        return _word(key.purpose) == "ASYMMETRIC_SIGN"
 
     def _require_covered(self, wrapped: kit.WrappedDek) -> None:
         is_covered = NAMES.covers(str(self._name), wrapped.key_id)

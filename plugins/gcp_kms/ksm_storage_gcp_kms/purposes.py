@@ -39,16 +39,16 @@ Wrapped = tuple[str, str, bytes]  # the version's name, the algorithm, the ciphe
 
 def encrypt(client: KmsClient, name: str, plaintext: bytes, aad: bytes) -> Wrapped:
     """Encrypt under a symmetric key's primary version, or under a version."""
-    fields = _with_checksums(plaintext=plaintext, additional_authenticated_data=aad)
+    fields = with_checksums(plaintext=plaintext, additional_authenticated_data=aad)
     reply = client.call("encrypt", {"name": name, **fields})
-    _require_received(reply, "plaintext", "additional_authenticated_data")
-    return str(reply.name), SYMMETRIC_ALGORITHM, _checked(reply, "ciphertext")
+    require_received(reply, "plaintext", "additional_authenticated_data")
+    return str(reply.name), SYMMETRIC_ALGORITHM, checked(reply, "ciphertext")
 
 
 def decrypt(client: KmsClient, key: str, ciphertext: bytes, aad: bytes) -> bytes:
     """Decrypt with whichever version of a symmetric key made it; the name has no version."""
-    fields = _with_checksums(ciphertext=ciphertext, additional_authenticated_data=aad)
-    return _checked(client.call("decrypt", {"name": key, **fields}), "plaintext")
+    fields = with_checksums(ciphertext=ciphertext, additional_authenticated_data=aad)
+    return checked(client.call("decrypt", {"name": key, **fields}), "plaintext")
 
 
 def raw_encrypt(client: KmsClient, version: str, plaintext: bytes, aad: bytes) -> Wrapped:
@@ -58,15 +58,15 @@ def raw_encrypt(client: KmsClient, version: str, plaintext: bytes, aad: bytes) -
         KeyStateError: The key has another mode than GCM.
         UnavailableError: A checksum is wrong.
     """
-    fields = _with_checksums(plaintext=plaintext, additional_authenticated_data=aad)
+    fields = with_checksums(plaintext=plaintext, additional_authenticated_data=aad)
     reply = client.call("raw_encrypt", {"name": version, **fields})
-    _require_received(reply, "plaintext", "additional_authenticated_data")
-    iv = _checked(reply, "initialization_vector")
+    require_received(reply, "plaintext", "additional_authenticated_data")
+    iv = checked(reply, "initialization_vector")
     if len(iv) != IV_BYTES or reply.tag_length != TAG_BYTES:
         raise kit.KeyStateError(
             f"the key {version!r} is not AES-GCM", hint="use AES_256_GCM: it binds the context"
         )
-    ciphertext = _checked(reply, "ciphertext")
+    ciphertext = checked(reply, "ciphertext")
     if len(ciphertext) != len(plaintext) + TAG_BYTES:
         raise kit.UnavailableError(
             "Cloud KMS returned a ciphertext of the wrong length", hint=_DAMAGED_HINT
@@ -77,16 +77,16 @@ def raw_encrypt(client: KmsClient, version: str, plaintext: bytes, aad: bytes) -
 def raw_decrypt(client: KmsClient, version: str, sealed: bytes, aad: bytes) -> bytes:
     """Decrypt IV, ciphertext and tag with the raw version that made them."""
     iv = sealed[:IV_BYTES]
-    fields = _with_checksums(ciphertext=sealed[IV_BYTES:], additional_authenticated_data=aad)
+    fields = with_checksums(ciphertext=sealed[IV_BYTES:], additional_authenticated_data=aad)
     request = {
         "name": version,
         **fields,
-        **_with_checksums(initialization_vector=iv),
+        **with_checksums(initialization_vector=iv),
         "tag_length": TAG_BYTES,
     }
     reply = client.call("raw_decrypt", request)
-    _require_received(reply, "ciphertext", "additional_authenticated_data", "initialization_vector")
-    return _checked(reply, "plaintext")
+    require_received(reply, "ciphertext", "additional_authenticated_data", "initialization_vector")
+    return checked(reply, "plaintext")
 
 
 def raw_decrypt_official(client: KmsClient, version: str, ciphertext: bytes) -> bytes:
@@ -153,7 +153,7 @@ def fetch_public_key(client: KmsClient, version: str) -> PublicKey:
     if reply.name != version:
         raise kit.ProviderError(f"Cloud KMS returned another public key than that of {version!r}")
     try:
-        key = load_pem_public_key(_checked(reply, "pem"))
+        key = load_pem_public_key(checked(reply, "pem"))
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise kit.ProviderError(f"cannot read the public key of {version!r}") from exc
     if not isinstance(key, rsa.RSAPublicKey):
@@ -163,13 +163,14 @@ def fetch_public_key(client: KmsClient, version: str) -> PublicKey:
 
 def asymmetric_decrypt(client: KmsClient, version: str, ciphertext: bytes) -> bytes:
     """Decrypt with the private key of the version that encrypted."""
-    fields = _with_checksums(ciphertext=ciphertext)
+    fields = with_checksums(ciphertext=ciphertext)
     reply = client.call("asymmetric_decrypt", {"name": version, **fields})
-    _require_received(reply, "ciphertext")
-    return _checked(reply, "plaintext")
+    require_received(reply, "ciphertext")
+    return checked(reply, "plaintext")
 
 
-def _with_checksums(**fields: bytes) -> dict[str, object]:
+def with_checksums(**fields: bytes) -> dict[str, object]:
+    """Return members of a request, each with its checksum."""
     request: dict[str, object] = dict(fields)
     for name, value in fields.items():
         request[f"{name}_crc32c"] = _crc32c(value)
@@ -180,7 +181,8 @@ def _crc32c(value: bytes) -> int:
     return int(google_crc32c.value(value))
 
 
-def _require_received(reply: Any, *fields: str) -> None:
+def require_received(reply: Any, *fields: str) -> None:
+    """Raise UnavailableError unless Cloud KMS confirms the checksums of what it received."""
     for name in fields:
         if getattr(reply, f"verified_{name}_crc32c") is not True:
             raise kit.UnavailableError(
@@ -190,7 +192,8 @@ def _require_received(reply: Any, *fields: str) -> None:
             )
 
 
-def _checked(reply: Any, name: str) -> bytes:
+def checked(reply: Any, name: str) -> bytes:
+    """Return a member of a reply; raise UnavailableError if its checksum is wrong."""
     raw = getattr(reply, name)
     value = raw.encode() if isinstance(raw, str) else bytes(raw)
     if getattr(reply, f"{name}_crc32c") != _crc32c(value):

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
 from typing import Any
 
-from ksm_storage.plugin import Call, KeyStateError, SettingsError, SigningKey, incomplete_reply
+from ksm_storage.plugin import (
+    Call,
+    KeyStateError,
+    SettingsError,
+    SigningKey,
+    der_of_pem,
+    incomplete_reply,
+    not_a_signing_key,
+)
 
 from .client import VaultClient
 from .key_wrapper import TransitKey
@@ -23,9 +30,8 @@ def signing_key(client: VaultClient, key: TransitKey) -> SigningKey:
     """
     data: Any = client.get(key.path("keys"), operation="read", key=str(key)).get("data")
     if not isinstance(data, dict) or data.get("type") != KEY_TYPE:
-        raise KeyStateError(
-            f"the key {str(key)!r} is not a P-256 signing key",
-            hint=f"create one: vault write transit/keys/NAME type={KEY_TYPE}",
+        raise not_a_signing_key(
+            key, create=f"create one: vault write transit/keys/NAME type={KEY_TYPE}"
         )
     version = key.version or str(data.get("latest_version"))
     versions = data.get("keys")
@@ -35,7 +41,8 @@ def signing_key(client: VaultClient, key: TransitKey) -> SigningKey:
             f"the version {version} of the key {str(key)!r} is missing or below its minimum",
             hint="lower min_decryption_version of the key; a version that was trimmed is lost",
         )
-    public_key = _der(found)
+    pem = found.get("public_key")
+    public_key = der_of_pem(pem) if isinstance(pem, str) else None
     if public_key is None:
         raise incomplete_reply("public_key", Call("read", str(key), client.place))
     return SigningKey(str(key._replace(version=version)), public_key)
@@ -70,15 +77,3 @@ def sign_digest(client: VaultClient, key: TransitKey, digest: bytes) -> bytes:
         except ValueError:
             pass
     raise incomplete_reply("signature", Call("sign", str(key), client.place))
-
-
-def _der(found: Mapping[str, object]) -> bytes | None:
-    pem = found.get("public_key")
-    lines = pem.split() if isinstance(pem, str) else []
-    # "-----BEGIN PUBLIC KEY-----" falls into three words, as does the end.
-    if lines[:3] != ["-----BEGIN", "PUBLIC", "KEY-----"]:
-        return None
-    try:
-        return b64decode("".join(lines[3:-3]), validate=True)
-    except ValueError:
-        return None

@@ -1,0 +1,65 @@
+"""Sign with a P-256 key version of Cloud KMS: the device key that never leaves it.
+
+Source: Cloud KMS documentation, "Creating and validating digital signatures".
+"""
+
+from __future__ import annotations
+
+from ksm_storage import plugin as kit
+
+from .client import KmsClient
+from .purposes import checked, require_received, with_checksums
+
+ALGORITHM = "EC_SIGN_P256_SHA256"
+CREATE = (
+    "create one: gcloud kms keys create KEY --purpose asymmetric-signing "
+    "--default-algorithm ec-sign-p256-sha256"
+)
+
+
+def signing_key(client: KmsClient, name: kit.KeyName) -> kit.SigningKey:
+    """Return the public key of the version that is named.
+
+    Raises:
+        SettingsError: The name has no version.
+        KeyStateError: It is disabled, or not a P-256 signing key.
+        ProviderError: Cloud KMS refused or failed, or sent another key.
+    """
+    version = _version(name)
+    reply = client.call("get_public_key", {"name": version})
+    if str(getattr(reply.algorithm, "name", reply.algorithm)) != ALGORITHM:
+        raise kit.not_a_signing_key(version, create=CREATE)
+    public_key = kit.der_of_pem(checked(reply, "pem").decode("ascii", "replace"))
+    if reply.name != version or public_key is None:
+        raise kit.ProviderError(f"Cloud KMS returned another public key than that of {version!r}")
+    return kit.SigningKey(version, public_key)
+
+
+def sign_digest(client: KmsClient, name: kit.KeyName, digest: bytes) -> bytes:
+    """Return the DER signature of a SHA-256 digest, from one request that is not sent again.
+
+    Raises:
+        SettingsError: The name has no version.
+        KeyStateError: The version is disabled, or cannot sign.
+        ProviderError: Cloud KMS refused or failed, or signed with another key.
+    """
+    version = _version(name)
+    crc32c = with_checksums(digest=digest)["digest_crc32c"]
+    request = {"name": version, "digest": {"sha256": digest}, "digest_crc32c": crc32c}
+    reply = client.call("asymmetric_sign", request)
+    require_received(reply, "digest")
+    if reply.name != version:
+        raise kit.ProviderError(
+            f"Cloud KMS signed with the key {str(reply.name)!r} instead of {version!r}",
+            hint="check the endpoint: Cloud KMS itself does not do this",
+        )
+    return checked(reply, "signature")
+
+
+def _version(name: kit.KeyName) -> str:
+    if name.version is None:
+        raise kit.SettingsError(
+            f"the signing key {str(name)!r} is named without its version",
+            hint="add /cryptoKeyVersions/1: each version is another key",
+        )
+    return str(name)

@@ -37,7 +37,7 @@ NATIVE_NAMES = (
 )
 
 # Answer without a network.
-LOCAL = frozenset({"key-file", "os-keyring"})
+LOCAL = frozenset({"key-file", "os-keyring", "tpm2"})
 
 # Unwrap only where somebody has brought the secret.
 OFFLINE = frozenset({"recovery"})

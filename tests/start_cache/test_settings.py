@@ -78,7 +78,9 @@ def test_the_call_counts_before_the_environment_and_that_before_the_file(
     assert by_environment.source == "the environment"
 
 
-@pytest.mark.parametrize("uri", ["key-file:///a.key", "os-keyring://a", "recovery://a"])
+@pytest.mark.parametrize(
+    "uri", ["key-file:///a.key", "os-keyring://a", "tpm2://owner/a", "recovery://a"]
+)
 def test_keys_that_need_no_network_are_never_kept(uri: str) -> None:
     cache = turned_on({"cache": {"seconds": 3, "keys": {uri: 9}}})
 

@@ -80,5 +80,5 @@ def test_the_providers_of_this_project_are_in_the_table() -> None:
 
 
 def test_only_the_built_in_providers_are_local() -> None:
-    assert {"key-file", "os-keyring"} == LOCAL
+    assert {"key-file", "os-keyring", "tpm2"} == LOCAL
     assert {"recovery"} == OFFLINE

@@ -16,6 +16,9 @@ from ksm_storage.plugin import (
     RefusedPins,
     WrappedDek,
     current_deadline,
+    der_signature,
+    incomplete_reply,
+    public_key_of_point,
 )
 
 from .errors import (
@@ -43,6 +46,8 @@ _ORDINARY = 0x00000472
 _RESTRICTED, _DECRYPT, _SIGN = 0x00010000, 0x00020000, 0x00040000
 STORAGE = ("ecc256:aes128cfb", _ORDINARY | _RESTRICTED | _DECRYPT)
 SIGNING = ("ecc256:ecdsa-sha256", _ORDINARY | _SIGN)
+
+_ECC, _P256 = 0x0023, 0x0003
 
 # Of the process: a program that opens a hundred files with one wrong PIN must not try it a
 # hundred times, after which the TPM is locked for everybody.
@@ -133,14 +138,12 @@ class TpmKeyWrapper:
             KeyStateError: It is not a P-256 signing key.
             KsmStorageError: The TPM refused or failed.
         """
-        from .signing import public_key_of
-
         call = self._call("read the public key")
 
         def task(tpm: Connection) -> bytes:
             with tpm.key(self._name, *SIGNING) as handle:
                 area = self._require(tpm, handle, _SIGN, "P-256 signing", call)
-                return public_key_of(area, call)
+                return _public_key(area, call)
 
         key = self._tpm.run(task, call)
         from ksm_storage.plugin import SigningKey
@@ -155,22 +158,23 @@ class TpmKeyWrapper:
             AuthenticationError: The key requires a PIN, and it is missing or wrong.
             KsmStorageError: The TPM refused or failed.
         """
-        from .signing import der_signature, public_key_of
-
         call = self._call("sign")
         # A derived key has no PIN of its own: whoever may use the owner hierarchy derives it.
         pin = self._pin(self._name.handle is not None and self._access.needs_pin)
 
-        def task(tpm: Connection) -> tuple[int, int]:
+        def task(tpm: Connection) -> bytes:
             with tpm.key(self._name, *SIGNING) as handle:
-                public_key_of(self._require(tpm, handle, _SIGN, "P-256 signing", call), call)
+                _public_key(self._require(tpm, handle, _SIGN, "P-256 signing", call), call)
                 try:
                     return tpm.sign(handle, digest, pin.auth)
                 except TpmError as exc:
                     self._note_refusal(exc, "sign", pin)
                     raise
 
-        return der_signature(*self._tpm.run(task, call))
+        signature = der_signature(self._tpm.run(task, call))
+        if signature is None:
+            raise incomplete_reply("signature", call)
+        return signature
 
     def describe_key(self) -> KeyDescription:
         """Ask the TPM for the key, and for the values of the PCRs to seal to.
@@ -267,6 +271,20 @@ class TpmKeyWrapper:
         if int(area.objectAttributes) & attributes != attributes:
             raise wrong_kind(call, kind)
         return area
+
+
+def _public_key(area: Any, call: Call) -> bytes:
+    is_p256 = int(area.type) == _ECC and int(area.parameters.eccDetail.curveID) == _P256
+    # A restricted key signs only what the TPM has hashed itself.
+    if not is_p256 or int(area.objectAttributes) & _RESTRICTED:
+        raise wrong_kind(call, "P-256 signing")
+    point = area.unique.ecc
+    key = public_key_of_point(
+        b"\x04" + bytes(point.x).rjust(32, b"\0") + bytes(point.y).rjust(32, b"\0")
+    )
+    if key is None:
+        raise incomplete_reply("public key", call)
+    return key
 
 
 def _digest(aad: Aad) -> bytes:

@@ -147,8 +147,8 @@ class Connection:
         finally:
             self._flush(handle)
 
-    def sign(self, handle: Any, digest: bytes, pin: bytes) -> tuple[int, int]:
-        """Return r and s of an ECDSA signature over a SHA-256 digest."""
+    def sign(self, handle: Any, digest: bytes, pin: bytes) -> bytes:
+        """Return r and s of an ECDSA signature over a SHA-256 digest, one behind the other."""
         tss = self._tss
         scheme = tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.ECDSA)
         scheme.details.any.hashAlg = tss.TPM2_ALG.SHA256
@@ -158,10 +158,9 @@ class Connection:
         with step("sign"):
             made = self._esys.sign(handle, tss.TPM2B_DIGEST(digest), scheme, ticket)
         signature = made.signature.ecdsa
-        return (
-            int.from_bytes(bytes(signature.signatureR), "big"),
-            int.from_bytes(bytes(signature.signatureS), "big"),
-        )
+        # A TPM may leave zeros at the front away.
+        parts = (signature.signatureR, signature.signatureS)
+        return b"".join(bytes(part).rjust(32, b"\0") for part in parts)
 
     def property_of(self, number: int) -> int:
         """Return one of the TPM's fixed or variable properties."""

@@ -6,7 +6,8 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from functools import lru_cache
+from typing import Protocol, cast, runtime_checkable
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -100,6 +101,7 @@ class Device:
 
     def __init__(self, storage: DeviceStorage) -> None:
         self.storage = storage
+        self._keeps_device_key: bool | None = None
 
     def get(self, key: ConfigKeys) -> str | None:
         """Return a value, None for an empty one."""
@@ -184,7 +186,12 @@ class Device:
 
     def _signer_in_service(self) -> DeviceSigner | None:
         storage = self.storage
-        return storage.device_signer() if isinstance(storage, KeepsDeviceKey) else None
+        # Once for each object: the check of a protocol takes longer than a signature.
+        if self._keeps_device_key is None:
+            self._keeps_device_key = isinstance(storage, KeepsDeviceKey)
+        if not self._keeps_device_key:
+            return None
+        return cast("KeepsDeviceKey", storage).device_signer()  # checked above
 
     def owner_public_key(self) -> bytes:
         """Return the point to which the keys of new records and files are encrypted."""
@@ -244,10 +251,15 @@ def key_for(storage: object, key: ConfigKeys) -> object:
     its string at once. So a storage that inherits from an official class gets the official
     member: the class proves that the official module is loaded, and nothing is imported here.
     """
-    if not any(kind.__module__.startswith(_OFFICIAL_PACKAGES) for kind in type(storage).__mro__):
+    if not _is_official(type(storage)):
         return key
     official = sys.modules.get(_OFFICIAL_KEYS)
     return key if official is None else official.ConfigKeys(key.value)
+
+
+@lru_cache
+def _is_official(kind: type) -> bool:
+    return any(each.__module__.startswith(_OFFICIAL_PACKAGES) for each in kind.__mro__)
 
 
 def _invalid(key: ConfigKeys) -> KsmStorageError:
@@ -283,6 +295,7 @@ def check_public_key(text: str) -> bytes:
     return point
 
 
+@lru_cache
 def host_of(text: str) -> str:
     """Return ``host`` or ``host:port`` for a region code, a host or an https address.
 
@@ -294,7 +307,8 @@ def host_of(text: str) -> str:
         return HOSTS[stripped.upper()]
     if stripped.lower().startswith("http://"):
         raise errors.ClientSettingsError("the server must use https", hint="remove http://")
-    without_scheme = re.sub(r"^https://", "", stripped, flags=re.IGNORECASE)
+    # Without a pattern: to compile one takes as long as the rest of a small request.
+    without_scheme = stripped[8:] if stripped[:8].lower() == "https://" else stripped
     authority = without_scheme.split("/", 1)[0]
     match = _HOST.fullmatch(authority)
     if match is None or int(match["port"] or 443) not in range(1, 65536):

@@ -13,14 +13,17 @@ from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode
 from ..envelope.model import Recipient
 from ..envelope.opening import candidates
+from ..envelope.sealing import refuse_only_offline, wrap_and_verify_new_dek
 from ..errors import DecryptionError, KsmStorageError, SettingsError
 from ..files.reading import read_file, resolved
 from ..keys.discovery import resolve_key
 from ..keys.kek import KekPool
+from ..keys.known_providers import OFFLINE
 from ..storage.open_policy import OpenPolicy
 from ..storage.plaintext_source import is_officially_sealed
 from ..storage.profiles import read_document
 from ..storage.protecting import AlreadySealedError, protect_file, unsealed_file
+from ..storage.rewrapping import require_writable
 from ..storage.snapshot import existing_envelope
 from .commands import command
 from .many_files import Files, many_files_options
@@ -62,7 +65,7 @@ def protect(
 
     def work(path: str) -> FileResult:
         if files.dry_run:
-            return _would_protect(path, chosen, keys, context, source)
+            return _would_protect(path, policy, existing, source)
         try:
             done = protect_file(path, policy, mode=file_mode, from_key=source)
         except AlreadySealedError:
@@ -82,19 +85,23 @@ def protect(
 
 
 def _would_protect(
-    path: str,
-    keys: Sequence[str],
-    given: Sequence[str],
-    context: Mapping[str, str] | None,
-    source: KeyUri | None,
+    path: str, policy: OpenPolicy, existing: OpenPolicy, source: KeyUri | None
 ) -> FileResult:
+    uris = policy.keys or ()
     try:
         content = unsealed_file(resolved(path)).content
     except AlreadySealedError:
-        _validate_header(path, given, context)
-        unchanged = f"{path} is already sealed (header not verified); nothing to change"
-        return FileResult("unchanged", said=(unchanged,), status="unchanged")
-    if is_officially_sealed(content, [KeyUri.parse(key) for key in keys], source):
+        given = [str(key) for key in existing.keys or ()]
+        return _unchanged(path, given, existing.context, existing)
+    keys = [str(key) for key in uris]
+    refuse_only_offline(uris)
+    policy.require_allowed(uris, path=path)
+    require_writable(resolved(path))
+    # A key in the OS keyring is made by its first use, which is no rehearsal.
+    asked = [key for key in uris if key.provider != KeyUri.parse(KEYRING_KEY).provider]
+    if any(key.provider not in OFFLINE for key in asked):
+        wrap_and_verify_new_dek(asked, policy.open_kek, context=policy.context)
+    if is_officially_sealed(content, uris, source):
         form = Form.OFFICIAL
     else:
         plain = recognise(content, name=repr(path))

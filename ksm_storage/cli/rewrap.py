@@ -15,8 +15,8 @@ from ..keys.kek import KekPool
 from ..keys.known_providers import OFFLINE
 from ..storage.open_policy import OpenPolicy, read_key
 from ..storage.recipient_changes import RecipientChanges, Replacements, names
-from ..storage.rekeying import Rekeyed, keys_after_rekey, rekey_file
-from ..storage.rewrapping import Rewrapped, rewrap_file
+from ..storage.rekeying import Rekeyed, rehearse_rekey, rekey_file
+from ..storage.rewrapping import Rewrapped, rehearse_rewrap, rewrap_file
 from ..storage.snapshot import existing_envelope
 from .commands import command
 from .many_files import Files, many_files_options, services_in_header
@@ -133,8 +133,8 @@ def rekey(
 
         def work(path: str) -> FileResult:
             if files.dry_run:
-                envelope = existing_envelope(resolved(path), path)
-                shown = [str(key) for key in keys_after_rekey(path, envelope, add, gone)]
+                wanted = rehearse_rekey(path, policy, add=add, remove=gone)
+                shown = [str(key) for key in wanted]
                 said = (f"would rekey {path} under {', '.join(shown)}",)
                 return FileResult(
                     "would rekey", said=said, content={"keys": shown}, status="skipped"
@@ -198,13 +198,12 @@ def content_of(done: Rewrapped) -> dict[str, object]:
 
 
 def would_rewrap(path: str, changes: RecipientChanges, trust: OpenPolicy) -> FileResult:
-    """Say what a rewrap would do to a file, without calling a key service."""
-    envelope = existing_envelope(resolved(path), path, trust)
-    before = envelope.header.recipients
-    wanted = [str(key) for key in changes.to_wrap(before)]
-    if not wanted and changes.applied(before, {}) == before:
-        named = f"{path} already names these keys (header not verified); nothing to change"
-        said = (named, *not_removed_notes(path, changes, ()))
+    """Say what a rewrap would do to a file, after doing all of it but writing the file."""
+    keys, changed = rehearse_rewrap(path, changes, trust)
+    wanted = [str(key) for key in keys]
+    if not changed:
+        line = f"{path} already has these keys; nothing to change"
+        said = (line, *not_removed_notes(path, changes, ()))
         return FileResult("unchanged", said=said, content={"keys": []}, status="unchanged")
     under = f", wrapping under {', '.join(wanted)}" if wanted else ""
     said = (f"would rewrap {path}{under}",)

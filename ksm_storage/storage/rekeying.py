@@ -26,6 +26,7 @@ from .rewrapping import (
     changed_meanwhile,
     check_staged,
     opened_unless_replaced,
+    require_writable,
 )
 from .snapshot import existing_envelope, locked_envelope
 
@@ -115,6 +116,28 @@ def rekey_file(
                 instead_of=done.removed,
             )
             return done
+    raise changed_meanwhile(real)
+
+
+def rehearse_rekey(
+    path: str | os.PathLike[str],
+    policy: OpenPolicy,
+    *,
+    add: Sequence[KeyUri] = (),
+    remove: Sequence[KeyUri] = (),
+) -> Sequence[KeyUri]:
+    """Do all that :func:`rekey_file` does, but write nothing; return the keys of the new file."""
+    real, path = resolved(path), os.fspath(path)
+    for _ in range(MAX_ATTEMPTS):
+        old = existing_envelope(real, path)
+        wanted = keys_after_rekey(path, old, add, remove)
+        refuse_only_offline(wanted)
+        policy.require_allowed(wanted, path=path)
+        opened = opened_unless_replaced(real, path, old, policy)
+        if opened is not None:
+            _rekeyed(old, opened, wanted, policy.open_kek)
+            require_writable(real)
+            return wanted
     raise changed_meanwhile(real)
 
 

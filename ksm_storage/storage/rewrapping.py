@@ -122,6 +122,43 @@ def rewrap_file(
     raise changed_meanwhile(real)
 
 
+def rehearse_rewrap(
+    path: str | os.PathLike[str], changes: RecipientChanges, policy: OpenPolicy
+) -> tuple[list[KeyUri], bool]:
+    """Do all that :func:`rewrap_file` does, but write nothing.
+
+    Returns:
+        The keys that the DEK would be wrapped under, and whether the file would change.
+    """
+    real, path = resolved(path), os.fspath(path)
+    for _ in range(MAX_ATTEMPTS):
+        envelope = existing_envelope(real, path, policy)
+        before = envelope.header.recipients
+        current = changes.following_rotations(before)
+        prepared = _prepared(real, path, envelope, current, policy)
+        if prepared is not None:
+            changed = current.applied(before, prepared.wraps) != before
+            if changed:
+                require_writable(real)
+            return current.to_wrap(before), changed
+    raise changed_meanwhile(real)
+
+
+def require_writable(path: str) -> None:
+    """Refuse a file that this process may neither replace nor write.
+
+    Raises:
+        StorageError: It is read-only here.
+    """
+    effective = os.access in os.supports_effective_ids
+    folder = os.access(os.path.dirname(path), os.W_OK | os.X_OK, effective_ids=effective)
+    if not folder and not os.access(path, os.W_OK, effective_ids=effective):
+        raise StorageError(
+            f"cannot write {path!r}: it and its folder are read-only here",
+            hint="run the command as the file's owner",
+        )
+
+
 def changed_meanwhile(path: str) -> StorageError:
     """Return the error for a file whose keys another process keeps changing."""
     return StorageError(

@@ -135,17 +135,22 @@ def test_no_command_reports_success_for_an_altered_file(
 @the_attacker("changes a sealed file and waits for a command that has nothing to do")
 @pytest.mark.parametrize(
     "words",
-    [["rewrap", "--add-key", "KEY", "--dry-run"], ["protect", "--key", "KEY", "--dry-run"]],
-    ids=["rewrap", "protect"],
+    [
+        ["rewrap", "--add-key", "KEY", "--dry-run"],
+        ["protect", "--key", "KEY", "--dry-run"],
+        ["rekey", "--dry-run"],
+    ],
+    ids=["rewrap", "protect", "rekey"],
 )
-def test_a_dry_run_says_that_it_verified_nothing(
+def test_a_dry_run_refuses_what_the_run_would_refuse(
     words: list[str], tampered: Path, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command, *options = [key if word == "KEY" else word for word in words]
 
-    main([command, str(tampered), *options])
+    code = main([command, str(tampered), *options])
 
-    assert "header not verified" in capsys.readouterr().err
+    assert code == DecryptionError.exit_code
+    assert "does not open" in capsys.readouterr().err
 
 
 @the_attacker("changes a sealed file and waits for a command that has nothing to do")

@@ -150,6 +150,34 @@ def test_files_with_one_cause_are_told_once(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        "rekey c.json --context env=other",
+        "rekey c.json --new-key key-file:///no/such.key",
+        "rekey c.json --remove-key KEY",
+        "rewrap c.json --add-key key-file:///no/such.key",
+        "rewrap c.json --remove-key KEY",
+        "rewrap c.json --refresh --trust key-file:///no/such.key",
+        "protect plain.json --key key-file:///no/such.key",
+        "protect c.json --key KEY --context env=other",
+    ],
+)
+def test_a_dry_run_fails_as_the_run_does(
+    arguments: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [key_file(folder) if word == "KEY" else word for word in arguments.split()]
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    rehearsed, told = main([*given, "--dry-run"]), capsys.readouterr().err
+    unchanged = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    done, said = main(given), capsys.readouterr().err
+
+    assert (rehearsed, told) == (done, said)
+    assert rehearsed != 0
+    assert unchanged == before
+
+
+@pytest.mark.parametrize(
     ("name", "text", "is_valid"),
     [
         ("policy", '[[trust]]\nkeys = ["key-file:///k"]\nstatus.maximum_mode = "0600"', True),

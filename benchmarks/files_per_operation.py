@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 
@@ -140,7 +140,7 @@ def _answer() -> bytes:
 
 @contextmanager
 def aws_operations() -> Iterator[dict[str, Operation]]:
-    """Give the operation that asks AWS KMS to unwrap a DEK, over the emulator."""
+    """Give the operations that ask AWS KMS to unwrap a DEK, over the emulator."""
     from ksm_storage.contract.key_uri import KeyUri
     from ksm_storage.contract.key_wrapper import Aad
     from ksm_storage.keys.kek import Kek
@@ -153,11 +153,14 @@ def aws_operations() -> Iterator[dict[str, Operation]]:
         with Kek.open(key) as kek:
             wrapped = kek.wrap(bytes(32), aad=aad)
 
-        def unwrap() -> None:
-            with Kek.open(key) as kek:
+        def unwrap(*, is_direct: bool) -> None:
+            with Kek.open(key, {"aws-kms": {"direct_call": is_direct}}) as kek:
                 kek.unwrap(wrapped, aad=aad)
 
-        yield {"AWS unwrap": unwrap}
+        yield {
+            "AWS unwrap": partial(unwrap, is_direct=False),
+            "AWS unwrap, direct": partial(unwrap, is_direct=True),
+        }
 
 
 def counted(operation: Operation) -> list[str]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Connection,
         CredentialKind,
         credential_kind,
+        direct_call_option,
         endpoint_setting,
         is_plain_http,
         standard_options,
@@ -57,13 +58,22 @@ if TYPE_CHECKING:
         unreadable_reply,
     )
     from .plugin_kit.foreign_code import HelperNotFoundError, ask_person, start_helper
-    from .plugin_kit.http_api import HttpApi, HttpReply, RedirectRefusedError
+    from .plugin_kit.http_api import (
+        HttpApi,
+        HttpReply,
+        RedirectRefusedError,
+        exchange_json,
+        from_base64,
+        to_base64,
+    )
     from .plugin_kit.key_names import KeyName, KeyNames
     from .plugin_kit.pin import PinSource, RefusedPins, pin_options
     from .plugin_kit.service_client import (
         Deadline,
         DeadlinePassedError,
+        NotDirectError,
         ServiceClient,
+        call_directly,
         current_deadline,
         deadline_of,
         lock_held,
@@ -87,16 +97,18 @@ _LAZY = {
         "ProbesPermissions SigningKey SignsDigest",
         "contract.redaction": "shown_path",
         "process": "gc_pause",
-        "plugin_kit.connection": "Connection CredentialKind credential_kind endpoint_setting "
-        "is_plain_http standard_options validate_endpoint",
+        "plugin_kit.connection": "Connection CredentialKind credential_kind direct_call_option "
+        "endpoint_setting is_plain_http standard_options validate_endpoint",
         "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
         "error_rules incomplete_reply rule_for_failure rule_for_status shown_code unreadable_reply",
         "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
-        "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError",
+        "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError "
+        "exchange_json from_base64 to_base64",
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
         "plugin_kit.signatures": "der_of_pem der_signature not_a_signing_key public_key_of_point",
-        "plugin_kit.service_client": "Deadline DeadlinePassedError ServiceClient current_deadline "
+        "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
+        "call_directly current_deadline "
         "deadline_of lock_held quiet_logs seconds_left within_deadline",
     }.items()
     for name in names.split()
@@ -129,6 +141,7 @@ __all__ = [
     "KeyWrapper",
     "KsmStorageError",
     "Need",
+    "NotDirectError",
     "Option",
     "PermissionDeniedError",
     "PermissionProbe",
@@ -147,15 +160,19 @@ __all__ = [
     "UnavailableError",
     "WrappedDek",
     "ask_person",
+    "call_directly",
     "chain_of",
     "credential_kind",
     "current_deadline",
     "deadline_of",
     "der_of_pem",
     "der_signature",
+    "direct_call_option",
     "endpoint_setting",
     "error_for",
     "error_rules",
+    "exchange_json",
+    "from_base64",
     "gc_pause",
     "hookimpl",
     "incomplete_reply",
@@ -173,6 +190,7 @@ __all__ = [
     "shown_path",
     "standard_options",
     "start_helper",
+    "to_base64",
     "translating",
     "unreadable_reply",
     "validate_ca_bundle",

@@ -33,6 +33,12 @@ def standard_options(service: str, *, without: Sequence[str] = ()) -> list[Optio
     ]
 
 
+def direct_call_option(service: str) -> Option:
+    """Return the option by which a user turns the direct call of a plugin off."""
+    text = f"Send the first unwrap to {service} without its SDK, where the credentials allow it."
+    return Option("direct_call", text, kind=bool, default=True)
+
+
 class Connection(NamedTuple):
     """Hold what the standard options say; what a plugin leaves out is None or the default."""
 

@@ -1,19 +1,25 @@
-"""Requests to a service that has an HTTP API and no client library, by the rules of the kit."""
+"""Requests over HTTP without a client library, by the rules of the kit.
+
+For services that have none, and for the first unwrap of a start: most of what that costs under a
+cloud key is the import of the vendor's client (docs/decisions/0110-direct-calls.md).
+"""
 
 from __future__ import annotations
 
 import http.client
+import json
 import random
 import ssl
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import SettingsError
 from .connection import Connection, is_plain_http
-from .service_client import current_deadline, seconds_left
+from .service_client import NotDirectError, current_deadline, seconds_left
 
 # A reply holds a data key and some names.
 MAX_REPLY = 1_048_576
@@ -149,6 +155,32 @@ class HttpApi:
     def _allows(self, pause: float) -> bool:
         deadline = current_deadline()
         return deadline is None or deadline.allows(pause + self._connection.attempt)
+
+
+def exchange_json(
+    api: HttpApi, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """Return the JSON object of a reply, and the reply's headers.
+
+    Raises:
+        NotDirectError: The service refused the request, or answered with something else.
+        OSError, http.client.HTTPException, ValueError: The exchange failed.
+    """
+    reply = api.send(method, path, body=body, headers=headers)
+    content = json.loads(reply.body) if reply.status == 200 else None
+    if not isinstance(content, dict):
+        raise NotDirectError(f"the service replied with status {reply.status}")
+    return content, reply.headers
+
+
+def to_base64(data: bytes) -> str:
+    """Return the base64 of a member of a request."""
+    return b64encode(data).decode()
+
+
+def from_base64(text: str) -> bytes:
+    """Return the bytes of a member of a reply; ValueError if they are not base64."""
+    return b64decode(text, validate=True)
 
 
 def _advised(reply: HttpReply) -> float:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     import logging
 
+    from .connection import Connection
+
 _Client = TypeVar("_Client")
 _Result = TypeVar("_Result")
 
@@ -84,6 +86,33 @@ class ServiceClient(Generic[_Client]):
             if process not in self._clients:
                 self._clients[process] = self._create()
             return self._clients[process]
+
+
+class NotDirectError(Exception):
+    """Report why the vendor's client must send a call; the text is for ``doctor``, no secret."""
+
+
+def call_directly(
+    connection: Connection,
+    direct: Callable[[], _Result] | None,
+    through_client: Callable[[], _Result],
+) -> _Result:
+    """Return what the direct call returns or, if that fails in any way, what the client does.
+
+    So the client's errors and repeats are the only ones that a user sees. The direct call has one
+    attempt and at most half of the deadline, which bounds both.
+
+    Raises:
+        BaseException: What the call through the client raised; it does not name the direct one.
+    """
+    with deadline_of(connection.deadline):
+        if direct is not None:
+            try:
+                with deadline_of(min(connection.attempt, connection.deadline / 2)):
+                    return within_deadline(direct)
+            except Exception:  # noqa: BLE001, S110  # the client asks again, and reports
+                pass
+        return through_client()
 
 
 @contextmanager

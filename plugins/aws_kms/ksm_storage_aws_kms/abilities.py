@@ -72,7 +72,19 @@ def describe_access(client: KmsClient) -> Mapping[str, str]:
             pass
     meta = client.ask("Meta", lambda kms: kms.meta)
     labels |= {"region": meta.region_name, "endpoint": meta.endpoint_url}
+    labels["first unwrap"] = _first_unwrap(client)
     return {label: value for label, value in labels.items() if isinstance(value, str) and value}
+
+
+def _first_unwrap(client: KmsClient) -> str:
+    from .direct_call import credential_source
+
+    try:
+        return f"direct, with credentials of the {credential_source(client.access)}"
+    except kit.NotDirectError as exc:
+        return f"through the AWS client: {exc}"
+    except Exception:  # noqa: BLE001  # a file that cannot be parsed; the client reports it
+        return "through the AWS client"
 
 
 class Prober:

@@ -38,6 +38,7 @@ def key_wrapper_options() -> Sequence[kit.Option]:
         kit.Option(
             "metadata_attempts", "Attempts to reach the instance metadata service.", kind=int
         ),
+        kit.direct_call_option("AWS KMS"),
         kit.Option("algorithm", "Algorithm of the key.", default=SYMMETRIC, choices=ALGORITHMS),
     ]
 
@@ -81,6 +82,7 @@ class Access:
     external_id: str | None = field(repr=False)
     metadata_timeout: int | None
     metadata_attempts: int | None
+    may_call_directly: bool
 
     @classmethod
     def from_settings(cls, settings: kit.Settings, *, region: str | None) -> Access:
@@ -102,6 +104,7 @@ class Access:
             external_id=settings.text("external_id"),
             metadata_timeout=_whole(settings, "metadata_timeout"),
             metadata_attempts=_whole(settings, "metadata_attempts"),
+            may_call_directly=settings.flag("direct_call"),
         )
 
 

@@ -147,7 +147,7 @@ class AwsKmsKeyWrapper:
         return reply
 
     def _decrypt(self, request: Mapping[str, object]) -> Reply:
-        return self._client.ask("Decrypt", lambda kms: kms.decrypt(**request))
+        return self._client.decrypt(request)
 
     def _request(self, algorithm: str, aad: kit.Aad) -> dict[str, object]:
         request: dict[str, object] = {"KeyId": str(self._name), "EncryptionAlgorithm": algorithm}
@@ -171,12 +171,18 @@ def _check_length(ciphertext: bytes) -> None:
 
 
 class KmsClient:
-    """Ask KMS, or another service for the same caller, about one key."""
+    """Ask KMS, or another service for the same caller, about one key.
+
+    Attributes:
+        access: Who asks, and how KMS is reached.
+    """
 
     def __init__(self, access: Access, key: str, *, service: str = "kms") -> None:
-        self._access = access
+        self.access = access
         self._key = key
         self._service = service
+        # A second call pays for the AWS client, which keeps its connection.
+        self._may_call_directly = access.may_call_directly
         self._held: kit.ServiceClient[Any] = kit.ServiceClient(
             self._create,
             close=lambda client: client.close(),
@@ -194,16 +200,35 @@ class KmsClient:
         with kit.translating(lambda exc: self._translated(exc, operation)):
             return self._held.run(send)
 
+    def decrypt(self, request: Mapping[str, Any]) -> Reply:
+        """Return the reply to a ``Decrypt``; the first one is sent without the AWS client.
+
+        Raises:
+            KsmStorageError: As :meth:`ask` does.
+        """
+
+        def direct() -> Reply:
+            from .direct_call import decrypt
+
+            return decrypt(self.access, request)
+
+        is_first, self._may_call_directly = self._may_call_directly, False
+        return kit.call_directly(
+            self.access.connection,
+            direct if is_first else None,
+            lambda: self.ask("Decrypt", lambda kms: kms.decrypt(**request)),
+        )
+
     def sts(self) -> KmsClient:
         """Return the client of the Security Token Service for the same caller; close it."""
-        connection = self._access.connection._replace(endpoint=None)
-        return KmsClient(replace(self._access, connection=connection), self._key, service="sts")
+        connection = self.access.connection._replace(endpoint=None)
+        return KmsClient(replace(self.access, connection=connection), self._key, service="sts")
 
     def call(self, operation: str) -> kit.Call:
         """Return how an operation is named in errors."""
         from .errors import call_of
 
-        return call_of(operation, self._key, self._access.region)
+        return call_of(operation, self._key, self.access.region)
 
     def close(self) -> None:
         """Close the connections."""
@@ -212,14 +237,14 @@ class KmsClient:
     def _translated(self, exc: Exception, operation: str) -> kit.KsmStorageError:
         from .errors import translated
 
-        return translated(exc, self.call(operation), profile=self._access.profile)
+        return translated(exc, self.call(operation), profile=self.access.profile)
 
     def _create(self) -> Any:
         with kit.translating(lambda exc: self._translated(exc, "Connect")):
-            session = _session(self._access)
+            session = _session(self.access)
             with kit.translating(lambda exc: self._translated(exc, "GetCredentials")):
                 _require_credentials(session)
-            return _client_of(session, self._access, self._service)
+            return _client_of(session, self.access, self._service)
 
 
 class MalformedCredentialsError(Exception):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from ksm_storage_emulators.aws_kms.service import AwsKmsService
@@ -70,3 +75,39 @@ def no_credentials(scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch) -> No
     """Unset what the server's fixture has set."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.fixture
+def credential_server() -> Iterator[str]:
+    """The URL of a server that issues credentials as instances and containers get them."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _CredentialHandler) as server:
+        serve = server.serve_forever
+        threading.Thread(target=serve, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class _CredentialHandler(BaseHTTPRequestHandler):
+    def do_PUT(self) -> None:
+        self._send(b"a-session-token")
+
+    def do_GET(self) -> None:
+        expiry = datetime.now(UTC) + timedelta(hours=6)
+        credentials = {
+            "Code": "Success",
+            "AccessKeyId": "ASIAIOSFODNN7EXAMPLE",
+            "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "Token": "a-token",
+            "Expiration": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        is_list = self.path.endswith("/security-credentials/")
+        self._send(b"instance-role" if is_list else json.dumps(credentials).encode())
+
+    def _send(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its own name
+        pass

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ksm_storage_emulators.aws_kms.identities import ACCOUNT, AccessKey, allow
@@ -220,42 +214,6 @@ def test_the_role_of_an_instance_asks(
         kek.wrap(DEK, aad=AAD)
 
     assert len(scripted.asked) == 1
-
-
-@pytest.fixture
-def credential_server() -> Iterator[str]:
-    """The URL of a server that issues credentials as instances and containers get them."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _CredentialHandler) as server:
-        serve = server.serve_forever
-        threading.Thread(target=serve, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-class _CredentialHandler(BaseHTTPRequestHandler):
-    def do_PUT(self) -> None:
-        self._send(b"a-session-token")
-
-    def do_GET(self) -> None:
-        expiry = datetime.now(UTC) + timedelta(hours=6)
-        credentials = {
-            "Code": "Success",
-            "AccessKeyId": "ASIAIOSFODNN7EXAMPLE",
-            "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            "Token": "a-token",
-            "Expiration": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        is_list = self.path.endswith("/security-credentials/")
-        self._send(b"instance-role" if is_list else json.dumps(credentials).encode())
-
-    def _send(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its own name
-        pass
 
 
 def test_an_unknown_session_name_is_a_settings_error_of_ours_or_a_refusal_of_sts(

@@ -17,6 +17,8 @@ from .test_wire import SYMMETRIC
 
 FAILING = refusal("KMSInternalException", status=500)
 
+BRIEF = {"read_timeout": 0.3, "connect_timeout": 0.2, "direct_call": False}
+
 
 def test_a_failure_that_passes_is_retried(scripted: ScriptedKms) -> None:
     scripted.answers = [FAILING, FAILING, unwrapped()]
@@ -30,7 +32,7 @@ def test_a_failure_that_passes_is_retried(scripted: ScriptedKms) -> None:
 def test_a_failure_that_stays_is_tried_three_times(scripted: ScriptedKms) -> None:
     scripted.answer = FAILING
 
-    with open_kek(ARN, scripted.url) as kek, pytest.raises(UnavailableError):
+    with open_kek(ARN, scripted.url, direct_call=False) as kek, pytest.raises(UnavailableError):
         kek.unwrap(SYMMETRIC, aad=AAD)
 
     assert len(scripted.asked) == 3
@@ -39,7 +41,10 @@ def test_a_failure_that_stays_is_tried_three_times(scripted: ScriptedKms) -> Non
 def test_a_refusal_is_not_retried(scripted: ScriptedKms) -> None:
     scripted.answer = refusal("KMSInvalidStateException")
 
-    with open_kek(ARN, scripted.url) as kek, pytest.raises(Exception, match="state"):
+    with (
+        open_kek(ARN, scripted.url, direct_call=False) as kek,
+        pytest.raises(Exception, match="state"),
+    ):
         kek.unwrap(SYMMETRIC, aad=AAD)
 
     assert len(scripted.asked) == 1
@@ -50,7 +55,7 @@ def test_no_retry_begins_that_could_end_after_the_deadline(scripted: ScriptedKms
 
     # A pause of up to a second and an attempt of up to half a second do not fit.
     with (
-        open_kek(ARN, scripted.url, deadline=1.2, read_timeout=0.3, connect_timeout=0.2) as kek,
+        open_kek(ARN, scripted.url, deadline=1.2, **BRIEF) as kek,
         pytest.raises(ThrottledError),
     ):
         kek.unwrap(SYMMETRIC, aad=AAD)
@@ -63,7 +68,7 @@ def test_a_pause_that_kms_asks_for_counts(scripted: ScriptedKms) -> None:
     scripted.answer = Answer(500, body, headers={"x-amz-retry-after": "4000"})
 
     with (
-        open_kek(ARN, scripted.url, deadline=5.0, read_timeout=0.3, connect_timeout=0.2) as kek,
+        open_kek(ARN, scripted.url, deadline=5.0, **BRIEF) as kek,
         pytest.raises(UnavailableError),
     ):
         kek.unwrap(SYMMETRIC, aad=AAD)

@@ -103,7 +103,7 @@ def test_a_repr_shows_no_external_id(any_credentials: None) -> None:
     role = {"role_arn": "arn:aws:iam::111122223333:role/app", "external_id": "external-7"}
 
     with open_kek(ARN, **role) as kek:
-        assert "external-7" not in repr(kek._wrapper._client._access)  # type: ignore[attr-defined]
+        assert "external-7" not in repr(kek._wrapper._client.access)  # type: ignore[attr-defined]
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:

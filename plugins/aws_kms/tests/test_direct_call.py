@@ -1,0 +1,292 @@
+"""The direct call: signed as the AWS client signs, and never another result than the client's."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from ksm_storage_aws_kms.direct_call import credential_source, decrypt, signed_headers
+from ksm_storage_aws_kms.hooks import Access
+
+from ksm_storage import errors
+from ksm_storage.plugin import Connection, NotDirectError
+
+from .emulated_kms import EmulatedKms
+from .opening import AAD, open_kek
+from .scripted_kms import ARN, DEK, Answer, ScriptedKms, refusal
+from .test_errors import ROWS, UNREADABLE
+from .test_wire import SYMMETRIC
+
+ACCESS = Access(
+    Connection(None, None, 3.0, 6.0, 20.0),
+    region="eu-west-1",
+    profile=None,
+    role_arn=None,
+    role_session_name="s",
+    external_id=None,
+    metadata_timeout=None,
+    metadata_attempts=None,
+    may_call_directly=True,
+)
+STARTING = """
+import sys
+sys.path.insert(0, ".")
+from opening import AAD, open_kek
+from ksm_storage.plugin import WrappedDek
+key, url = sys.argv[1:]
+open_kek(key, url).unwrap(WrappedDek(key, "SYMMETRIC_DEFAULT", b"c" * 150), aad=AAD)
+print(*sorted({name.partition(".")[0] for name in sys.modules} & {"boto3", "botocore", "urllib3"}))
+"""
+
+
+def test_a_request_is_signed_as_the_aws_client_signs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.gmtime(1_800_000_000)
+    monkeypatch.setattr(time, "gmtime", lambda *_: now)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", now)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: _datetime(now))
+    choose = random.Random(7)
+
+    for _ in range(2000):
+        body = choose.randbytes(choose.randrange(2000))
+        region = choose.choice(["eu-west-1", "us-gov-west-1", "ap-southeast-7"])
+        token = choose.choice([None, choose.randbytes(90).hex()])
+        host = choose.choice(["kms.eu-west-1.amazonaws.com", "127.0.0.1:4566"])
+        key_id, secret = choose.randbytes(10).hex().upper(), choose.randbytes(20).hex() + "+/="
+        headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "T.Decrypt"}
+        request = AWSRequest("POST", f"https://{host}/", headers=dict(headers), data=body)
+        SigV4Auth(Credentials(key_id, secret, token), "kms", region).add_auth(request)
+        given = {
+            "aws_access_key_id": key_id,
+            "aws_secret_access_key": secret,
+            "aws_session_token": token or "",
+        }
+
+        signed = signed_headers({**headers, "host": host}, body, given, region, "kms")
+
+        assert signed["authorization"] == request.headers["Authorization"]
+        assert signed["x-amz-date"] == request.headers["X-Amz-Date"] == stamp
+
+
+def test_the_published_vector_of_a_post_is_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Source: AWS Signature Version 4 test suite, "post-vanilla".
+    now = time.struct_time((2015, 8, 30, 12, 36, *[0] * 4))
+    monkeypatch.setattr(time, "gmtime", lambda *_: now)
+    given = {
+        "aws_access_key_id": "AKIDEXAMPLE",
+        "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    }
+
+    signed = signed_headers({"host": "example.amazonaws.com"}, b"", given, "us-east-1", "service")
+
+    assert signed["authorization"].endswith(
+        "Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"
+    )
+
+
+def test_a_start_makes_one_call_and_imports_no_aws_client(scripted: ScriptedKms) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, ARN, scripted.url],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout.strip() == ""
+    assert [asked.operation for asked in scripted.asked] == ["Decrypt"]
+
+
+def test_the_second_call_goes_through_the_client(scripted: ScriptedKms) -> None:
+    with open_kek(ARN, scripted.url) as kek:
+        for _ in range(3):
+            assert kek.unwrap(SYMMETRIC, aad=AAD) == DEK
+
+    assert len({asked.peer for asked in scripted.asked}) == 2
+
+
+def test_the_setting_turns_it_off(scripted: ScriptedKms) -> None:
+    with open_kek(ARN, scripted.url, direct_call=False) as kek:
+        for _ in range(2):
+            kek.unwrap(SYMMETRIC, aad=AAD)
+
+    assert len({asked.peer for asked in scripted.asked}) == 1
+
+
+@pytest.mark.parametrize("fault", [*ROWS, *UNREADABLE])
+def test_a_failure_is_the_same_error_as_the_client_makes_alone(
+    scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    told = []
+
+    for is_direct in (True, False):
+        scripted.asked.clear()
+        if fault in ROWS:
+            scripted.answer = refusal(fault, status=ROWS[fault][0])
+        else:
+            scripted.answer = Answer(body=UNREADABLE[fault])
+        with (
+            open_kek(ARN, scripted.url, direct_call=is_direct) as kek,
+            pytest.raises(errors.KsmStorageError) as caught,
+        ):
+            kek.unwrap(SYMMETRIC, aad=AAD)
+        assert len(scripted.asked) == 1 + is_direct
+        told.append((type(caught.value), caught.value.as_dict(), repr(caught.value.__cause__)))
+
+    assert told[0] == told[1]
+
+
+def test_another_context_is_the_same_error(emulator: EmulatedKms) -> None:
+    arn = emulator.create_key()
+    with open_kek(arn, emulator.url) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+    told = []
+
+    for is_direct in (True, False):
+        with (
+            open_kek(arn, emulator.url, direct_call=is_direct) as kek,
+            pytest.raises(errors.DecryptionError) as caught,
+        ):
+            kek.unwrap(wrapped, aad=type(AAD)({"purpose": "other"}))
+        told.append(caught.value.message)
+
+    assert told[0] == told[1]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the user an empty ``~/.aws``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / ".aws").mkdir()
+    return tmp_path / ".aws"
+
+
+KEYS = "aws_access_key_id = AKID\naws_secret_access_key = secret\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "variables"),
+    [
+        ("environment", {}, {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s"}),
+        ("shared credentials file", {"credentials": f"[default]\n{KEYS}"}, {}),
+        (
+            "shared credentials file",
+            {"credentials": f"[app]\n{KEYS}", "config": "[profile app]\nregion = eu-west-1\n"},
+            {"AWS_PROFILE": "app"},
+        ),
+        ("container", {}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1"}),
+        ("instance", {}, {}),
+    ],
+)
+def test_plain_credentials_are_used(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    files: dict[str, str],
+    variables: dict[str, str],
+) -> None:
+    _set_up(home, monkeypatch, files, variables)
+
+    assert credential_source(ACCESS) == source
+
+
+@pytest.mark.parametrize(
+    ("files", "variables"),
+    [
+        ({"config": "[default]\nrole_arn = arn:aws:iam::1:role/r\n"}, {}),
+        ({"config": "[default]\ncredential_process = /bin/keys\n"}, {}),
+        ({"config": "[default]\nsso_session = s\n"}, {}),
+        ({"config": "[default]\nendpoint_url = https://other.example\n"}, {}),
+        ({"config": "[default]\nca_bundle = /ca.pem\n"}, {}),
+        ({"config": f"[default]\n{KEYS}"}, {}),
+        ({"credentials": f"[default]\n{KEYS}role_arn = arn:aws:iam::1:role/r\n"}, {}),
+        ({"credentials": f"[default]\n{KEYS}"}, {"AWS_PROFILE": "missing"}),
+        ({}, {"AWS_EC2_METADATA_DISABLED": "true"}),
+        ({}, {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn"}),
+        ({}, {"AWS_ENDPOINT_URL": "https://other.example"}),
+        ({}, {"AWS_ENDPOINT_URL_KMS": "https://other.example"}),
+        ({}, {"AWS_USE_FIPS_ENDPOINT": "true"}),
+        ({}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1/"}),
+        ({}, {"AWS_SOMETHING_OF_TOMORROW": "1"}),
+    ],
+    ids=str,
+)
+def test_anything_else_is_left_to_the_client(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    variables: dict[str, str],
+) -> None:
+    _set_up(home, monkeypatch, files, variables)
+
+    with pytest.raises(NotDirectError):
+        credential_source(ACCESS)
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        replace(ACCESS, region=None),
+        replace(ACCESS, region="cn-north-1"),
+        replace(ACCESS, region="us-gov-west-1"),
+        replace(ACCESS, role_arn="arn:aws:iam::1:role/r"),
+        replace(ACCESS, profile="app"),
+        replace(ACCESS, may_call_directly=False),
+        replace(ACCESS, connection=ACCESS.connection._replace(endpoint="https://h.example/path")),
+    ],
+)
+def test_settings_that_need_the_client_are_left_to_it(home: Path, access: Access) -> None:
+    with pytest.raises(NotDirectError):
+        credential_source(access)
+
+
+def _set_up(
+    home: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], variables: dict[str, str]
+) -> None:
+    for name, content in files.items():
+        (home / name).write_text(content)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def _datetime(now: time.struct_time) -> object:
+    from datetime import UTC, datetime
+
+    return datetime(*now[:6], tzinfo=UTC)
+
+
+@pytest.mark.parametrize("source", ["instance", "container"])
+def test_credentials_of_a_metadata_service_open(
+    home: Path,
+    scripted: ScriptedKms,
+    credential_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+) -> None:
+    # The fixture of the server has set some.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    if source == "instance":
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", credential_server)
+    else:
+        monkeypatch.setattr("ksm_storage_aws_kms.direct_call._CONTAINER", credential_server)
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/container")
+
+    access = replace(ACCESS, connection=ACCESS.connection._replace(endpoint=scripted.url))
+    reply = decrypt(access, {"KeyId": ARN, "CiphertextBlob": b"c" * 150})
+
+    assert reply["Plaintext"] == DEK
+    assert "Credential=ASIAIOSFODNN7EXAMPLE/" in scripted.asked[0].authorization
+    assert "x-amz-security-token" in scripted.asked[0].authorization

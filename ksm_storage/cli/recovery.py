@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -16,7 +17,13 @@ from ..errors import SettingsError
 from ..files.reading import resolved
 from ..keys.kek import KekPool
 from ..providers.recovery_key import SCHEME, SECRET_BYTES, RecoveryKey
-from ..providers.recovery_secret import format_recovery_file, sheet, words_of
+from ..providers.recovery_secret import (
+    format_recovery_file,
+    share_sheets,
+    shares_of,
+    sheet,
+    words_of,
+)
 from ..storage.open_policy import OpenPolicy
 from ..storage.recipient_changes import RecipientChanges
 from ..storage.rewrapping import rewrap_file
@@ -30,41 +37,78 @@ from .recovery_secret import new_passphrase, refuse_list_on_stdin, secret_option
 from .rewrap import changes_said, content_of, not_removed_notes, unchanged, would_rewrap
 
 
+def _read_shares(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Read K/N, as in ``2/3``."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,2})/([0-9]{1,2})", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not K/N, for example 2/3")
+    return int(found[1]), int(found[2])
+
+
 @group()
 def recovery() -> None:
     """Create, test and use a key whose secret is kept offline.
 
-    Its URI is its public part: 'rewrap --add-key URI' adds it to a file without the secret.
+    Its URI is its public key: 'rewrap --add-key URI' adds it to a file without the secret.
     """
 
 
 @command(short_help="Create a recovery key and print its URI.")
 @click.argument("name")
-@click.option("--reveal", is_flag=True, help="Print the secret as 24 words.")
+@click.option("--reveal", is_flag=True, help="Print the secret as 24 words, or its shares.")
+@click.option(
+    "--shares",
+    callback=_read_shares,
+    metavar="K/N",
+    help="Split the secret into N shares of 33 words, of which any K open the files.",
+)
 @click.option("--file", "output", metavar="FILE", help="Write it to this new file, encrypted.")
 @click.option("--passphrase-file", metavar="FILE", help="Read the passphrase from this file.")
 @json_option
 def create(
-    name: str, reveal: bool, output: str | None, passphrase_file: str | None, as_json: bool
+    name: str,
+    reveal: bool,
+    shares: tuple[int, int] | None,
+    output: str | None,
+    passphrase_file: str | None,
+    as_json: bool,
 ) -> None:
     """Create the recovery key NAME: print its URI, and its secret as words or to a file.
 
     The secret is stored nowhere else. The file is encrypted with a passphrase, which is prompted
-    for.
+    for. Each share belongs to another person or place; fewer than K of them reveal nothing.
     """
     if reveal == (output is not None):
         raise click.UsageError("give either --reveal for words on stdout, or --file FILE")
+    if shares and not reveal:
+        raise click.UsageError("shares are printed as words: give --reveal, not --file")
     secret = os.urandom(SECRET_BYTES)
     key = RecoveryKey.of(name, secret)
-    uri = f"{SCHEME}://{key.key_id}"
+    made: dict[str, object] = {
+        "key": f"{SCHEME}://{key.public_id}",
+        "recipient": f"{SCHEME}://{key.key_id}",
+    }
     if output is not None:
         write_new_file(output, format_recovery_file(key, secret, new_passphrase(passphrase_file)))
-    words = words_of(secret) if reveal else []
-    if as_json:
-        echo_json({"key": uri, "words": words} if words else {"key": uri, "file": output})
+        made["file"] = output
+        text = ""
+    elif shares:
+        split = shares_of(secret, needed=shares[0], total=shares[1])
+        made["shares"] = split
+        text = share_sheets(split, needed=shares[0])
     else:
-        echo("\n".join([uri, sheet(words)]) if words else uri)
-    echo_err(f"note: add it to a file with: ksm-storage rewrap PATH --add-key {uri}")
+        made["words"] = words_of(secret)
+        text = sheet(words_of(secret))
+    if as_json:
+        echo_json(made)
+    else:
+        echo(f"{made['key']}\n{text}".rstrip())
+    echo_err(f"note: files will show it as {made['recipient']}")
+    echo_err("note: add it to a file with: ksm-storage rewrap PATH --add-key URI")
     echo_err("note: then test that you kept the secret with: ksm-storage recovery test PATH")
 
 
@@ -75,7 +119,7 @@ def create(
 @json_option
 def drill(
     files: Files,
-    words_file: str | None,
+    words_files: tuple[str, ...],
     recovery_file: str | None,
     passphrase_file: str | None,
     settings: Settings,
@@ -85,8 +129,8 @@ def drill(
 
     The exit code is that of the first file that failed.
     """
-    refuse_list_on_stdin(files.lists, words_file, passphrase_file)
-    given = with_secret(settings, words_file, recovery_file, passphrase_file)
+    refuse_list_on_stdin(files.lists, words_files, passphrase_file)
+    given = with_secret(settings, words_files, recovery_file, passphrase_file)
 
     def work(path: str) -> FileResult:
         return _would_open(path) if files.dry_run else _opened(path, given)
@@ -105,7 +149,7 @@ def use(
     files: Files,
     keys: tuple[str, ...],
     remove: tuple[str, ...],
-    words_file: str | None,
+    words_files: tuple[str, ...],
     recovery_file: str | None,
     passphrase_file: str | None,
     settings: Settings,
@@ -118,8 +162,8 @@ def use(
     """
     if not keys:
         raise click.UsageError("--key URI is required: the new key")
-    refuse_list_on_stdin(files.lists, words_file, passphrase_file)
-    given = with_secret(settings, words_file, recovery_file, passphrase_file)
+    refuse_list_on_stdin(files.lists, words_files, passphrase_file)
+    given = with_secret(settings, words_files, recovery_file, passphrase_file)
     changes = RecipientChanges.of(keys, remove, {})
     with KekPool(given) as pool:
 

@@ -10,10 +10,17 @@ import click
 from ..contract.redaction import shown_path
 from ..errors import SettingsError
 from ..providers.recovery_key import SCHEME
-from ..providers.recovery_secret import open_recovery_file, read_recovery_file, secret_of, words_of
+from ..providers.recovery_secret import (
+    missing_shares,
+    open_recovery_file,
+    read_recovery_file,
+    secret_of,
+    words_of,
+)
 from .options import Command, Settings
 
-_MAX_BYTES = 4_096
+# Sixteen shares as they are printed, with the key's URI.
+_MAX_BYTES = 16_384
 
 
 def secret_options(command: Command) -> Command:
@@ -21,17 +28,19 @@ def secret_options(command: Command) -> Command:
     for name, what in (
         ("--passphrase-file", "Read the passphrase of the recovery file from this file."),
         ("--recovery-file", "The encrypted file written by 'recovery create --file'."),
-        ("--words-file", "Read the recovery words from this file."),
     ):
         command = click.option(name, metavar="FILE", help=what)(command)
-    return command
+    what = "Read the recovery words or shares from this file; repeatable."
+    return click.option("--words-file", "words_files", multiple=True, metavar="FILE", help=what)(
+        command
+    )
 
 
 def refuse_list_on_stdin(
-    lists: Sequence[str], words_file: str | None, passphrase_file: str | None
+    lists: Sequence[str], words_files: Sequence[str], passphrase_file: str | None
 ) -> None:
     """Refuse to read both the list of files and the secret from standard input."""
-    if "-" in lists and words_file is None and passphrase_file is None:
+    if "-" in lists and not words_files and passphrase_file is None:
         raise click.UsageError(
             "standard input cannot be both the list and the secret: use a file for one of them"
         )
@@ -39,7 +48,7 @@ def refuse_list_on_stdin(
 
 def with_secret(
     settings: Settings,
-    words_file: str | None,
+    words_files: Sequence[str],
     recovery_file: str | None,
     passphrase_file: str | None,
 ) -> Settings:
@@ -50,15 +59,15 @@ def with_secret(
         DecryptionError: The passphrase is wrong.
     """
     if recovery_file is not None:
-        if words_file is not None:
+        if words_files:
             raise click.UsageError("give either --words-file or --recovery-file")
         sealed = read_recovery_file(recovery_file)
         passphrase = _asked(passphrase_file, "passphrase", confirm=False)
-        # The memory-hard function runs once, however many files follow.
-        words = " ".join(words_of(open_recovery_file(sealed, passphrase)))
+        secret = open_recovery_file(sealed, passphrase)
     else:
-        words = _asked(words_file, "recovery words", confirm=False)
-        secret_of(words)
+        secret = secret_of(_asked_words(words_files))
+    # The memory-hard function or the joining of shares runs once, however many files follow.
+    words = " ".join(words_of(secret))
     given = {**settings.get(SCHEME, {}), "words": lambda: words}
     return {**settings, SCHEME: given}
 
@@ -66,6 +75,17 @@ def with_secret(
 def new_passphrase(passphrase_file: str | None) -> str:
     """Return the passphrase for a new file; on a terminal it must be typed twice."""
     return _asked(passphrase_file, "passphrase", confirm=True)
+
+
+def _asked_words(files: Sequence[str]) -> str:
+    """Return the words; on a terminal, shares are prompted for until there are enough."""
+    if files:
+        return "\n".join(_read(file, "recovery words") for file in files)
+    text = _asked(None, "recovery words", confirm=False)
+    while sys.stdin.isatty() and (missing := missing_shares(text)):
+        more = _asked(None, f"words of another share, {missing} more needed", confirm=False)
+        text = f"{text}\n{more}"
+    return text
 
 
 def _asked(file: str | None, what: str, *, confirm: bool) -> str:

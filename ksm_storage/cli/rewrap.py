@@ -9,6 +9,7 @@ import click
 
 from ..batch.provider_queue import FileResult
 from ..contract.key_uri import refuse_pin
+from ..envelope.opening import covers
 from ..errors import KsmStorageError
 from ..files.reading import resolved
 from ..keys.kek import KekPool
@@ -230,7 +231,12 @@ def not_removed_notes(
     # One that was removed earlier is not in it either; but whoever mistyped a key, or named it by
     # an alias, must not believe it removed.
     for key in changes.remove:
-        if not any(f"{name}/".startswith(f"{key}/") for name in removed):
+        # The whole URI of a recovery key is longer than the one by which a file names it.
+        offline = key.provider in OFFLINE
+        if not any(
+            f"{name}/".startswith(f"{key}/") or (offline and covers(key, read_key(name)))
+            for name in removed
+        ):
             yield f"note: {path} has no key {key} to remove"
 
 

@@ -49,12 +49,16 @@ def key_covers(trusted: str, key_id: str) -> bool | None:
 
 
 @hookspec(firstresult=True)
-def newest_version(key_id: str, algorithm: str) -> str | None:
+def newest_version(key_id: str, algorithm: str, ciphertext: bytes) -> str | None:
     """Return the name by which the newest version of a recorded key wraps, without the network.
 
     An envelope records the version that wrapped. When the file is to be wrapped anew under the
-    same key, it must not stay with a version that may be destroyed after a rotation. Optional;
-    None, or no hook, where the recorded name is the one to wrap by.
+    same key, it must not stay with a version that may be destroyed after a rotation. The wrapped
+    DEK is given for a provider that keeps a public key in it. Optional; None, or no hook, where
+    the recorded name is the one to wrap by.
+
+    Raises:
+        DecryptionError: The wrapped DEK does not belong to the key.
     """
 
 

@@ -217,7 +217,7 @@ def verify_unwrap(
         except KeyNotFoundError:
             if candidate.key.provider not in OFFLINE:
                 raise
-            unproven.append(str(candidate.key))
+            unproven.append(str(candidate.recipient.key))
             continue
         if not hmac.compare_digest(unwrapped, dek):
             raise DecryptionError(

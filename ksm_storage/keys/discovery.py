@@ -112,11 +112,10 @@ class Plugin:
         answer = self._call("key_covers", lambda hook: hook(trusted=trusted, key_id=key_id))
         return answer is True
 
-    def newest_version(self, key: KeyUri, algorithm: str) -> KeyUri:
+    def newest_version(self, key: KeyUri, algorithm: str, ciphertext: bytes) -> KeyUri:
         """Return the key that wraps with the newest version of a recorded key."""
-        name = self._call(
-            "newest_version", lambda hook: hook(key_id=key.key_id, algorithm=algorithm)
-        )
+        recorded = {"key_id": key.key_id, "algorithm": algorithm, "ciphertext": ciphertext}
+        name = self._call("newest_version", lambda hook: hook(**recorded))
         if name is None:
             return key
         # Wrapped under another key, the file would be lost to whoever trusts this one.

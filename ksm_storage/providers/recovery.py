@@ -6,14 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-
 from ..plugin import (
     DEK_BYTES,
     Aad,
     DecryptionError,
     KeyNotFoundError,
-    KeyStateError,
     KeyWrapper,
     Option,
     Settings,
@@ -21,21 +18,29 @@ from ..plugin import (
     WrappedDek,
     hookimpl,
 )
-from .hpke import ALGORITHM, PUBLIC_KEY_BYTES, TAG_BYTES, open_with, seal_to
-from .recovery_key import SCHEME, RecoveryKey, private_key
+from .recovery_key import (
+    ALGORITHM,
+    PUBLIC_KEY_BYTES,
+    SCHEME,
+    RecoveryKey,
+    open_with,
+    public_key,
+    seal_to,
+)
 
 if TYPE_CHECKING:
     from ..contract.abilities import KeyDescription
 
-_INFO = b"ksm-storage recovery wrap v1"
-_CIPHERTEXT_BYTES = PUBLIC_KEY_BYTES + DEK_BYTES + TAG_BYTES
+_ENCAPSULATED_BYTES = 1_120
+_TAG_BYTES = 16
+_CIPHERTEXT_BYTES = PUBLIC_KEY_BYTES + _ENCAPSULATED_BYTES + DEK_BYTES + _TAG_BYTES
 
 
 @hookimpl
 def key_wrapper_options() -> Sequence[Option]:
-    """Declare the two ways to give the secret; wrapping needs neither."""
+    """Declare the ways to give the secret; wrapping needs none of them."""
     return [
-        Option("words", "The 24 recovery words; needed only to open.", secret=True),
+        Option("words", "The 24 recovery words, or enough shares; only to open.", secret=True),
         Option("file", "Path of a recovery file, instead of the words."),
         Option("passphrase", "The passphrase of the recovery file.", secret=True),
     ]
@@ -47,8 +52,32 @@ def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     return RecoveryKek(RecoveryKey.parse(key_id), lambda: given_secret(settings))
 
 
+@hookimpl
+def key_covers(trusted: str, key_id: str) -> bool:
+    """Tell whether both name one key: by its public key, or by the fingerprint of that."""
+    try:
+        return RecoveryKey.parse(trusted).key_id == RecoveryKey.parse(key_id).key_id
+    except SettingsError:
+        return False
+
+
+@hookimpl
+def newest_version(key_id: str, algorithm: str, ciphertext: bytes) -> str | None:
+    """Return the key id with the public key, which the wrapped DEK contains.
+
+    Raises:
+        DecryptionError: It contains the public key of another key.
+    """
+    if algorithm != ALGORITHM:
+        return None
+    key = RecoveryKey.of_public(RecoveryKey.parse(key_id).name, ciphertext[:PUBLIC_KEY_BYTES])
+    if key.key_id != key_id:
+        raise DecryptionError("the wrapped data key contains the public key of another key")
+    return key.public_id
+
+
 class RecoveryKek:
-    """Wrap to the public part of a recovery key; unwrap if its secret is given."""
+    """Wrap to the public key of a recovery key; unwrap if its secret is given."""
 
     binds_aad = True
 
@@ -57,14 +86,22 @@ class RecoveryKek:
         self._secret = secret
 
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
-        """Encrypt the DEK; the secret is not needed."""
-        try:
-            sealed = seal_to(self._key.public_key, dek, info=_INFO, aad=bytes(aad))
-        except ValueError as exc:
-            raise KeyStateError(
-                "the recovery key is not a valid public key",
-                hint="create another one with: ksm-storage recovery create NAME",
-            ) from exc
+        """Encrypt the DEK; the secret is not needed if the key id contains the public key.
+
+        Raises:
+            SettingsError: Only the fingerprint of the key is known, and the secret is not given.
+            KeyStateError: The public key is invalid.
+        """
+        public = self._key.public
+        if public is None:
+            try:
+                public = public_key(self._own_secret())
+            except KeyNotFoundError as exc:
+                raise SettingsError(
+                    f"sealing under {self._key.name!r} needs its public key, not its fingerprint",
+                    hint="give the whole URI that 'ksm-storage recovery create' printed",
+                ) from exc
+        sealed = seal_to(self._key.name, public, dek, aad=bytes(aad))
         return WrappedDek(self._key.key_id, ALGORITHM, sealed)
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
@@ -80,26 +117,21 @@ class RecoveryKek:
             raise DecryptionError("the data key was wrapped under another key")
         if len(wrapped.ciphertext) != _CIPHERTEXT_BYTES:
             raise DecryptionError("the wrapped data key has the wrong length")
-        secret = self._secret()
-        if RecoveryKey.of(self._key.name, secret) != self._key:
-            raise DecryptionError(
-                f"the recovery secret does not belong to {self._key.name!r}",
-                hint="use the sheet or file of the key that 'ksm-storage inspect' shows",
-            )
-        private = private_key(self._key.name, secret)
-        try:
-            return open_with(private, wrapped.ciphertext, info=_INFO, aad=bytes(aad))
-        except (InvalidTag, ValueError) as exc:
-            raise DecryptionError(
-                "the wrapped data key does not decrypt: another context or altered data"
-            ) from exc
+        secret = self._own_secret()
+        if wrapped.ciphertext[:PUBLIC_KEY_BYTES] != public_key(secret):
+            raise DecryptionError("the wrapped data key contains the public key of another key")
+        return open_with(self._key.name, secret, wrapped.ciphertext, aad=bytes(aad))
 
     def describe_key(self) -> KeyDescription:
         """Describe the key: enabled if its secret is given, otherwise in an unknown state."""
         from ..contract.abilities import KeyDescription
 
         described = KeyDescription(
-            self._key.key_id, "enabled", algorithm="X25519", protection="OFFLINE", public=True
+            self._key.key_id,
+            "enabled",
+            algorithm="ML-KEM-768 with X25519",
+            protection="OFFLINE",
+            public=True,
         )
         try:
             self._secret()
@@ -113,6 +145,15 @@ class RecoveryKek:
 
     def close(self) -> None:
         """Do nothing: no secret is held between calls."""
+
+    def _own_secret(self) -> bytes:
+        secret = self._secret()
+        if RecoveryKey.of(self._key.name, secret).key_id != self._key.key_id:
+            raise DecryptionError(
+                f"the recovery secret does not belong to {self._key.name!r}",
+                hint="use the sheet or file of the key that 'ksm-storage inspect' shows",
+            )
+        return secret
 
 
 def given_secret(settings: Settings) -> bytes:

@@ -1,6 +1,7 @@
-"""The recovery secret as its owner keeps it: 24 words on paper, or a file under a passphrase.
+"""The recovery secret as its owner keeps it: words, shares of words, or a file with a passphrase.
 
-The words are BIP-39 (English) with a checksum. The file is encrypted with a memory-hard function.
+The 24 words are BIP-39 (English), the shares SLIP-39; both have checksums. The file is encrypted
+under a memory-hard function of the passphrase.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import binascii
 import codecs
 import os
 import re
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
     from mnemonic import Mnemonic
 
 WORDS = 24
+SHARE_WORDS = 33
+MAX_SHARES = 16
 
 _PER_LINE = 6
-# The printed sheet also holds the words' numbers and the key's URI.
+# The printed sheet also holds the words' numbers, the key's URI and a heading for each share.
 _NO_WORD = re.compile(r"\d+[.):]?|recovery://\S+")
+_HEADING = re.compile(r"^\s*#.*", re.MULTILINE)
 
 MIN_PASSPHRASE = 12
 
@@ -48,28 +53,83 @@ def words_of(secret: bytes) -> list[str]:
     return _list().to_mnemonic(secret).split()
 
 
-def sheet(words: list[str]) -> str:
+def sheet(words: Sequence[str]) -> str:
     """Return the words with their numbers, in lines to be written down."""
     numbered = [f"{number:>2} {word:<9}" for number, word in enumerate(words, 1)]
     lines = [numbered[start : start + _PER_LINE] for start in range(0, len(words), _PER_LINE)]
     return "\n".join(" ".join(line).rstrip() for line in lines)
 
 
-def secret_of(text: str) -> bytes:
-    """Return the secret that words encode; case, line ends and numbers do not matter.
+def shares_of(secret: bytes, *, needed: int, total: int) -> list[list[str]]:
+    """Split a secret into shares of 33 words, of which so many together give it back.
 
     Raises:
-        SettingsError: They are not 24 words of the list, or their checksum is wrong. A wrong word
-            is named by its position only.
+        SettingsError: Fewer than two are needed, fewer are made than needed, or more than 16.
     """
-    # Some editors start a file with a byte order mark.
-    typed = text.removeprefix("\ufeff").lower().split()
-    words = [word for word in typed if not _NO_WORD.fullmatch(word)]
-    if len(words) != WORDS:
+    if not 2 <= needed <= total <= MAX_SHARES:
         raise SettingsError(
-            f"expected {WORDS} recovery words, found {len(words)}",
-            hint="enter all words of the sheet, in order",
+            f"cannot split the secret into {total} shares of which {needed} are needed",
+            hint=f"2 to {MAX_SHARES} shares, and at least 2 must be needed: --shares 2/3",
         )
+    from shamir_mnemonic import generate_mnemonics
+
+    # No passphrase: the secret is random, so stretching would protect nothing.
+    (group,) = generate_mnemonics(1, [(needed, total)], secret, iteration_exponent=0)
+    return [mnemonic.split() for mnemonic in group]
+
+
+def share_sheets(shares: Sequence[Sequence[str]], *, needed: int) -> str:
+    """Return all shares with a heading each, to be written down on separate sheets."""
+    return "\n".join(
+        f"# share {number} of {len(shares)}, any {needed} are enough\n{sheet(words)}"
+        for number, words in enumerate(shares, 1)
+    )
+
+
+def secret_of(text: str) -> bytes:
+    """Return the secret that words or shares encode; case, line ends and numbers do not matter.
+
+    Raises:
+        SettingsError: They are not 24 words or enough shares of one set, a word is not in the
+            list, or a checksum is wrong. A wrong word is named by its position only.
+    """
+    words = _words_in(text)
+    if len(words) == WORDS:
+        return _secret_of_words(words)
+    shares = _shares_in(words)
+    missing = _missing(shares)
+    if missing:
+        needed = shares[0].needed
+        raise SettingsError(
+            f"{needed} different shares are needed, found {needed - missing}",
+            hint="enter the words of several shares one after another, each share once",
+        )
+    secret = _combined(shares)
+    if secret is None:
+        raise SettingsError(
+            "the shares do not fit together: at least one was altered or made for another key",
+            hint="try another pair of shares of the same set",
+        )
+    return secret
+
+
+def missing_shares(text: str) -> int:
+    """Return how many shares are still missing beside those in the text; 0 for 24 words.
+
+    Raises:
+        SettingsError: As for :func:`secret_of`.
+    """
+    words = _words_in(text)
+    return 0 if len(words) == WORDS else _missing(_shares_in(words))
+
+
+def _words_in(text: str) -> list[str]:
+    # Some editors start a file with a byte order mark.
+    typed = _HEADING.sub("", text.replace("\ufeff", "")).lower().split()
+    return [word for word in typed if not _NO_WORD.fullmatch(word)]
+
+
+def _secret_of_words(words: list[str]) -> bytes:
     known = set(_list().wordlist)
     wrong = [str(place) for place, word in enumerate(words, 1) if word not in known]
     if wrong:
@@ -84,6 +144,95 @@ def secret_of(text: str) -> bytes:
             hint="compare with the sheet: a word is wrong, or two words are swapped",
         )
     return secret
+
+
+def _shares_in(words: Sequence[str]) -> list[_Share]:
+    if not words or len(words) % SHARE_WORDS:
+        raise SettingsError(
+            f"expected {WORDS} recovery words or shares of {SHARE_WORDS} words, "
+            f"found {len(words)} words",
+            hint="enter all words of the sheet, in order",
+        )
+    from shamir_mnemonic.wordlist import WORDLIST
+
+    known = set(WORDLIST)
+    parts = [words[start : start + SHARE_WORDS] for start in range(0, len(words), SHARE_WORDS)]
+    shares: list[_Share] = []
+    for number, part in enumerate(parts, 1):
+        wrong = [str(place) for place, word in enumerate(part, 1) if word not in known]
+        if wrong:
+            raise SettingsError(
+                f"not in the word list: word {', '.join(wrong)} of share {number}",
+                hint="compare with the sheet; the first four letters of each word are unique",
+            )
+        share = _share(part)
+        if share is None:
+            raise SettingsError(
+                f"the checksum of share {number} is wrong",
+                hint="compare with the sheet: a word is wrong, or two words are swapped",
+            )
+        shares.append(share)
+    _refuse_other_sets(shares)
+    return shares
+
+
+def _refuse_other_sets(shares: Sequence[_Share]) -> None:
+    # The exponent is part of what the shares say, and each step doubles the time to read them.
+    if any(share.groups != 1 or share.exponent != 0 for share in shares):
+        raise SettingsError(
+            "the shares are not those of a recovery key",
+            hint="enter the shares that 'ksm-storage recovery create NAME --shares' printed",
+        )
+    if len({share.of_set for share in shares}) > 1:
+        raise SettingsError(
+            "the shares belong to different sets",
+            hint="the shares of one set begin with the same three words",
+        )
+
+
+class _Share(NamedTuple):
+    """Hold what one share says of itself, and its words."""
+
+    of_set: tuple[int, ...]
+    groups: int
+    exponent: int
+    needed: int
+    number: int
+    mnemonic: str
+
+
+def _missing(shares: Sequence[_Share]) -> int:
+    return max(0, shares[0].needed - len({share.number for share in shares}))
+
+
+def _share(words: Sequence[str]) -> _Share | None:
+    from shamir_mnemonic import MnemonicError, Share
+
+    mnemonic = " ".join(words)
+    try:
+        share = Share.from_mnemonic(mnemonic)
+    # The library's exception holds words, so it does not become a cause.
+    except MnemonicError:
+        return None
+    return _Share(
+        tuple(share.group_parameters()),
+        share.group_count,
+        share.iteration_exponent,
+        share.member_threshold,
+        share.index,
+        mnemonic,
+    )
+
+
+def _combined(shares: Sequence[_Share]) -> bytes | None:
+    from shamir_mnemonic import MnemonicError, combine_mnemonics
+
+    # The library takes exactly as many as are needed.
+    different = {share.number: share.mnemonic for share in shares}
+    try:
+        return bytes(combine_mnemonics(list(different.values())[: shares[0].needed]))
+    except MnemonicError:
+        return None
 
 
 def _entropy(words: list[str]) -> bytes | None:
@@ -114,7 +263,7 @@ def format_recovery_file(key: RecoveryKey, secret: bytes, passphrase: str) -> by
             hint="use several unrelated words",
         )
     salt = os.urandom(_SALT_BYTES)
-    head = f"{_FIRST_LINE}\nkey: {SCHEME}://{key.key_id}\nsalt: {_text(salt)}\n"
+    head = f"{_FIRST_LINE}\nkey: {SCHEME}://{key.public_id}\nsalt: {_text(salt)}\n"
     sealed = _cipher(passphrase, salt).encrypt(_NONCE, secret, head.encode("ascii"))
     return f"{head}sealed: {_text(sealed)}\n".encode("ascii")
 

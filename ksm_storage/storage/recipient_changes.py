@@ -11,6 +11,7 @@ from ..envelope.opening import covers
 from ..envelope.sealing import refuse_only_offline
 from ..errors import SettingsError
 from ..keys.discovery import find_plugin
+from ..keys.known_providers import OFFLINE
 from .open_policy import read_key
 
 Replacements = Mapping[str | KeyUri, str | KeyUri]
@@ -124,7 +125,8 @@ def newest_version(recipient: Recipient) -> KeyUri:
     Raises:
         PluginError: No usable plugin serves the provider.
     """
-    return find_plugin(recipient.key.provider).newest_version(recipient.key, recipient.algorithm)
+    key = recipient.key
+    return find_plugin(key.provider).newest_version(key, recipient.algorithm, recipient.ciphertext)
 
 
 def names(key: KeyUri, recipient: Recipient) -> bool:
@@ -134,6 +136,9 @@ def names(key: KeyUri, recipient: Recipient) -> bool:
     """
     if key == recipient.key:
         return True
+    if key.provider in OFFLINE:
+        # There is no key service: what covers it is its public key, which is no alias.
+        return covers(key, recipient.key)
     whole = f"{key.key_id.rstrip('/')}/"
     return recipient.key.key_id.startswith(whole) and covers(key, recipient.key)
 

@@ -32,7 +32,7 @@ plugin.options()
 for text in json.loads(sys.argv[3]):
     plugin.recognise_key(text)
     plugin.key_covers(text, "another")
-    plugin.newest_version(KeyUri(sys.argv[2], text or "key"), "algorithm")
+    plugin.newest_version(KeyUri(sys.argv[2], text or "key"), "algorithm", b"")
 print(json.dumps(sorted(sys.modules)))
 """
 

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import ksm_storage
 from ksm_storage.contract.key_uri import KeyUri
@@ -135,12 +133,11 @@ def test_a_context_that_was_changed_is_refused(folder: Path, key: str) -> None:
 
 @the_attacker("adds a recipient with nothing but a public key")
 def test_who_has_only_the_public_key_cannot_add_a_recipient(sealed: Path) -> None:
-    public = X25519PrivateKey.generate().public_key()
-    recovery = RecoveryKey("office", public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    recovery = RecoveryKey.of("office", bytes(32))
     envelope = decode(sealed.read_bytes())
     header = envelope.header
     # A whole and proper wrap, of a DEK that the attacker had to draw.
-    with Kek.open(KeyUri("recovery", recovery.key_id)) as kek:
+    with Kek.open(KeyUri("recovery", recovery.public_id)) as kek:
         wrapped = kek.wrap(bytes(range(32)), aad=wrap_aad(header.envelope_id, 1, header.context))
 
     added = recipient_of("recovery", wrapped)

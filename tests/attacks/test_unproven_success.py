@@ -21,7 +21,7 @@ from tests.unit.storage.planted import Counted
 
 @pytest.fixture
 def recovery() -> str:
-    return f"recovery://{RecoveryKey.of('office', bytes(32)).key_id}"
+    return f"recovery://{RecoveryKey.of('office', bytes(32)).public_id}"
 
 
 @pytest.fixture

@@ -249,13 +249,13 @@ def test_a_terminal_is_served_plainly_without_rich(sealed: Path, arguments: list
 
 def test_a_sealed_file_keeps_the_keys_that_a_rekey_does_not_name(sealed: Path) -> None:
     created = run("recovery", "create", "office", "--reveal", "--json")
-    recovery = json.loads(created.stdout)["key"]
-    run("rewrap", "c.json", "--add-key", recovery)
+    made = json.loads(created.stdout)
+    run("rewrap", "c.json", "--add-key", made["key"])
     other = run("keygen", "other.key").stdout.strip()
 
     done = run("rekey", "c.json", "--new-key", other, "--json")
 
     assert done.returncode == 0, done.stderr
     (content,) = json.loads(done.stdout)
-    assert sorted(content["keys"]) == sorted([key_file(sealed.parent), recovery, other])
+    assert sorted(content["keys"]) == sorted([key_file(sealed.parent), made["recipient"], other])
     assert content["removed"] == []

@@ -97,6 +97,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("protect", "plain.json --key KEY --dry-run", 0),
         ("providers", "", 0),
         ("recovery create", "office --reveal", 0),
+        ("recovery create", "office --reveal --shares 2/3", 0),
         ("recovery test", "c.json missing.json --words-file value", 2),
         ("rekey", "c.json", 0),
         ("rekey", "c.json --dry-run", 0),

@@ -37,6 +37,27 @@ def test_the_words_are_asked_for_and_not_echoed(sealed: Path) -> None:
     assert made["words"][0] not in (child.before or "").split()
 
 
+def test_shares_are_asked_for_until_there_are_enough(sealed: Path) -> None:
+    created = run("recovery", "create", "board", "--shares", "2/3", "--reveal", "--json")
+    made = json.loads(created.stdout)
+    run("rewrap", str(sealed), "--add-key", made["key"])
+    child = pexpect.spawn(
+        COMMAND, ["recovery", "test", str(sealed)], encoding="utf-8", timeout=20, echo=True
+    )
+
+    child.expect("recovery words: ")
+    child.sendline(" ".join(made["shares"][2]))
+    child.expect("words of another share, 1 more needed: ")
+    child.sendline(" ".join(made["shares"][0]))
+    child.expect(pexpect.EOF)
+    child.close()
+
+    assert child.exitstatus == 0
+    assert "revision 2 by recovery://board/" in (child.before or "")
+    assert len(made["shares"]) == 3
+    assert not {*made["shares"][0][3:]} & {*(child.before or "").split()}
+
+
 def test_a_new_passphrase_is_asked_for_twice(tmp_path: Path) -> None:
     file = tmp_path / "office.recovery"
     child = pexpect.spawn(
@@ -63,7 +84,7 @@ def test_no_option_takes_a_secret(command: str) -> None:
 
     options = {word for word in text.split() if word.startswith("--")}
     assert options
-    assert not options & {"--words", "--passphrase", "--secret"}
+    assert not options & {"--words", "--passphrase", "--secret", "--share"}
 
 
 @pytest.mark.parametrize("option", ["--words-file", "--passphrase-file", "--recovery-file"])

@@ -22,11 +22,11 @@ class TestRecoveryKey(KeyWrapperConformance):
 
     @pytest.fixture
     def key_id(self, secret: bytes) -> str:
-        return RecoveryKey.of("one", secret).key_id
+        return RecoveryKey.of("one", secret).public_id
 
     @pytest.fixture
     def other_key_id(self, secret: bytes) -> str:
-        return RecoveryKey.of("two", secret).key_id
+        return RecoveryKey.of("two", secret).public_id
 
     @pytest.fixture
     def settings(self, secret: bytes) -> Mapping[str, object]:

@@ -110,14 +110,14 @@ def test_only_equality_or_a_plain_yes_covers_a_key(
 
 
 def test_the_newest_version_is_asked_for_by_the_name_that_the_plugin_gives(acme: Plugin) -> None:
-    assert acme.newest_version(KeyUri("acme", "key"), "A") == KeyUri("acme", "alias")
+    assert acme.newest_version(KeyUri("acme", "key"), "A", b"") == KeyUri("acme", "alias")
 
 
 def test_a_key_without_versions_is_its_own_newest(acme: Plugin) -> None:
-    assert acme.newest_version(KeyUri("acme", "plain"), "A") == KeyUri("acme", "plain")
+    assert acme.newest_version(KeyUri("acme", "plain"), "A", b"") == KeyUri("acme", "plain")
 
 
 @pytest.mark.parametrize("key_id", ["other", "junk"])
 def test_a_newest_version_that_is_another_key_is_refused(acme: Plugin, key_id: str) -> None:
     with pytest.raises(PluginContractError, match="returned a different key"):
-        acme.newest_version(KeyUri("acme", key_id), "A")
+        acme.newest_version(KeyUri("acme", key_id), "A", b"")

@@ -45,7 +45,7 @@ def run(
     """
     tally: Counter[str] = Counter()
     for vector in chosen:
-        where = f"{vector['file']} {vector['tcId']}: {vector['comment']}"
+        where = f"{vector['file']} {vector['tcId']}: {vector.get('comment', '')}"
         try:
             answer = compute(vector)
         except refusal:

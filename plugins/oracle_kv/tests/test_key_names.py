@@ -78,4 +78,4 @@ def test_the_newest_version_is_named_without_one() -> None:
 
     named = KeyUri("oracle-kv", f"{KEY}/{VERSION}")
 
-    assert plugin.newest_version(named, "AES_256_GCM") == KeyUri("oracle-kv", KEY)
+    assert plugin.newest_version(named, "AES_256_GCM", b"") == KeyUri("oracle-kv", KEY)

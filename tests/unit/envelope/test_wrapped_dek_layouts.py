@@ -1,4 +1,4 @@
-"""The rules W4 to W10 of docs/envelope-format.md, by the vectors that hold a KEK.
+"""The rules W4 to W13 of docs/envelope-format.md, by the vectors that hold a KEK.
 
 The plugins' own tests have their services open the vectors that concern them.
 """
@@ -21,11 +21,14 @@ from ksm_storage.envelope.opening import covers
 from ksm_storage.errors import DecryptionError
 from ksm_storage.keys.kek import Kek
 from ksm_storage.providers.os_keyring import SERVICE, KeyringKek
+from ksm_storage.providers.recovery_key import RecoveryKey
+from ksm_storage.providers.recovery_secret import words_of
+from ksm_storage.storage.recipient_changes import newest_version
 from tests.vectors.make_vectors import FOLDER, WITH_KEK
 
 VECTORS: list[dict[str, Any]] = json.loads((FOLDER / WITH_KEK).read_text())["vectors"]
 PAGE = FOLDER.parents[1] / "docs/envelope-format.md"
-BYTES = {"gcm": 60, "kwp": 40, "oaep-sha1": 256, "oaep-sha256": 256}
+BYTES = {"gcm": 60, "kwp": 40, "oaep-sha1": 256, "oaep-sha256": 256, "hpke": 2384}
 
 
 def named(vector: dict[str, Any]) -> str:
@@ -45,7 +48,8 @@ def second_opinion(vector: dict[str, Any]) -> bytes | None:
     from tests.second_reader.unwrap import unwrapped
 
     wrapped, aad = base64.b64decode(vector["wrapped_dek"]), bytes.fromhex(vector["aad"])
-    return unwrapped(vector["algorithm"], wrapped, vector.get("kek", {}), aad)
+    key_id = vector["recipient"].partition("://")[2]
+    return unwrapped(vector["algorithm"], wrapped, vector.get("kek", {}), aad, key_id=key_id)
 
 
 def opened(vector: dict[str, Any], dek: bytes) -> bytes:
@@ -73,8 +77,41 @@ def test_w5_and_w6_and_w7_another_library_opens_the_envelope_from_its_kek(
     assert opened(vector, dek) == base64.b64decode(vector["payload"])
 
 
-@pytest.mark.parametrize("vector", of("oaep-sha1", "oaep-sha256", "kwp"))
-def test_w5_and_w6_have_the_length_of_their_layout(vector: dict[str, Any]) -> None:
+@pytest.mark.parametrize("vector", of("hpke"))
+def test_w11_and_w12_and_w13_two_libraries_open_the_envelope_from_the_secret(
+    vector: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(file_of(vector))
+    words = " ".join(words_of(bytes.fromhex(vector["kek"])))
+
+    dek = second_opinion(vector)
+    storage = open_storage(path, settings={"recovery": {"words": words}})
+
+    assert dek == bytes.fromhex(vector["dek"])
+    assert opened(vector, dek) == base64.b64decode(vector["payload"])
+    assert storage.read_storage() == json.loads(base64.b64decode(vector["payload"]))
+
+
+@pytest.mark.parametrize("vector", of("hpke"))
+def test_w12_the_public_key_of_another_key_is_refused(vector: dict[str, Any]) -> None:
+    (recipient,) = decode(file_of(vector)).header.recipients
+    ciphertext = bytearray(recipient.ciphertext)
+    ciphertext[0] ^= 1
+    altered = WrappedDek(recipient.key.key_id, recipient.algorithm, bytes(ciphertext))
+    words = " ".join(words_of(bytes.fromhex(vector["kek"])))
+
+    with (
+        Kek.open(recipient.key, {"recovery": {"words": words}}) as kek,
+        pytest.raises(DecryptionError, match="public key of another key"),
+    ):
+        kek.unwrap(altered, aad=wrap_aad(b"", 1, {}))
+    with pytest.raises(DecryptionError, match="public key of another key"):
+        newest_version(recipient._replace(ciphertext=bytes(ciphertext)))
+
+
+@pytest.mark.parametrize("vector", of("oaep-sha1", "oaep-sha256", "kwp", "hpke"))
+def test_w5_and_w6_and_w11_have_the_length_of_their_layout(vector: dict[str, Any]) -> None:
     assert len(base64.b64decode(vector["wrapped_dek"])) == BYTES[vector["layout"]]
 
 
@@ -133,6 +170,8 @@ _AZURE = "azure-kv://https://demo.vault.azure.net/keys/app"
 _GCP = "gcp-kms://projects/p/locations/global/keyRings/r/cryptoKeys/app"
 _OCI = "oracle-kv://ocid1.key.oc1.iad.vault.unique"
 
+_OFFICE, _HOME = (RecoveryKey.of(name, bytes(32)) for name in ("office", "home"))
+
 
 def pins() -> Iterator[tuple[str, str, bool]]:
     """Yield a pinned key, a recipient, and whether they match."""
@@ -160,6 +199,9 @@ def pins() -> Iterator[tuple[str, str, bool]]:
     yield f"{_OCI}/ocid1.keyversion.oc1.iad.vault.first", _OCI, False
     yield "pkcs11://object=a", "pkcs11://token=t;object=%61;id=%01", True
     yield "pkcs11://token=u;object=a", "pkcs11://token=t;object=a;id=%01", False
+    yield f"recovery://{_OFFICE.public_id}", f"recovery://{_OFFICE.key_id}", True
+    yield f"recovery://{_HOME.public_id}", f"recovery://{_OFFICE.key_id}", False
+    yield "recovery://office", f"recovery://{_OFFICE.key_id}", False
     yield "vault-transit://transit/app", "vault-transit://transit/app2", False
 
 

@@ -9,15 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_uri import MAX_KEY_ID, KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
     KeyStateError,
     KsmStorageError,
+    PluginLoadError,
     SettingsError,
 )
+from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.kek import Kek
 from ksm_storage.plugin import Aad
 from ksm_storage.providers import recovery_secret
@@ -35,7 +38,9 @@ SECRET = bytes(range(32))
 AAD = Aad({"purpose": "test"})
 DEK = b"d" * 32
 KEY = RecoveryKey.of("office", SECRET)
-URI = KeyUri("recovery", KEY.key_id)
+URI = KeyUri("recovery", KEY.public_id)
+RECORDED = KeyUri("recovery", KEY.key_id)
+WORDS = " ".join(words_of(SECRET))
 PASSPHRASE = "correct horse battery staple"
 
 
@@ -46,7 +51,7 @@ def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_key_of_a_secret_stays_the_same() -> None:
     # A release that derived another one would lose every file under the old one.
-    assert KEY.key_id == "office/y4vaqtbtaocyi53hlubalrocwp3kn74pw6yhlkfl66b6bcjwnnqbleah"
+    assert KEY.key_id == "office/cjpgxm3iqfu6bfo4gywajdlz7k4lue337eh5ewdpapgrvlbl55yq"
     assert words_of(SECRET)[:3] == ["abandon", "amount", "liar"]
 
 
@@ -75,7 +80,11 @@ def test_a_recovery_file_unwraps_too(tmp_path: Path) -> None:
     ("given", "error", "match"),
     [
         ({"words": " ".join(words_of(bytes(32)))}, DecryptionError, "does not belong to 'office'"),
-        ({"words": "abandon " * 23}, SettingsError, "expected 24 recovery words, found 23"),
+        (
+            {"words": "abandon " * 23},
+            SettingsError,
+            "expected 24 recovery words or .*, found 23",
+        ),
         ({"words": "a", "file": "b"}, SettingsError, "cannot be combined"),
         ({"file": "/no/such/file", "passphrase": "p"}, SettingsError, "cannot read"),
         ({"file": "/no/such/file"}, SettingsError, "'passphrase' is missing"),
@@ -92,12 +101,77 @@ def test_a_secret_that_does_not_serve_is_told(
 
 
 def test_another_name_of_the_same_secret_is_another_key() -> None:
-    assert RecoveryKey.of("home", SECRET).public != KEY.public
+    home = RecoveryKey.of("home", SECRET)
+    with Kek.open(URI) as kek:
+        renamed = replace(kek.wrap(DEK, aad=AAD), key_id=home.key_id)
+
+    assert home.key_id != KEY.key_id
+    with (
+        Kek.open(KeyUri("recovery", home.key_id), {"recovery": {"words": WORDS}}) as kek,
+        pytest.raises(DecryptionError, match="does not decrypt"),
+    ):
+        kek.unwrap(renamed, aad=AAD)
 
 
-@pytest.mark.parametrize("place", range(len("office/"), len(KEY.key_id)))
-def test_a_slip_of_the_pen_in_the_uri_is_noticed(place: int) -> None:
-    text = KEY.key_id
+def test_the_fingerprint_alone_wraps_only_with_the_secret() -> None:
+    with Kek.open(RECORDED, {"recovery": {"words": WORDS}}) as kek:
+        assert kek.unwrap(kek.wrap(DEK, aad=AAD), aad=AAD) == DEK
+    with Kek.open(RECORDED) as kek, pytest.raises(SettingsError, match="needs its public key"):
+        kek.wrap(DEK, aad=AAD)
+
+
+def test_a_rekey_finds_the_public_key_in_the_wrapped_dek() -> None:
+    plugin = find_plugin("recovery")
+    with Kek.open(URI) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+
+    assert plugin.newest_version(RECORDED, wrapped.algorithm, wrapped.ciphertext) == URI
+    with pytest.raises(DecryptionError, match="public key of another key"):
+        plugin.newest_version(RECORDED, wrapped.algorithm, b"x" + wrapped.ciphertext[1:])
+
+
+@pytest.mark.parametrize("place", [0, 1_184, 1_216, 2_304, 2_336, 2_383])
+def test_every_part_of_a_wrapped_dek_is_authenticated(place: int) -> None:
+    with Kek.open(URI, {"recovery": {"words": WORDS}}) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+        altered = bytearray(wrapped.ciphertext)
+        altered[place] ^= 1
+
+        with pytest.raises(DecryptionError):
+            kek.unwrap(replace(wrapped, ciphertext=bytes(altered)), aad=AAD)
+
+
+@pytest.mark.parametrize("missing", ["mlkem.MLKEM768PublicKey", "mlkem.MLKEM768PrivateKey"])
+def test_a_build_without_ml_kem_is_a_documented_error(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Kek.open(URI, {"recovery": {"words": WORDS}}) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+
+        def refuse(_raw: bytes) -> None:
+            raise UnsupportedAlgorithm("ML-KEM-768 is not supported by this backend")
+
+        for name in ("from_public_bytes", "from_seed_bytes"):
+            target = f"cryptography.hazmat.primitives.asymmetric.{missing}.{name}"
+            monkeypatch.setattr(target, refuse, raising=False)
+
+        with pytest.raises(PluginLoadError, match="no ML-KEM-768") as caught:
+            kek.unwrap(kek.wrap(DEK, aad=AAD) if "Public" in missing else wrapped, aad=AAD)
+
+    assert "FIPS" in (caught.value.hint or "")
+
+
+def test_a_key_id_fits_with_the_longest_name() -> None:
+    key = RecoveryKey.of("n" * 64, SECRET)
+
+    assert len(key.public_id) == 1_691 <= MAX_KEY_ID
+    assert RecoveryKey.parse(key.public_id) == key
+    assert RecoveryKey.parse(key.key_id) == key._replace(public=None)
+
+
+@pytest.mark.parametrize("place", [7, 8, 40, 800, 1_584, 1_585, 1_627, 1_632])
+def test_a_damaged_uri_is_noticed(place: int) -> None:
+    text = KEY.public_id
     other = "a" if text[place] != "a" else "b"
 
     with pytest.raises(SettingsError, match="a character is wrong"):
@@ -112,22 +186,26 @@ def test_a_slip_of_the_pen_in_the_uri_is_noticed(place: int) -> None:
         KEY.key_id.upper(),
         KEY.key_id[:-1],
         f"{KEY.key_id}/x",
+        KEY.public_id.upper(),
+        KEY.public_id[:-1],
+        f"{KEY.public_id}=",
+        f"{KEY.public_id}AAAA",
+        KEY.public_id.replace("office", "home"),
         "/x",
         "-/x",
         KEY._replace(name="-a").key_id,
-        KEY.key_id.replace("office", "home"),
-        f"x{KEY.key_id}",
+        f"office/{'1' * 52}",
     ],
 )
 def test_what_is_no_recovery_key_is_refused(key_id: str) -> None:
-    with pytest.raises(SettingsError, match="is not a recovery key"):
+    with pytest.raises(SettingsError, match="not a recovery key"):
         Kek.open(KeyUri("recovery", key_id))
 
 
 def test_a_public_key_that_nobody_can_hold_is_refused() -> None:
-    bad = RecoveryKey("office", bytes(32))
+    bad = RecoveryKey.of_public("office", b"\xff" * 1_216)
 
-    with Kek.open(KeyUri("recovery", bad.key_id)) as kek, pytest.raises(KeyStateError):
+    with Kek.open(KeyUri("recovery", bad.public_id)) as kek, pytest.raises(KeyStateError):
         kek.wrap(DEK, aad=AAD)
 
 
@@ -158,8 +236,11 @@ def test_words_are_read_as_people_write_them(write: Callable[[list[str]], str]) 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "expected 24 recovery words, found 0"),
-        (" ".join(words_of(SECRET)[:12]), "expected 24 recovery words, found 12"),
+        ("", "expected 24 recovery words or .*, found 0"),
+        (
+            " ".join(words_of(SECRET)[:12]),
+            "expected 24 recovery words or .*, found 12",
+        ),
         (" ".join(["canaryword", *words_of(SECRET)[1:]]), "recovery word 1"),
         (
             " ".join([*words_of(SECRET)[1:], words_of(SECRET)[0]]),
@@ -247,7 +328,7 @@ def test_a_part_of_a_recovery_file_that_is_too_short_is_refused(line: int) -> No
         open_recovery_file("\n".join(lines), PASSPHRASE)
 
 
-@pytest.mark.parametrize("length", [0, 32, 79, 81])
+@pytest.mark.parametrize("length", [0, 80, 2_383, 2_385])
 def test_a_wrapped_dek_of_another_length_is_refused_before_it_is_decrypted(length: int) -> None:
     with Kek.open(URI) as kek:
         wrapped = replace(kek.wrap(DEK, aad=AAD), ciphertext=bytes(length))
@@ -272,7 +353,7 @@ def test_no_failure_shows_the_secret_the_words_or_the_passphrase(tmp_path: Path)
     path = tmp_path / "file"
     path.write_bytes(format_recovery_file(KEY, SECRET, PASSPHRASE))
     shown: list[str] = []
-    foreign = KeyUri("recovery", RecoveryKey.of("other", bytes(32)).key_id)
+    foreign = KeyUri("recovery", RecoveryKey.of("other", bytes(32)).public_id)
     words = " ".join(words_of(SECRET))
     for given in (
         {"words": words},

@@ -11,6 +11,7 @@ from tests.vectors.with_kek import wrapping
 KEK = sample_bytes("kek", 32)
 NONCE = sample_bytes("wrap nonce", 12)
 SEED = sample_bytes("oaep seed", 64)
+RANDOMNESS = sample_bytes("encapsulation", 64)
 AAD = wrap_aad(LINES)
 
 _AWS = "aws-kms://arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -19,7 +20,7 @@ _GCP = "gcp-kms://projects/p/locations/global/keyRings/r/cryptoKeys/app/cryptoKe
 _OCI = "oracle-kv://ocid1.key.oc1.iad.vault.unique/ocid1.keyversion.oc1.iad.vault.first"
 _TOKEN = "pkcs11://token=ksm;"
 
-# Recipient, algorithm and layout; the layouts are those of W4 to W7.
+# Recipient, algorithm and layout; the layouts are those of W4 to W7 and W11.
 _KNOWN = (
     ("key-file:///etc/ksm/app.key", "AES-256-GCM", "gcm"),
     ("os-keyring://app", "AES-256-GCM", "gcm"),
@@ -35,6 +36,11 @@ _KNOWN = (
     (f"{_TOKEN}object=rsa;id=%32;type=private", "CKM_RSA_PKCS_OAEP/SHA-256", "oaep-sha256"),
     (f"{_TOKEN}object=rsa;id=%32;type=private", "CKM_RSA_PKCS_OAEP/SHA-1", "oaep-sha1"),
     ("vault-transit://transit/app", "TRANSIT_AEAD", "transit"),
+    (
+        f"recovery://{wrapping.recovery_key_id('office', KEK)}",
+        "HPKE-MLKEM768X25519-SHA256-AES256GCM",
+        "hpke",
+    ),
 )
 # Only the service knows what is inside (W8).
 _OPAQUE = (
@@ -58,6 +64,8 @@ def _wrapped(layout: str) -> bytes:
         return wrapping.gcm(KEK, NONCE, DEK, AAD)
     if layout == "transit":
         return wrapping.transit(KEK, NONCE, DEK, AAD)
+    if layout == "hpke":
+        return wrapping.recovery("office", KEK, RANDOMNESS, DEK, AAD)
     if layout == "kwp":
         return wrapping.kwp(KEK, DEK)
     return wrapping.oaep(layout.removeprefix("oaep-"), SEED, DEK)
@@ -73,7 +81,7 @@ def _vector(
         "algorithm": algorithm,
         "layout": layout,
         **kek,
-        "aad": AAD.hex() if layout in ("gcm", "transit", "opaque") else "",
+        "aad": AAD.hex() if layout in ("gcm", "transit", "hpke", "opaque") else "",
         "wrapped_dek": encoded(wrapped),
         "dek": DEK.hex(),
         "payload": encoded(Draft().payload),

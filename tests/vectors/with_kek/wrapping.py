@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from collections.abc import Mapping
 
+from Crypto.PublicKey import Hybrid
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
@@ -50,6 +52,48 @@ def oaep(hash_name: str, seed: bytes, dek: bytes) -> bytes:
     masked_seed = _xor(seed[:size], _mgf1(hash_name, masked, size))
     number = int.from_bytes(b"\0" + masked_seed + masked, "big")
     return pow(number, E, P * Q).to_bytes(MODULUS_BYTES, "big")
+
+
+def recovery_key_id(name: str, secret: bytes) -> str:
+    """Return the key id of a recovery key (W12)."""
+    digest = hashlib.sha256(
+        f"ksm-storage recovery key v1\0{name}\0".encode() + _hybrid_public_key(secret)
+    )
+    return f"{name}/{base64.b32encode(digest.digest()).decode().rstrip('=').lower()}"
+
+
+def recovery(name: str, secret: bytes, randomness: bytes, dek: bytes, aad: bytes) -> bytes:
+    """Return public key, encapsulated key and ciphertext (W11), with the randomness given."""
+    # Its HPKE draws the randomness itself, so only its KEM is taken from the library.
+    shared, encapsulated = _hybrid_key(secret).public_key()._encaps(randomness)
+    info = f"ksm-storage recovery wrap v1\0{name}\0".encode() + aad
+    key, nonce = hpke_key(shared, info, aead=2)
+    return _hybrid_public_key(secret) + encapsulated + AESGCM(key).encrypt(nonce, dek, None)
+
+
+def hpke_key(shared: bytes, info: bytes, *, aead: int) -> tuple[bytes, bytes]:
+    """Return key and nonce of the first message (RFC 9180, section 5.1, base mode)."""
+    suite = b"HPKE" + b"".join(number.to_bytes(2, "big") for number in (0x647A, 1, aead))
+
+    def extract(salt: bytes, label: bytes, material: bytes) -> bytes:
+        return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + material, "sha256")
+
+    context = b"\0" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", info)
+    secret = extract(shared, b"secret", b"")
+
+    def expand(label: bytes, length: int) -> bytes:
+        labeled = length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + context
+        return hmac.digest(secret, labeled + b"\1", "sha256")[:length]
+
+    return expand(b"key", 32), expand(b"base_nonce", 12)
+
+
+def _hybrid_public_key(secret: bytes) -> bytes:
+    return bytes(_hybrid_key(secret)._pk)
+
+
+def _hybrid_key(secret: bytes) -> Hybrid.HybridKey:
+    return Hybrid.generate(param_set=Hybrid.MLKEM768_X25519, randfunc=lambda _: secret)
 
 
 def _mgf1(hash_name: str, seed: bytes, length: int) -> bytes:

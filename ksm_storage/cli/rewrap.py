@@ -29,6 +29,7 @@ from .options import (
     time_options,
     trust_option,
 )
+from .rekey_progress import RekeyProgress
 
 
 @command()
@@ -125,11 +126,15 @@ def rekey(
     Every key of the file is kept, in its newest version, unless --remove-key names it. Each key
     must unwrap the new data key before the file is replaced. Copies of the old file still open
     with the old data key.
+
+    If the command is interrupted or a file fails, the same command within a day goes on with the
+    files that are left.
     """
     with KekPool(settings) as pool:
         policy = OpenPolicy.from_args(trust or None, context, settings, pool=pool)
         policy = policy.with_timeout(timeout, hedge)
 
+        progress = RekeyProgress(files, [new_keys, remove])
         add, gone = ([read_key(key) for key in each] for each in (new_keys, remove))
 
         def work(path: str) -> FileResult:
@@ -140,10 +145,21 @@ def rekey(
                 return FileResult(
                     "would rekey", said=said, content={"keys": shown}, status="skipped"
                 )
-            return _rekeyed(rekey_file(path, policy, add, gone), path)
+            envelope = existing_envelope(resolved(path), path)
+            if progress.has(path, envelope):
+                # Never report success from a header that is not authenticated.
+                policy.open(envelope, path=path)
+                line = f"{path} was rekeyed by the run before; nothing changed"
+                return FileResult("unchanged", said=(line,), status="unchanged")
+            done = rekey_file(path, policy, add, gone)
+            progress.add(path)
+            return _rekeyed(done, path)
 
         service_of = services_in_header(policy.keys)
-        return files.run(work, service_of=service_of, as_json=as_json, timeout=timeout)
+        code = files.run(work, service_of=service_of, as_json=as_json, timeout=timeout)
+        if code == 0:
+            progress.finish()
+        return code
 
 
 def _unproven_notes(keys: Sequence[str], path: str) -> list[str]:

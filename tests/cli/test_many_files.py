@@ -10,7 +10,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from ksm_storage.envelope.codec import looks_like_envelope
+import pytest
+
+import ksm_storage
+from ksm_storage.envelope.codec import decode, looks_like_envelope
 from tests.cli.command import key_file, run
 
 COUNT = 60
@@ -18,20 +21,20 @@ COUNT = 60
 STOPPED = textwrap.dedent(
     """
     import os, signal, sys, threading
-    import ksm_storage.cli.protect as command
+    import ksm_storage.cli.{module} as command
     from ksm_storage.cli.main import main
 
-    real, lock, done = command.protect_file, threading.Lock(), []
+    real, lock, done = command.{name}_file, threading.Lock(), []
 
     def counted(path, *arguments, **options):
         result = real(path, *arguments, **options)
         with lock:
             done.append(path)
             if len(done) == 5:
-                os.kill(os.getpid(), signal.{name})
+                os.kill(os.getpid(), signal.{signal})
         return result
 
-    command.protect_file = counted
+    command.{name}_file = counted
     sys.exit(main(sys.argv[1:]))
     """
 )
@@ -51,7 +54,8 @@ def sealed(paths: list[Path]) -> int:
 def interrupted(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            *(sys.executable, "-c", STOPPED.format(name=name)),
+            *(sys.executable, "-c"),
+            STOPPED.format(module="protect", name="protect", signal=name),
             *("protect", f"{folder}/*.json", "--key", key_file(folder), "--parallel", "2"),
         ],
         capture_output=True,
@@ -82,3 +86,37 @@ def test_a_service_manager_stops_it_as_well(tmp_path: Path) -> None:
 
     assert interrupted(tmp_path, signal.SIGTERM.name).returncode == 130
     assert 5 <= sealed(paths) < COUNT
+
+
+def test_the_same_rekey_goes_on_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    paths = [folder / f"{number:02}.json" for number in range(12)]
+    for path in paths:
+        path.write_text('{"clientId": "CID", "appKey": "APP"}')
+        ksm_storage.protect(path, [key_file(tmp_path)])
+    command = ["rekey", f"{folder}/*.json", "--parallel", "2"]
+
+    first = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            *(STOPPED.format(module="rewrap", name="rekey", signal="SIGINT"), *command),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    second = run(*command)
+    third = run(*command)
+
+    assert first.returncode == 130, first.stderr
+    left = re.search(r"error: interrupted; ([0-9]+) files are left: .*fleet/", first.stderr)
+    assert left is not None
+    assert second.returncode == 0, second.stderr
+    assert re.search(rf"^rekeyed +{left[1]}$", second.stderr, re.MULTILINE)
+    assert re.search(r"^rekeyed +12$", third.stderr, re.MULTILINE)
+    assert {decode(path.read_bytes()).header.generation for path in paths} == {3}
+    assert os.listdir(tmp_path / "state" / "ksm-storage" / "rekey") == []

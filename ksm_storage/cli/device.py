@@ -78,7 +78,8 @@ def rotate(
     rotation = _Rotation(storage, policy, ca_file, proxy)
     token = _new_token(rotation.second)
     if token is not None and parse_token(token, hostname="US").client_id == first["clientId"]:
-        echo_err(f"{path} holds the device of this token already; nothing to do")
+        echo_err(f"note: {path} holds the device of this token already")
+        _report(path, first, first, as_json=as_json)
         return
     if token is not None:
         rotation.begin(token, _new_key(first, device_key, stored_key, policy))
@@ -205,6 +206,8 @@ def _report(
     if as_json:
         key = second.get(DEVICE_KEY)
         echo_json({"path": path, "client_id": new, "old_client_id": old, "device_key": key})
+    if old == new:
+        return
     echo_err(f"{path} now holds the device {new}; the token is spent")
     echo_err(f"hint: revoke the old device on the server: {old}")
     echo_err("hint: in Keeper Commander: secrets-manager client remove --app APP --client ID")

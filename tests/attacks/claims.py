@@ -26,9 +26,11 @@ def rows() -> list[str]:
 
 
 def claimed() -> dict[str, list[str]]:
-    """Return the tests of this folder and of the relay by the row that each of them claims."""
+    """Return the tests of this folder, of the relay and of devices by the row that each claims."""
     found: dict[str, list[str]] = {}
-    for path in sorted([*FOLDER.glob("test_*.py"), *FOLDER.parent.glob("relay/test_*.py")]):
+    others = [FOLDER.parent / name for name in ("relay", "device")]
+    files = [path for folder in (FOLDER, *others) for path in folder.glob("test_*.py")]
+    for path in sorted(files):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for row in _claims_of(node):

@@ -14,6 +14,7 @@ from ksm_storage.cli.main import main
 from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager
 from ksm_storage.engine.errors import ClientSettingsError
 from ksm_storage.errors import KeyStateError, SettingsError, StorageError, UnavailableError
+from tests.attacks.claims import the_attacker
 from tests.device.signing_service import SigningService
 
 Init = Callable[..., int]
@@ -67,6 +68,7 @@ def test_a_request_is_one_signature(
     assert signing.signatures - before == 3
 
 
+@the_attacker("lets a signature fail while a device is bound")
 @pytest.mark.parametrize("how", ["disabled", "down"])
 def test_a_signature_that_fails_costs_no_token(
     init: Init, path: Path, vault: LocalVault, signing: SigningService, how: str
@@ -137,6 +139,7 @@ def test_a_disabled_key_stops_the_device_at_its_next_request(
     assert list(manager.get_secrets())
 
 
+@the_attacker("puts another key under the name of a device key")
 def test_another_key_under_the_same_name_is_refused_before_anything_is_sent(
     init: Init, path: Path, vault: LocalVault, signing: SigningService
 ) -> None:
@@ -147,6 +150,7 @@ def test_another_key_under_the_same_name_is_refused_before_anything_is_sent(
         read(path, vault)
 
 
+@the_attacker("copies the unsealed configuration of a device whose key is in a key service")
 def test_a_copy_of_the_configuration_signs_nothing(
     init: Init, path: Path, vault: LocalVault, signing: SigningService
 ) -> None:

@@ -14,6 +14,7 @@ from ksm_storage_local_vault.testing import LocalVault
 import ksm_storage
 from ksm_storage.cli.main import main
 from ksm_storage.engine.transport import HttpsTransport
+from tests.attacks.claims import the_attacker
 from tests.device.signing_service import SigningService
 from tests.device.test_device_key import read
 from tests.unit.storage import forked
@@ -24,6 +25,7 @@ Run = Callable[..., int]
 MAX_MOMENTS = 40
 
 
+@the_attacker("kills the process while it rotates a device")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("in_service", [False, True], ids=["stored key", "key in a service"])
 def test_a_rotation_that_is_killed_anywhere_leaves_one_device_that_works(

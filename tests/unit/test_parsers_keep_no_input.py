@@ -64,7 +64,11 @@ def from_file_of_a_record(raw: bytes, _folder: Path) -> object:
         "fileKey": to_base64(gcm_seal(key, file_key)),
         "data": to_base64(gcm_seal(file_key, raw)),
     }
-    return KeeperFile(sealed, key, download=lambda _url, _most, _name: b"").meta_dict
+    return KeeperFile(sealed, key, download=_no_download).meta_dict
+
+
+async def _no_download(_url: str, _most: int, _name: str | None) -> bytes:
+    return b""
 
 
 PARSERS: dict[str, Callable[[bytes, Path], object]] = {

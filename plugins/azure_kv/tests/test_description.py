@@ -1,4 +1,4 @@
-"""What status is told of a key: its state, its versions, its rotation."""
+"""What status learns of a key: its state, its versions, its rotation."""
 
 from __future__ import annotations
 

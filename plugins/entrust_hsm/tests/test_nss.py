@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     reason="NSS is not installed: scripts/system-packages does it",
 )
 
-# In a process of its own: the library is told where its database is once in a process.
+# In a process of its own: the library takes the place of its database once in a process.
 _USE_KEY = """
 import sys
 from tests.opening import AAD, DEK, open_kek

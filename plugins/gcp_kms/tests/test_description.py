@@ -1,4 +1,4 @@
-"""What status is told of a key: the state of its versions, its primary, its rotation."""
+"""What status learns of a key: the state of its versions, its primary, its rotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What doctor is told: who asks, and which permission is missing."""
+"""What doctor learns: who asks, and which permission is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What status and doctor are told, by the real server."""
+"""What status and doctor learn from the real server."""
 
 from __future__ import annotations
 

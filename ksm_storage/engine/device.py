@@ -251,7 +251,8 @@ def key_for(storage: object, key: ConfigKeys) -> object:
     its string at once. So a storage that inherits from an official class gets the official
     member: the class proves that the official module is loaded, and nothing is imported here.
     """
-    if not _is_official(type(storage)):
+    kind: type = type(storage)
+    if not _is_official(kind):
         return key
     official = sys.modules.get(_OFFICIAL_KEYS)
     return key if official is None else official.ConfigKeys(key.value)

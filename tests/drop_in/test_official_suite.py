@@ -8,10 +8,11 @@ the tests or a source distribution; ``scripts/official-suite`` downloads the lat
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -46,6 +47,15 @@ EXPLAINED = {
 EXPLAINED["test_config_file_mode"] = "an unreadable file is a StorageError"
 
 
+# Over our storage the official client fails these alone.
+EXPLAINED_SEALED = {
+    "test_config_file_mode": "it looks for a warning about a plain file that others can read",
+    "test_encoding": "a damaged file is refused when it is opened, not when it is read",
+    "test_partial_config_removed_on_binding_failure": "it looks for a class of its own",
+    "test_public_key_id": "a value that is set must be a string",
+}
+
+
 def found_tests(place: Path, folder: Path) -> list[Path]:
     """Return the official tests, unpacked into the folder if they come in an archive."""
     archives = [place] if place.suffix == ".gz" else sorted(place.glob("*.tar.gz"))
@@ -56,25 +66,45 @@ def found_tests(place: Path, folder: Path) -> list[Path]:
     return sorted(path for path in place.rglob("*test*.py") if path.parent.name == "tests")
 
 
-def test_the_official_suite_passes_but_for_what_is_explained(
-    tmp_path: Path, outside_environment: Mapping[str, str]
-) -> None:
+@pytest.fixture
+def sources(tmp_path: Path, outside_environment: Mapping[str, str]) -> list[Path]:
+    """Return the official tests, or skip."""
     place = Path(outside_environment.get(VARIABLE) or DEFAULT)
-    sources = found_tests(place, tmp_path / "unpacked")
-    if not sources:
+    found = found_tests(place, tmp_path / "unpacked")
+    if not found:
         pytest.skip(f"no official tests: set {VARIABLE}, or run scripts/official-suite")
-    folder = tmp_path / "suite"
+    return found
+
+
+def copied(sources: list[Path], folder: Path, change: Callable[[str], str]) -> Path:
+    """Write the tests into a folder, under names that pytest finds."""
     folder.mkdir()
     for source in sources:
-        text = substituted(source.read_text(encoding="utf-8"))
+        text = change(source.read_text(encoding="utf-8"))
         (folder / f"test_{source.stem.removeprefix('test_')}.py").write_text(text)
+    return folder
 
-    results = results_of(folder)
+
+def test_the_official_suite_passes_but_for_what_is_explained(
+    tmp_path: Path, sources: list[Path]
+) -> None:
+    results = results_of(copied(sources, tmp_path / "suite", substituted))
 
     failed = {name for name, passed in results.items() if not passed}
     assert failed - set(EXPLAINED) == set()
     assert {name for name in EXPLAINED if results.get(name)} == set()
     assert len(results) - len(failed) >= (110 if len(results) >= 126 else 1)
+
+
+def test_the_official_suite_passes_over_our_storage(tmp_path: Path, sources: list[Path]) -> None:
+    folder = copied(sources, tmp_path / "suite", str)
+    shutil.copy(Path(__file__).with_name("sealed_storages.py"), folder / "conftest.py")
+
+    results = results_of(folder)
+
+    failed = {name for name, passed in results.items() if not passed}
+    assert failed - set(EXPLAINED_SEALED) == set()
+    assert len(results) - len(failed) >= (122 if len(results) >= 126 else 1)
 
 
 def results_of(folder: Path) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -119,6 +120,11 @@ class Relay:
             address_locked=False,
         )
         return token, self._configuration(client, {})
+
+    @staticmethod
+    def encoded(configuration: Mapping[str, str]) -> str:
+        """Return a configuration as ``relay client add`` prints it by default."""
+        return base64.b64encode(json.dumps(configuration).encode()).decode()
 
     def revoke(self, name: str) -> None:
         with self.state() as state:

@@ -16,9 +16,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import KsmStorageError, SettingsError
+from .options import shown_time
+from .output import echo_err
 
 if TYPE_CHECKING:
     from ..engine import SecretsManager
+    from ..engine.record_list import RecordList
 
 PREFIX = "keeper://"
 
@@ -94,7 +97,7 @@ class Resolver:
     def __init__(self, manager: SecretsManager, uids: Sequence[str] | None) -> None:
         from ..engine.notation_lookup import NotationLookup, OneRequest
 
-        self._lookup = NotationLookup(OneRequest(manager, uids).fetch)
+        self._lookup = NotationLookup(OneRequest(_Announcing(manager), uids).fetch)
 
     def content(self, reference: Reference, *, name: str | None = None) -> bytes:
         """Return the value of a reference as bytes, a file as it is.
@@ -144,6 +147,23 @@ class Resolver:
 
         lines = template.split("\n")
         return "\n".join(_substituted(line, value, bare=bare) for line in lines)
+
+
+class _Announcing:
+    """Ask through the client, and say when the answer comes from the offline copy."""
+
+    def __init__(self, manager: SecretsManager) -> None:
+        self._manager = manager
+
+    def get_secrets(self, uids: Sequence[str] | str | None = None, /) -> RecordList:
+        if uids is not None:
+            return self._manager.get_secrets(uids)
+        response = self._manager.get_secrets(full_response=True)
+        if response.offline_since is not None:
+            # The program starts with values that may have been changed since.
+            since = shown_time(round(response.offline_since.timestamp() * 1000))
+            echo_err(f"warning: the server is unreachable; the values are from {since}")
+        return response.records
 
 
 def references_in(template: str, *, bare: bool = True) -> list[Reference]:

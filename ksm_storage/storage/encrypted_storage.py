@@ -27,6 +27,10 @@ Config = dict[str, str]
 Change = Callable[[Config], None]
 
 
+# What Keeper's clients write by themselves and find out again at need.
+CACHED_BY_CLIENTS = frozenset({"serverPublicKeyId"})
+
+
 class _Locks:
     """Hold the locks of a storage in one process, and the batch that is open.
 
@@ -61,6 +65,8 @@ class EncryptedStorage(ABC):
     def __init__(self, policy: OpenPolicy) -> None:
         self._policy = policy
         self._locks_by_process: dict[int, _Locks] = {}
+        # Values of a client's own that could not be saved.
+        self._unsaved: Config = {}
         self._signer: DeviceSigner | None = None
 
     @abstractmethod
@@ -197,16 +203,44 @@ class EncryptedStorage(ABC):
         batch_config = locks.batch_config
         if batch_config is not None and locks.batch_thread == threading.get_ident():
             return batch_config
-        return self._current()
+        current = self._current()
+        return {**current, **self._unsaved} if self._unsaved else current
 
     def _change(self, change: Change) -> Config:
         locks = self._locks
         with locks.change:
             if locks.batch is None or locks.batch_config is None:
-                return self._saved(change)
+                try:
+                    saved = self._saved(change)
+                except StorageError as exc:
+                    return self._kept(change, exc)
+                self._unsaved = {}
+                return saved
             locks.batch.append(change)
             change(locks.batch_config)
             return dict(locks.batch_config)
+
+    def _kept(self, change: Change, cause: StorageError) -> Config:
+        """Keep in memory what a client only caches, where the storage cannot be written.
+
+        Otherwise a server that changes its key would end every program on a read-only disk.
+        """
+        before = dict(self._visible())
+        after = dict(before)
+        change(after)
+        changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+        if not changed or not changed <= CACHED_BY_CLIENTS & after.keys():
+            raise cause
+        if not self._unsaved:
+            import logging
+
+            logging.getLogger("ksm_storage.storage").warning(
+                "note: %s cannot be saved and is kept in memory: %s",
+                ", ".join(sorted(changed)),
+                cause.message,
+            )
+        self._unsaved = {**self._unsaved, **{name: after[name] for name in changed}}
+        return after
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         # A pickle would be the configuration in the clear.

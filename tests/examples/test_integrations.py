@@ -32,6 +32,19 @@ def sealed(tmp_path: Path) -> Path:
     return path
 
 
+def key_of(sealed: Path) -> str:
+    """Return the key that opens the file."""
+    (key,) = re.findall(r"^recipient: (.*)$", sealed.read_text(), re.MULTILINE)
+    return str(key)
+
+
+def assert_foreign(done: subprocess.CompletedProcess[str]) -> None:
+    """Assert that a file under a key that is not pinned was refused."""
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "none of the keys that are trusted by $KSM_STORAGE_TRUST" in done.stderr
+
+
 def run(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **variables}
     return subprocess.run(
@@ -52,14 +65,17 @@ def loaded(name: str) -> Any:
 def test_the_unit_starts_the_application_with_the_configuration(sealed: Path) -> None:
     unit = (EXAMPLES / "systemd/app.service").read_text()
     command = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)[0]
+    (pinned,) = re.findall(r"^Environment=KSM_STORAGE_TRUST=(.*)$", unit, re.MULTILINE)
     app = program(sealed.parent / "app", SHOW)
     here = command.replace("/usr/bin/ksm-storage", str(PROGRAMS / "ksm-storage"))
     here = here.replace("%d", str(sealed.parent)).replace("/usr/bin/app", str(app))
 
-    done = run(here, sealed.parent)
+    done = run(here, sealed.parent, KSM_STORAGE_TRUST=f"{key_of(sealed)} {pinned}")
+    foreign = run(here, sealed.parent, KSM_STORAGE_TRUST=pinned)
 
     assert "LoadCredential=client-config.json:" in unit
     assert '"CID"' in done.stdout, done.stderr
+    assert_foreign(foreign)
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
@@ -103,10 +119,13 @@ def test_the_playbook_finds_the_configuration_through_exec_alone(sealed: Path) -
         pytest.skip("ansible is not installed")
     command = f"{shlex.quote(playbook)} {shlex.quote(str(EXAMPLES / 'ansible/site.yml'))}"
 
-    through = run(f"ksm-storage exec {sealed} -- {command}", sealed.parent)
+    (shown,) = re.findall(r"^# Run through: (.*) -- ", (EXAMPLES / "ansible/site.yml").read_text())
+    through = run(f"{shown} -- {command}", sealed.parent, KEY=key_of(sealed))
+    foreign = run(f"{shown} -- {command}", sealed.parent, KEY="key-file:///other.key")
     without = run(command, sealed.parent)
 
     assert through.returncode == 0, through.stdout + through.stderr
+    assert (foreign.returncode, foreign.stdout) == (6, "")
     assert without.returncode != 0
     assert "run this playbook through" not in through.stdout
 
@@ -122,8 +141,31 @@ def test_the_container_reads_the_envelope_from_the_secret(sealed: Path) -> None:
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     (source,) = container["envFrom"]
     variables = {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
+    variables |= {each["name"]: each["value"] for each in container["env"]}
+    command = f"{sys.executable} {EXAMPLES / 'kubernetes/app.py'}"
 
-    done = run(f"{sys.executable} {EXAMPLES / 'kubernetes/app.py'}", Path("/"), **variables)
+    done = run(command, Path("/"), **{**variables, "KSM_STORAGE_TRUST": key_of(sealed)})
+    foreign = run(command, Path("/"), **{**variables, "KSM_STORAGE_TRUST": "key-file:///other.key"})
+
+    assert variables["KSM_STORAGE_TRUST"] == "KEY"
+    assert_foreign(foreign)
 
     assert source["secretRef"]["name"] == secret["metadata"]["name"]
     assert done.stdout == "bound to keepersecurity.eu\n", done.stderr
+
+
+def test_the_service_of_compose_reads_the_secret_file(sealed: Path) -> None:
+    service = loaded("compose/compose.yaml")["services"]["app"]
+    (name,) = service["secrets"]
+    variables = {key: str(value) for key, value in service["environment"].items()}
+    # The folder of the secrets is on this machine another one.
+    variables["KSM_CONFIG_FILE"] = str(sealed.parent / name)
+    command = f"{sys.executable} {EXAMPLES / 'kubernetes/app.py'}"
+
+    done = run(command, Path("/"), **{**variables, "KSM_STORAGE_TRUST": key_of(sealed)})
+    foreign = run(command, Path("/"), **{**variables, "KSM_STORAGE_TRUST": "key-file:///other.key"})
+
+    assert service["environment"]["KSM_CONFIG_FILE"] == f"/run/secrets/{name}"
+    assert variables["KSM_STORAGE_TRUST"] == "KEY"
+    assert done.stdout == "bound to keepersecurity.eu\n", done.stderr
+    assert_foreign(foreign)

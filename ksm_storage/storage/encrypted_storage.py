@@ -27,10 +27,6 @@ Config = dict[str, str]
 Change = Callable[[Config], None]
 
 
-# What Keeper's clients write by themselves and find out again at need.
-CACHED_BY_CLIENTS = frozenset({"serverPublicKeyId"})
-
-
 class _Locks:
     """Hold the locks of a storage in one process, and the batch that is open.
 
@@ -221,26 +217,13 @@ class EncryptedStorage(ABC):
             return dict(locks.batch_config)
 
     def _kept(self, change: Change, cause: StorageError) -> Config:
-        """Keep in memory what a client only caches, where the storage cannot be written.
+        # Otherwise a server that changes its key would end every program on a read-only disk.
+        from .unsaved import cached_changes
 
-        Otherwise a server that changes its key would end every program on a read-only disk.
-        """
-        before = dict(self._visible())
-        after = dict(before)
-        change(after)
-        changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
-        if not changed or not changed <= CACHED_BY_CLIENTS & after.keys():
-            raise cause
-        if not self._unsaved:
-            import logging
-
-            logging.getLogger("ksm_storage.storage").warning(
-                "note: %s cannot be saved and is kept in memory: %s",
-                ", ".join(sorted(changed)),
-                cause.message,
-            )
-        self._unsaved = {**self._unsaved, **{name: after[name] for name in changed}}
-        return after
+        config = dict(self._visible())
+        found = cached_changes(config, change, cause, is_first=not self._unsaved)
+        self._unsaved = {**self._unsaved, **found}
+        return {**config, **found}
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         # A pickle would be the configuration in the clear.

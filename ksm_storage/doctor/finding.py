@@ -92,10 +92,11 @@ class FileFinding:
         return self.problems[0].exit_code if self.problems else 0
 
 
-# Whoever seals proves that each key unwraps.
+# Whoever seals proves that each key unwraps. Only a device key has a probe to sign, and it is of
+# no use without.
 _NEEDED: Mapping[Need, tuple[Need, ...]] = {
-    "open": ("open",),
-    "seal": ("open", "seal"),
+    "open": ("open", "sign"),
+    "seal": ("open", "seal", "sign"),
     "describe": ("describe",),
 }
 _GRANTED = {True: "granted", False: "MISSING", None: "unknown"}

@@ -7,17 +7,39 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..contract.key_uri import KeyUri
 from ..envelope.codec import decode, format_time, wrap_aad
 from ..envelope.model import Envelope
-from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
+from ..errors import (
+    DecryptionError,
+    EnvelopeError,
+    KsmStorageError,
+    SettingsError,
+    StorageError,
+)
 from ..files.reading import resolved
 from ..keys.known_providers import OFFLINE
+from ..storage.encrypted_storage import DEVICE_KEY
 from ..storage.open_policy import OpenPolicy
-from ..storage.snapshot import read_envelope
+from ..storage.snapshot import document_of, read_envelope
 from .key_facts import KeyFacts, RecipientStatus
 
 # What says that the file itself is wrong; any other error says so of its keys.
 _ALTERED = (DecryptionError, EnvelopeError)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKeyStatus:
+    """Hold what the provider says of a device key, or why it does not."""
+
+    key: str
+    state: str
+    problem: KsmStorageError | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain data."""
+        problem = self.problem.as_dict() if self.problem else None
+        return {"key": self.key, "state": self.state, "problem": problem}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,7 @@ class FileStatus:
         sealed: When the payload was last sealed.
         verified: Whether the file opened, which authenticates all that its header says.
         problem: Why it did not open, although that was tried.
+        device_keys: The device keys in key services that its configurations name.
     """
 
     path: str
@@ -43,6 +66,7 @@ class FileStatus:
     recipients: tuple[RecipientStatus, ...]
     verified: bool = False
     problem: KsmStorageError | None = None
+    device_keys: tuple[DeviceKeyStatus, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -60,6 +84,7 @@ class FileStatus:
             "revision": self.revision,
             "context": dict(self.context),
             "recipients": [recipient.as_dict() for recipient in self.recipients],
+            "device_keys": [key.as_dict() for key in self.device_keys],
             "verified": self.verified,
             "problem": self.problem.as_dict() if self.problem else None,
         }
@@ -88,7 +113,8 @@ def examine(path: str, facts: KeyFacts | None, policy: OpenPolicy | None = None)
     else:
         aad = wrap_aad(header.envelope_id, header.generation, header.context)
         recipients = tuple(facts.of(recipient, aad=aad) for recipient in header.recipients)
-    problem = None if policy is None else _problem(envelope, policy, real)
+    problem, payload = (None, None) if policy is None else _opened(envelope, policy, real)
+    device_keys = () if facts is None or payload is None else _device_keys(payload, facts)
     return FileStatus(
         path=path,
         mode=stat.S_IMODE(found.status.st_mode),
@@ -100,20 +126,36 @@ def examine(path: str, facts: KeyFacts | None, policy: OpenPolicy | None = None)
         recipients=recipients,
         verified=policy is not None and problem is None,
         problem=problem,
+        device_keys=device_keys,
     )
 
 
-def _problem(envelope: Envelope, policy: OpenPolicy, path: str) -> KsmStorageError | None:
-    """Open an envelope; return the error if it does not open."""
+def _device_keys(payload: bytes, facts: KeyFacts) -> tuple[DeviceKeyStatus, ...]:
+    configs = document_of(payload).profiles.values()
+    names = dict.fromkeys(name for each in configs if (name := each.get(DEVICE_KEY)))
+    return tuple(_device_key(name, facts) for name in names)
+
+
+def _device_key(name: str, facts: KeyFacts) -> DeviceKeyStatus:
+    try:
+        description, problem = facts.describe(KeyUri.parse(name))
+    except SettingsError as exc:
+        return DeviceKeyStatus(name, "unknown", exc)
+    return DeviceKeyStatus(name, description.state if description else "unknown", problem)
+
+
+def _opened(
+    envelope: Envelope, policy: OpenPolicy, path: str
+) -> tuple[KsmStorageError | None, bytes | None]:
+    """Open an envelope; return its payload, or the error if it does not open."""
     if policy.keys is None:
         # Nobody is asked for a recovery secret here.
         usable = [r.key for r in envelope.header.recipients if r.key.provider not in OFFLINE]
         policy = policy._replace(keys=tuple(usable))
     try:
-        policy.open(envelope, path=path)
+        return None, policy.open(envelope, path=path).payload
     except KsmStorageError as exc:
-        return exc
-    return None
+        return exc, None
 
 
 def lines_of(status: FileStatus, *, now: datetime) -> Iterator[str]:
@@ -132,6 +174,9 @@ def lines_of(status: FileStatus, *, now: datetime) -> Iterator[str]:
         yield f"  does not open: {status.problem.message}"
     for recipient in status.recipients:
         yield f"  {recipient.recipient.key}: {', '.join(_facts(recipient))}"
+    for device_key in status.device_keys:
+        why = f", {device_key.problem.message}" if device_key.problem else ""
+        yield f"  device key {device_key.key}: {device_key.state}{why}"
 
 
 def _facts(recipient: RecipientStatus) -> Iterator[str]:

@@ -17,13 +17,14 @@ from ksm_storage_emulators.service import Call
 _NAME = r"(?P<name>[0-9a-zA-Z-]{1,127})"
 _VERSION = r"(?P<version>[0-9a-f]{32})"
 
-# Method, form of the path, operation. The path's last word has no case.
+# Method, form of the path, operation. The path's last word has no case. The version may be empty,
+# slash and all: Microsoft's client for JavaScript sends /keys/NAME//unwrapkey.
 _ROUTES = [
-    ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/wrapkey", "wrapKey"),
-    ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/unwrapkey", "unwrapKey"),
-    ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/encrypt", "encrypt"),
-    ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/decrypt", "decrypt"),
-    ("POST", rf"/keys/{_NAME}(?:/{_VERSION})?/sign", "sign"),
+    ("POST", rf"/keys/{_NAME}(?:/{_VERSION}?)?/wrapkey", "wrapKey"),
+    ("POST", rf"/keys/{_NAME}(?:/{_VERSION}?)?/unwrapkey", "unwrapKey"),
+    ("POST", rf"/keys/{_NAME}(?:/{_VERSION}?)?/encrypt", "encrypt"),
+    ("POST", rf"/keys/{_NAME}(?:/{_VERSION}?)?/decrypt", "decrypt"),
+    ("POST", rf"/keys/{_NAME}(?:/{_VERSION}?)?/sign", "sign"),
     ("POST", rf"/keys/{_NAME}/create", "create"),
     ("POST", rf"/keys/{_NAME}/rotate", "rotate"),
     ("GET", rf"/keys/{_NAME}/rotationpolicy", "getrotationpolicy"),

@@ -49,7 +49,8 @@ class SignatureVerifier:
             OciError: NotAuthenticated, whatever is wrong.
         """
         fields = _fields(request)
-        names = fields["headers"].split(" ")
+        # Clients write them as they like; what is signed has them in lower case.
+        names = fields["headers"].lower().split(" ")
         self._require_signed(request, names)
         self._require_recent(request, names)
         _require_body(request)
@@ -112,7 +113,7 @@ def _signing_string(request: Request, names: list[str]) -> bytes:
         if name == _TARGET:
             lines.append(f"{name}: {request.method.lower()} {request.target}")
             continue
-        if name != name.lower() or name not in request.headers:
+        if name not in request.headers:
             raise _refused()
         lines.append(f"{name}: {request.headers[name]}")
     return "\n".join(lines).encode()

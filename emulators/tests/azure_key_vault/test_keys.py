@@ -265,3 +265,13 @@ def test_a_deleted_key_is_purged_when_its_time_is_over(
 
     with pytest.raises(HttpResponseError):
         keys.get_deleted_key("app")
+
+
+def test_the_version_of_a_key_may_be_empty(wire: Wire) -> None:
+    # Microsoft's client for JavaScript sends it so.
+    wire.post("/keys/app/create", {"kty": "RSA"})
+
+    wrapped = wire.post("/keys/app//wrapkey", {"alg": "RSA-OAEP-256", "value": "AAAA"})
+    body = {"alg": "RSA-OAEP-256", "value": wrapped.body["value"]}
+
+    assert wire.post("/keys/app//unwrapkey", body).body["value"] == "AAAA"

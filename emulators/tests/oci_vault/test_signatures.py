@@ -90,6 +90,13 @@ def test_a_request_as_the_client_signs_it_is_accepted(signed: Any) -> None:
     assert _sent(signed) == (200, "")
 
 
+def test_header_names_may_be_listed_in_any_case(signed: Any) -> None:
+    # As clients in other languages write them; what is signed has them in lower case.
+    _header("Authorization", lambda text: text.replace(" host", " Host", 1))(signed)
+
+    assert _sent(signed) == (200, "")
+
+
 @pytest.mark.parametrize("alter", ALTERED.values(), ids=ALTERED)
 def test_a_request_that_was_altered_is_not_authenticated(
     signed: Any, alter: Callable[[Any], None]

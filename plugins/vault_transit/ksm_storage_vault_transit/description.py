@@ -25,6 +25,13 @@ _NEEDS: Sequence[tuple[str, str, Need]] = (
 )
 
 
+# A version is named for a key that signs, and for no other.
+_SIGNING_NEEDS: Sequence[tuple[str, str, Need]] = (
+    ("sign", "update", "sign"),
+    ("keys", "read", "describe"),
+)
+
+
 def describe_key(client: VaultClient, key: TransitKey) -> KeyDescription:
     """Return the description of the key.
 
@@ -33,7 +40,7 @@ def describe_key(client: VaultClient, key: TransitKey) -> KeyDescription:
         ProviderError: The server refused or failed.
     """
     data = _data(client.get(key.path("keys"), operation="read", key=str(key)))
-    state, word = _state(data)
+    state, word = _state(data, signs=key.version is not None)
     newest = data.get("latest_version")
     return KeyDescription(
         key_id=str(key),
@@ -77,7 +84,8 @@ def probe_permissions(client: VaultClient, key: TransitKey) -> Sequence[Permissi
     Raises:
         ProviderError: The server could not be asked.
     """
-    paths = [key.path(operation) for operation, _, _ in _NEEDS]
+    needs = _NEEDS if key.version is None else _SIGNING_NEEDS
+    paths = [_path(key, operation) for operation, _, _ in needs]
     reason = None
     try:
         asked = client.post(
@@ -87,9 +95,14 @@ def probe_permissions(client: VaultClient, key: TransitKey) -> Sequence[Permissi
     except PermissionDeniedError:
         capabilities, reason = {}, "the token may not ask: sys/capabilities-self"
     return [
-        _probe(key.path(operation), capability, need, capabilities, reason)
-        for operation, capability, need in _NEEDS
+        _probe(_path(key, operation), capability, need, capabilities, reason)
+        for operation, capability, need in needs
     ]
+
+
+def _path(key: TransitKey, operation: str) -> str:
+    path = key.path(operation)
+    return f"{path}/sha2-256" if operation == "sign" else path
 
 
 def _probe(
@@ -114,9 +127,12 @@ def _server_version(client: VaultClient, key: TransitKey) -> str | None:
     return _word(status.get("version"))
 
 
-def _state(data: Mapping[str, Any]) -> tuple[KeyState, str | None]:
+def _state(data: Mapping[str, Any], *, signs: bool) -> tuple[KeyState, str | None]:
     if data.get("soft_deleted") is True:
         return "disabled", "soft-deleted"
+    if signs:
+        is_signer = data.get("supports_signing") is True
+        return ("enabled", None) if is_signer else ("unusable", "cannot sign")
     if data.get("supports_decryption") is False:
         return "unusable", "cannot decrypt"
     if data.get("derived") is True:

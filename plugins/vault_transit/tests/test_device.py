@@ -79,6 +79,26 @@ def test_a_key_that_is_disabled_stops_the_device_without_keeper(
     assert list(manager.get_secrets())
 
 
+def test_status_and_doctor_tell_of_the_device_key(
+    bao: OpenBao, path: Path, vault: LocalVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bind(path, bao, vault)
+    assert f"device key vault-transit://transit/{name}@1: enabled" in _run("status", str(path))
+    bao.ask("DELETE", f"transit/keys/{name}/soft-delete")
+
+    (file,) = json.loads(_run("status", str(path), "--json"))
+    bao.ask("POST", f"transit/keys/{name}/soft-delete-restore")
+    reading = f'path "transit/keys/{name}" {{ capabilities = ["read"] }}'
+    monkeypatch.setenv("VAULT_TOKEN", bao.token(bao.policy(reading)))
+    key = f"vault-transit://transit/{name}@1"
+    examined = json.loads(_run("doctor", "--examine", key, "--json", code=4))
+
+    assert file["device_keys"][0]["state"] == "disabled"
+    sign = examined["keys"][0]["permissions"][0]
+    assert (sign["need"], sign["granted"]) == ("sign", False)
+    assert f"transit/sign/{name}/sha2-256" in sign["grant"]
+
+
 def test_the_policy_of_the_page_reads_secrets_and_no_more(
     bao: OpenBao, path: Path, vault: LocalVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +133,7 @@ def test_a_device_moves_out_of_transit_and_back(
     assert listed
 
 
-def _run(*arguments: str, stdin: str = "") -> str:
+def _run(*arguments: str, stdin: str = "", code: int = 0) -> str:
     ran = subprocess.run(
         [sys.executable, "-m", "ksm_storage", *arguments],
         input=stdin,
@@ -121,5 +141,5 @@ def _run(*arguments: str, stdin: str = "") -> str:
         text=True,
         timeout=60,
     )
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == code, ran.stderr
     return ran.stdout

@@ -41,7 +41,10 @@ def in_child(call: str, *, user: int = NOBODY) -> int:
 
 @pytest.mark.parametrize("keyring", kernel_keyring.KEYRINGS)
 def test_what_is_kept_is_found_until_it_is_discarded(keyring: str, name: str) -> None:
-    before = kernel_keyring.find(name, keyring=keyring)
+    try:
+        before = kernel_keyring.find(name, keyring=keyring)
+    except OSError as exc:
+        pytest.skip(f"no {keyring} keyring in this kernel: {exc.strerror}")
 
     kernel_keyring.keep(name, SECRET, keyring=keyring, seconds=60)
     found = kernel_keyring.find(name, keyring=keyring)

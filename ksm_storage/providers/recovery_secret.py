@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from ..errors import PluginLoadError
 from ..plugin import DecryptionError, SettingsError, shown_path
 from .recovery_key import SCHEME, SECRET_BYTES, RecoveryKey
 
@@ -311,7 +312,14 @@ def open_recovery_file(text: str, passphrase: str) -> bytes:
 
 
 def _cipher(passphrase: str, salt: bytes) -> AESGCM:
-    function = Scrypt(salt, _KEY_BYTES, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P)
+    try:
+        function = Scrypt(salt, _KEY_BYTES, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P)
+    except UnsupportedAlgorithm as exc:
+        raise PluginLoadError(
+            "this build of the cryptography package has no scrypt, which recovery files need",
+            hint="use the recovery words; where only FIPS algorithms are allowed, use a second key "
+            "of another provider instead",
+        ) from exc
     return AESGCM(function.derive(passphrase.encode("utf-8")))
 
 

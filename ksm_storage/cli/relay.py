@@ -20,6 +20,7 @@ from ..errors import SettingsError, StorageError
 from .commands import command, group
 from .options import Command, connection_options, duration, json_option, shown_time
 from .output import echo, echo_err, echo_json, echo_table
+from .process import current_process
 from .sealed_file import SealedFile, sealed_file_options
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def serve(
         ca_file=ca_file,
         proxy=proxy,
     )
-    run_relay(file.open(), settings, _announce_as_json if as_json else _announce)
+    storage = file.open()
+    current_process().give_way()  # signals are the server's, which stops in order
+    run_relay(storage, settings, _announce_as_json if as_json else _announce)
 
 
 @command(short_help="Show whether the relay runs, and how it is.")

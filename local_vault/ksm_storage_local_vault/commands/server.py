@@ -12,6 +12,7 @@ import click
 
 from ksm_storage.cli.options import json_option
 from ksm_storage.cli.output import echo, echo_err, echo_json
+from ksm_storage.cli.process import current_process
 from ksm_storage.errors import SettingsError
 
 from ..data_folder import DataFolder
@@ -69,6 +70,8 @@ def serve(
         format="%(asctime)s %(message)s",
     )
     announce = _announce_as_json if as_json else _announce
+    # Signals are the server's: it stops in order, and raises them once more when it has.
+    current_process().give_way()
     run_server(DataFolder(data), announce, host=host, port=port, names=names)
 
 

@@ -1,17 +1,14 @@
-"""A client device whose key is in a token: bound and used through the engine."""
+"""A client device whose key is in a token: bound, used and stopped."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ksm_storage_local_vault.testing import LocalVault, add_sample_content, running_vault
-
-from ksm_storage import open_storage
-from ksm_storage.cli.main import main
-from ksm_storage.engine import SecretsManager
-from ksm_storage.errors import KsmStorageError
 
 from .soft_token import PIN, SoftToken
 
@@ -30,24 +27,32 @@ def test_a_device_signs_in_the_token_and_stops_when_its_key_may_no_longer(
     monkeypatch.setenv("KSM_STORAGE_PKCS11_PIN", PIN)
     monkeypatch.setenv("KSM_TOKEN", vault.new_client().token)
     path = tmp_path / "client-config.json"
-    code = main(
-        [
-            *("init", str(path), "--key", "pkcs11:token=ksm;object=one"),
-            *("--device-key", "pkcs11:token=ksm;object=sign-switched"),
-            *("--hostname", vault.address, "--ca-file", vault.ca_file),
-            *("--server-key", vault.server_public_key),
-            *("--server-key-id", vault.server_public_key_id),
-        ]
+    _run(
+        *("init", str(path), "--key", "pkcs11:token=ksm;object=one"),
+        *("--device-key", "pkcs11:token=ksm;object=sign-switched"),
+        *("--hostname", vault.address, "--ca-file", vault.ca_file),
+        *("--server-key", vault.server_public_key),
+        *("--server-key-id", vault.server_public_key_id),
     )
-    assert code == 0
+    listing = ("secret", "list", str(path), "--ca-file", vault.ca_file)
 
-    storage = open_storage(path)
-    manager = SecretsManager(config=storage, ca_file=vault.ca_file)
-    assert list(manager.get_secrets())
-    assert "id=%35" in str(storage.get("deviceKey"))
+    assert "id=%35" in _run("get", str(path), "deviceKey", "--reveal")
+    assert _run(*listing)
     soft_token.switch_signing("sign-switched", on=False)
-    with pytest.raises(KsmStorageError):
-        manager.get_secrets()
+    _run(*listing, code=4)
     soft_token.switch_signing("sign-switched", on=True)
 
-    assert list(manager.get_secrets())
+    assert _run(*listing)
+
+
+def _run(*arguments: str, code: int = 0) -> str:
+    # In processes of their own: a login of this one would count for the tests that follow.
+    ran = subprocess.run(
+        [sys.executable, "-m", "ksm_storage", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == code, ran.stderr
+    return ran.stdout

@@ -22,8 +22,8 @@ READERS = FOLDER.parent / "second_reader"
 # The message of our reader says what the category says, and no more after the unwrap.
 REFUSALS: dict[str, tuple[type[KsmStorageError], str]] = {
     "not-an-envelope": (EnvelopeError, "not a ksm-storage envelope|the file is empty"),
-    "unknown-version": (EnvelopeError, "unknown envelope version [0-9]+$"),
-    "unknown-suite": (EnvelopeError, "unknown envelope suite [0-9]+$"),
+    "unknown-version": (EnvelopeError, "unknown envelope version [0-9]+(\n|$)"),
+    "unknown-suite": (EnvelopeError, "unknown envelope suite [0-9]+(\n|$)"),
     "too-large": (EnvelopeError, "larger than 2097152 bytes"),
     "malformed": (
         EnvelopeError,

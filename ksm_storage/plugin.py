@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         lock_held,
         quiet_logs,
         seconds_left,
+        uncounted,
         within_deadline,
     )
     from .plugin_kit.signatures import (
@@ -109,7 +110,7 @@ _LAZY = {
         "plugin_kit.signatures": "der_of_pem der_signature not_a_signing_key public_key_of_point",
         "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
         "call_directly current_deadline "
-        "deadline_of lock_held quiet_logs seconds_left within_deadline",
+        "deadline_of lock_held quiet_logs seconds_left uncounted within_deadline",
     }.items()
     for name in names.split()
 }
@@ -194,6 +195,7 @@ __all__ = [
     "translating",
     "unreadable_reply",
     "validate_ca_bundle",
+    "uncounted",
     "validate_endpoint",
     "within_deadline",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import socket
 import ssl
 import time
 from base64 import b64decode, b64encode
@@ -57,9 +58,18 @@ class HttpApi:
         url: The address, checked by ``validate_endpoint``.
         connection: The CA file and the time-outs.
         attempts: How often a request is sent at most; 1 for what must not happen twice.
+        address: The host and port to connect to instead, over TLS and through no proxy; the
+            certificate must still be that of the URL's host.
     """
 
-    def __init__(self, url: str, connection: Connection, *, attempts: int = MAX_ATTEMPTS) -> None:
+    def __init__(
+        self,
+        url: str,
+        connection: Connection,
+        *,
+        attempts: int = MAX_ATTEMPTS,
+        address: tuple[str, int] | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port
@@ -67,6 +77,7 @@ class HttpApi:
         self._is_plain = is_plain_http(url)
         self._connection = connection
         self._attempts = attempts
+        self._address = address
 
     def send(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str]
@@ -113,6 +124,9 @@ class HttpApi:
             read = reply.read(MAX_REPLY + 1)
             if len(read) > MAX_REPLY:
                 raise http.client.HTTPException("the reply is too long")
+            if reply.length:
+                # Its own exception for this would hold what came.
+                raise http.client.HTTPException("the reply was cut off")
             lower = {name.lower(): value for name, value in reply.getheaders()}
             return HttpReply(reply.status, lower, read)
         finally:
@@ -128,6 +142,10 @@ class HttpApi:
         return link
 
     def _secure(self, seconds: float) -> http.client.HTTPSConnection:
+        if self._address is not None:
+            return _Elsewhere(
+                self._host, self._address, port=self._port, timeout=seconds, context=self._context
+            )
         from urllib.request import getproxies, proxy_bypass
 
         proxy = None if proxy_bypass(self._host) else getproxies().get("https")
@@ -181,6 +199,27 @@ def to_base64(data: bytes) -> str:
 def from_base64(text: str) -> bytes:
     """Return the bytes of a member of a reply; ValueError if they are not base64."""
     return b64decode(text, validate=True)
+
+
+class _Elsewhere(http.client.HTTPSConnection):
+    """Connect to another address; TLS checks the name of the URL's host."""
+
+    def __init__(
+        self,
+        host: str,
+        address: tuple[str, int],
+        *,
+        port: int | None,
+        timeout: float,
+        context: ssl.SSLContext,
+    ) -> None:
+        super().__init__(host, port, timeout=timeout, context=context)
+        self._address, self._tls = address, context
+
+    def connect(self) -> None:
+        """Connect and shake hands."""
+        plain = socket.create_connection(self._address, self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
 
 
 def _advised(reply: HttpReply) -> float:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -66,11 +66,16 @@ class ServiceClient(Generic[_Client]):
         if self._load is not None:
             from ..process import gc_pause
 
-            with gc_pause():
+            with gc_pause(), uncounted():
                 self._load()
             self._load = None
         with deadline_of(self._deadline), quiet_logs(*self._loggers):
             return within_deadline(lambda: send(self._ready()))
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether this process has the client, so that a call costs only the call."""
+        return os.getpid() in self._clients
 
     def close(self) -> None:
         """Close the client of this process; the next call makes another."""
@@ -113,6 +118,14 @@ def call_directly(
             except Exception:  # noqa: BLE001, S110  # the client asks again, and reports
                 pass
         return through_client()
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Stop the countdown of the deadline while a client is imported."""
+    deadline = current_deadline()
+    with nullcontext() if deadline is None else deadline.paused():
+        yield
 
 
 @contextmanager

@@ -50,8 +50,9 @@ def test_the_sdk_is_imported_while_the_collector_pauses(
     path = tmp_path / "config"
     ksm_storage.open_storage(path, keys=measured.keys[:1]).save_storage(CONFIG)
 
-    # Only AWS has this option so far; to the others it is a variable of nobody.
-    monkeypatch.setenv("KSM_STORAGE_AWS_KMS_DIRECT_CALL", "false")
+    # Google Cloud has no such option; there it is a variable of nobody.
+    name = f"KSM_STORAGE_{provider.upper().replace('-', '_')}_DIRECT_CALL"
+    monkeypatch.setenv(name, "false")
     code = SPY.format(roots=SDKS[provider], path=str(path))
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     hostname, awake, asleep = json.loads(done.stdout)

@@ -144,10 +144,12 @@ def _source(access: Access) -> tuple[str, Mapping[str, str] | str]:
     stored = _profile("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile)
     variables = {part: os.environ.get(part.upper(), "") for part in _PARTS}
     if not {*config} <= {"region", "output"} or not {*stored} <= {*_PARTS}:
-        raise kit.NotDirectError(f"the profile {profile!r} has more than keys and a region")
+        raise kit.NotDirectError(
+            f"the profile {profile!r} has settings other than keys, region and output"
+        )
     if (profile != "default" and not stored) or (access.profile and any(variables.values())):
         raise kit.NotDirectError(
-            f"the profile {profile!r} has no keys, or is not alone to have some"
+            f"the profile {profile!r} has no keys, or AWS_* variables set keys as well"
         )
     if any(variables.values()):
         return "environment", variables
@@ -167,7 +169,13 @@ def _profile(variable: str, file: str, profile: str) -> Mapping[str, str]:
     parser = RawConfigParser(default_section="")
     parser.read(os.path.expanduser(os.environ.get(variable) or f"~/.aws/{file}"), "utf-8")
     section = f"profile {profile}" if file == "config" and profile != "default" else profile
-    return dict(parser[section]) if parser.has_section(section) else {}
+    # The AWS client also takes [profile default], quotes and blanks for this profile.
+    same = [
+        name for name in parser.sections() if re.sub(r"[\"'\s]|^profile\b", "", name) == profile
+    ]
+    if set(same) - {section}:
+        raise kit.NotDirectError(f"the profile {profile!r} is written in another way")
+    return dict(parser[section]) if same else {}
 
 
 def _from_metadata(url: str, access: Access) -> Mapping[str, str]:

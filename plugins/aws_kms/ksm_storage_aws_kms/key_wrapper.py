@@ -215,7 +215,7 @@ class KmsClient:
         is_first, self._may_call_directly = self._may_call_directly, False
         return kit.call_directly(
             self.access.connection,
-            direct if is_first else None,
+            direct if is_first and not self._held.is_ready else None,
             lambda: self.ask("Decrypt", lambda kms: kms.decrypt(**request)),
         )
 

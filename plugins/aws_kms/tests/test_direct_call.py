@@ -211,6 +211,10 @@ def test_plain_credentials_are_used(
         ({"config": "[default]\nendpoint_url = https://other.example\n"}, {}),
         ({"config": "[default]\nca_bundle = /ca.pem\n"}, {}),
         ({"config": f"[default]\n{KEYS}"}, {}),
+        *(
+            ({"credentials": f"[default]\n{KEYS}", "config": f"[{name}]\nrole_arn = r\n"}, {})
+            for name in ("profile default", 'profile "default"', "profile  default", " default ")
+        ),
         ({"credentials": f"[default]\n{KEYS}role_arn = arn:aws:iam::1:role/r\n"}, {}),
         ({"credentials": f"[default]\n{KEYS}"}, {"AWS_PROFILE": "missing"}),
         ({}, {"AWS_EC2_METADATA_DISABLED": "true"}),

@@ -68,6 +68,7 @@ def describe_access(client: VaultClient, name: kit.KeyName) -> Mapping[str, str]
         "tenant": claims.get("tid"),
         "vault": f"https://{host_of(name)}",
         "cloud": _CLOUDS.get(host_of(name).partition(".")[2].partition(".")[2]),
+        "first unwrap": client.first_unwrap(name),
     }
     return {label: value for label, value in found.items() if isinstance(value, str) and value}
 

@@ -41,6 +41,8 @@ class VaultClient:
     def __init__(self, name: kit.KeyName, access: Access) -> None:
         self._host = host_of(name)
         self._access = access
+        # A second call pays for the Azure client, which keeps its connection and its token.
+        self._may_call_directly = access.may_call_directly
         self._held: kit.ServiceClient[_Session] = kit.ServiceClient(
             self._create,
             close=lambda session: session.transport.session.close(),
@@ -56,6 +58,37 @@ class VaultClient:
         """
         path = f"{_path(key)}/{operation.lower()}"
         return self._sent(operation, key, ("POST", path), dict(body))
+
+    def unwrap(
+        self, operation: str, key: kit.KeyName, body: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        """Return the reply to an unwrap; the first one is sent without the Azure client.
+
+        Raises:
+            KsmStorageError: As :meth:`call` does.
+        """
+
+        def direct() -> Mapping[str, Any]:
+            from .direct_call import unwrap
+
+            path = f"{_path(key)}/{operation.lower()}?api-version={API_VERSION}"
+            return unwrap(key, self._access, path, body)
+
+        is_first, self._may_call_directly = self._may_call_directly, False
+        return kit.call_directly(
+            self._access.connection,
+            direct if is_first and not self._held.is_ready else None,
+            lambda: self.call(operation, key, body),
+        )
+
+    def first_unwrap(self, key: kit.KeyName) -> str:
+        """Say who sends the first unwrap of a process, for ``doctor``."""
+        from .direct_call import credential_source
+
+        try:
+            return f"direct, with credentials of the kind {credential_source(key, self._access)}"
+        except kit.NotDirectError as exc:
+            return f"through the Azure client: {exc}"
 
     def read(self, operation: str, key: kit.KeyName, *, path: str = "") -> Mapping[str, Any]:
         """Get what the vault shows of the key, or what is at another path; changes nothing.
@@ -92,7 +125,7 @@ class VaultClient:
                 return session.client.send_request(HttpRequest(*request, json=body), **retries)
 
         # Before the first name of the client is needed below; it is cheap when it is done.
-        with kit.gc_pause():
+        with kit.gc_pause(), kit.uncounted():
             _import_sdk()
         with kit.translating(lambda exc: _translated(exc, operation, key), quoting=_quoting()):
             response = self._held.run(send)

@@ -79,6 +79,7 @@ def key_wrapper_options() -> Sequence[kit.Option]:
         kit.Option(
             "credential_timeout", "Seconds to obtain credentials.", kind=float, default=10.0
         ),
+        kit.direct_call_option("the vault"),
         kit.Option(
             "algorithm", "Algorithm; without it, the vault's kind decides.", choices=ALGORITHMS
         ),
@@ -173,6 +174,7 @@ class Access(NamedTuple):
     credential: CredentialChoice
     address: tuple[str, int] | None
     credential_timeout: float
+    may_call_directly: bool
 
     @classmethod
     def from_settings(cls, settings: kit.Settings) -> Access:
@@ -201,6 +203,7 @@ class Access(NamedTuple):
             ),
             address=_address(settings.text("connect_to")),
             credential_timeout=settings.seconds("credential_timeout"),
+            may_call_directly=settings.flag("direct_call"),
         )
 
 

@@ -70,11 +70,11 @@ class AzureKeyWrapper:
         version = self._version_of(wrapped)
         if wrapped.algorithm == AES:
             body = aes_body(wrapped.ciphertext, aad)
-            reply = self._client.call("decrypt", version, body)
+            reply = self._client.unwrap("decrypt", version, body)
         else:
             # The newest version could not unwrap what an older one wrapped.
             body = {"alg": RSA, "value": encoded(wrapped.ciphertext)}
-            reply = self._client.call("unwrapKey", version, body)
+            reply = self._client.unwrap("unwrapKey", version, body)
         return _dek(reply, version)
 
     def decrypt_official(self, ciphertext: bytes) -> bytes:

@@ -194,6 +194,7 @@ def test_the_access_says_who_asks_and_where(emulator: EmulatedVault) -> None:
         "tenant": emulator.service.directory.tenant_id,
         "vault": f"https://{vault.host}",
         "cloud": "Azure public",
+        "first unwrap": "direct, with credentials of the kind client-secret",
     }
 
 

@@ -45,10 +45,10 @@ def test_a_process_that_creates_a_file_makes_a_wrap_and_an_unwrap(
     open_storage(path, keys=[key], settings=settings).set("hostname", "keepersecurity.com")
 
     # The client asks the vault how to authenticate, with no token and no body; msal asks Entra
-    # where its token endpoint is. The unwrap that proves the wrapped DEK has a client of its own.
+    # where its token endpoint is. The unwrap that proves the wrapped DEK gets a token of its own.
     assert emulator.emulator.transcript.calls() == {
         "challenge": 1,
-        "openid-configuration": 2,
+        "openid-configuration": 1,
         "token": 2,
         "wrapKey": 1,
         "unwrapKey": 1,

@@ -67,6 +67,7 @@ def key_wrapper_options() -> Sequence[kit.Option]:
         kit.Option(
             "credential_timeout", "Seconds to obtain credentials.", kind=float, default=10.0
         ),
+        kit.direct_call_option("the vault"),
         kit.Option("algorithm", "Algorithm of the key.", default=AES, choices=ALGORITHMS),
     ]
 
@@ -112,6 +113,7 @@ class Access:
     profile: str | None
     federation_endpoint: str | None
     credential_timeout: float
+    may_call_directly: bool
     # Called when it is needed and not before: the caller may have given a function.
     passphrase: Callable[[], str | None] = field(repr=False)
 
@@ -134,5 +136,6 @@ class Access:
             profile=settings.text("profile"),
             federation_endpoint=kit.endpoint_setting(settings, "federation_endpoint"),
             credential_timeout=settings.seconds("credential_timeout"),
+            may_call_directly=settings.flag("direct_call"),
             passphrase=lambda: settings.text("passphrase"),
         )

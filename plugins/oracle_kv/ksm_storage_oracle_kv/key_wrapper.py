@@ -145,6 +145,7 @@ class OracleKeyWrapper:
             "region": access.region or name.parts["region"],
             "vault": name.parts["vault"],
             "endpoint": access.connection.endpoint,
+            "first unwrap": self._client.first_unwrap(),
         }
         return {label: value for label, value in labels.items() if isinstance(value, str) and value}
 
@@ -188,7 +189,7 @@ class OracleKeyWrapper:
 
     def _decrypted(self, name: kit.KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
         text = base64.b64encode(ciphertext).decode()
-        reply = self._client.call("decrypt", {**details, "ciphertext": text})
+        reply = self._client.decrypt({**details, "ciphertext": text})
         dek = _decoded(reply, "plaintext")
         _check(reply, dek)
         key = _key_of(reply, name)

@@ -21,7 +21,7 @@ from .scripted_vault import DEK, KEY, ScriptedVault, refusal, unwrapped
 from .test_wire import AES
 
 FAILING = refusal("InternalServerError", status=500)
-SHORT = {"read_timeout": 0.3, "connect_timeout": 0.2}
+SHORT: dict[str, object] = {"read_timeout": 0.3, "connect_timeout": 0.2, "direct_call": False}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_refusal_is_not_retried(
 ) -> None:
     scripted.answer = refusal(code, status=status)
 
-    with open_kek(KEY, scripted.url) as kek, pytest.raises(kind):
+    with open_kek(KEY, scripted.url, direct_call=False) as kek, pytest.raises(kind):
         kek.unwrap(AES, aad=AAD)
 
     assert len(scripted.asked) == 1

@@ -82,7 +82,7 @@ UNREADABLE: Mapping[str, bytes] = {
 def _unwrap_refused(endpoint: str, **settings: object) -> errors.KsmStorageError:
     # No retry fits into one second.
     with (
-        open_kek(KEY, endpoint, **{"deadline": 1.0, **settings}) as kek,
+        open_kek(KEY, endpoint, **{"deadline": 1.0, "direct_call": False, **settings}) as kek,
         pytest.raises(errors.KsmStorageError) as exc,
     ):
         kek.unwrap(AES, aad=AAD)

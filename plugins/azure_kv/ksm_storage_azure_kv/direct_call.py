@@ -1,0 +1,130 @@
+"""Send one ``unwrapKey`` or ``decrypt`` without the Azure client.
+
+Only with credentials that need a variable, a file or one request to the metadata service, and in
+the public cloud; the Azure client sends every other call, and repeats one that failed here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from ksm_storage import plugin as kit
+
+from .hooks import HSM_SUFFIXES, VAULT_SUFFIXES, Access, host_of
+
+# Any other can choose other credentials, another authority or another way to it.
+_HARMLESS = frozenset(
+    f"AZURE_{name}"
+    for name in (
+        *("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "FEDERATED_TOKEN_FILE", "AUTHORITY_HOST"),
+        *("POD_IDENTITY_AUTHORITY_HOST", "CONFIG_DIR", "CORE_COLLECT_TELEMETRY"),
+    )
+)
+# They mean another kind of managed identity than a virtual machine's.
+_HOSTED = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "IMDS_ENDPOINT")
+_AUTHORITY, _METADATA = "https://login.microsoftonline.com", "http://169.254.169.254"
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+def unwrap(
+    key: kit.KeyName, access: Access, path: str, body: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """Get a token, send the request, and return the reply.
+
+    Raises:
+        NotDirectError: The Azure client must send it, or the vault refused it.
+        Exception: The call failed.
+    """
+    credential_source(key, access)
+    token = _token(access, f"https://{host_of(key).partition('.')[2]}")
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    api = kit.HttpApi(
+        f"https://{host_of(key)}", access.connection, attempts=1, address=access.address
+    )
+    return kit.exchange_json(api, "POST", path, headers, json.dumps(body).encode())[0]
+
+
+def credential_source(key: kit.KeyName, access: Access) -> str:
+    """Return where the credentials of a direct call come from; nothing is sent.
+
+    Raises:
+        NotDirectError: The Azure client sends the calls.
+    """
+    kind, environment = access.credential.kind, os.environ
+    others = [name for name in environment if name.startswith("AZURE_") and name not in _HARMLESS]
+    if access.connection.ca_file is None:
+        others += {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} & environment.keys()
+    if not access.may_call_directly or others:
+        raise kit.NotDirectError(f"{min(others)} is set" if others else "by the settings")
+    if host_of(key).partition(".")[2] not in (VAULT_SUFFIXES[0], HSM_SUFFIXES[0]):
+        raise kit.NotDirectError("the vault is not in the public cloud")
+    if kind in ("default", "environment") and all(_principal(access)):
+        return "environment"
+    if kind == "managed-identity" and not any(name in environment for name in _HOSTED):
+        return "managed identity"
+    if kind == "client-secret" or (kind == "workload-identity" and all(_workload(access))):
+        return kind
+    raise kit.NotDirectError(f"the credential is {kind!r}")
+
+
+def _principal(access: Access) -> tuple[str, str, str]:
+    given = access.credential
+    if given.kind == "client-secret":
+        return given.tenant_id or "", given.client_id or "", given.client_secret() or ""
+    tenant, client = (os.environ.get(f"AZURE_{name}", "") for name in ("TENANT_ID", "CLIENT_ID"))
+    return tenant, client, os.environ.get("AZURE_CLIENT_SECRET", "")
+
+
+def _workload(access: Access) -> tuple[str, str, str]:
+    given, environment = access.credential, os.environ
+    return (
+        given.tenant_id or environment.get("AZURE_TENANT_ID", ""),
+        given.client_id or environment.get("AZURE_CLIENT_ID", ""),
+        given.token_file or environment.get("AZURE_FEDERATED_TOKEN_FILE", ""),
+    )
+
+
+def _token(access: Access, resource: str) -> str:
+    kind = access.credential.kind
+    form = {"grant_type": "client_credentials", "scope": f"{resource}/.default"}
+    if kind == "managed-identity":
+        return _from_metadata(access, resource)
+    if kind == "workload-identity":
+        tenant, form["client_id"], path = _workload(access)
+        with open(path, encoding="ascii") as file:
+            form["client_assertion"] = file.read()
+        form["client_assertion_type"] = _ASSERTION
+    else:
+        tenant, form["client_id"], form["client_secret"] = _principal(access)
+    authority = access.credential.authority or os.environ.get("AZURE_AUTHORITY_HOST") or _AUTHORITY
+    url = authority if "://" in authority else f"https://{authority}"
+    parts = urlsplit(url)
+    is_plain = parts.scheme == "https" and parts.path in ("", "/")
+    if not is_plain or not tenant.replace("-", "").replace(".", "").isalnum():
+        raise kit.NotDirectError("the authority or the tenant is malformed")
+    api = kit.HttpApi(f"https://{parts.netloc}", access.connection, attempts=1)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    raw = urlencode(form).encode()
+    return _bearer(kit.exchange_json(api, "POST", f"/{tenant}/oauth2/v2.0/token", headers, raw)[0])
+
+
+def _from_metadata(access: Access, resource: str) -> str:
+    query = {"api-version": "2018-02-01", "resource": resource}
+    if access.credential.client_id is not None:
+        query["client_id"] = access.credential.client_id
+    url = os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or _METADATA
+    api = kit.HttpApi(url, access.connection._replace(connect_timeout=1.0), attempts=1)
+    path = f"/metadata/identity/oauth2/token?{urlencode(query)}"
+    return _bearer(kit.exchange_json(api, "GET", path, {"metadata": "true"})[0])
+
+
+def _bearer(reply: Mapping[str, Any]) -> str:
+    token = reply.get("access_token")
+    # It becomes a header.
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        raise kit.NotDirectError("the reply has no token")
+    return token

@@ -1,0 +1,205 @@
+"""The direct call is signed as Oracle's client signs, and has never another result."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from email.utils import formatdate
+from pathlib import Path
+from types import SimpleNamespace
+
+import oci
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from ksm_storage_oracle_kv.direct_call import require_direct, signed_headers
+from ksm_storage_oracle_kv.hooks import NAMES, Access
+
+from ksm_storage import errors
+from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.keys.discovery import find_plugin
+from ksm_storage.keys.setting_sources import gather_settings
+from ksm_storage.plugin import NotDirectError
+
+from .emulated_vault import EmulatedVault
+from .opening import AAD, open_kek
+
+DEK = bytes(range(32))
+KEY = "ocid1.key.oc1.eu-frankfurt-1.vault.unique"
+STARTING = """
+import json, sys
+from ksm_storage.plugin import WrappedDek
+from tests.opening import AAD, open_kek
+key, url, wrapped = json.loads(sys.argv[1])
+wrapped = WrappedDek(wrapped[0], wrapped[1], bytes.fromhex(wrapped[2]))
+assert open_kek(key, url).unwrap(wrapped, aad=AAD) == bytes(range(32))
+print(*sorted({name.partition(".")[0] for name in sys.modules} & {"oci", "urllib3", "requests"}))
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the lines of a profile with an API key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = tmp_path_factory.mktemp("oci") / "key.pem"
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    )
+    return {
+        "user": "ocid1.user.oc1..u",
+        "tenancy": "ocid1.tenancy.oc1..t",
+        "fingerprint": "aa:bb",
+        "key_file": str(path),
+        "region": "eu-frankfurt-1",
+    }
+
+
+def test_a_request_is_signed_as_oracles_client_signs_it(config: dict[str, str]) -> None:
+    signer = oci.signer.Signer(
+        tenancy=config["tenancy"],
+        user=config["user"],
+        fingerprint=config["fingerprint"],
+        private_key_file_location=config["key_file"],
+    )
+    choose = random.Random(7)
+
+    for _ in range(1000):
+        body = choose.randbytes(choose.randrange(2000)).hex().encode()
+        host = f"{choose.randbytes(6).hex()}-crypto.kms.eu-frankfurt-1.oraclecloud.com"
+        signed = signed_headers("post", "/20180608/decrypt", host, body, config)
+        request = SimpleNamespace(
+            method="POST",
+            url=f"https://{host}/20180608/decrypt",
+            path_url="/20180608/decrypt",
+            body=body,
+            headers={
+                "content-type": "application/json",
+                "content-length": str(len(body)),
+                "date": signed["date"],
+                "host": host,
+            },
+        )
+        signer.do_request_sign(request)
+
+        assert signed["authorization"] == request.headers["authorization"]
+        assert signed["x-content-sha256"] == request.headers["x-content-sha256"]
+
+
+def test_the_date_is_that_of_rfc_9110(config: dict[str, str]) -> None:
+    signed = signed_headers("post", "/", "h", b"", config)
+
+    assert signed["date"][:16] == formatdate(usegmt=True)[:16]
+    assert signed["date"].endswith(" GMT")
+
+
+@pytest.mark.parametrize("algorithm", ["AES", "RSA"])
+def test_a_start_makes_one_request_and_imports_no_oracle_client(
+    emulator: EmulatedVault, algorithm: str
+) -> None:
+    key = emulator.create_key() if algorithm == "AES" else emulator.create_key(algorithm="RSA")
+    more = {} if algorithm == "AES" else {"algorithm": "RSA_OAEP_SHA_256"}
+    with open_kek(key, emulator.url, **more) as kek:
+        made = kek.wrap(DEK, aad=AAD)
+    emulator.emulator.transcript.reset()
+    wrapped = made.key_id, made.algorithm, made.ciphertext.hex()
+
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, json.dumps([key, emulator.url, wrapped])],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout.strip() == ""
+    assert emulator.calls() == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("disabled", "pending deletion", "denied", "unknown caller", "throttled", "failing"),
+        *("dropped", "cut off", "wrong checksum", "wrong key"),
+    ],
+)
+def test_a_failure_is_the_same_error_as_the_client_makes_alone(
+    emulator: EmulatedVault, fault: str
+) -> None:
+    key = emulator.create_key()
+    with open_kek(key, emulator.url) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+    told = []
+
+    for is_direct in (True, False):
+        with (
+            emulator.provoked(fault, key),
+            open_kek(key, emulator.url, direct_call=is_direct, deadline=2.0) as kek,
+            pytest.raises(errors.KsmStorageError) as caught,
+        ):
+            kek.unwrap(wrapped, aad=AAD)
+        error = caught.value.as_dict()
+        error.pop("request_id", None)
+        told.append((type(caught.value), error))
+
+    assert told[0] == told[1]
+
+
+def test_a_profile_with_an_api_key_is_used(
+    config: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, monkeypatch, config)
+
+    require_direct(NAMES.parse(KEY), _access())
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "variables", "key"),
+    [
+        ({"security_token_file": "/token"}, {}, {}, KEY),
+        ({"authentication_type": "instance_principal"}, {}, {}, KEY),
+        ({"pass_phrase": "p"}, {}, {}, KEY),
+        ({"log_requests": "true"}, {}, {}, KEY),
+        ({"user": ""}, {"profile": "OTHER"}, {}, KEY),
+        ({}, {"passphrase": "p"}, {}, KEY),
+        ({}, {"credential": "instance-principal"}, {}, KEY),
+        ({}, {"direct_call": "false"}, {}, KEY),
+        ({}, {"endpoint": "https://vault.example/path"}, {}, KEY),
+        ({}, {}, {"OCI_REGION_METADATA": "{}"}, KEY),
+        ({}, {}, {"REQUESTS_CA_BUNDLE": "/ca.pem"}, KEY),
+        ({}, {}, {}, KEY.replace(".oc1.", ".oc2.")),
+        ({}, {}, {}, KEY.replace("eu-frankfurt-1", "xyz")),
+    ],
+    ids=str,
+)
+def test_anything_else_is_left_to_the_client(
+    config: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: dict[str, str],
+    settings: dict[str, str],
+    variables: dict[str, str],
+    key: str,
+) -> None:
+    _write(tmp_path, monkeypatch, {**config, **lines})
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(NotDirectError):
+        require_direct(NAMES.parse(key), _access(**settings))
+
+
+def _write(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: dict[str, str]) -> None:
+    text = "".join(f"{name}={value}\n" for name, value in lines.items())
+    (folder / "config").write_text(f"[DEFAULT]\n{text}")
+    monkeypatch.setenv("OCI_CONFIG_FILE", str(folder / "config"))
+
+
+def _access(**settings: str) -> Access:
+    options = find_plugin("oracle-kv").options()
+    return Access.from_settings(
+        gather_settings(KeyUri("oracle-kv", KEY), options, {"oracle-kv": settings})
+    )

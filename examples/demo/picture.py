@@ -38,6 +38,7 @@ SESSION = (
 )
 _SAME_EVERY_TIME = (
     (re.compile(r"key/mrk-[0-9a-f]{32}|key/[0-9a-f-]{36}"), "key/1234abcd-12ab-34cd"),
+    (re.compile(r"aws-kms://…\S+"), "aws-kms://…/1234abcd-12ab-34cd"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-29T03:00:00Z"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "f433fd8c5fdfcfcd5ac2dbd48a76abde"),
 )

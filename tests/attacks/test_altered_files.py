@@ -172,7 +172,7 @@ def test_another_version_or_suite_is_refused_with_its_number(
 ) -> None:
     sealed.write_bytes(sealed.read_bytes().replace(before, after))
 
-    with pytest.raises(EnvelopeError, match=f"unknown envelope {told}$"):
+    with pytest.raises(EnvelopeError, match=rf"unknown envelope {told}\b"):
         ksm_storage.open_storage(sealed)
 
 

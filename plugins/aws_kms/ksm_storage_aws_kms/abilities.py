@@ -80,11 +80,12 @@ def _first_unwrap(client: KmsClient) -> str:
     from .direct_call import credential_source
 
     try:
-        return f"direct, with credentials of the {credential_source(client.access)}"
+        kind = credential_source(client.access)
     except kit.NotDirectError as exc:
         return f"through the AWS client: {exc}"
     except Exception:  # noqa: BLE001  # a file that cannot be parsed; the client reports it
         return "through the AWS client"
+    return f"direct, with credentials of the {kind}"
 
 
 class Prober:

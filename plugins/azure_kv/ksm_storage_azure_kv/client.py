@@ -86,9 +86,10 @@ class VaultClient:
         from .direct_call import credential_source
 
         try:
-            return f"direct, with credentials of the kind {credential_source(key, self._access)}"
+            kind = credential_source(key, self._access)
         except kit.NotDirectError as exc:
             return f"through the Azure client: {exc}"
+        return f"direct, with credentials of the kind {kind}"
 
     def read(self, operation: str, key: kit.KeyName, *, path: str = "") -> Mapping[str, Any]:
         """Get what the vault shows of the key, or what is at another path; changes nothing.

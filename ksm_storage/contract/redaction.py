@@ -38,12 +38,17 @@ def shown_path(path: str) -> str:
     return repr(path) if _is_path(path) else _NO_PATH
 
 
+def is_plain_word(text: str) -> bool:
+    """Tell whether a text can be a misspelt word and no PIN, password or key."""
+    return _WORD.fullmatch(text) is not None
+
+
 def shown_choice(value: object) -> str:
     """Return ``, not 'slow'`` for a word that is not a choice; nothing for what may be a secret.
 
     A user may give the credential itself for the option ``credential``.
     """
-    return f", not {value!r}" if isinstance(value, str) and _WORD.fullmatch(value) else ""
+    return f", not {value!r}" if isinstance(value, str) and is_plain_word(value) else ""
 
 
 def shown_value(name: str, value: object) -> str:

@@ -117,8 +117,17 @@ def _machine_rules() -> Sequence[TrustRule]:
 def _user_rules() -> Sequence[TrustRule]:
     if not settings_file_expected():
         return ()
-    source = settings_file()
-    return _rules(settings_tables().get(TABLE, []), source=source)
+    source, tables = settings_file(), settings_tables()
+    _refuse_stray(_stray_settings(tables), source=source)
+    return _rules(tables.get(TABLE, []), source=source)
+
+
+def _stray_settings(tables: Mapping[str, object]) -> Iterator[str]:
+    # A plain table may belong to a plugin that is not installed here; only doctor reports it. No
+    # plugin has lists or single values at the top, and no provider is named as a rule's field.
+    for name, value in tables.items():
+        if name != TABLE and (name in _FIELDS or not isinstance(value, Mapping)):
+            yield name
 
 
 def _environment_rules() -> Sequence[TrustRule]:
@@ -137,10 +146,10 @@ def _environment_rules() -> Sequence[TrustRule]:
 
 
 def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
-    """Return the rules of a policy file; other tables in it are for others to read.
+    """Return the rules of a policy file, which holds nothing else.
 
     Raises:
-        SettingsError: It is not valid TOML, a rule is invalid, or a field stands in no rule.
+        SettingsError: It is not valid TOML, a rule is invalid, or anything stands outside a rule.
     """
     import tomllib
 
@@ -151,13 +160,21 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
         tables = None
     if tables is None:
         raise SettingsError(f"the policy {source!r} is not valid TOML")
-    stray = sorted(name for name, value in tables.items() if not isinstance(value, dict | list))
-    if stray:
+    _refuse_stray((name for name in tables if name != TABLE), source=source)
+    return _rules(tables.get(TABLE, []), source=source)
+
+
+def _refuse_stray(names: Iterable[str], *, source: str) -> None:
+    stray = min(names, default=None)
+    if stray is not None:
+        from ..contract.redaction import is_plain_word
+
+        # In a JSON array in the place of a policy, the name of a table is a value.
+        shown = repr(stray) if is_plain_word(stray) else "a name"
         raise SettingsError(
-            f"the field {stray[0]!r} in {source!r} is not part of a [[{TABLE}]] rule",
+            f"{shown} in {source!r} is not part of a [[{TABLE}]] rule",
             hint=f"write [[{TABLE}]] above the fields of each rule",
         )
-    return _rules(tables.get(TABLE, []), source=source)
 
 
 def _read_policy(path: str) -> bytes | None:

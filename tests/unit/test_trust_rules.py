@@ -63,13 +63,8 @@ def test_the_environment_adds_to_the_policy_and_replaces_nothing(
     assert rules[2].context == {"team": "payments", "env": "test"}
 
 
-def test_the_users_settings_file_has_rules_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Path
-) -> None:
-    settings = tmp_path / "settings.toml"
-    settings.touch(mode=0o600)
+def test_the_users_settings_file_has_rules_too(settings: Path) -> None:
     settings.write_text('[[trust]]\npath = "/srv/**"\nmemory = "/var/lib/seen"\n')
-    monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(settings))
 
     (rule,) = rules_for("/srv/a/c.json")
 
@@ -159,6 +154,49 @@ def test_no_variable_names_another_policy(policy: Path, monkeypatch: pytest.Monk
 def test_an_invalid_rule_is_an_error_that_names_it(text: str, named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         parse_rules(text.encode(), source="policy")
+
+
+OUTSIDE_A_RULE = {
+    "list": f'keys = ["{KEY}"]\n',
+    "value": 'continuity = "refuse"\n',
+    "field that is a table": 'context = { env = "prod" }\n',
+    "misspelt rule": f'[[trsut]]\nkeys = ["{KEY}"]\n',
+    "beside a rule": f'memory = "/var/lib/seen"\n[[trust]]\nkeys = ["{KEY}"]\n',
+}
+TABLE_OF_A_PLUGIN = '[key-file]\npermissions = "any"\n'
+
+
+@pytest.mark.parametrize("text", [*OUTSIDE_A_RULE.values(), TABLE_OF_A_PLUGIN])
+def test_a_policy_with_anything_outside_a_rule_is_an_error(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"is not part of a \[\[trust\]\] rule"):
+        parse_rules(text.encode(), source="policy")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Path) -> Path:
+    path = tmp_path / "settings.toml"
+    path.touch(mode=0o600)
+    monkeypatch.setenv("KSM_STORAGE_SETTINGS", str(path))
+    return path
+
+
+@pytest.mark.parametrize("text", OUTSIDE_A_RULE.values(), ids=OUTSIDE_A_RULE)
+def test_settings_refuse_at_the_top_what_can_belong_to_no_plugin(settings: Path, text: str) -> None:
+    settings.write_text(text)
+
+    with pytest.raises(SettingsError, match=r"settings\.toml' is not part of a \[\[trust\]\] rule"):
+        rules_for(None)
+
+
+def test_settings_may_have_tables_of_plugins_and_keys_beside_the_rules(settings: Path) -> None:
+    settings.write_text(
+        f'{TABLE_OF_A_PLUGIN}["{KEY}"]\n[audit]\n[cache]\n[not-installed]\n'
+        f'[[trust]]\nkeys = ["{KEY}"]\n'
+    )
+
+    (rule,) = rules_for(None)
+
+    assert [str(key) for key in rule.keys or ()] == [KEY]
 
 
 def test_bytes_that_are_not_utf_8_are_no_policy() -> None:

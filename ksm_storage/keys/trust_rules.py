@@ -42,7 +42,7 @@ class TrustRule(NamedTuple):
         paths: Patterns of absolute paths; None for every file, and for what comes from no file.
         keys: The keys that may open the file, None for any.
         context: Names and values that the context must have.
-        continuity: ``refuse``, ``warn`` or ``off``; None where the rule does not say.
+        continuity: ``refuse``, ``warn`` or ``off``; None where the rule demands none of them.
         memory: The folder that keeps the records, None where the rule names none.
         status: What ``status --check`` demands besides; no opening looks at it.
     """
@@ -229,12 +229,13 @@ def _rule(table: Mapping[str, object], source: str) -> TrustRule:
             hint=f"the fields are: {', '.join(_FIELDS)}",
         )
     keys = _strings(table, "keys", source)
-    action = table.get("continuity")
-    if action is not None and action not in CONTINUITY:
-        raise _invalid("continuity", "refuse, warn or off", source)
     memory = table.get("memory")
     if memory is not None and not (isinstance(memory, str) and os.path.isabs(memory)):
         raise _invalid("memory", "an absolute path", source)
+    # A demand of the rule, not a default for later: another source's ``off`` would win over that.
+    action = table.get("continuity", None if memory is None else REFUSE)
+    if action is not None and action not in CONTINUITY:
+        raise _invalid("continuity", "refuse, warn or off", source)
     paths = _strings(table, "path", source)
     if paths is not None and not all(path.startswith("/") for path in paths):
         raise _invalid("path", "a pattern that begins with /", source)

@@ -245,6 +245,26 @@ def test_no_variable_loosens_the_policy_of_the_machine(
         ksm_storage.open_storage(sealed, keys=[key])
 
 
+@the_attacker("sets variables that loosen the rules of the machine")
+@pytest.mark.parametrize("action", ["off", "warn"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a policy of root's")
+def test_no_variable_switches_off_the_memory_of_a_policy_that_says_no_more(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    policy = tmp_path / "etc" / "policy.toml"
+    policy.parent.mkdir(mode=0o755)
+    policy.write_text(f'[[trust]]\nmemory = "{tmp_path}/memory"\n')
+    policy.chmod(0o644)
+    monkeypatch.setattr("ksm_storage.keys.setting_sources.POLICY_FILE", str(policy))
+    monkeypatch.setenv("KSM_STORAGE_CONTINUITY", action)
+    before = sealed.read_bytes()
+    ksm_storage.open_storage(sealed).set("hostname", "newer")
+    sealed.write_bytes(before)
+
+    with pytest.raises(ContinuityError, match="revision 2 is recorded"):
+        ksm_storage.open_storage(sealed)
+
+
 # By the name under which the rule and the record know the file, which is a link.
 BY_LINK: dict[str, Callable[[Path, str], object]] = {
     "open_storage": lambda path, key: ksm_storage.open_storage(path),

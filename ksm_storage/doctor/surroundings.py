@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_SCHEMES = ("http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://")
 _CA_FILES = (
     "AWS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
@@ -95,8 +96,10 @@ def _rounded(time: timedelta) -> str:
 
 
 def _without_password(value: str) -> str:
-    if "@" not in value:
+    # Cut and not parsed: a password with '/', '#' or '?' in it would end up in the host's part.
+    before, at, after = value.rpartition("@")
+    if not at:
         return value
-    parts = urlsplit(value if "://" in value else f"//{value}")
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://(credentials)@{host}" if parts.scheme else f"(credentials)@{host}"
+    scheme = next((each for each in _SCHEMES if before.lower().startswith(each)), "")
+    host = re.split(r"[/?#]", after, maxsplit=1)[0]
+    return f"{scheme}(credentials)@{host}"

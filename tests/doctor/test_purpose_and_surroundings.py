@@ -106,10 +106,25 @@ def test_a_network_variable_that_cannot_work_is_named(
     assert note in "\n".join(network_notes(environment))
 
 
-def test_network_variables_are_shown_without_credentials() -> None:
-    shown = network_variables({"HTTPS_PROXY": "http://user:CANARY@proxy:3128", "NO_PROXY": "*.a"})
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        ("http://user:CANARY@proxy:3128", "http://(credentials)@proxy:3128"),
+        ("HTTPS://user:CANARY@proxy:3128/", "https://(credentials)@proxy:3128"),
+        ("user:CANARY@proxy:3128", "(credentials)@proxy:3128"),
+        ("http://CANARY:CAN/ARY@proxy:3128", "http://(credentials)@proxy:3128"),
+        ("http://user:CAN#ARY@proxy:3128", "http://(credentials)@proxy:3128"),
+        ("http://user:CAN?ARY@proxy:3128", "http://(credentials)@proxy:3128"),
+        ("http://user:CAN@ARY@proxy:3128", "http://(credentials)@proxy:3128"),
+        ("CANARY://x@proxy:3128", "(credentials)@proxy:3128"),
+        ("http://user:CANARY@[::1", "http://(credentials)@[::1"),
+        ("http://[CANARY@proxy", "http://(credentials)@proxy"),
+    ],
+)
+def test_network_variables_are_shown_without_credentials(proxy: str, expected: str) -> None:
+    shown = network_variables({"HTTPS_PROXY": proxy, "NO_PROXY": "*.a"})
 
-    assert shown == {"HTTPS_PROXY": "http://(credentials)@proxy:3128", "NO_PROXY": "*.a"}
+    assert shown == {"HTTPS_PROXY": expected, "NO_PROXY": "*.a"}
 
 
 @pytest.mark.parametrize(("ahead", "noted"), [(timedelta(0), False), (timedelta(hours=3), True)])

@@ -38,6 +38,8 @@ class KeeperSettingsSource(PydanticBaseSettingsSource):
         manager: The client to ask in the place of one over ``config``.
 
     Raises:
+        SettingsError: The class does not set ``hide_input_in_errors``, or lacks a field that is
+            mapped.
         KsmStorageError: From the settings class: the configuration does not open, the server
             refuses, or a reference selects nothing.
     """
@@ -51,6 +53,13 @@ class KeeperSettingsSource(PydanticBaseSettingsSource):
         manager: SecretsManager | None = None,
     ) -> None:
         super().__init__(settings_cls)
+        # What a source returns is validated by pydantic, whose errors quote a value that does not
+        # fit; a source cannot change that, and logs must not hold the secret.
+        if not settings_cls.model_config.get("hide_input_in_errors"):
+            raise SettingsError(
+                f"validation errors of {settings_cls.__name__} would show secrets",
+                hint="give it model_config = SettingsConfigDict(hide_input_in_errors=True)",
+            )
         self._config = config
         self._manager = manager
         self._notations = dict(_marked(settings_cls)) | dict(references or {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ksm_storage.engine import SecretNotFoundError, SecretsManager
 from ksm_storage.errors import SettingsError, StorageError
@@ -38,6 +38,8 @@ def settings_with(*arguments: Any, **keywords: Any) -> type[BaseSettings]:
     """Return a base class whose instances read the vault after the environment."""
 
     class FromVault(BaseSettings):
+        model_config = SettingsConfigDict(hide_input_in_errors=True)
+
         @classmethod
         def settings_customise_sources(
             cls,
@@ -113,6 +115,34 @@ def test_a_mapped_field_must_exist(manager: SecretsManager) -> None:
 
     with pytest.raises(SettingsError, match="Settings has no field 'pasword'"):
         Settings()
+
+
+@pytest.mark.parametrize("kind", [int, Annotated[SecretStr, Field(min_length=99)]])
+def test_a_secret_that_does_not_fit_its_field_is_not_shown(
+    manager: SecretsManager, kind: Any
+) -> None:
+    class Settings(settings_with(manager=manager)):  # type: ignore[misc]
+        password: Annotated[kind, Keeper(f"{UID}/field/password")]
+
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+
+    assert "password" in str(caught.value)
+    assert "one" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("config", [{}, {"hide_input_in_errors": False}])
+def test_a_class_whose_errors_would_show_secrets_is_refused(
+    manager: SecretsManager, server: LoopbackServer, config: SettingsConfigDict
+) -> None:
+    class Settings(BaseSettings):
+        model_config = config
+        password: Annotated[int, Keeper(f"{UID}/field/password")]
+
+    with pytest.raises(SettingsError, match="validation errors of Settings would show secrets"):
+        KeeperSettingsSource(Settings, manager=manager)
+
+    assert server.asked == []
 
 
 def test_a_mark_says_nothing_to_other_models() -> None:

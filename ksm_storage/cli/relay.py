@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import SettingsError, StorageError
+from ..keys.known_providers import extra_install_hint
 from .commands import command, group
 from .options import Command, connection_options, duration, json_option, shown_time
 from .output import echo, echo_err, echo_json, echo_table
@@ -46,8 +47,12 @@ def relay() -> None:
 def _state_option(command: Command) -> Command:
     @functools.wraps(command)
     def gathered(*, file: SealedFile, state: Path | None, **others: object) -> Any:
-        from ..relay.server import default_folder
-
+        try:
+            from ..relay.server import default_folder
+        except ImportError as exc:
+            raise SettingsError(
+                "the relay's web server is not installed", hint=extra_install_hint("relay")
+            ) from exc
         return command(file=file, folder=state or default_folder(file.path), **others)
 
     return sealed_file_options(
@@ -114,13 +119,8 @@ def serve(
 
     It prints its address when it accepts connections. SIGHUP makes it fetch anew.
     """
-    try:
-        from ..relay.server import RelaySettings, run_relay
-    except ImportError as exc:
-        raise SettingsError(
-            "the relay's web server is not installed",
-            hint="run: pip install 'ksm-storage[relay]'",
-        ) from exc
+    from ..relay.server import RelaySettings, run_relay
+
     host, port = _split(listen)
     logging.basicConfig(
         stream=sys.stderr,

@@ -45,7 +45,11 @@ OFFLINE = frozenset({"recovery"})
 
 def install_hint(distribution: str) -> str:
     """Return how to install a distribution of this project, with a warning about its name."""
-    extra = _EXTRAS.get(distribution)
+    return extra_install_hint(_EXTRAS.get(distribution))
+
+
+def extra_install_hint(extra: str | None) -> str:
+    """Return how to install ksm-storage with an extra, with a warning about its name."""
     wanted = f"'.[{extra}]'" if extra else "."
     # Whoever registers an unclaimed name on an index decides what an install by name runs.
     return f"in a clone of ksm-storage run: pip install {wanted}; the names are on no index yet"

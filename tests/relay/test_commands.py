@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ksm_storage_local_vault.testing import LocalVault, SampleContent
 
+from ksm_storage.cli.main import main
 from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager
 from tests.cli.command import COMMAND, run
 
@@ -45,6 +47,23 @@ def test_an_operator_serves_adds_lists_and_revokes(
     assert (listed["name"], listed["state"], listed["records"]) == ("web", "revoked", ["al*"])
     assert listed["last_used"] is not None
     assert not json.loads(run("relay", "status", str(sealed), *state, "--json").stdout)["running"]
+
+
+@pytest.mark.parametrize("command", [("serve",), ("status",), ("client", "list")])
+def test_without_the_web_server_the_hint_installs_nothing_by_an_unclaimed_name(
+    command: tuple[str, ...],
+    sealed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "ksm_storage.relay.server", None)
+
+    assert main(["relay", *command, str(sealed)]) == 2
+    assert capfd.readouterr().err == (
+        "error: the relay's web server is not installed\n"
+        "hint: in a clone of ksm-storage run: pip install '.[relay]'; "
+        "the names are on no index yet\n"
+    )
 
 
 @pytest.mark.parametrize(

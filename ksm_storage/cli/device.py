@@ -78,7 +78,7 @@ def rotate(
     rotation = _Rotation(storage, policy, ca_file, proxy)
     token = _new_token(rotation.second)
     if token is not None and parse_token(token, hostname="US").client_id == first["clientId"]:
-        echo_err(f"note: {path} holds the device of this token already")
+        echo_err(f"note: {path} already holds the device of this token")
         _report(path, first, first, as_json=as_json)
         return
     if token is not None:
@@ -173,7 +173,7 @@ def _new_key(
         return take_device_key(read_key(device_key), policy.open_kek)
     if first.get(DEVICE_KEY) and not stored_key:
         raise SettingsError(
-            f"the present device signs with {first[DEVICE_KEY]}",
+            f"the current device signs with {first[DEVICE_KEY]}",
             hint="name the new device's key with --device-key, or keep it in PATH: --stored-key",
         )
     return {}

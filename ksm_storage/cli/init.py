@@ -207,7 +207,7 @@ def _device_key_fields(
     if begun.get(DEVICE_KEY) or begun.get(PRIVATE_KEY):
         # The server may know its public key already.
         raise SettingsError(
-            "the interrupted bind has a device key already",
+            "the interrupted bind already has a device key",
             hint="resume it without --device-key; to change the key later: device rotate PATH",
         )
     return take_device_key(key, policy.open_kek)

@@ -96,7 +96,8 @@ class Results:
         return self._first_failure
 
     def _say_left(self) -> None:
-        echo_err(f"error: interrupted; {self._not_started} files are left{_named(self._left)}")
+        files = "1 file" if self._not_started == 1 else f"{self._not_started} files"
+        echo_err(f"error: interrupted; {files} not processed{_named(self._left)}")
         echo_err("hint: run the same command again for the remaining files")
 
     def _table(self) -> None:

@@ -65,7 +65,10 @@ class RekeyProgress:
                 _append(self._place, entry)
             except OSError as exc:
                 self._place = None
-                echo_err(f"warning: cannot note what is done, to go on later: {exc.strerror}")
+                echo_err(
+                    "warning: cannot record progress, so this rekey cannot be resumed: "
+                    f"{exc.strerror}"
+                )
 
     def finish(self) -> None:
         """Forget it all: every file is done."""

@@ -149,7 +149,7 @@ def rekey(
             if progress.has(path, envelope):
                 # Never report success from a header that is not authenticated.
                 policy.open(envelope, path=path)
-                line = f"{path} was rekeyed by the run before; nothing changed"
+                line = f"{path} was already rekeyed by the interrupted run; nothing changed"
                 return FileResult("unchanged", said=(line,), status="unchanged")
             done = rekey_file(path, policy, add, gone)
             progress.add(path)

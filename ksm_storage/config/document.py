@@ -154,7 +154,7 @@ def string_map(content: object) -> dict[str, str]:
         InvalidConfigError: A value is not a string; the message names its field only.
     """
     if not isinstance(content, dict):
-        raise InvalidConfigError("is not an object of fields")
+        raise InvalidConfigError("is not a JSON object")
     for name, value in content.items():
         if not isinstance(value, str):
             raise InvalidConfigError(f"has a field {name!r} whose value is not a string")

@@ -164,7 +164,7 @@ class Settings:
 
 
 def validate_ca_bundle(path: str, *, setting: str) -> None:
-    """Refuse a file that holds no certificate in PEM form, or a damaged one.
+    """Refuse a file that has no valid PEM certificate.
 
     The clients of the key services would find out in the middle of a call, and take it for a
     network that is down; one of them takes an empty file for all public authorities.
@@ -178,8 +178,7 @@ def validate_ca_bundle(path: str, *, setting: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except ssl.SSLError as exc:
         raise SettingsError(
-            f"the file {path!r} of the setting {setting!r} holds no certificate in PEM form, or a "
-            "damaged one",
+            f"the file {path!r} of the setting {setting!r} has no valid PEM certificate",
             hint="openssl x509 -noout -text -in FILE shows a good one; -inform der -out NEW makes "
             "a PEM file of one in DER form",
         ) from exc

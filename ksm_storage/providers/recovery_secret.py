@@ -108,8 +108,8 @@ def secret_of(text: str) -> bytes:
     secret = _combined(shares)
     if secret is None:
         raise SettingsError(
-            "the shares do not fit together: at least one was altered or made for another key",
-            hint="try another pair of shares of the same set",
+            "the shares cannot be combined: at least one was altered or made for another key",
+            hint="try another combination of shares of the same set",
         )
     return secret
 

@@ -236,8 +236,8 @@ def _refuse_exposed(host: str, names: Sequence[str], settings: RelaySettings) ->
     if not settings.exposed:
         raise SettingsError(
             f"{host!r} can be reached from other machines",
-            hint="listen on 127.0.0.1, or add --expose: whoever has a client's configuration can"
-            " then use it from any host that reaches this one, unless the client has --lock-ip",
+            hint="listen on 127.0.0.1, or add --expose; a client's configuration then works from "
+            "every host that reaches this one, unless it was added with --lock-ip",
         )
     if host in _ANY_ADDRESS and not names:
         raise SettingsError(

@@ -75,7 +75,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.close()
         raise SettingsError(
             f"cannot listen on {bracketed(host)}:{port}: {exc.strerror}",
-            hint="give another --port, or 0 for any free one",
+            hint="choose another port",
         ) from exc
     return listener
 

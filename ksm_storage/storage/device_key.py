@@ -79,7 +79,7 @@ def signer_of(config: Mapping[str, str], open_kek: OpenKek) -> DeviceSigner | No
         )
     except (SettingsError, ValueError) as exc:
         raise StorageError(
-            f"the device key {name!r} in the configuration is invalid, or its public key is",
+            f"the device key {name!r} in the configuration, or its public key, is invalid",
             hint="bind another device in its place: ksm-storage device rotate PATH",
         ) from exc
 

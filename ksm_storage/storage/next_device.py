@@ -109,7 +109,7 @@ class NextDevice:
         def changed(config: Config) -> None:
             if NEXT_DEVICE not in config:
                 raise SettingsError(
-                    "another process has ended or given up the rotation of this device",
+                    "another process has finished or discarded this rotation",
                     hint="run 'ksm-storage check PATH', and rotate again if need be",
                 )
             second = json.loads(config[NEXT_DEVICE])

@@ -53,7 +53,7 @@ def _parsed(
 def _unique(pairs: _Pairs) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise NotAnObjectError("has a field twice")
+        raise NotAnObjectError("repeats a field")
     return content
 
 

@@ -10,9 +10,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import click
 import pytest
 
 import ksm_storage
+from ksm_storage.cli.many_results import Results
+from ksm_storage.cli.process import INTERRUPTED
 from ksm_storage.envelope.codec import decode, looks_like_envelope
 from tests.cli.command import key_file, run
 
@@ -113,10 +116,29 @@ def test_the_same_rekey_goes_on_after_an_interruption(
     third = run(*command)
 
     assert first.returncode == 130, first.stderr
-    left = re.search(r"error: interrupted; ([0-9]+) files are left: .*fleet/", first.stderr)
+    left = re.search(r"error: interrupted; ([0-9]+) files? not processed: .*fleet/", first.stderr)
     assert left is not None
     assert second.returncode == 0, second.stderr
     assert re.search(rf"^rekeyed +{left[1]}$", second.stderr, re.MULTILINE)
     assert re.search(r"^rekeyed +12$", third.stderr, re.MULTILINE)
     assert {decode(path.read_bytes()).header.generation for path in paths} == {3}
     assert os.listdir(tmp_path / "state" / "ksm-storage" / "rekey") == []
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (["a.json"], "error: interrupted; 1 file not processed: a.json"),
+        (["a.json", "b.json"], "error: interrupted; 2 files not processed: a.json, b.json"),
+    ],
+)
+def test_an_interrupted_batch_counts_what_is_left(
+    left: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with click.Context(click.Command("rewrap")):
+        results = Results(as_json=False, one=True)
+    for path in left:
+        results.add_left(path)
+
+    assert results.end(interrupted=True) == INTERRUPTED
+    assert capsys.readouterr().err.splitlines()[0] == said

@@ -56,7 +56,7 @@ def test_a_file_without_a_usable_certificate_is_refused(
     path.write_bytes(content)
 
     with pytest.raises(
-        SettingsError, match=r"ca\.pem' of the setting 'ca_file' holds no"
+        SettingsError, match=r"ca\.pem' of the setting 'ca_file' has no valid PEM certificate"
     ) as caught:
         validate_ca_bundle(str(path), setting="ca_file")
 

@@ -135,7 +135,7 @@ def test_a_file_of_authorities_without_any_does_not_stand_for_all_public_ones(
     path = tmp_path / "ca.pem"
     path.write_bytes(content)
 
-    with pytest.raises(SettingsError, match="'ca_file' holds no certificate"):
+    with pytest.raises(SettingsError, match="'ca_file' has no valid PEM certificate"):
         open_kek(KEY, {**kms.settings, "ca_file": str(path)})
 
 

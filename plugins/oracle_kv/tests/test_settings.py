@@ -98,7 +98,7 @@ def test_a_file_of_authorities_without_any_is_refused_when_the_key_is_opened(
     path = tmp_path / "ca.pem"
     path.write_bytes(b"")
 
-    with pytest.raises(SettingsError, match="'ca_file' holds no certificate"):
+    with pytest.raises(SettingsError, match="'ca_file' has no valid PEM certificate"):
         open_kek(KEY, ca_file=str(path))
 
 

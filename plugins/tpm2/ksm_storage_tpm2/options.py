@@ -123,7 +123,7 @@ def access_from(settings: Settings) -> Access:
     tcti = settings.text("tcti")
     if tcti is not None:
         if settings.given("device"):
-            raise SettingsError("the settings 'device' and 'tcti' exclude each other")
+            raise SettingsError("the settings 'device' and 'tcti' cannot be combined")
         if not _TCTI.fullmatch(tcti):
             raise SettingsError(
                 "the setting 'tcti' must begin with swtpm, mssim or tabrmd",

@@ -29,7 +29,7 @@ def test_another_name_is_refused(text: str) -> None:
         ({"tcti": "device:/dev/tpm0"}, "'tcti' must begin with swtpm, mssim or tabrmd"),
         ({"tcti": "/tmp/evil.so"}, "'tcti' must begin with"),
         ({"tcti": "swtpm:path=/a;b"}, "'tcti' must begin with"),
-        ({"tcti": "swtpm", "device": "/dev/tpm0"}, "exclude each other"),
+        ({"tcti": "swtpm", "device": "/dev/tpm0"}, "cannot be combined"),
         ({"device": "tpm0"}, "must be an absolute path"),
         ({"device": "/dev/tpm0,other"}, "must be an absolute path"),
         ({"pcrs": "24"}, "'pcrs' must be PCR numbers from 0 to 23"),

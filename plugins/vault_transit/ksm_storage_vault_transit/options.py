@@ -182,4 +182,4 @@ def _ca_file() -> str | None:
 
 def _refuse_both(settings: Settings, one: str, other: str) -> None:
     if settings.given(one) and settings.given(other):
-        raise SettingsError(f"the settings {one!r} and {other!r} exclude each other")
+        raise SettingsError(f"the settings {one!r} and {other!r} cannot be combined")

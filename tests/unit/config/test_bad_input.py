@@ -34,8 +34,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a trailing comma": (b"{" + GOOD + b",}", "not valid JSON"),
     "single quotes": (b"{'hostname': '" + VALUE + b"'}", "not valid JSON"),
     "a control character": (b'{"hostname": "' + VALUE + b'\n"}', "not valid JSON"),
-    "a field twice": (b"{" + GOOD + b"," + GOOD + b"}", "has a field twice"),
-    "a field twice inside": (b'{"hostname": {' + GOOD + b"," + GOOD + b"}}", "has a field twice"),
+    "a field twice": (b"{" + GOOD + b"," + GOOD + b"}", "repeats a field"),
+    "a field twice inside": (b'{"hostname": {' + GOOD + b"," + GOOD + b"}}", "repeats a field"),
     "an object inside": (b'{"hostname": {' + GOOD + b"}}", "'hostname' whose value is not a"),
     "an array inside": (b'{"hostname": ["' + VALUE + b'"]}', "not a string"),
     "a number": (b'{"hostname": 1}', "not a string"),
@@ -171,7 +171,7 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
         b'{"profiles": {}, "settings": "' + VALUE + b'"}',
         "members other than profiles and settings",
     ),
-    "a profile that is a text": (b'{"profiles": {"a": "' + VALUE + b'"}}', "not an object of"),
+    "a profile that is a text": (b'{"profiles": {"a": "' + VALUE + b'"}}', "is not a JSON object"),
     "a value that is a list": (b'{"profiles": {"a": {"b": ["' + VALUE + b'"]}}}', "not a string"),
     "a profile without a name": (
         b'{"profiles": {"": {' + GOOD + b'}, "a": {}}}',
@@ -187,7 +187,7 @@ PAYLOADS: dict[str, tuple[bytes, str]] = {
     ),
     "a profile twice": (
         b'{"profiles": {"a": {' + GOOD + b'}, "a": {}}}',
-        "has a field twice",
+        "repeats a field",
     ),
 }  # fmt: skip
 

@@ -101,7 +101,7 @@ def test_shares_that_only_look_like_one_set_do_not_fit(monkeypatch: pytest.Monke
     monkeypatch.setattr("shamir_mnemonic.shamir._random_identifier", lambda: 7)
     mixed = [shares_of(bytes([number]) * 32, needed=2, total=2)[number] for number in range(2)]
 
-    with pytest.raises(SettingsError, match="do not fit together") as caught:
+    with pytest.raises(SettingsError, match="cannot be combined") as caught:
         secret_of(joined([" ".join(share) for share in mixed]))
 
     assert caught.value.__context__ is None

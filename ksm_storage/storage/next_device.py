@@ -57,7 +57,7 @@ class NextDevice:
         """Put the second device in the place of the first one, with one save.
 
         Args:
-            more: Fields to add that are not of the device.
+            more: Fields that do not change with the device; they replace the second one's.
 
         Raises:
             SettingsError: Another process has done it, or given it up.
@@ -73,7 +73,8 @@ class NextDevice:
             for name in (NEXT_DEVICE, *FIELDS):
                 if name != "url":
                     config.pop(name, None)
-            config.update({**more, **expected})
+            # What the caller adds counts: a second device begins with a relay key of its own.
+            config.update({**expected, **more})
 
         self._storage.apply(swap)
 

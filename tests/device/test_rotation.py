@@ -85,14 +85,17 @@ def test_a_token_that_is_refused_changes_nothing(
     assert ksm_storage.open_storage(path).read_storage() == before
 
 
-def test_the_clients_of_a_relay_stay(init: Run, rotate: Run, path: Path) -> None:
+@pytest.mark.parametrize("moves", [False, True], ids=["in the file", "into a key service"])
+def test_the_clients_of_a_relay_stay(
+    moves: bool, init: Run, rotate: Run, path: Path, signing: SigningService
+) -> None:
     from ksm_storage.relay.server import default_folder, open_state
 
     init()
     folder = default_folder(str(path))
     before = open_state(ksm_storage.open_storage(path), folder).identity()
 
-    rotate()
+    assert rotate(*(["--device-key", signing.new_key("one")] if moves else [])) == 0
 
     after = open_state(ksm_storage.open_storage(path), folder).identity()
     assert after.server_public_key == before.server_public_key

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sqlite3
+import stat
 import threading
 import time
 from collections import Counter
@@ -283,11 +284,10 @@ def _sockets(
 
 
 def _unix_socket(path: Path) -> socket.socket:
+    _remove_old_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        # One that a killed relay left; the lock on the port rules out that it is in use.
-        path.unlink(missing_ok=True)
         listener.bind(str(path))
         listener.listen()
     except OSError as exc:
@@ -296,6 +296,26 @@ def _unix_socket(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     return listener
+
+
+def _remove_old_socket(path: Path) -> None:
+    """Remove a socket that a killed relay left, and nothing else.
+
+    Raises:
+        SettingsError: The path is something else than a socket.
+    """
+    try:
+        # Without following a link. The lock on the port rules out that the socket is in use.
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+            return
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise SettingsError(f"cannot listen on {str(path)!r}: {exc.strerror}") from exc
+    raise SettingsError(
+        f"{str(path)!r} exists and is not a socket", hint="pass another path to --socket"
+    )
 
 
 @contextlib.contextmanager

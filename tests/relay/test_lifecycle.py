@@ -24,8 +24,9 @@ from ksm_storage_local_vault.testing import (
 
 from ksm_storage import open_storage
 from ksm_storage.engine import SecretsManager, ServerUnreachableError
-from ksm_storage.errors import DecryptionError
+from ksm_storage.errors import DecryptionError, SettingsError
 from ksm_storage.relay.grant import Grant
+from ksm_storage.relay.server import _unix_socket
 from ksm_storage.relay.state import RelayState
 from tests.attacks.claims import the_attacker
 from tests.cli.command import run
@@ -228,6 +229,27 @@ def test_a_unix_socket_speaks_tls(make_relay: MakeRelay, tmp_path: Path) -> None
     assert os.stat(path).st_mode & 0o777 == 0o600
     relay.stop()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_not_a_socket_is_refused_and_stays(kind: str, tmp_path: Path) -> None:
+    path, precious = tmp_path / "s", tmp_path / "precious"
+    precious.write_text("kept")
+    path.symlink_to(precious) if kind == "link" else path.write_text("kept")
+
+    with pytest.raises(SettingsError, match="exists and is not a socket"):
+        _unix_socket(path)
+
+    assert path.read_text() == precious.read_text() == "kept"
+    assert path.is_symlink() is (kind == "link")
+
+
+def test_the_socket_of_a_killed_relay_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    _unix_socket(path).close()
+
+    with _unix_socket(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from ..contract.key_uri import KeyUri
 from ..contract.key_wrapper import DEK_BYTES, Aad, WrappedDek
 from ..errors import SettingsError
 from ..process import no_core_dumps
-from .known_providers import LOCAL, OFFLINE
+from .discovery import find_entry_points
+from .known_providers import DISTRIBUTIONS, LOCAL, OFFLINE
 from .setting_sources import Arguments, file_table
 
 TABLE = "cache"
@@ -51,6 +52,12 @@ class DekCache(NamedTuple):
             return 0
         return self.keys.get(str(key), self.keys.get(key.provider, self.seconds))
 
+    def _seconds(self, key: KeyUri, wrapped: WrappedDek) -> int:
+        # An alias opens what the file records under the key's own name: the setting of either
+        # holds, and an exclusion of one is not undone by the other.
+        recorded = KeyUri(key.provider, wrapped.key_id)
+        return min(self.seconds_for(key), self.seconds_for(recorded))
+
     def shown(self, keys: Iterable[KeyUri]) -> Iterator[str]:
         """Yield a line for each of the keys whose data key is kept: where, how long, and why."""
         for key in keys:
@@ -60,7 +67,7 @@ class DekCache(NamedTuple):
 
     def find(self, key: KeyUri, wrapped: WrappedDek, aad: Aad) -> bytes | None:
         """Return the data key that this key has unwrapped before, None if there is none."""
-        if not self.seconds_for(key):
+        if not self._seconds(key, wrapped):
             return None
         # Imported late, here and below: ctypes costs a start that never gets here nothing.
         from . import kernel_keyring
@@ -75,7 +82,7 @@ class DekCache(NamedTuple):
 
     def keep(self, dek: bytes, key: KeyUri, wrapped: WrappedDek, aad: Aad) -> None:
         """Keep a data key that the service has unwrapped and that opened its envelope (K4)."""
-        seconds = self.seconds_for(key)
+        seconds = self._seconds(key, wrapped)
         if not seconds:
             return
         from . import kernel_keyring
@@ -169,9 +176,23 @@ def _keys(value: object, source: str) -> Mapping[str, int]:
     found = {}
     for name, seconds in value.items():
         # Checked, because a misspelt key would be cached after all.
-        key = str(KeyUri.parse(name)) if "://" in name else name
-        found[key] = _seconds(seconds, f"keys.{name}", source)
+        key = KeyUri.parse(name) if "://" in name else None
+        _refuse_unknown(name if key is None else key.provider, source)
+        found[name if key is None else str(key)] = _seconds(seconds, f"keys.{name}", source)
     return found
+
+
+def _refuse_unknown(provider: str, source: str) -> None:
+    # The project's own first: one that is not installed here may be on another machine.
+    if provider in DISTRIBUTIONS:
+        return
+    installed = {entry.name for entry in find_entry_points()}
+    if provider not in installed:
+        known = ", ".join(sorted({*DISTRIBUTIONS, *installed}))
+        raise SettingsError(
+            f"unknown provider {provider!r} in the cache's setting 'keys' from {source}",
+            hint=f"name a provider or a key URI; providers: {known}",
+        )
 
 
 def _invalid(name: str, source: str, wanted: str) -> SettingsError:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import Aad, WrappedDek
 from ksm_storage.errors import SettingsError
+from ksm_storage.keys import kernel_keyring
 from ksm_storage.keys.dek_cache import DekCache, configured_cache
 
 ONE = KeyUri("aws-kms", "arn:aws:kms:eu-west-1:111122223333:key/one")
@@ -78,6 +80,22 @@ def test_the_call_counts_before_the_environment_and_that_before_the_file(
     assert by_environment.source == "the environment"
 
 
+@pytest.mark.parametrize(("of_the_key", "of_the_alias"), [(0, 60), (60, 0)])
+def test_an_exclusion_holds_under_both_names_of_a_key(
+    of_the_key: int, of_the_alias: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias = KeyUri("aws-kms", "alias/one")
+    keys = {str(ONE): of_the_key, str(alias): of_the_alias}
+    cache = turned_on({"cache": {"seconds": 300, "keys": keys}})
+    monkeypatch.setattr(kernel_keyring, "keep", lambda *_, **__: pytest.fail("kept"))
+    monkeypatch.setattr(kernel_keyring, "find", lambda *_, **__: pytest.fail("looked for"))
+    wrapped, aad = WrappedDek(ONE.key_id, "any", b"wrapped"), Aad({"a": "b"})
+
+    cache.keep(bytes(32), alias, wrapped, aad)
+
+    assert cache.find(alias, wrapped, aad) is None
+
+
 @pytest.mark.parametrize(
     "uri", ["key-file:///a.key", "os-keyring://a", "tpm2://owner/a", "recovery://a"]
 )
@@ -106,6 +124,8 @@ def test_an_invalid_variable_is_an_error(seconds: str, monkeypatch: pytest.Monke
         ("keys = 1", "'keys' from .* must be a table"),
         ('keys = {"aws-kms" = -1}', "'keys.aws-kms' from .* must be a whole number"),
         ('keys = {"aws kms://x" = 1}', "not a provider's name"),
+        ('keys = {"aws-kns" = 0}', "unknown provider 'aws-kns' in the cache's setting 'keys'"),
+        ('keys = {"aws-kns://x" = 0}', "unknown provider 'aws-kns' in the cache's setting"),
     ],
 )
 def test_an_invalid_table_is_an_error(text: str, message: str, settings_file: Path) -> None:

@@ -24,7 +24,7 @@ _SYSTEM_CALLS = {
     "s390x": (278, 280),
 }
 
-_PROCESS_KEYRING, _SPECIAL = -2, {SESSION: -3, USER: -4}
+_THREAD_KEYRING, _PROCESS_KEYRING, _SPECIAL = -1, -2, {SESSION: -3, USER: -4}
 _SETPERM, _DESCRIBE, _LINK, _UNLINK, _SEARCH, _READ = 5, 6, 8, 9, 10, 11
 _SET_TIMEOUT, _INVALIDATE, _GET_PERSISTENT = 15, 21, 22
 
@@ -60,15 +60,16 @@ def keep(description: str, secret: bytes, *, keyring: str, seconds: int) -> None
     """
     destination = _keyring(keyring)
     name = description.encode()
-    # First in a keyring that ends with this process: if it is killed before the time is set, no
-    # entry without an end is left.
-    key = _add_key(b"user", name, secret, len(secret), _PROCESS_KEYRING)
+    # First in a keyring that ends with this thread: if it is killed before the time is set, no
+    # entry without an end is left. Not in that of the process: there add_key would update what
+    # another thread has just made, and nobody may write that.
+    key = _add_key(b"user", name, secret, len(secret), _THREAD_KEYRING)
     try:
         _keyctl(_SET_TIMEOUT, key, seconds)
         _keyctl(_SETPERM, key, _PERMISSIONS)
         _keyctl(_LINK, key, destination)
     finally:
-        _keyctl(_UNLINK, key, _PROCESS_KEYRING)
+        _keyctl(_UNLINK, key, _THREAD_KEYRING)
 
 
 def discard(description: str, *, keyring: str) -> None:

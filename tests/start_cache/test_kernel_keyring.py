@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -58,6 +59,19 @@ def test_a_second_secret_takes_the_place_of_the_first(name: str) -> None:
     kernel_keyring.keep(name, bytes(32), keyring="session", seconds=60)
 
     kernel_keyring.keep(name, SECRET, keyring="session", seconds=60)
+
+    assert kernel_keyring.find(name, keyring="session") == SECRET
+
+
+def test_threads_keep_the_same_entry_at_once(name: str) -> None:
+    # The first of a process makes the keyrings that its later threads share.
+    kernel_keyring.keep(name, SECRET, keyring="session", seconds=60)
+
+    def keep(_: int) -> None:
+        kernel_keyring.keep(name, SECRET, keyring="session", seconds=60)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(keep, range(400)))
 
     assert kernel_keyring.find(name, keyring="session") == SECRET
 

@@ -61,16 +61,16 @@ def inject(
     into_folder = len(found) > 1 or any(os.path.isdir(path) for path in templates)
     if into_folder and output is None and not check:
         raise click.UsageError("several templates need a folder: --output FOLDER")
+    targets = _targets(found, output, into_folder=into_folder)
     contents = {path: _read(path) for path, _ in found}
     references = [each for text in contents.values() for each in references_in(text)]
     resolver = source.resolver(references, offline_copy)
     # All of them, before the first is written.
     rendered = {path: resolver.render(text, name=path) for path, text in contents.items()}
-    targets = _targets(found, output, into_folder=into_folder)
     for path, target in targets.items():
         _write(target, rendered[path].encode("utf-8", errors="surrogateescape"))
     if as_json:
-        content = {} if check or targets else {"content": rendered[found[0][0]]}
+        content = {} if check or output is not None else {"content": rendered[found[0][0]]}
         status = "done" if targets else "unchanged"
         written = [
             {"path": path, "output": targets.get(path), "status": status} for path, _ in found
@@ -90,7 +90,16 @@ def _targets(
 ) -> dict[str, str]:
     if output is None:
         return {}
-    return {path: os.path.join(output, name) if into_folder else output for path, name in found}
+    targets, templates = dict[str, str](), dict[str, str]()
+    for path, name in found:
+        target = os.path.join(output, name) if into_folder else output
+        if templates.setdefault(resolved(target), path) != path:
+            raise SettingsError(
+                f"{templates[resolved(target)]!r} and {path!r} would both be written to {target!r}",
+                hint="rename one of them, or write them into folders of their own",
+            )
+        targets[path] = target
+    return targets
 
 
 def _found(templates: Sequence[str]) -> Iterator[tuple[str, str]]:

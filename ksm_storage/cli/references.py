@@ -32,16 +32,23 @@ _BARE = re.compile(
 )
 _PARTS = re.compile(r"(?s)(keeper://.*?)(?::-(.*?))?((?:\|[a-z0-9]+)*)")
 
+
+def _raw(text: str) -> bytes:
+    # A default may hold bytes that are not UTF-8, from a template or the environment: they come
+    # out as they went in.
+    return text.encode("utf-8", errors="surrogateescape")
+
+
 TRANSFORMS: Mapping[str, Callable[[str], str]] = {
-    "base64": lambda text: base64.b64encode(text.encode()).decode(),
-    "base64url": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "base64": lambda text: base64.b64encode(_raw(text)).decode(),
+    "base64url": lambda text: base64.urlsafe_b64encode(_raw(text)).decode().rstrip("="),
     "lower": str.lower,
-    "md5": lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
-    "sha256": lambda text: hashlib.sha256(text.encode()).hexdigest(),
+    "md5": lambda text: hashlib.md5(_raw(text), usedforsecurity=False).hexdigest(),
+    "sha256": lambda text: hashlib.sha256(_raw(text)).hexdigest(),
     "trim": str.strip,
     "upper": str.upper,
-    "urlencode": urllib.parse.quote,
-    "urlencodeplus": urllib.parse.quote_plus,
+    "urlencode": lambda text: urllib.parse.quote(_raw(text)),
+    "urlencodeplus": lambda text: urllib.parse.quote_plus(_raw(text)),
 }
 
 
@@ -109,6 +116,14 @@ class Resolver:
         Raises:
             KsmStorageError: It has no value, and no default; the message names the reference.
         """
+        value = self._value(reference, name)
+        return _raw(value) if isinstance(value, str) else value
+
+    def text(self, reference: Reference, *, name: str | None = None) -> str:
+        """Return the value of a reference as text; see :meth:`content`."""
+        return _as_text(self._value(reference, name), reference.notation)
+
+    def _value(self, reference: Reference, name: str | None) -> str | bytes:
         from ..engine.transport import run
 
         try:
@@ -129,11 +144,7 @@ class Resolver:
         text = _as_text(value, reference.notation)
         for transform in reference.transforms:
             text = TRANSFORMS[transform](text)
-        return text.encode()
-
-    def text(self, reference: Reference, *, name: str | None = None) -> str:
-        """Return the value of a reference as text; see :meth:`content`."""
-        return _as_text(self.content(reference, name=name), reference.notation)
+        return text
 
     def render(self, template: str, *, name: str | None = None, bare: bool = True) -> str:
         """Return a text with the value of each reference in its place; see :func:`references_in`.

@@ -528,6 +528,43 @@ def test_many_templates_and_folders_are_written_into_a_folder(
     assert vault.log_file.read_bytes().count(b"POST /api/rest/sm/v1/get_secret") - before == 1
 
 
+@pytest.mark.parametrize("second", ["b/app.env", "b"], ids=["a file", "a folder"])
+def test_two_templates_for_one_file_are_refused_before_anything_is_written(
+    second: str, sealed: Path
+) -> None:
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        Path(name, "app.env").write_text(TEMPLATE)
+
+    done = run("inject", str(sealed), "a/app.env", second, "-o", "out")
+
+    assert done.returncode == 2
+    assert "'a/app.env' and 'b/app.env' would both be written to 'out/app.env'" in done.stderr
+    assert not Path("out").exists()
+
+
+def test_an_empty_folder_has_no_files(sealed: Path) -> None:
+    Path("empty").mkdir()
+
+    done = run("inject", str(sealed), "empty", "-o", "out", "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"references": 0, "files": []}
+
+
+def test_bytes_that_are_not_utf_8_pass_through(sealed: Path) -> None:
+    field = f"keeper://{UID}/field/nothing".encode()
+    encoded = base64.b64encode(b"caf\xe9")
+    Path("template").write_bytes(
+        b"\xe9 %s:-caf\xe9 %s:-caf\xe9|base64 %s:-caf\xe9|urlencode\n" % (field, field, field)
+    )
+
+    done = run("inject", str(sealed), "template", "-o", "out")
+
+    assert done.returncode == 0, done.stderr
+    assert Path("out").read_bytes() == b"\xe9 caf\xe9 %s caf%%E9\n" % encoded
+
+
 @pytest.mark.parametrize("options", [["--check"], ["-o", "out"], []])
 def test_a_missing_value_is_named_and_nothing_is_written(sealed: Path, options: list[str]) -> None:
     Path("good").write_text(TEMPLATE)

@@ -40,6 +40,7 @@ class Process:
     def __init__(self, *, own: bool, as_json: bool) -> None:
         self._own, self._as_json = own, as_json
         self._stderr: _JsonLines | None = None
+        self._terminal: _Terminal | None = None
         self._wake: int | None = None
         self._said_at: float | None = None
         self._waits_for = ""
@@ -73,6 +74,9 @@ class Process:
         if self._stderr is not None:
             self._stderr.close()
             self._stderr = None
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None
 
     def leave(self, code: int) -> None:
         """End the process at once if it runs this command alone, whatever its threads wait for."""
@@ -81,12 +85,14 @@ class Process:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+        self._restore_terminal()
         self.give_way()
         os._exit(code)
 
     def __enter__(self) -> Process:
         if not self._own or os.name != "posix" or not _in_main_thread():
             return self
+        self._terminal = _found_terminal()
         if self._as_json and _is_real_stderr():
             self._stderr = _JsonLines()
         reader, self._wake = os.pipe()
@@ -99,6 +105,8 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A thread that was given up may still prompt.
+        self._restore_terminal()
         self.give_way()
 
     def _nudge(self) -> None:
@@ -131,11 +139,48 @@ class Process:
             _write(f"note: waiting for {self._waits_for}; Ctrl-C stops")
 
     def _end(self, text: str, code: int) -> None:
-        # Not through sys.stderr: the main thread may hold its lock.
+        self._restore_terminal()
+        # Neither written through sys.stderr nor flushed: the main thread may hold its lock.
         _write(text)
         if self._stderr is not None:
-            self._stderr.close()
+            self._stderr.close(flush=False)
         os._exit(code)
+
+    def _restore_terminal(self) -> None:
+        if self._terminal is not None and self._terminal.restore():
+            # What follows begins a line of its own, not the prompt's.
+            _put(b"\n")
+
+
+class _Terminal:
+    """Hold how the terminal was found: a prompt that is cut off leaves it without echo."""
+
+    def __init__(self, number: int) -> None:
+        import termios
+
+        # A copy: under --json stderr becomes a pipe.
+        self._number = os.dup(number)
+        self._found = termios.tcgetattr(self._number)
+
+    def restore(self) -> bool:
+        """Set it as it was found and tell whether it was otherwise; never waits or stops."""
+        import termios
+
+        with contextlib.suppress(OSError, termios.error):
+            if termios.tcgetattr(self._number) == self._found:
+                return False
+            # Whoever sets a terminal from the background is stopped by it.
+            if os.tcgetpgrp(self._number) == os.getpgrp():
+                termios.tcsetattr(self._number, termios.TCSANOW, self._found)
+                # What was typed so far would be the shell's next line.
+                termios.tcflush(self._number, termios.TCIFLUSH)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Close the copy."""
+        with contextlib.suppress(OSError):
+            os.close(self._number)
 
 
 class _JsonLines:
@@ -155,12 +200,12 @@ class _JsonLines:
         )
         self._thread.start()
 
-    def close(self) -> None:
+    def close(self, *, flush: bool = True) -> None:
         """Write what came so far, and give stderr back."""
-        with contextlib.suppress(OSError, ValueError, RuntimeError):
-            sys.stderr.flush()
-        with contextlib.suppress(OSError):
-            os.write(2, b"\n" + self._last + b"\n")
+        if flush:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
+                sys.stderr.flush()
+        _put(b"\n" + self._last + b"\n")
         os.dup2(self._real, 2)
         self._thread.join(_DRAIN_SECONDS)
 
@@ -196,8 +241,23 @@ def _as_json(line: bytes) -> bytes:
 
 
 def _write(text: str) -> None:
+    _put(f"{text}\n".encode())
+
+
+def _put(content: bytes) -> None:
+    # Whoever reads the other end may have stopped: the clock must not wait for them.
     with contextlib.suppress(OSError):
-        os.write(2, f"{text}\n".encode())
+        if select.select([], [2], [], _DRAIN_SECONDS)[1]:
+            os.write(2, content)
+
+
+def _found_terminal() -> _Terminal | None:
+    for number in (0, 2, 1):
+        # Closed since the look, or no terminal after all: nothing to restore.
+        with contextlib.suppress(OSError):
+            if os.isatty(number):
+                return _Terminal(number)
+    return None
 
 
 def _in_main_thread() -> bool:

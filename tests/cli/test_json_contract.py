@@ -264,6 +264,32 @@ def test_the_timeout_ends_the_command_whatever_hangs(folder: Path) -> None:
     assert "--timeout" in found[0]["error"]["message"]
 
 
+BLOCKED = """
+import sys
+import ksm_storage.cli.process as process
+from ksm_storage.cli.main import main
+from ksm_storage.cli.sealed_file import SealedFile
+
+process._DRAIN_SECONDS = 0.05
+SealedFile.open = lambda _: sys.stderr.write("x" * 1_000_000)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_timeout_ends_a_command_whose_messages_nobody_reads(
+    folder: Path, options: list[str]
+) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", BLOCKED, "get", "c.json", "hostname", "--timeout", "0.3", *options],
+        stderr=subprocess.PIPE,
+    )
+
+    assert child.stderr is not None
+    with child.stderr:
+        assert child.wait(timeout=10) == 5
+
+
 def test_a_wait_is_told_and_the_second_interrupt_leaves_at_once(folder: Path) -> None:
     child = held(FOREVER, "c.json")
     assert child.stderr is not None

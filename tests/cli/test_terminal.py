@@ -51,6 +51,49 @@ def test_an_interrupt_at_the_prompt_changes_nothing(sealed: Path) -> None:
     assert sealed.read_bytes() == before
 
 
+# A command of its own process, whose key service asks for a PIN in the thread that calls it, or
+# which asks itself.
+PROMPTS = """
+import getpass, sys
+from ksm_storage.cli.sealed_file import SealedFile
+from ksm_storage.cli.main import main
+from ksm_storage.keys.kek import Kek
+
+def ask(*_, **__):
+    return getpass.getpass("PIN: ").encode()
+
+if sys.argv.pop(1) == "service":
+    Kek.unwrap = ask
+else:
+    SealedFile.open = ask
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("json_option", ["", "--json"])
+@pytest.mark.parametrize(
+    ("who", "command"),
+    [("service", "get {} hostname"), ("service", "check {}"), ("itself", "get {} hostname")],
+)
+def test_a_timeout_at_a_prompt_leaves_the_terminal_as_it_was(
+    who: str, command: str, json_option: str, sealed: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "prompts.py"
+    script.write_text(PROMPTS)
+    line = f"{sys.executable} {script} {who} {command.format(sealed)} --timeout 0.5 {json_option}"
+    child = pexpect.spawn(
+        "/bin/sh", ["-c", f"{line}; echo code $?; stty -a"], encoding="utf-8", timeout=20
+    )
+
+    child.expect("PIN: ")
+    child.send("half of a PI")
+    child.expect("--timeout")
+    child.expect("code 5")
+    child.expect(pexpect.EOF)
+
+    assert " echo " in (child.before or "")
+
+
 def test_a_table_is_drawn_on_a_terminal_only(sealed: Path) -> None:
     child = pexpect.spawn(COMMAND, ["providers"], encoding="utf-8", timeout=20)
     child.expect(pexpect.EOF)

@@ -47,7 +47,8 @@ def files_run(operation: Operation) -> list[str]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    return sorted(name for name in map(_own, seen) if name)
+    # A copy: a thread that the operation left behind goes on noting.
+    return sorted(name for name in map(_own, tuple(seen)) if name)
 
 
 # Set in the code of functions only.

@@ -1,7 +1,7 @@
-"""What takes its time in ``ksm_storage``, for asyncio: each function here is the one of that name.
+"""The slow functions of ``ksm_storage`` for asyncio, under the same names.
 
-Each runs in a thread, so that the event loop goes on while a key service answers. A cancelled
-caller is free at once; the thread ends what it has begun, and a file is the old or the new one.
+Each runs in a thread, so the event loop is not blocked while a key service answers. A cancelled
+caller continues at once; the thread finishes its work, and a file is either the old or the new one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a block of ours changes for the whole process: its core files and its garbage collector."""
+"""Settings of the whole process that a block changes: core files and the garbage collector."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def gc_pause() -> Iterator[None]:
     The block must be short and must not wait for anybody: the pause is the whole process's.
     """
     if not gc.isenabled():
-        # Paused already, by the caller or by another thread, who also wakes it again.
+        # Paused already, by the caller or another thread, which also resumes it.
         yield
         return
     gc.disable()

@@ -104,7 +104,7 @@ class _Command(click.Command):
 
 
 def timed_out(seconds: float) -> UnavailableError:
-    """Return the error for what the time of ``--timeout`` did not suffice for."""
+    """Return the error for a command or file that took longer than ``--timeout``."""
     return UnavailableError(
         f"not finished within the {seconds:g} s of --timeout",
         hint="raise --timeout; 'ksm-storage doctor PATH' shows which service does not answer",

@@ -1,4 +1,4 @@
-"""``ksm-storage device``: put a new client device in the place of the one in a sealed file."""
+"""``ksm-storage device``: replace the client device of a sealed file with a new one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def device() -> None:
     """Change the client device of a sealed file."""
 
 
-@command(short_help="Put a new client device in the place of the present one.")
+@command(short_help="Replace the client device with a new one.")
 @path_argument
 @device_key_option
 @click.option("--stored-key", is_flag=True, help="Keep the new private key in PATH.")
@@ -59,7 +59,7 @@ def rotate(
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Redeem a new one-time token, and put the new client device in the place of the one in PATH.
+    """Redeem a new one-time token, and replace the client device in PATH with the new one.
 
     The token must be of the same application. It is taken from $KSM_TOKEN if it is set, else
     prompted for on a terminal or read from standard input.
@@ -114,7 +114,7 @@ class _Rotation:
             self._connect(self.second, token)
 
     def bind(self) -> None:
-        """Redeem the token, unless that is done; a token that is useless ends the rotation."""
+        """Redeem the token if that is still to do; a rejected token ends the rotation."""
         try:
             self._connect(self.second, None).bind()
         except KsmStorageError:
@@ -124,7 +124,7 @@ class _Rotation:
             raise
 
     def finish(self) -> None:
-        """Read with the second device, and put it in the place of the first one."""
+        """Read with the second device, and replace the first one with it."""
         if self.second.get("appKey") != self._storage.get("appKey"):
             client_id = self.second.get("clientId")
             self.second.discard()
@@ -145,7 +145,7 @@ class _Rotation:
 
 
 def _new_token(second: NextDevice) -> str | None:
-    """Return the token to begin with, or None to go on with what was interrupted."""
+    """Return the token to begin with, or None to resume an interrupted rotation."""
     if not second.exists:
         return read_token()
     if os.environ.get(TOKEN_VARIABLE):
@@ -180,7 +180,7 @@ def _new_key(
 
 
 def _require_same_key(second: Mapping[str, str], device_key: str | None, stored_key: bool) -> None:
-    """Refuse to go on with another device key than the rotation was begun with."""
+    """Refuse to resume with another device key than the rotation was begun with."""
     begun = second.get(DEVICE_KEY)
     named = device_key is not None and (
         begun is None or not covers(read_key(device_key), KeyUri.parse(begun))
@@ -193,7 +193,7 @@ def _require_same_key(second: Mapping[str, str], device_key: str | None, stored_
 
 
 def _relay_key(config: Mapping[str, str]) -> str:
-    # So that the relay's clients stay: its state is sealed under a key made from the old device's.
+    # Keeps the relay's clients: its state is sealed under a key that derives from the old device's.
     from ..relay.state import state_key
 
     return to_base64(state_key(config))

@@ -44,7 +44,7 @@ _MAX_THREADS = 8
     type=click.Choice(NEEDS),
     default="open",
     show_default=True,
-    help="What the keys must be good for: open files, seal them, or describe keys for 'status'.",
+    help="Check the keys for this use: open files, seal them, sign for a device, or run 'status'.",
 )
 @setting_option
 @json_option
@@ -58,8 +58,8 @@ def doctor(
     """Examine files and their keys, and say what is wrong and how to fix it.
 
     A permission that the purpose (--for) does not need may be missing. Nothing is changed or
-    decrypted. Without PATHS and --examine, the file that applications open
-    is examined. Exits with the code of the first problem.
+    decrypted. Without PATHS and --examine, the file that applications open is examined. Exits with
+    the code of the first problem.
     """
     asked = [read_key(key) for key in keys]
     files = [examine_file(path) for path in _paths(paths, asked)]

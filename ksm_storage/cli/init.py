@@ -200,7 +200,7 @@ def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorag
 def _device_key_fields(
     text: str | None, begun: Mapping[str, str], policy: OpenPolicy
 ) -> Mapping[str, str]:
-    """Return what the configuration holds in the place of a private key; the key has signed."""
+    """Return the fields that replace the private key; the key in the service has signed once."""
     if text is None:
         return {}
     key = read_key(text)

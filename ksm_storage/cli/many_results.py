@@ -81,7 +81,7 @@ class Results:
             self._print_json({**found, "notes": []})
 
     def end(self, *, interrupted: bool) -> int:
-        """Print what failed alike and the table, and return the exit code."""
+        """Print the groups of like failures and the table, and return the exit code."""
         self._close()
         if self._as_json:
             echo("\n]" if self._written else "[]")
@@ -180,7 +180,7 @@ def _cause_of(error: KsmStorageError, path: str) -> _Cause:
 
 
 class _Repeated:
-    """Count the files that failed as one before them did, and remember the first few."""
+    """Count the files that failed like an earlier one, and remember the first few."""
 
     def __init__(self, error: KsmStorageError) -> None:
         self._error = error

@@ -90,7 +90,7 @@ def echo_error(error: KsmStorageError, *, as_json: bool, named: str | None = Non
 
 
 def _details(error: KsmStorageError, named: str | None) -> Iterator[tuple[str, str]]:
-    """Yield what the message does not say: all of it on a terminal, else only what is rare."""
+    """Yield the details that the message lacks: on a terminal all, otherwise only the rare ones."""
     rare = (("permission", error.permission), ("request id", error.request_id))
     usual = (("file", error.path), ("key", error.key))
     said = f"{error.message} {error.hint} {named}"

@@ -67,9 +67,9 @@ def completion(ctx: click.Context, shell: str, as_json: bool) -> None:
 @click.argument("name", type=click.Choice(["output", "policy", "settings"]))
 @json_option
 def schema(name: str, as_json: bool) -> None:  # noqa: ARG001  # it is JSON in any case
-    """Print a JSON Schema: of what --json prints, of a policy for 'status', or of settings.toml.
+    """Print the JSON Schema of what --json prints, of a policy for 'status', or of settings.toml.
 
-    Editors check a file that names its schema in the first line: #:schema ./settings.schema.json.
+    Editors validate a file whose first line names its schema: #:schema ./settings.schema.json.
     """
     place = files(__package__ or "").joinpath("schemas", f"{name}.schema.json")
     echo(place.read_text(encoding="utf-8").rstrip())

@@ -55,7 +55,7 @@ class Process:
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Say on stderr what is waited for, if the block takes more than two seconds."""
+        """Name on stderr what the block waits for, if it takes more than two seconds."""
         self._waits_for, self._said_at = what, time.monotonic() + SAID_AFTER_SECONDS
         self._nudge()
         try:
@@ -184,7 +184,7 @@ class _Terminal:
 
 
 class _JsonLines:
-    """Pass lines for stderr on as JSON: our own as they are, those of a library as messages."""
+    """Turn what is written to stderr into JSON lines: ours stay, a library's become messages."""
 
     # Whatever writes to the descriptor, a C library included, writes to our pipe.
     def __init__(self) -> None:
@@ -201,7 +201,7 @@ class _JsonLines:
         self._thread.start()
 
     def close(self, *, flush: bool = True) -> None:
-        """Write what came so far, and give stderr back."""
+        """Write what is pending, and restore stderr."""
         if flush:
             with contextlib.suppress(OSError, ValueError, RuntimeError):
                 sys.stderr.flush()
@@ -227,7 +227,7 @@ def current_process() -> Process:
 
 
 def message_json(text: str) -> str:
-    """Return a line of a message as JSON: its level, and what it says."""
+    """Return a message line as JSON: its level and its text."""
     match = _LEVEL.fullmatch(text)
     level, message = match.groups() if match else ("info", text)
     return json.dumps({"level": level, "message": message})

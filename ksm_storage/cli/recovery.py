@@ -80,7 +80,7 @@ def create(
     """Create the recovery key NAME: print its URI, and its secret as words or to a file.
 
     The secret is stored nowhere else. The file is encrypted with a passphrase, which is prompted
-    for. Each share belongs to another person or place; fewer than K of them reveal nothing.
+    for. Give each share to a different person or place; fewer than K of them reveal nothing.
     """
     if reveal == (output is not None):
         raise click.UsageError("give either --reveal for words on stdout, or --file FILE")

@@ -1,6 +1,6 @@
 """References to secrets, in variables and in text: ``keeper://RECORD/field/NAME:-DEFAULT|TRANSFORM``.
 
-Two forms stand in text: ``{{ keeper://... }}``, which may hold blanks, and a bare ``keeper://...``
+Text may hold two forms: ``{{ keeper://... }}``, which may hold blanks, and a bare ``keeper://...``
 as the official ``ksm interpolate`` finds it.
 """
 
@@ -54,7 +54,7 @@ TRANSFORMS: Mapping[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Hold a reference that was taken apart.
+    """Hold the parts of a reference.
 
     Attributes:
         notation: The Keeper notation, which names a secret but does not contain it.
@@ -68,7 +68,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Take a reference apart.
+        """Parse a reference.
 
         Raises:
             SettingsError: It names an unknown transformation, or is not Keeper notation.

@@ -1,7 +1,7 @@
-"""Which files a rekey of many files has done, so that the same command goes on with the others.
+"""Which files a rekey of many files has done, so that repeating the command resumes it.
 
-Other commands read from the file itself whether it is done. A rekey makes a new data key each time,
-so what it did is noted in the user's state folder, and forgotten once all files are done.
+Other commands see in the file itself whether it is done. A rekey makes a new data key each time, so
+the finished files are listed in the user's state folder until all are done.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RekeyProgress:
                 )
 
     def finish(self) -> None:
-        """Forget it all: every file is done."""
+        """Remove the list: every file is done."""
         if self._place is not None and os.path.exists(self._place):
             os.unlink(self._place)
 

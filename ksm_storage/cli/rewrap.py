@@ -127,8 +127,8 @@ def rekey(
     must unwrap the new data key before the file is replaced. Copies of the old file still open
     with the old data key.
 
-    If the command is interrupted or a file fails, the same command within a day goes on with the
-    files that are left.
+    If the command is interrupted or a file fails, repeat it within a day to continue with the
+    remaining files.
     """
     with KekPool(settings) as pool:
         policy = OpenPolicy.from_args(trust or None, context, settings, pool=pool)
@@ -235,7 +235,7 @@ def unchanged(path: str, changes: RecipientChanges, done: Rewrapped) -> FileResu
 
 
 def changes_said(path: str, verb: str, keys: Sequence[str], removed: Sequence[str]) -> list[str]:
-    """Say in one line for each what a file has now, and what it has no more."""
+    """Return one line each for the keys that a file now has and those that were removed."""
     said = [f"{verb} {path} under {', '.join(keys)}"] if keys else []
     return [*said, f"removed {', '.join(removed)} from {path}"] if removed else said
 

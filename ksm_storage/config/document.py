@@ -25,7 +25,7 @@ _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class InvalidConfigError(ValueError):
-    """Say why a text is not a configuration; holds nothing of the text.
+    """Say why a text is not a configuration; contains no part of the text.
 
     Attributes:
         hint: What to do instead, where there is better advice than the usual one.

@@ -1,4 +1,4 @@
-"""The command that brings a key back to use, with the key's own name in it."""
+"""The commands that make a key usable again, with the key's name filled in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GCP = re.compile(
 
 
 def remedy(uri: KeyUri, state: str) -> str | None:
-    """Return what to run for a key in this state, None if nothing known brings it back."""
+    """Return the command for a key in this state, None if no known command helps."""
     make = _REMEDIES.get(uri.provider)
     return None if make is None else make(uri.key_id, state)
 

@@ -1,4 +1,4 @@
-"""What stands in the way on this machine: the clock, proxies, CA files, locks, labels."""
+"""What can interfere on this machine: the clock, proxies, CA files, locks, labels."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class SecretsManager:
     Parameters and methods are those of :class:`ksm_storage.engine.SecretsManager`. The constructor
     reads the CA file and nothing else: the configuration is opened by the first call, in a thread.
 
-    A cancelled read sends nothing more. A cancelled change ends first, if a request of it has been
-    sent, so that none is left half made. Calls that ask the same at the same time share a request.
+    A cancelled read sends nothing more. A cancelled change that has sent a request is completed
+    first, so that none is left half made. Identical concurrent reads share one request.
 
     Args:
         custom_post_function: A coroutine function that sends ``get_secret`` in the place of HTTPS.
@@ -353,19 +353,19 @@ class _Flight:
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
-    # A failure that no caller has waited for is no news to anybody.
+    # asyncio would report a failure that no caller waited for.
     if not task.cancelled():
         task.exception()
 
 
 class _Flights:
-    """Let those who ask the same at the same time share one task."""
+    """Let identical concurrent calls share one task."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, _Flight] = {}
 
     async def join(self, question: str, start: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Return the result of the task for this question, which is started if there is none.
+        """Return the result of the task for this question; start the task if none is running.
 
         A cancelled caller leaves the task to the others; the last one cancels it.
         """
@@ -385,7 +385,7 @@ class _Flights:
                 self._landed(question, flight.task)
 
     def leave_alone(self) -> None:
-        """Let nobody join the tasks under way any more."""
+        """Let no further caller join the tasks that are running."""
         self._under_way.clear()
 
     def _landed(self, question: str, task: asyncio.Task[Any]) -> None:

@@ -73,7 +73,7 @@ class AsyncHttpsTransport:
         return await following_redirects(get_once, url)
 
     async def acquire(self, lock: threading.Lock) -> None:
-        """Take the lock while the loop runs on; see :class:`.transport.Transport`."""
+        """Take the lock without blocking the loop; see :class:`.transport.Transport`."""
         while not lock.acquire(blocking=False):
             await asyncio.sleep(_LOCK_SECONDS)
 
@@ -103,7 +103,7 @@ class AsyncHttpsTransport:
             self._cancelled.discard(task)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for the server's counter; whoever is cancelled does not begin to."""
+        """Wait for the server's counter; a cancelled change does not begin to."""
         task = asyncio.current_task()
         if task in self._cancelled:
             raise asyncio.CancelledError
@@ -189,7 +189,7 @@ def _certificate_error(exc: aiohttp.ClientConnectorCertificateError, host: str) 
 
 
 def _cause(exc: Exception) -> Exception:
-    """Return what :func:`unreachable` decides by: aiohttp wraps the system's own errors."""
+    """Return the error that :func:`unreachable` expects: aiohttp wraps those of the system."""
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return OSError("Tunnel connection failed")
     if isinstance(exc, aiohttp.ClientConnectorError):

@@ -30,7 +30,7 @@ class ConfigKeys(StrEnum):
 
 
 class DeviceKeyFields(StrEnum):
-    """Name what stands in the place of a private key that is in a key service.
+    """Name the fields that replace a private key which is in a key service.
 
     The official package knows neither of them.
     """

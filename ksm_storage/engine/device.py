@@ -93,7 +93,7 @@ class KeepsDeviceKey(Protocol):
     """What a storage may offer beyond that: a device key that it does not hand out."""
 
     def device_signer(self) -> DeviceSigner | None:
-        """Return what signs, or None if the private key is among the values."""
+        """Return the signer, or None if the private key is among the values."""
 
 
 class Device:
@@ -162,7 +162,7 @@ class Device:
             raise _invalid(ConfigKeys.KEY_PRIVATE_KEY) from exc
 
     def signer(self) -> DeviceSigner:
-        """Return what signs the requests of this device.
+        """Return the signer of this device's requests.
 
         Raises:
             ClientSettingsError: The configuration has no private key, and this storage cannot
@@ -180,7 +180,7 @@ class Device:
         )
 
     def forget_key_pair(self) -> None:
-        """Remove the private key; one in a key service stays there, and stays named."""
+        """Remove the private key; a key in a key service stays there, and so does its name here."""
         if self._signer_in_service() is None:
             self.delete(ConfigKeys.KEY_PRIVATE_KEY)
 

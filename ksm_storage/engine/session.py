@@ -284,7 +284,7 @@ class Session:
         return await self._transport.work(call)
 
     async def finish(self, call: Coroutine[Any, Any, _T]) -> _T:
-        """Run a change of several steps to its end, even if whoever waits for it is cancelled."""
+        """Run a change of several steps to its end, even if its caller is cancelled."""
         return await self._transport.finish(call)
 
     async def download(self, url: str, limit: int, proxy_url: str | None = None) -> bytes:

@@ -84,7 +84,7 @@ class Transport(Protocol):
         """Return what a call returns that reads a file or may ask a key service."""
 
     async def finish(self, call: Coroutine[Any, Any, _T]) -> _T:
-        """Run a change to its end, even if whoever waits for it is cancelled."""
+        """Run a change to its end, even if its caller is cancelled."""
 
 
 def run(call: Coroutine[Any, Any, _T]) -> _T:

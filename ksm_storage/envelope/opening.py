@@ -1,6 +1,6 @@
 """Open envelopes: unwrap the DEK through a recipient, then check and decrypt in a fixed order.
 
-At the end stands what suite 1 derives from a DEK and a message id, for sealing too.
+The key derivation of suite 1 is at the end of the file; sealing uses it too.
 """
 
 from __future__ import annotations

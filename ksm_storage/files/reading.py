@@ -291,7 +291,7 @@ class Descriptors:
 
 @contextlib.contextmanager
 def descriptors() -> Iterator[Descriptors]:
-    """Give what opens files, and close them at the end; that a close fails is not told here."""
+    """Lend what opens files, and close them at the end; a failed close is not reported."""
     held = Descriptors()
     try:
         yield held

@@ -48,7 +48,7 @@ class SealedKeyring(KeyringBackend):
 
     @properties.classproperty
     def priority(cls) -> float:  # noqa: N805 - of the class, as keyring wants it
-        """Return the priority: above the system's backends where a file is named, else none."""
+        """Return a priority above the system's backends; raise RuntimeError if no file is named."""
         if not os.environ.get(FILE_VARIABLE):
             raise RuntimeError(f"{FILE_VARIABLE} is not set")
         return _PRIORITY

@@ -71,7 +71,7 @@ class KeeperSettingsSource(PydanticBaseSettingsSource):
             )
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the value of one field, its key, and that it is no JSON to be parsed."""
+        """Return the value of one field, its key, and False: it must not be parsed as JSON."""
         notation = self._notations.get(field_name)
         found = self._resolve({field_name: notation}) if notation else {}
         return found.get(field_name), _key(field, field_name), False

@@ -35,7 +35,7 @@ class DekCache(NamedTuple):
     """Hold for how long data keys are kept, and in which keyring of the kernel.
 
     Attributes:
-        seconds: How long, for keys that ``keys`` does not name; 0 for not at all.
+        seconds: How long, for keys that ``keys`` does not name; 0 to keep nothing.
         keyring: ``session``, ``user`` or ``persistent``.
         keys: Seconds by provider or key URI.
         source: Where the setting came from, for ``doctor`` and ``inspect``.
@@ -47,7 +47,7 @@ class DekCache(NamedTuple):
     source: str
 
     def seconds_for(self, key: KeyUri) -> int:
-        """Return how long a data key that this key unwraps is kept; 0 for not at all (K1)."""
+        """Return how many seconds a data key that this key unwraps is kept; 0 for none (K1)."""
         if key.provider in LOCAL or key.provider in OFFLINE:
             return 0
         return self.keys.get(str(key), self.keys.get(key.provider, self.seconds))

@@ -34,7 +34,7 @@ class FileDemands:
     maximum_mode: int | None = None
 
     def as_text(self) -> Iterator[str]:
-        """Yield each demand that was made, as it stands in the file."""
+        """Yield each demand that was made, in the form of the file."""
         for each in fields(self):
             value = getattr(self, each.name)
             if value != each.default:

@@ -28,7 +28,7 @@ _THREAD_KEYRING, _PROCESS_KEYRING, _SPECIAL = -1, -2, {SESSION: -3, USER: -4}
 _SETPERM, _DESCRIBE, _LINK, _UNLINK, _SEARCH, _READ = 5, 6, 8, 9, 10, 11
 _SET_TIMEOUT, _INVALIDATE, _GET_PERSISTENT = 15, 21, 22
 
-# View, read, search and link, for the user alone. Nothing for who merely possesses it: a program
+# View, read, search and link, for the user alone. Possession grants nothing: a program that is
 # started with another user's rights inherits the session's keyring. Nobody may write it or set
 # its attributes, so that nobody can prolong it.
 _PERMISSIONS = 0x001B0000
@@ -53,7 +53,7 @@ def find(description: str, *, keyring: str) -> bytes | None:
 
 
 def keep(description: str, secret: bytes, *, keyring: str, seconds: int) -> None:
-    """Keep a secret for so many seconds, in the place of what had this description before.
+    """Keep a secret for this many seconds; an entry of the same description is replaced.
 
     Raises:
         OSError: The kernel has no such keyring, forbids it, or has no room.

@@ -149,7 +149,7 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
     """Return the rules of a policy file, which holds nothing else.
 
     Raises:
-        SettingsError: It is not valid TOML, a rule is invalid, or anything stands outside a rule.
+        SettingsError: It is not valid TOML, a rule is invalid, or anything is outside a rule.
     """
     import tomllib
 

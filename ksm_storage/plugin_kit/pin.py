@@ -117,7 +117,7 @@ class RefusedPins:
         self._refused: set[bytes] = set()
 
     def mark_of(self, pin: str, *places: str) -> bytes:
-        """Return what stands for a PIN at a token, which its places name."""
+        """Return the keyed hash of a PIN at a token, which its places name."""
         parts = [each.encode("utf-8", "surrogatepass") for each in (*places, pin)]
         text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.new(self._key, text, hashlib.sha256).digest()
@@ -130,11 +130,11 @@ class RefusedPins:
         """Refuse a PIN that was rejected before.
 
         Args:
-            mark: What stands for it.
+            mark: Its keyed hash.
             place: Who rejected it, as it stands in a message: ``the token 'ksm'``.
 
         Raises:
-            AuthenticationError: It was; nobody is asked again.
+            AuthenticationError: It was; the token is not called.
         """
         if mark in self._refused:
             raise AuthenticationError(

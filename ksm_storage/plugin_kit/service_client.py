@@ -1,4 +1,4 @@
-"""The client of a key service: one a process, quiet, one deadline for all that a call does."""
+"""The client of a key service: one per process, silent logs, one deadline for a whole call."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class Deadline:
         return max(0.0, self._ends_at - now)
 
     def allows(self, seconds: float) -> bool:
-        """Tell whether something that may take so long can begin: a pause and its attempt."""
+        """Tell whether this much time is left, as for a pause and its attempt."""
         return seconds <= self.remaining
 
     @contextmanager
@@ -208,7 +208,7 @@ class Deadline:
 
 @contextmanager
 def deadline_of(seconds: float) -> Iterator[Deadline]:
-    """Count so many seconds from here; an earlier deadline around this one stays in force."""
+    """Count down this many seconds; an earlier deadline around this one stays in force."""
     outer = _current.get()
     sooner = outer is not None and outer.remaining <= seconds
     deadline = outer if outer is not None and sooner else Deadline(seconds)

@@ -1,4 +1,4 @@
-"""The forms in which services hand out public keys and signatures, made into those of the seam."""
+"""Convert the public keys and signatures of services into the forms of the plugin contract."""
 
 from __future__ import annotations
 

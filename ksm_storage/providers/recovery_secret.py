@@ -62,7 +62,7 @@ def sheet(words: Sequence[str]) -> str:
 
 
 def shares_of(secret: bytes, *, needed: int, total: int) -> list[list[str]]:
-    """Split a secret into shares of 33 words, of which so many together give it back.
+    """Split a secret into shares of 33 words, any ``needed`` of which restore it.
 
     Raises:
         SettingsError: Fewer than two are needed, fewer are made than needed, or more than 16.

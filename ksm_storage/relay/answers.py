@@ -45,7 +45,7 @@ class View:
     def of(cls, client: Client, snapshot: Snapshot, tree: Tree, before: View | None) -> View:
         """Select the records; the folder tree is fetched only where a subfolder matters.
 
-        What was encrypted for the client's view ``before`` is used again where it is the same.
+        What was encrypted for the client's view ``before`` is reused where it has not changed.
         """
         view = cls(client, snapshot)
         if before is not None and before.client.grant == client.grant:

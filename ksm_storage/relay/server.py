@@ -250,7 +250,7 @@ def _refuse_exposed(host: str, names: Sequence[str], settings: RelaySettings) ->
 def _address(
     inherited: Sequence[socket.socket], settings: RelaySettings
 ) -> tuple[str | None, int | None]:
-    """Return the address to listen on; None stands for the one that the state has."""
+    """Return the address to listen on; None means the one in the state."""
     addresses = [each.getsockname() for each in inherited if each.family != socket.AF_UNIX]
     if not addresses:
         return settings.host, settings.port

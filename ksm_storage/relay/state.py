@@ -52,8 +52,8 @@ def state_key(config: Mapping[str, str]) -> bytes:
 
     With a label of its own, so that no key of the protocol serves a second purpose.
     """
-    # There where it cannot be derived: a private key in a key service is unknown here, and a
-    # rotation of the device replaces it.
+    # Stored where it cannot be derived: a private key in a key service is unknown here, and a
+    # rotation of the device replaces the one in the file.
     if kept := config.get(RELAY_KEY):
         return from_base64(kept)
     material = from_base64(config["appKey"]) + config.get("privateKey", "").encode()

@@ -43,7 +43,7 @@ def read_policy(path: str) -> Sequence[TrustRule]:
 def broken_rules(rules: Sequence[TrustRule], status: FileStatus, *, now: datetime) -> list[str]:
     """Return a clause for each demand that the file does not meet; empty if it meets them all.
 
-    A demand is not met, too, if the fact it needs is unknown, and no file goes without a rule.
+    A demand fails, too, if the fact it needs is unknown; a file to which no rule applies fails.
     """
     found = [rule for rule in rules if rule.applies_to(status.path)]
     if not found:

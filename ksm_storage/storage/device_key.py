@@ -1,4 +1,4 @@
-"""A device key in a key service: the configuration has its name and public key, and no more."""
+"""A device key in a key service: the configuration has only its name and public key."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DeviceSigner:
 
 
 def signer_of(config: Mapping[str, str], open_kek: OpenKek) -> DeviceSigner | None:
-    """Return what signs for the device of a configuration, or None if its key is a value of it.
+    """Return the signer for the device of a configuration, or None if its private key is a value.
 
     Raises:
         StorageError: The name or the public key in the configuration is invalid.

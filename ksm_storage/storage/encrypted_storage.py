@@ -53,7 +53,7 @@ class EncryptedStorage(ABC):
     """Offer the eight methods of the official ``KeyValueStorage`` over a sealed configuration.
 
     Keys are the SDK's ``ConfigKeys`` members or their names as plain strings. What is handed out
-    is always a copy. A value that was set is sealed and on the medium when the call relocks; when
+    is always a copy. A value that was set is sealed and on the medium when the call returns; when
     a call raises, file and memory are as before. Threads may share a storage; it can be used in
     a forked child; it cannot be pickled.
     """
@@ -150,7 +150,7 @@ class EncryptedStorage(ABC):
         return not self._visible()
 
     def device_signer(self) -> DeviceSigner | None:
-        """Return what signs for the device with one call to a key service for each signature.
+        """Return the device's signer, which calls a key service once for each signature.
 
         None if the private key is a value of the configuration. Nothing is called here.
 

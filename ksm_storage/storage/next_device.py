@@ -1,8 +1,8 @@
-"""A second device in the same file: bound beside the first one, until it takes its place.
+"""A second device in the same file, bound beside the first one until it replaces it.
 
 Each step is one save of the file. Up to the last one, the configuration is that of the first
-device, which works; the last one makes it that of the second, which has been seen to work. So a
-rotation can be interrupted anywhere, and resumed.
+device, which works; the last one makes it that of the second, which has read its secrets by then.
+So a rotation can be interrupted anywhere, and resumed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class NextDevice:
         self._storage.delete(NEXT_DEVICE)
 
     def take_over(self, more: Mapping[str, str]) -> None:
-        """Put the second device in the place of the first one, with one save.
+        """Replace the first device with the second one, with one save.
 
         Args:
             more: Fields that do not change with the device; they replace the second one's.
@@ -120,7 +120,7 @@ class NextDevice:
         return self._storage.apply(changed)
 
     def device_signer(self) -> DeviceSigner | None:
-        """Return what signs for the second device, or None if its key is among the values."""
+        """Return the second device's signer, or None if its private key is among the values."""
         if self._signer is None:
             self._signer = signer_of(self.read(), self._open_kek)
         return self._signer

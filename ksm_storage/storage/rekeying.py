@@ -144,7 +144,7 @@ def rehearse_rekey(
 def keys_after_rekey(
     path: str, envelope: Envelope, add: Sequence[KeyUri], remove: Sequence[KeyUri]
 ) -> Sequence[KeyUri]:
-    """Return the keys that a rekeyed file will have: none falls away by being left unnamed.
+    """Return the keys that a rekeyed file will have: a key that is not named is kept.
 
     Raises:
         SettingsError: A key to remove is not a recipient, or none would be left.

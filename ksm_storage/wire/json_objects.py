@@ -1,4 +1,4 @@
-"""JSON objects from another party, where anything may stand in their place."""
+"""JSON objects from another party, which may send anything instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class NotAnObjectError(ValueError):
 
 
 def parse_object(text: bytes | str) -> dict[str, Any]:
-    """Return a JSON object; of a name that is there twice, the last one counts.
+    """Return a JSON object; the last value of a repeated name counts.
 
     Raises:
         NotAnObjectError: Not JSON in UTF-8, not an object, or nested too deeply for the parser.
@@ -23,10 +23,10 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
 
 
 def parse_unique_object(text: bytes | str) -> dict[str, Any]:
-    """Return a JSON object in which no object has a name twice.
+    """Return a JSON object; a repeated name is refused at every level.
 
     Raises:
-        NotAnObjectError: As :func:`parse_object` does, or a name is there twice.
+        NotAnObjectError: As for :func:`parse_object`, or a name is repeated.
     """
     return _parsed(text, _unique)
 

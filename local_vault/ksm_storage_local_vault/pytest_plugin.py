@@ -58,7 +58,7 @@ def keeper_vault(keeper_vault_server: LocalVault, monkeypatch: pytest.MonkeyPatc
     """Return a function that makes an application with records and a bound device for it.
 
     It takes the records by title, each as its fields by type: ``{"Database": {"login": "app",
-    "password": "x"}}``. Each call makes an application that sees no other one's records.
+    "password": "x"}}``. Each call makes an application that sees only its own records.
     """
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", keeper_vault_server.ca_file)
 

@@ -1,6 +1,6 @@
 """The hooks of the provider ``gcp-kms``: its options and the names of its keys; no client.
 
-A key is named ``projects/P/locations/L/keyRings/R/cryptoKeys/K``, and a version behind it.
+A key is named ``projects/P/locations/L/keyRings/R/cryptoKeys/K``, optionally followed by a version.
 Source: Cloud KMS documentation, "Getting a Cloud KMS resource ID".
 """
 

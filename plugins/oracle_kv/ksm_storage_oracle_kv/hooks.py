@@ -1,6 +1,6 @@
 """The hooks of the provider ``oracle-kv``: its options and the names of its keys; no client.
 
-A key is named by its OCID, and behind it the OCID of a version may stand:
+A key is named by its OCID, optionally followed by the OCID of a version:
 ``ocid1.key.REALM.REGION.VAULT.UNIQUE[/ocid1.keyversion.REALM.REGION.VAULT.UNIQUE]``. REGION is a
 region's short name (``iad``) or its identifier (``ap-seoul-1``): OCIDs of both kinds exist.
 Source: OCI documentation, "Resource Identifiers".

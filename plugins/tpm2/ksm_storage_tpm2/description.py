@@ -51,7 +51,7 @@ def describe_access(tpm: Connection, access: Access) -> Mapping[str, str]:
 
 
 def probe_permissions(tpm: Tpm, call: Call) -> Sequence[PermissionProbe]:
-    """Use the device once, for nothing but a property."""
+    """Use the device once, to read a property."""
     name = call.permission or ""
     try:
         tpm.run(lambda opened: opened.property_of(_MANUFACTURER), call)

@@ -180,7 +180,7 @@ def translated(exc: Exception, call: Call) -> KsmStorageError:
 
 
 def wrong_kind(call: Call, wanted: str) -> KsmStorageError:
-    """Return the error for a key that cannot do what it is named for."""
+    """Return the error for a key of the wrong kind."""
     return _WRONG_KIND.error(call, detail=wanted)
 
 

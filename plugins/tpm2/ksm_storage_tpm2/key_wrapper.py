@@ -1,4 +1,4 @@
-"""Seal data keys to the TPM and have them back."""
+"""Seal data keys to the TPM and unseal them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _refused = RefusedPins()
 
 
 class Pin(NamedTuple):
-    """Hold what the TPM is given for a PIN, and what stands for it among the refused ones."""
+    """Hold the authorization value made from a PIN, and its mark among the refused PINs."""
 
     auth: bytes
     mark: bytes
@@ -103,7 +103,7 @@ class TpmKeyWrapper:
         return WrappedDek(str(self._name), ALGORITHM, self._tpm.run(task, call))
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
-        """Have a data key back that this key of this TPM sealed.
+        """Unseal a data key that this key of this TPM sealed.
 
         Raises:
             DecryptionError: Another TPM or key sealed it, another AAD, or it was altered.
@@ -159,7 +159,7 @@ class TpmKeyWrapper:
             KsmStorageError: The TPM refused or failed.
         """
         call = self._call("sign")
-        # A derived key has no PIN of its own: whoever may use the owner hierarchy derives it.
+        # A derived key has no PIN of its own: any user of the owner hierarchy can derive it.
         pin = self._pin(self._name.handle is not None and self._access.needs_pin)
 
         def task(tpm: Connection) -> bytes:

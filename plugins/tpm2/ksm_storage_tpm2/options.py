@@ -26,9 +26,9 @@ def declared_options() -> Sequence[Option]:
     """Return every option that the plugin understands."""
     return [
         Option("device", "Device of the TPM's resource manager.", default=DEVICE),
-        Option("tcti", "Reach the TPM otherwise: swtpm:..., mssim:... or tabrmd:... of tpm2-tss."),
+        Option("tcti", "Use this TCTI of tpm2-tss instead: swtpm:..., mssim:... or tabrmd:..."),
         Option("pcrs", "Seal to these PCRs: '7', or 'sha256:0,2,7' with their bank."),
-        Option("require_pin", "Seal so that opening takes the PIN.", kind=bool, default=False),
+        Option("require_pin", "Require the PIN to open what is sealed.", kind=bool, default=False),
         *pin_options("TPM key"),
         Option("deadline", "Seconds for a call of the TPM.", kind=float, default=30.0),
     ]
@@ -50,7 +50,7 @@ class KeyName(NamedTuple):
         """Read ``0x81000001`` or ``owner/NAME``.
 
         Raises:
-            SettingsError: The text has no such form.
+            SettingsError: The text is neither.
         """
         if _HANDLE.fullmatch(text):
             return cls(int(text, 16), "")
@@ -66,7 +66,7 @@ class KeyName(NamedTuple):
 
 
 class Pcrs(NamedTuple):
-    """Select PCRs of one bank; nothing is selected where there are no numbers."""
+    """Select PCRs of one bank; no numbers select nothing."""
 
     bank: int
     numbers: tuple[int, ...]
@@ -97,7 +97,7 @@ class Access(NamedTuple):
         tcti: What tpm2-tss is given.
         pcrs: To seal to.
         pin: Where the PIN comes from.
-        needs_pin: Whether opening will take it.
+        needs_pin: Whether opening will require the PIN.
         deadline: Seconds for a call.
     """
 
@@ -130,7 +130,7 @@ def access_from(settings: Settings) -> Access:
                 hint="for a device use the option 'device'",
             )
     device = settings.required_text("device")
-    # What stands behind a colon or comma would be read as options of tpm2-tss.
+    # tpm2-tss would read what follows a colon or comma as options.
     if not os.path.isabs(device) or not re.fullmatch(r"[\w./-]{1,255}", device):
         raise SettingsError("the setting 'device' must be an absolute path, as /dev/tpmrm0")
     pin = PinSource.from_settings(settings)

@@ -17,12 +17,12 @@ _POLICY_PCR, _POLICY_AUTH_VALUE = 0x17F, 0x16B  # TPM_CC
 
 
 class Policy(NamedTuple):
-    """Say what the TPM requires before it gives a data key back.
+    """Say what the TPM requires before it releases a data key.
 
     Attributes:
-        pcrs: These PCRs,
-        pcr_digest: with these values, as one digest.
-        needs_pin: The PIN.
+        pcrs: The PCRs that must have their values, none for any.
+        pcr_digest: The digest of those values.
+        needs_pin: Whether the PIN is required.
     """
 
     pcrs: Pcrs = NO_PCRS
@@ -68,7 +68,7 @@ class Sealed(NamedTuple):
 
     @classmethod
     def parse(cls, raw: bytes) -> Sealed | None:
-        """Read the bytes; return None for any but the one form that they can have."""
+        """Read the bytes; return None for any other than the one valid form."""
         try:
             version, flags, bank, bitmap, digest = _HEAD.unpack_from(raw)
             (length,) = _LENGTH.unpack_from(raw, _HEAD.size)

@@ -67,8 +67,8 @@ class Connection:
 
         Args:
             name: The key.
-            template: What kind is derived, as tpm2-tss writes it.
-            attributes: Of the key that is derived.
+            template: The kind of key to derive, in the notation of tpm2-tss.
+            attributes: The attributes of a derived key.
         """
         if name.handle is not None:
             with step("find"):
@@ -99,7 +99,7 @@ class Connection:
                 _, _, values = self._esys.pcr_read(self._selection(part))
             found = [bytes(value) for value in values]
             if len(found) != len(part.numbers):
-                # The bank is not allocated: the TPM leaves out what it has not.
+                # The bank is not allocated: the TPM leaves out what it lacks.
                 raise TpmError("read PCRs", 0x84)
             digest.update(b"".join(found))
         return digest.digest()
@@ -148,7 +148,7 @@ class Connection:
             self._flush(handle)
 
     def sign(self, handle: Any, digest: bytes, pin: bytes) -> bytes:
-        """Return r and s of an ECDSA signature over a SHA-256 digest, one behind the other."""
+        """Return the ECDSA signature over a SHA-256 digest as ``r || s``."""
         tss = self._tss
         scheme = tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.ECDSA)
         scheme.details.any.hashAlg = tss.TPM2_ALG.SHA256
@@ -158,7 +158,7 @@ class Connection:
         with step("sign"):
             made = self._esys.sign(handle, tss.TPM2B_DIGEST(digest), scheme, ticket)
         signature = made.signature.ecdsa
-        # A TPM may leave zeros at the front away.
+        # A TPM may omit leading zeros.
         parts = (signature.signatureR, signature.signatureS)
         return b"".join(bytes(part).rjust(32, b"\0") for part in parts)
 
@@ -195,7 +195,7 @@ class Connection:
 
     @contextmanager
     def _session(self, parent: Any, kind: Any, encrypted: Any) -> Iterator[Any]:
-        # Salted with the parent, and with encrypted parameters: whoever listens on the wires of a
+        # Salted with the parent, and with encrypted parameters: a probe on the bus of a
         # discrete TPM learns no data key.
         tss = self._tss
         with step("start session"):
@@ -252,7 +252,7 @@ def connection(access: Access) -> Iterator[Connection]:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Let a response code out of the block with the name of the step that it answers."""
+    """Raise a response code from the block with the name of the step that it answers."""
     from tpm2_pytss import TSS2_Exception
 
     try:

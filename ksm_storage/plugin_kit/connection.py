@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -72,6 +73,11 @@ class Connection(NamedTuple):
             read_timeout=seconds["read_timeout"] * shortened,
             deadline=seconds["deadline"],
         )
+
+    def trusting(self, *variables: str) -> Connection:
+        """Return it with the CA file of the first variable that is set, unless it has one."""
+        named = next(filter(None, map(os.environ.get, variables)), None)
+        return self._replace(ca_file=self.ca_file or named)
 
     @property
     def attempt(self) -> float:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from .connection import Connection
 
+_MAX_CLEANUP_SECONDS = 0.2
+
 _Client = TypeVar("_Client")
 _Result = TypeVar("_Result")
 
@@ -277,7 +279,18 @@ def within_deadline(action: Callable[[], _Result]) -> _Result:
         thread.join(left)
     if not run.is_done:
         raise DeadlinePassedError
+    _wait_for_end(thread)
     return run.result()
+
+
+def _wait_for_end(thread: threading.Thread) -> None:
+    # Python calls a thread ended before the system does. Meanwhile OpenSSL cleans up after it
+    # under a lock, and in a child that is forked then this lock is never released.
+    thread.join()
+    task = f"/proc/self/task/{thread.native_id}"
+    ends_at = time.monotonic() + _MAX_CLEANUP_SECONDS
+    while os.path.exists(task) and time.monotonic() < ends_at:
+        time.sleep(0.0002)
 
 
 class _Run(Generic[_Result]):

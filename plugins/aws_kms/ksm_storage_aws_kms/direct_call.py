@@ -63,8 +63,7 @@ def decrypt(access: Access, request: Mapping[str, Any]) -> Mapping[str, Any]:
         "x-amz-target": "TrentService.Decrypt",
     }
     signed = signed_headers(headers, raw, _credentials(access), region, "kms")
-    authorities = access.connection.ca_file or os.environ.get("AWS_CA_BUNDLE")
-    api = kit.HttpApi(url, access.connection._replace(ca_file=authorities), attempts=1)
+    api = kit.HttpApi(url, access.connection.trusting("AWS_CA_BUNDLE"), attempts=1)
     content, replied = kit.exchange_json(api, "POST", "/", signed, raw)
     if not isinstance(content["KeyId"], str):
         raise kit.NotDirectError("the reply is malformed")

@@ -40,6 +40,8 @@ def unwrap(
         Exception: The call failed.
     """
     credential_source(key, access)
+    trusted = access.connection.trusting("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    access = access._replace(connection=trusted)
     token = _token(access, f"https://{host_of(key).partition('.')[2]}")
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     api = kit.HttpApi(
@@ -56,8 +58,6 @@ def credential_source(key: kit.KeyName, access: Access) -> str:
     """
     kind, environment = access.credential.kind, os.environ
     others = [name for name in environment if name.startswith("AZURE_") and name not in _HARMLESS]
-    if access.connection.ca_file is None:
-        others += {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} & environment.keys()
     if not access.may_call_directly or others:
         raise kit.NotDirectError(f"{min(others)} is set" if others else "by the settings")
     if host_of(key).partition(".")[2] not in (VAULT_SUFFIXES[0], HSM_SUFFIXES[0]):

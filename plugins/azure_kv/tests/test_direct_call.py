@@ -153,7 +153,6 @@ def test_plain_credentials_are_used(
         ("managed-identity", {}, {"MSI_ENDPOINT": "http://127.0.0.1/"}),
         ("client-secret", SECRET, {"AZURE_REGIONAL_AUTHORITY_NAME": "westeurope"}),
         ("client-secret", SECRET, {"AZURE_SOMETHING_OF_TOMORROW": "1"}),
-        ("client-secret", SECRET, {"REQUESTS_CA_BUNDLE": "/ca.pem"}),
         ("client-secret", {**SECRET, "direct_call": "false"}, {}),
     ],
     ids=str,
@@ -186,3 +185,18 @@ def _access(kind: str, **settings: str) -> Access:
 def _set(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+
+
+def test_the_authorities_of_the_environment_are_trusted(
+    emulator: EmulatedVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = emulator.new_key(emulator.new_vault())
+    with open_kek(key.kid, emulator.settings) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+    emulator.emulator.transcript.reset()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(emulator.ca_file))
+
+    with open_kek(key.kid, {**emulator.settings, "ca_file": None}) as kek:
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+
+    assert emulator.emulator.transcript.calls() == {"token": 1, "unwrapKey": 1}

@@ -38,6 +38,7 @@ _LINES = frozenset({"user", "tenancy", "fingerprint", "key_file", "region"})
 # Each region of the commercial realm but these two stands in OCIDs by its full name.
 _SHORT = {"iad": "us-ashburn-1", "phx": "us-phoenix-1"}
 _REGION = re.compile(r"[a-z]{2}-[a-z]+-[0-9]")
+_REGIONS = "~/.oci/regions-config.json"
 _SIGNED = ("date", "(request-target)", "host", "content-length", "content-type", "x-content-sha256")
 
 
@@ -54,7 +55,8 @@ def decrypt(
     config = _config(access)
     raw = json.dumps({_MEMBERS[member]: value for member, value in details.items()}).encode()
     headers = signed_headers("post", PATH, urlsplit(url).netloc, raw, config)
-    api = kit.HttpApi(url, access.connection, attempts=1)
+    link = access.connection.trusting("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    api = kit.HttpApi(url, link, attempts=1)
     content, replied = kit.exchange_json(api, "POST", PATH, headers, raw)
     members = {member: content.get(key) for member, key in _IN_REPLY.items()}
     if not all(isinstance(value, str | None) for value in members.values()):
@@ -109,9 +111,8 @@ def signed_headers(
 def _endpoint(name: kit.KeyName, access: Access) -> str:
     if not access.may_call_directly or access.credential != CONFIG_FILE:
         raise kit.NotDirectError("by the settings")
-    others = {"OCI_REGION_METADATA", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} & os.environ.keys()
-    if others or os.path.exists(os.path.expanduser("~/.oci/regions-config.json")):
-        raise kit.NotDirectError(f"{min(others, default='regions-config.json')} is set")
+    if "OCI_REGION_METADATA" in os.environ or os.path.exists(os.path.expanduser(_REGIONS)):
+        raise kit.NotDirectError("the regions are configured")
     if access.connection.endpoint is not None:
         if urlsplit(access.connection.endpoint).path:
             raise kit.NotDirectError("the endpoint has a path")

@@ -169,7 +169,6 @@ def test_a_profile_with_an_api_key_is_used(
         ({}, {"direct_call": "false"}, {}, KEY),
         ({}, {"endpoint": "https://vault.example/path"}, {}, KEY),
         ({}, {}, {"OCI_REGION_METADATA": "{}"}, KEY),
-        ({}, {}, {"REQUESTS_CA_BUNDLE": "/ca.pem"}, KEY),
         ({}, {}, {}, KEY.replace(".oc1.", ".oc2.")),
         ({}, {}, {}, KEY.replace("eu-frankfurt-1", "xyz")),
     ],

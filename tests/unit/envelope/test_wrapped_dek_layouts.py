@@ -19,6 +19,7 @@ from ksm_storage.contract.key_wrapper import WrappedDek
 from ksm_storage.envelope.codec import decode, wrap_aad
 from ksm_storage.envelope.opening import covers
 from ksm_storage.errors import DecryptionError
+from ksm_storage.keys.discovery import find_entry_points
 from ksm_storage.keys.kek import Kek
 from ksm_storage.providers.os_keyring import SERVICE, KeyringKek
 from ksm_storage.providers.recovery_key import RecoveryKey
@@ -207,6 +208,11 @@ def pins() -> Iterator[tuple[str, str, bool]]:
 
 @pytest.mark.parametrize(("pin", "recipient", "matches"), list(pins()))
 def test_w10_a_pin_matches_what_the_table_says(pin: str, recipient: str, matches: bool) -> None:
+    # Without its plugin, the names of a provider's keys match only when they are equal.
+    installed = {entry.name for entry in find_entry_points()}
+    if (provider := KeyUri.parse(recipient).provider) not in installed:
+        pytest.skip(f"the plugin of {provider} is not installed")
+
     assert covers(KeyUri.parse(pin), KeyUri.parse(recipient)) is matches
 
 

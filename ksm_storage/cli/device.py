@@ -73,7 +73,7 @@ def rotate(
     storage = SealedFile(path, profile, trust, settings, None, None).open()
     policy = OpenPolicy.from_args(trust or None, None, settings)
     first = storage.read_storage()
-    if not first.get("appKey"):
+    if not first.get("appKey") or not first.get("clientId"):
         raise SettingsError(f"{path!r} is not bound", hint="bind it: ksm-storage init PATH")
     rotation = _Rotation(storage, policy, ca_file, proxy)
     token = _new_token(rotation.second)
@@ -159,8 +159,8 @@ def _new_token(second: NextDevice) -> str | None:
     if given.client_id == second.get("clientId"):
         return None
     echo_err(
-        f"note: giving up the interrupted rotation; revoke its device {second.get('clientId')},"
-        " if the server lists it"
+        "note: discarding the interrupted rotation; if the server lists its device "
+        f"{second.get('clientId')}, revoke it"
     )
     return token
 
@@ -187,7 +187,7 @@ def _require_same_key(second: Mapping[str, str], device_key: str | None, stored_
     )
     if named or (stored_key and begun is not None):
         raise SettingsError(
-            f"the interrupted rotation has {begun or 'a stored key'} as its device key",
+            f"the interrupted rotation uses {begun or 'a stored key'} as its device key",
             hint="resume it without options, or pipe in a new token to begin another one",
         )
 

@@ -67,8 +67,8 @@ class NextDevice:
         def swap(config: Config) -> None:
             if config.get(NEXT_DEVICE) is None or json.loads(config[NEXT_DEVICE]) != expected:
                 raise SettingsError(
-                    "another process has changed the rotation of this device",
-                    hint="run 'ksm-storage check PATH', and rotate again if need be",
+                    "another process has changed this device's rotation",
+                    hint="run 'ksm-storage check PATH'; rotate again if the old device is there",
                 )
             for name in (NEXT_DEVICE, *FIELDS):
                 if name != "url":
@@ -79,7 +79,7 @@ class NextDevice:
         self._storage.apply(swap)
 
     def read(self) -> dict[str, str]:
-        """Return the configuration of the second device, empty if there is none."""
+        """Return the configuration of the second device, empty if no rotation has begun."""
         text = self._storage.get(NEXT_DEVICE)
         try:
             found = {} if text is None else json.loads(text)
@@ -111,7 +111,7 @@ class NextDevice:
             if NEXT_DEVICE not in config:
                 raise SettingsError(
                     "another process has finished or discarded this rotation",
-                    hint="run 'ksm-storage check PATH', and rotate again if need be",
+                    hint="run 'ksm-storage check PATH'; rotate again if the old device is there",
                 )
             second = json.loads(config[NEXT_DEVICE])
             change(second)

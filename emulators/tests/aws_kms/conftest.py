@@ -14,6 +14,13 @@ from ksm_storage_emulators.emulator import Emulator
 
 AwsKms = Emulator[AwsKmsService]
 
+CONTEXT = {"env": "prod", "app": "ksm"}
+
+
+def encrypt(kms: Any, key_id: str, plaintext: bytes = b"k" * 32, **members: Any) -> bytes:
+    blob: bytes = kms.encrypt(KeyId=key_id, Plaintext=plaintext, **members)["CiphertextBlob"]
+    return blob
+
 
 class Clients:
     """Make boto3 clients for one emulator."""

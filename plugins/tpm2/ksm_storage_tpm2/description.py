@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ksm_storage.plugin import Call, KeyDescription, PermissionDeniedError, PermissionProbe
 
+from .hooks import Access, KeyName
 from .key_wrapper import STORAGE
-from .options import Access, KeyName
 from .sealed_form import Policy
 from .tpm import Connection, Tpm
 

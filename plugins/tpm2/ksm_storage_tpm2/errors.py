@@ -60,8 +60,8 @@ _ALTERED = ErrorRule(
 MOVED = ErrorRule(
     KeyStateError,
     "the PCRs that the data key is sealed to have changed: {detail}",
-    "if the change of firmware or boot loader was yours, open the file with another recipient and "
-    "run 'ksm-storage rewrap --refresh'",
+    "if you changed the firmware or boot loader, open the file with another recipient and run "
+    "'ksm-storage rewrap --refresh'",
 )
 _WRONG_PIN = ErrorRule(
     AuthenticationError,
@@ -81,7 +81,7 @@ _NO_KEY = ErrorRule(
 _WRONG_KIND = ErrorRule(
     KeyStateError,
     "the key {key} is not a {detail} key",
-    "a key that seals is a restricted decryption key (a storage key), a device key a P-256 "
+    "sealing needs a storage key (a restricted decryption key); a device key must be a P-256 "
     "signing key",
 )
 _OWNER = ErrorRule(

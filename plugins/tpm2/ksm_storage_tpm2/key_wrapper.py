@@ -32,7 +32,7 @@ from .errors import (
     altered,
     wrong_kind,
 )
-from .options import Access, KeyName
+from .hooks import Access, KeyName
 from .sealed_form import Policy, Sealed
 from .tpm import Connection, Tpm
 
@@ -84,7 +84,7 @@ class TpmKeyWrapper:
         """Seal the data key to the TPM, the PCRs as they are now, and the PIN.
 
         Raises:
-            KeyNotFoundError: There is no such persistent key.
+            KeyNotFoundError: The persistent key does not exist.
             KeyStateError: It is not a storage key.
             KsmStorageError: There is no PIN, or the TPM refused or failed.
         """
@@ -134,7 +134,7 @@ class TpmKeyWrapper:
         """Ask the TPM for the public half of the signing key.
 
         Raises:
-            KeyNotFoundError: There is no such persistent key.
+            KeyNotFoundError: The persistent key does not exist.
             KeyStateError: It is not a P-256 signing key.
             KsmStorageError: The TPM refused or failed.
         """
@@ -180,7 +180,7 @@ class TpmKeyWrapper:
         """Ask the TPM for the key, and for the values of the PCRs to seal to.
 
         Raises:
-            KeyNotFoundError: There is no such persistent key.
+            KeyNotFoundError: The persistent key does not exist.
             KsmStorageError: The TPM refused or failed.
         """
         from .description import describe_key

@@ -6,7 +6,7 @@ import hashlib
 import struct
 from typing import NamedTuple
 
-from .options import BANKS, NO_PCRS, Pcrs
+from .hooks import BANKS, NO_PCRS, Pcrs
 
 _VERSION = 1
 _HEAD = struct.Struct(">BBH3s32s")

@@ -20,7 +20,7 @@ from ksm_storage.plugin import (
 )
 
 from .errors import DeviceError, TpmError, translated
-from .options import Access, KeyName, Pcrs
+from .hooks import Access, KeyName, Pcrs
 from .sealed_form import Policy, Sealed
 
 _Result = TypeVar("_Result")

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from ksm_storage_tpm2.options import BANKS, NO_PCRS, Pcrs
+from ksm_storage_tpm2.hooks import BANKS, NO_PCRS, Pcrs
 from ksm_storage_tpm2.sealed_form import Policy, Sealed
 
 from ksm_storage.errors import DecryptionError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ksm_storage_tpm2.options import KeyName
+from ksm_storage_tpm2.hooks import KeyName
 
 from ksm_storage.errors import SettingsError
 

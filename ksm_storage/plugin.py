@@ -73,9 +73,9 @@ if TYPE_CHECKING:
         DeadlinePassedError,
         NotDirectError,
         ServiceClient,
-        call_directly,
         current_deadline,
         deadline_of,
+        first_unwrap,
         lock_held,
         quiet_logs,
         seconds_left,
@@ -109,8 +109,8 @@ _LAZY = {
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
         "plugin_kit.signatures": "der_of_pem der_signature not_a_signing_key public_key_of_point",
         "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
-        "call_directly current_deadline "
-        "deadline_of lock_held quiet_logs seconds_left uncounted within_deadline",
+        "current_deadline "
+        "deadline_of first_unwrap lock_held quiet_logs seconds_left uncounted within_deadline",
     }.items()
     for name in names.split()
 }
@@ -161,7 +161,6 @@ __all__ = [
     "UnavailableError",
     "WrappedDek",
     "ask_person",
-    "call_directly",
     "chain_of",
     "credential_kind",
     "current_deadline",
@@ -173,6 +172,7 @@ __all__ = [
     "error_for",
     "error_rules",
     "exchange_json",
+    "first_unwrap",
     "from_base64",
     "gc_pause",
     "hookimpl",

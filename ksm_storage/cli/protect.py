@@ -97,7 +97,7 @@ def _would_protect(
     refuse_only_offline(uris)
     policy.require_allowed(uris, path=path)
     require_writable(resolved(path))
-    # A key in the OS keyring is made by its first use, which is no rehearsal.
+    # A key in the OS keyring is made by its first use, which a dry run must not do.
     asked = [key for key in uris if key.provider != KeyUri.parse(KEYRING_KEY).provider]
     if any(key.provider not in OFFLINE for key in asked):
         wrap_and_verify_new_dek(asked, policy.open_kek, context=policy.context)

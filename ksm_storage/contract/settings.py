@@ -179,8 +179,8 @@ def validate_ca_bundle(path: str, *, setting: str) -> None:
     except ssl.SSLError as exc:
         raise SettingsError(
             f"the file {path!r} of the setting {setting!r} has no valid PEM certificate",
-            hint="openssl x509 -noout -text -in FILE shows a good one; -inform der -out NEW makes "
-            "a PEM file of one in DER form",
+            hint="check it: openssl x509 -noout -text -in FILE; convert DER: openssl x509 "
+            "-inform der -in FILE -out NEW",
         ) from exc
     except OSError as exc:
         raise SettingsError(

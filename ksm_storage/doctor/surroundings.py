@@ -80,7 +80,7 @@ def lock_notes(path: str) -> Iterator[str]:
 
 
 def label_of(path: str) -> str | None:
-    """Return the SELinux label of a file, None where there is none."""
+    """Return the SELinux label of a file, or None."""
     if not hasattr(os, "getxattr"):
         return None
     try:

@@ -69,7 +69,7 @@ class SealedKeyring(KeyringBackend):
             raise _translated(exc) from exc
 
     def delete_password(self, service: str, username: str) -> None:
-        """Remove a password; raise PasswordDeleteError if there is none."""
+        """Remove a password; raise PasswordDeleteError if it does not exist."""
         entry, found = _entry(service, username), False
 
         def drop(config: dict[str, str]) -> None:
@@ -118,7 +118,11 @@ def _entry(service: str, username: str) -> str:
 def _owner(entry: str, service: str) -> str | None:
     if not entry.startswith(_PREFIX):
         return None
-    found, username = json.loads(entry.removeprefix(_PREFIX))
+    try:
+        found, username = json.loads(entry.removeprefix(_PREFIX))
+    # Somebody else's entry behind the same prefix.
+    except (ValueError, TypeError):
+        return None
     return str(username) if found == service else None
 
 

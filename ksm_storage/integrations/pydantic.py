@@ -67,7 +67,7 @@ class KeeperSettingsSource(PydanticBaseSettingsSource):
         if unknown:
             raise SettingsError(
                 f"{settings_cls.__name__} has no field {unknown[0]!r}",
-                hint="references are by the names of fields",
+                hint="the keys of references= must be field names",
             )
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:

@@ -66,7 +66,7 @@ class DekCache(NamedTuple):
                 yield f"the data key is kept {seconds} s in the {where} (from {self.source})"
 
     def find(self, key: KeyUri, wrapped: WrappedDek, aad: Aad) -> bytes | None:
-        """Return the data key that this key has unwrapped before, None if there is none."""
+        """Return the data key that this key has unwrapped before, or None."""
         if not self._seconds(key, wrapped):
             return None
         # Imported late, here and below: ctypes costs a start that never gets here nothing.

@@ -46,16 +46,16 @@ def read_demands(table: object, source: str) -> FileDemands:
     """Read the table ``status`` of a rule.
 
     Raises:
-        SettingsError: A demand is unknown or invalid, or there is none.
+        SettingsError: A demand is unknown or invalid, or the table is empty.
     """
     if not isinstance(table, dict):
         raise _invalid("status", "a table", source)
     unknown = sorted(set(table) - set(_READERS))
     # Every file would pass an empty table, which nobody intends.
     if unknown or not table:
-        problem = f"unknown field: {unknown[0]!r}" if unknown else "no field"
+        problem = f"has an unknown field: {unknown[0]!r}" if unknown else "is empty"
         raise SettingsError(
-            f"[{TABLE}] of a rule in {source!r} has {'an ' if unknown else ''}{problem}",
+            f"[{TABLE}] of a rule in {source!r} {problem}",
             hint=f"the fields are: {', '.join(_READERS)}",
         )
     read: dict[str, Any] = {

@@ -37,7 +37,7 @@ _GONE = (errno.ENOKEY, errno.EKEYEXPIRED, errno.EKEYREVOKED)
 
 
 def find(description: str, *, keyring: str) -> bytes | None:
-    """Return the secret of this description that this user has kept, None if there is none.
+    """Return the secret of this description that this user has kept, or None.
 
     Raises:
         OSError: The kernel has no such keyring, or forbids it.

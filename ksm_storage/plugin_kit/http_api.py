@@ -138,6 +138,8 @@ class HttpApi:
             link = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
         else:
             link = self._secure(seconds)
+        # Other code may have switched it on for every connection: requests hold credentials.
+        link.set_debuglevel(0)
         link.connect()
         return link
 

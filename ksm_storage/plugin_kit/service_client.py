@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     import logging
 
-    from .connection import Connection
-
 _MAX_CLEANUP_SECONDS = 0.2
 
 _Client = TypeVar("_Client")
@@ -37,6 +35,7 @@ class ServiceClient(Generic[_Client]):
             among them.
         load: Imports the SDK; before the deadline begins, and with the garbage collector
             paused. Only loggers that exist by then are silenced.
+        direct_seconds: How long :meth:`run_first` may try without the client; None for not at all.
     """
 
     def __init__(
@@ -47,12 +46,14 @@ class ServiceClient(Generic[_Client]):
         close: Callable[[_Client], object] | None = None,
         loggers: Sequence[str] = (),
         load: Callable[[], object] | None = None,
+        direct_seconds: float | None = None,
     ) -> None:
         self._create = create
         self._close = close
         self._deadline = deadline
         self._loggers = tuple(loggers)
         self._load = load
+        self._direct_seconds = direct_seconds
         # By process: a connection shared with a parent would mix up whose reply is whose, and a
         # lock that another thread of the parent held at the fork is never released in the child.
         self._locks: dict[int, threading.Lock] = {}
@@ -74,10 +75,27 @@ class ServiceClient(Generic[_Client]):
         with deadline_of(self._deadline), quiet_logs(*self._loggers):
             return within_deadline(lambda: send(self._ready()))
 
-    @property
-    def is_ready(self) -> bool:
-        """Tell whether this process has the client, so that a call costs only the call."""
-        return os.getpid() in self._clients
+    def run_first(
+        self, direct: Callable[[], _Result], through_client: Callable[[], _Result]
+    ) -> _Result:
+        """Return what the direct call returns or, if that fails in any way, what the client does.
+
+        So the client's errors and repeats are the only ones that a user sees. Only the first call
+        goes directly, and only while there is no client: a client keeps its connection. The direct
+        call has at most half of the deadline, which bounds both.
+
+        Raises:
+            BaseException: What the call through the client raised; it does not name the direct one.
+        """
+        seconds, self._direct_seconds = self._direct_seconds, None
+        with deadline_of(self._deadline):
+            if seconds is not None and os.getpid() not in self._clients:
+                try:
+                    with deadline_of(min(seconds, self._deadline / 2)):
+                        return within_deadline(direct)
+                except Exception:  # noqa: BLE001, S110  # the client asks again, and reports
+                    pass
+            return through_client()
 
     def close(self) -> None:
         """Close the client of this process; the next call makes another."""
@@ -99,27 +117,19 @@ class NotDirectError(Exception):
     """Report why the vendor's client must send a call; the text is for ``doctor``, no secret."""
 
 
-def call_directly(
-    connection: Connection,
-    direct: Callable[[], _Result] | None,
-    through_client: Callable[[], _Result],
-) -> _Result:
-    """Return what the direct call returns or, if that fails in any way, what the client does.
+def first_unwrap(credentials: Callable[[], str], *, client: str) -> str:
+    """Say who sends the first unwrap of a process, for ``doctor``.
 
-    So the client's errors and repeats are the only ones that a user sees. The direct call has one
-    attempt and at most half of the deadline, which bounds both.
-
-    Raises:
-        BaseException: What the call through the client raised; it does not name the direct one.
+    Args:
+        credentials: Returns what a direct call would sign with, or raises NotDirectError.
+        client: The vendor's client, as in ``the AWS client``.
     """
-    with deadline_of(connection.deadline):
-        if direct is not None:
-            try:
-                with deadline_of(min(connection.attempt, connection.deadline / 2)):
-                    return within_deadline(direct)
-            except Exception:  # noqa: BLE001, S110  # the client asks again, and reports
-                pass
-        return through_client()
+    try:
+        return f"direct, with {credentials()}"
+    except NotDirectError as exc:
+        return f"through {client}: {exc}"
+    except Exception:  # noqa: BLE001  # a file that cannot be parsed: the client reports it
+        return f"through {client}"
 
 
 @contextmanager

@@ -261,8 +261,8 @@ def _address(
         )
     if len(addresses) > 1:
         raise SettingsError(
-            "several addresses were passed in LISTEN_FDS, and clients are given one",
-            hint="keep one ListenStream=HOST:PORT; a path beside it is accepted",
+            "LISTEN_FDS has several TCP addresses; the relay uses one",
+            hint="keep one ListenStream=HOST:PORT; a Unix socket may be added",
         )
     host, port = addresses[0][:2]
     return str(host), int(port)

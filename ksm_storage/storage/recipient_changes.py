@@ -137,7 +137,7 @@ def names(key: KeyUri, recipient: Recipient) -> bool:
     if key == recipient.key:
         return True
     if key.provider in OFFLINE:
-        # There is no key service: what covers it is its public key, which is no alias.
+        # No key service stands behind it: its public key covers it, and is never an alias.
         return covers(key, recipient.key)
     whole = f"{key.key_id.rstrip('/')}/"
     return recipient.key.key_id.startswith(whole) and covers(key, recipient.key)

@@ -33,7 +33,7 @@ class Arguments:
         self._values: Mapping[str, Any] = values
 
     def optional_text(self, name: str) -> str | None:
-        """Return a string, or None where there is none."""
+        """Return a string, or None."""
         value = self._values.get(name)
         if value is not None and not isinstance(value, str):
             raise _invalid(name)

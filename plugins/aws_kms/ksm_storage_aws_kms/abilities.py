@@ -62,6 +62,8 @@ def describe_key(client: KmsClient, name: KeyName) -> kit.KeyDescription:
 
 def describe_access(client: KmsClient) -> Mapping[str, str]:
     """Return the labels of the access; the identity is left out where STS cannot be reached."""
+    from .direct_call import credential_source
+
     labels: dict[str, object] = {}
     with closing(client.sts()) as sts:
         try:
@@ -72,20 +74,10 @@ def describe_access(client: KmsClient) -> Mapping[str, str]:
             pass
     meta = client.ask("Meta", lambda kms: kms.meta)
     labels |= {"region": meta.region_name, "endpoint": meta.endpoint_url}
-    labels["first unwrap"] = _first_unwrap(client)
+    labels["first unwrap"] = kit.first_unwrap(
+        lambda: f"credentials of the {credential_source(client.access)}", client="the AWS client"
+    )
     return {label: value for label, value in labels.items() if isinstance(value, str) and value}
-
-
-def _first_unwrap(client: KmsClient) -> str:
-    from .direct_call import credential_source
-
-    try:
-        kind = credential_source(client.access)
-    except kit.NotDirectError as exc:
-        return f"through the AWS client: {exc}"
-    except Exception:  # noqa: BLE001  # a file that cannot be parsed; the client reports it
-        return "through the AWS client"
-    return f"direct, with credentials of the {kind}"
 
 
 class Prober:

@@ -181,14 +181,13 @@ class KmsClient:
         self.access = access
         self._key = key
         self._service = service
-        # A second call pays for the AWS client, which keeps its connection.
-        self._may_call_directly = access.may_call_directly
         self._held: kit.ServiceClient[Any] = kit.ServiceClient(
             self._create,
             close=lambda client: client.close(),
             deadline=access.connection.deadline,
             loggers=SDK_LOGGERS,
             load=_import_sdk,
+            direct_seconds=access.connection.attempt if access.may_call_directly else None,
         )
 
     def ask(self, operation: str, send: Callable[[Any], _Result]) -> _Result:
@@ -212,11 +211,8 @@ class KmsClient:
 
             return decrypt(self.access, request)
 
-        is_first, self._may_call_directly = self._may_call_directly, False
-        return kit.call_directly(
-            self.access.connection,
-            direct if is_first and not self._held.is_ready else None,
-            lambda: self.ask("Decrypt", lambda kms: kms.decrypt(**request)),
+        return self._held.run_first(
+            direct, lambda: self.ask("Decrypt", lambda kms: kms.decrypt(**request))
         )
 
     def sts(self) -> KmsClient:

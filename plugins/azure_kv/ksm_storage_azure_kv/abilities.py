@@ -57,7 +57,7 @@ def describe_access(client: VaultClient, name: kit.KeyName) -> Mapping[str, str]
     """Return the labels of the access.
 
     Raises:
-        AuthenticationError: The vault does not accept the caller's token, or there is none.
+        AuthenticationError: The vault does not accept the caller's token, or the caller has none.
         ProviderError: The service failed.
     """
     claims = caller_claims(client, name)
@@ -77,7 +77,7 @@ def caller_claims(client: VaultClient, name: kit.KeyName) -> Mapping[str, Any]:
     """Return the claims of the token that the vault accepts; none where they cannot be read.
 
     Raises:
-        AuthenticationError: The vault does not accept the caller's token, or there is none.
+        AuthenticationError: The vault does not accept the caller's token, or the caller has none.
         ProviderError: The service failed.
     """
     # A caller that the vault refuses has a token that it accepts.
@@ -100,7 +100,7 @@ def describe_key(client: VaultClient, name: kit.KeyName) -> kit.KeyDescription:
     """Return the description of a key, or of the version that is named.
 
     Raises:
-        KeyNotFoundError: There is no such key, not even a deleted one.
+        KeyNotFoundError: The key does not exist, not even as a deleted one.
         ProviderError: The service refused or failed.
     """
     try:
@@ -276,7 +276,7 @@ class Prober:
         return None
 
     def _sign(self) -> str | None:
-        # There is no dry run: a digest of nothing that anybody knows.
+        # The vault has no dry run: a random digest, of nothing that anybody knows.
         self._wrapper.sign_digest(os.urandom(32))
         return None
 

@@ -41,13 +41,12 @@ class VaultClient:
     def __init__(self, name: kit.KeyName, access: Access) -> None:
         self._host = host_of(name)
         self._access = access
-        # A second call pays for the Azure client, which keeps its connection and its token.
-        self._may_call_directly = access.may_call_directly
         self._held: kit.ServiceClient[_Session] = kit.ServiceClient(
             self._create,
             close=lambda session: session.transport.session.close(),
             deadline=access.connection.deadline,
             loggers=SDK_LOGGERS,
+            direct_seconds=access.connection.attempt if access.may_call_directly else None,
         )
 
     def call(self, operation: str, key: kit.KeyName, body: Mapping[str, str]) -> Mapping[str, Any]:
@@ -74,22 +73,16 @@ class VaultClient:
             path = f"{_path(key)}/{operation.lower()}?api-version={API_VERSION}"
             return unwrap(key, self._access, path, body)
 
-        is_first, self._may_call_directly = self._may_call_directly, False
-        return kit.call_directly(
-            self._access.connection,
-            direct if is_first and not self._held.is_ready else None,
-            lambda: self.call(operation, key, body),
-        )
+        return self._held.run_first(direct, lambda: self.call(operation, key, body))
 
     def first_unwrap(self, key: kit.KeyName) -> str:
         """Say who sends the first unwrap of a process, for ``doctor``."""
         from .direct_call import credential_source
 
-        try:
-            kind = credential_source(key, self._access)
-        except kit.NotDirectError as exc:
-            return f"through the Azure client: {exc}"
-        return f"direct, with credentials of the kind {kind}"
+        return kit.first_unwrap(
+            lambda: f"credentials of the kind {credential_source(key, self._access)}",
+            client="the Azure client",
+        )
 
     def read(self, operation: str, key: kit.KeyName, *, path: str = "") -> Mapping[str, Any]:
         """Get what the vault shows of the key, or what is at another path; changes nothing.

@@ -127,7 +127,7 @@ class AzureKeyWrapper:
         """Return the identity that the vault sees, and where it is.
 
         Raises:
-            AuthenticationError: The vault does not accept the caller's token, or there is none.
+            AuthenticationError: The vault rejects the caller's token, or the caller has none.
             ProviderError: The service failed.
         """
         from .abilities import describe_access

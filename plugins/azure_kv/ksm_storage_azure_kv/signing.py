@@ -44,7 +44,7 @@ def sign_digest(client: VaultClient, name: kit.KeyName, digest: bytes) -> bytes:
     """
     if name.version is None:
         raise kit.SettingsError(
-            f"the signing key {str(name)!r} is named without its version",
+            f"the signing key {str(name)!r} has no version in its name",
             hint="add the version to the URL: after a rotation the newest one is another key",
         )
     reply = client.call("sign", name, {"alg": ALGORITHM, "value": encoded(digest)})

@@ -67,7 +67,7 @@ def test_a_name_without_a_version_resolves_and_does_not_sign(
     device = opened(key.rpartition("/")[0], emulator)
 
     assert device.signing_key().key_id == key
-    with pytest.raises(SettingsError, match="without its version"):
+    with pytest.raises(SettingsError, match="has no version in its name"):
         device.sign_digest(DIGEST)
 
 

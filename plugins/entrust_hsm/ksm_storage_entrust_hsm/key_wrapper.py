@@ -57,7 +57,7 @@ class Pkcs11KeyWrapper:
         """Encrypt the DEK; the wrapped DEK names the key's label, id and token, and the mechanism.
 
         Raises:
-            ProviderError: There is no such key, it cannot wrap, or the token failed.
+            ProviderError: The key does not exist or cannot wrap, or the token failed.
         """
 
         def wrapped(session: OpenSession) -> kit.WrappedDek:
@@ -78,7 +78,7 @@ class Pkcs11KeyWrapper:
 
         Raises:
             DecryptionError: Another key, another AAD, or altered ciphertext.
-            ProviderError: There is no such key, it cannot unwrap, or the token failed.
+            ProviderError: The key does not exist or cannot unwrap, or the token failed.
         """
         mechanism, recorded = self._recorded(wrapped)
 
@@ -107,7 +107,7 @@ class Pkcs11KeyWrapper:
 
         Raises:
             KeyStateError: It is not a P-256 pair.
-            KsmStorageError: There is no such token or key, or the login failed.
+            KsmStorageError: The token or the key does not exist, or the login failed.
         """
         from .signing import signing_key
 
@@ -118,7 +118,7 @@ class Pkcs11KeyWrapper:
 
         Raises:
             KeyStateError: The key may not sign, or it is not a P-256 pair.
-            ProviderError: There is no such key, or the token failed.
+            ProviderError: The key does not exist, or the token failed.
         """
         from .signing import sign
 
@@ -137,7 +137,7 @@ class Pkcs11KeyWrapper:
         """Return what the token says of the key.
 
         Raises:
-            KsmStorageError: There is no such token or key, or the login failed.
+            KsmStorageError: The token or the key does not exist, or the login failed.
         """
         from .abilities import describe_key
 
@@ -152,7 +152,7 @@ class Pkcs11KeyWrapper:
         """Say which library, token and slot the key is reached through.
 
         Raises:
-            KsmStorageError: There is no such token, or the login failed.
+            KsmStorageError: The token does not exist, or the login failed.
         """
         from .abilities import describe_access
 
@@ -162,7 +162,7 @@ class Pkcs11KeyWrapper:
         """Tell from the key's attributes whether it may wrap and unwrap.
 
         Raises:
-            KsmStorageError: There is no such token or key, or the login failed.
+            KsmStorageError: The token or the key does not exist, or the login failed.
         """
         from .abilities import probe_permissions
 

@@ -91,7 +91,7 @@ class TokenSession:
         Raises:
             CryptokiError: The token refused or failed.
             DeadlinePassedError: The library did not return in time.
-            KsmStorageError: There is no such token or key, or the login failed.
+            KsmStorageError: The token or the key does not exist, or the login failed.
         """
         with self._module.task():
             if self._open is not None and self._open.generation != self._module.generation:

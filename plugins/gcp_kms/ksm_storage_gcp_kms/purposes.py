@@ -151,7 +151,7 @@ def fetch_public_key(client: KmsClient, version: str) -> PublicKey:
             hint="its algorithm must be one of RSA_DECRYPT_OAEP_*",
         )
     if reply.name != version:
-        raise kit.ProviderError(f"Cloud KMS returned another public key than that of {version!r}")
+        raise kit.ProviderError(f"Cloud KMS returned a public key that is not that of {version!r}")
     try:
         key = load_pem_public_key(checked(reply, "pem"))
     except (ValueError, UnsupportedAlgorithm) as exc:

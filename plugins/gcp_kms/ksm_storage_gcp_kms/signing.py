@@ -31,7 +31,7 @@ def signing_key(client: KmsClient, name: kit.KeyName) -> kit.SigningKey:
         raise kit.not_a_signing_key(version, create=CREATE)
     public_key = kit.der_of_pem(checked(reply, "pem").decode("ascii", "replace"))
     if reply.name != version or public_key is None:
-        raise kit.ProviderError(f"Cloud KMS returned another public key than that of {version!r}")
+        raise kit.ProviderError(f"Cloud KMS returned a public key that is not that of {version!r}")
     return kit.SigningKey(version, public_key)
 
 
@@ -59,7 +59,7 @@ def sign_digest(client: KmsClient, name: kit.KeyName, digest: bytes) -> bytes:
 def _version(name: kit.KeyName) -> str:
     if name.version is None:
         raise kit.SettingsError(
-            f"the signing key {str(name)!r} is named without its version",
+            f"the signing key {str(name)!r} has no version in its name",
             hint="add /cryptoKeyVersions/1: each version is another key",
         )
     return str(name)

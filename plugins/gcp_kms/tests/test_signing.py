@@ -62,9 +62,9 @@ class TestSigning(SigningConformance):
 def test_a_name_without_a_version_does_not_sign(kms: EmulatedKms, key: str) -> None:
     device = opened(key.partition("/cryptoKeyVersions/")[0], kms)
 
-    with pytest.raises(SettingsError, match="without its version"):
+    with pytest.raises(SettingsError, match="has no version in its name"):
         device.signing_key()
-    with pytest.raises(SettingsError, match="without its version"):
+    with pytest.raises(SettingsError, match="has no version in its name"):
         device.sign_digest(DIGEST)
 
 

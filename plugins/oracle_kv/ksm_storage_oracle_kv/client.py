@@ -47,14 +47,13 @@ class VaultClient:
         self._management = management
         # Whether the client that is held has been answered: what it signs with may be outdated.
         self._has_served = False
-        # A second call pays for Oracle's client, which keeps its connection.
-        self._may_call_directly = access.may_call_directly
         self._held: kit.ServiceClient[_Session] = kit.ServiceClient(
             self._create,
             close=lambda session: session.sdk.base_client.session.close(),
             deadline=access.connection.deadline,
             loggers=SDK_LOGGERS,
             load=_import_sdk,
+            direct_seconds=access.connection.attempt if access.may_call_directly else None,
         )
 
     def call(self, operation: str, details: Mapping[str, object]) -> Reply:
@@ -92,24 +91,15 @@ class VaultClient:
 
             return Reply(*decrypt(self.name, self.access, details))
 
-        is_first, self._may_call_directly = self._may_call_directly, False
-        return kit.call_directly(
-            self.access.connection,
-            direct if is_first and not self._held.is_ready else None,
-            lambda: self.call("decrypt", details),
-        )
+        return self._held.run_first(direct, lambda: self.call("decrypt", details))
 
     def first_unwrap(self) -> str:
         """Say who sends the first ``decrypt`` of a process, for ``doctor``."""
-        from .direct_call import require_direct
+        from .direct_call import credential_source
 
-        try:
-            require_direct(self.name, self.access)
-        except kit.NotDirectError as exc:
-            return f"through Oracle's client: {exc}"
-        except Exception:  # noqa: BLE001  # a file that cannot be parsed; the client reports it
-            return "through Oracle's client"
-        return "direct"
+        return kit.first_unwrap(
+            lambda: credential_source(self.name, self.access), client="Oracle's client"
+        )
 
     def credentials(self) -> Credentials:
         """Return what signs the requests, obtained as for a call.

@@ -64,14 +64,14 @@ def decrypt(
     return SimpleNamespace(**members), replied.get("opc-request-id")
 
 
-def require_direct(name: kit.KeyName, access: Access) -> None:
-    """Check that a direct call can be sent; nothing is sent.
+def credential_source(name: kit.KeyName, access: Access) -> str:
+    """Return what a direct call signs with; nothing is sent.
 
     Raises:
         NotDirectError: Oracle's client sends the calls.
     """
     _endpoint(name, access)
-    _config(access)
+    return f"the API key {_config(access)['fingerprint']}"
 
 
 def signed_headers(

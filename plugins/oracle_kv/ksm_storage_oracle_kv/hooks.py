@@ -43,7 +43,7 @@ NAMES = kit.KeyNames(
     rf"(?:/(?P<version>{_OCID}ocid1\.keyversion\.[a-z0-9]+\.[a-z0-9-]+\.[a-z0-9]+\.[a-z0-9]+))?",
     noun="OCI vault key",
     hint="write the key's OCID, ocid1.key.oc1.REGION.VAULT.UNIQUE, and /ocid1.keyversion... to "
-    "pin a version; the OCID of the vault itself is not one of a key",
+    "pin a version; not the OCID of the vault",
 )
 
 

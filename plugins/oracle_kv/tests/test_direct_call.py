@@ -14,7 +14,7 @@ import oci
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from ksm_storage_oracle_kv.direct_call import require_direct, signed_headers
+from ksm_storage_oracle_kv.direct_call import credential_source, signed_headers
 from ksm_storage_oracle_kv.hooks import NAMES, Access
 
 from ksm_storage import errors
@@ -153,7 +153,7 @@ def test_a_profile_with_an_api_key_is_used(
 ) -> None:
     _write(tmp_path, monkeypatch, config)
 
-    require_direct(NAMES.parse(KEY), _access())
+    assert credential_source(NAMES.parse(KEY), _access()) == "the API key aa:bb"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_anything_else_is_left_to_the_client(
         monkeypatch.setenv(name, value)
 
     with pytest.raises(NotDirectError):
-        require_direct(NAMES.parse(key), _access(**settings))
+        credential_source(NAMES.parse(key), _access(**settings))
 
 
 def _write(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ksm_storage.plugin import Call, ServiceClient, translating
 
-from .options import Access
+from .hooks import Access
 from .tokens import Tokens
 from .transport import ReplyError, Transport
 

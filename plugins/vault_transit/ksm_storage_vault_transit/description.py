@@ -36,7 +36,7 @@ def describe_key(client: VaultClient, key: TransitKey) -> KeyDescription:
     """Return the description of the key.
 
     Raises:
-        KeyNotFoundError: There is no such key.
+        KeyNotFoundError: The key does not exist.
         ProviderError: The server refused or failed.
     """
     data = _data(client.get(key.path("keys"), operation="read", key=str(key)))

@@ -16,7 +16,7 @@ from ksm_storage.plugin import (
 )
 
 from .client import VaultClient
-from .options import is_path
+from .hooks import is_path
 
 if TYPE_CHECKING:
     from ksm_storage.plugin import KeyDescription, PermissionProbe, SigningKey
@@ -86,7 +86,7 @@ class TransitKeyWrapper:
 
         Raises:
             SettingsError: The name has a version.
-            KeyNotFoundError: There is no such key; none is created.
+            KeyNotFoundError: The key does not exist; it is not created.
             ProviderError: The server refused or failed.
         """
         if self._key.version is not None:
@@ -144,7 +144,7 @@ class TransitKeyWrapper:
         """Ask the server for the type, the state and the newest version of the key.
 
         Raises:
-            KeyNotFoundError: There is no such key.
+            KeyNotFoundError: The key does not exist.
             ProviderError: The server refused or failed.
         """
         from .description import describe_key

@@ -58,7 +58,7 @@ def sign_digest(client: VaultClient, key: TransitKey, digest: bytes) -> bytes:
     """
     if key.version is None:
         raise SettingsError(
-            f"the signing key {str(key)!r} is named without its version",
+            f"the signing key {str(key)!r} has no version in its name",
             hint="write MOUNT/KEY@VERSION: after a rotation the newest version is another key",
         )
     body = {

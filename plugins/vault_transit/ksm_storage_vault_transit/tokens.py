@@ -16,7 +16,7 @@ from ksm_storage.plugin import (
     shown_path,
 )
 
-from .options import AGENT, APPROLE, KUBERNETES, TOKEN, Access, variable
+from .hooks import AGENT, APPROLE, KUBERNETES, TOKEN, Access, variable
 from .transport import LoginError, ReplyError
 
 POD_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # a path

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ksm_storage.plugin import Connection, SettingsError
 
 if TYPE_CHECKING:
-    from .options import Address
+    from .hooks import Address
 
 MAX_REPLY = 1 << 20
 

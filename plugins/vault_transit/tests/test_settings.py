@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from ksm_storage_vault_transit.options import declared_options
+from ksm_storage_vault_transit.hooks import key_wrapper_options
 
 from ksm_storage.plugin import SettingsError
 
@@ -91,4 +91,4 @@ def test_the_page_lists_every_option_and_no_other() -> None:
     section = PAGE.read_text().split("## Options")[1].split("\n## ")[0]
     listed = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
 
-    assert sorted(listed) == sorted(option.name for option in declared_options())
+    assert sorted(listed) == sorted(option.name for option in key_wrapper_options())

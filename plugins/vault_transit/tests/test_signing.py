@@ -58,7 +58,7 @@ def test_a_device_keeps_its_key_when_the_key_is_rotated(bao: OpenBao, root: Sett
 
 
 def test_a_name_without_a_version_does_not_sign(bao: OpenBao, root: Settings) -> None:
-    with pytest.raises(SettingsError, match="without its version"):
+    with pytest.raises(SettingsError, match="has no version in its name"):
         opened(f"transit/{bao.new_key(options=P256)}", root).sign_digest(DIGEST)
 
 

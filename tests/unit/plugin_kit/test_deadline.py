@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -81,3 +82,15 @@ def test_the_time_in_which_a_person_types_does_not_count() -> None:
 
     with deadline_of(0.3):
         assert within_deadline(type_slowly) > 0.1
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="the system lists no threads")
+def test_no_thread_is_still_ending_when_it_returns() -> None:
+    # A child that was forked meanwhile would inherit the locks under which the thread ends.
+    def left() -> bool:
+        before = set(os.listdir("/proc/self/task"))
+        with deadline_of(60):
+            number = within_deadline(threading.get_native_id)
+        return str(number) in set(os.listdir("/proc/self/task")) - before
+
+    assert not any(left() for _ in range(500))

@@ -96,3 +96,22 @@ def test_a_proxy_over_tls_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         send("https://service.example")
 
     assert "hunter2" not in str(caught.value.as_dict())
+
+
+def test_a_reply_that_ends_early_is_refused_though_it_looks_whole(server: Server) -> None:
+    server.answer = Answer(body=b'{"CANARY": 1}', missing_bytes=7)
+
+    with pytest.raises(http.client.HTTPException, match="cut off") as caught:
+        send(server.url, attempts=1)
+
+    assert "CANARY" not in repr(vars(caught.value)) + repr(caught.value)
+
+
+def test_a_debug_level_that_another_library_set_for_all_connections_prints_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+
+    send(server.url)
+
+    assert capfd.readouterr() == ("", "")

@@ -7,6 +7,9 @@ FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
 MUTANTS ?=
 
+# The tests start thousands of processes: without compiled modules each compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PACKAGES := $(wildcard local_vault/pyproject.toml plugins/*/pyproject.toml emulators/pyproject.toml examples/*/pyproject.toml)
 BIN := $(VENV)/bin
 

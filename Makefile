@@ -33,8 +33,8 @@ test-quick: $(VENV)/quick.stamp ## run the tests that take less than a minute
 	@scripts/run-quick-tests $(BIN)/python $(WORKERS) $(PYTEST_ARGS)
 
 test-pythons: ## run the quick tests on this machine's oldest and newest Python
-	@for python in $$(scripts/list-pythons $(PYTHON)); do \
-		$(MAKE) --no-print-directory test-quick PYTHON=$$python || exit 1; done
+	@scripts/list-pythons $(PYTHON) | xargs -r -P 2 -I {} scripts/in-one-piece \
+		$(MAKE) --no-print-directory test-quick PYTHON={}
 
 pythons: ## fetch Python 3.14 and 3.15 into .pythons; needs root on Debian or Ubuntu
 	@scripts/fetch-pythons .pythons

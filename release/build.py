@@ -21,6 +21,19 @@ from release.sbom import write_sbom
 ROOT = Path(__file__).parents[1]
 SUMS = "SHA256SUMS"
 
+# The hooks of the backend, as a build frontend calls them, without its four processes a project:
+# the wheel is built from the source distribution.
+_BUILD = """
+import os, sys, tarfile
+from hatchling.build import build_sdist, build_wheel
+target, temporary = sys.argv[1:]
+name = build_sdist(target)
+with tarfile.open(os.path.join(target, name)) as archive:
+    archive.extractall(temporary, filter="data")
+os.chdir(os.path.join(temporary, name.removesuffix(".tar.gz")))
+build_wheel(target)
+"""
+
 
 def main() -> None:
     """Build into the folder that the command line names."""
@@ -50,10 +63,9 @@ def build(folder: Path) -> list[Path]:
         with tempfile.TemporaryDirectory() as temporary:
             source = Path(temporary, "source")
             _export(project, tracked, source)
-            # Without --wheel and --sdist the wheel is built from the source distribution.
-            command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
+            command = [sys.executable, "-c", _BUILD, str(folder.absolute()), temporary]
             done = subprocess.run(
-                [*command, str(source)], env=environment, capture_output=True, text=True
+                command, cwd=source, env=environment, capture_output=True, text=True
             )
             if done.returncode:
                 raise SystemExit(f"error: {project.name}: {done.stdout}{done.stderr}")

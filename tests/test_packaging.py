@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import Distribution, PathDistribution, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ksm_storage import __version__
 from release.build import SUMS, projects
@@ -107,67 +111,139 @@ def test_a_wheel_holds_its_package_its_licence_and_nothing_else(
 
 @pytest.mark.parametrize("project", PROJECTS, ids=named)
 def test_a_wheel_works_alone_in_an_empty_environment(
-    wheelhouse: Path, project: Path, tmp_path: Path, outside_environment: Mapping[str, str]
+    wheelhouse: Path, project: Path, alone: Callable[[Path], Path]
 ) -> None:
     if project.name == "tpm2" and find_spec("tpm2_pytss") is None:
         pytest.skip("tpm2-pytss cannot be built on this system")
-    python = empty_environment(tmp_path / "venv", outside_environment)
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
-    needed = [str(wheel_of(wheelhouse, project))]
-    if project not in (ROOT, ROOT / "emulators"):
-        needed.append(str(wheel_of(wheelhouse, ROOT)))
-    run([*install, "--constraint", str(CONSTRAINTS), *needed], outside_environment)
+    environment = alone(project)
 
-    for module in modules(wheelhouse, project):
-        run([str(python), "-I", "-c", f"import {module}"], outside_environment)
+    imports = "; ".join(f"import {module}" for module in modules(wheelhouse, project))
+    run([str(environment / "python"), "-I", "-c", imports], {})
+
     if project.name != "emulators":
-        program = str(python.parent / "ksm-storage")
-        assert "ksm-storage" in run([program, "--version"], outside_environment)
-        assert "key-file" in run([program, "providers"], outside_environment)
-        assert ("vault" in run([program, "--help"], outside_environment)) == (
-            project.name == "local_vault"
-        )
+        program = str(environment / "ksm-storage")
+        assert "ksm-storage" in run([program, "--version"], {})
+        assert "key-file" in run([program, "providers"], {})
+        assert ("vault" in run([program, "--help"], {})) == (project.name == "local_vault")
 
 
 def test_the_command_of_a_distribution_that_is_missing_names_it(
-    wheelhouse: Path, tmp_path: Path, outside_environment: Mapping[str, str]
+    alone: Callable[[Path], Path],
 ) -> None:
-    python = empty_environment(tmp_path / "venv", outside_environment)
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
-    core = str(wheel_of(wheelhouse, ROOT))
-    run([*install, "--constraint", str(CONSTRAINTS), core], outside_environment)
+    program = str(alone(ROOT) / "ksm-storage")
 
-    done = subprocess.run(
-        [str(python.parent / "ksm-storage"), "vault", "serve"], capture_output=True, text=True
-    )
+    done = subprocess.run([program, "vault", "serve"], capture_output=True, text=True)
 
     assert done.returncode == 3
     assert "pip install '.[vault]'" in done.stderr
 
 
-def test_a_command_of_a_distribution_that_is_installed_runs(
-    wheelhouse: Path, tmp_path: Path, outside_environment: Mapping[str, str]
-) -> None:
-    python = empty_environment(tmp_path / "venv", outside_environment)
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
-    needed = [str(wheel_of(wheelhouse, project)) for project in (ROOT, ROOT / "local_vault")]
-    run([*install, "--constraint", str(CONSTRAINTS), *needed], outside_environment)
-    program = str(python.parent / "ksm-storage")
+def test_a_command_of_a_distribution_that_is_installed_runs(alone: Callable[[Path], Path]) -> None:
+    program = str(alone(ROOT / "local_vault") / "ksm-storage")
 
-    shown = run([program, "vault", "serve", "--help"], outside_environment)
+    shown = run([program, "vault", "serve", "--help"], {})
 
     assert "Run the server until SIGTERM" in shown
+
+
+@pytest.mark.parametrize("missing", ["cryptography", "click"])
+def test_a_requirement_that_is_not_named_is_noticed(
+    wheelhouse: Path, tmp_path: Path, outside_environment: Mapping[str, str], missing: str
+) -> None:
+    python = empty_environment(tmp_path / "venv", outside_environment)
+    install(python, [wheel_of(wheelhouse, ROOT)], outside_environment)
+    link_requirements(python, [named(ROOT)], leave_out=missing)
+
+    with pytest.raises(AssertionError, match="ModuleNotFoundError"):
+        run([str(python), "-I", "-c", "import ksm_storage.cli.check"], {})
 
 
 def test_an_extra_in_a_clone_installs_the_plugin_beside_it(
     tmp_path: Path, outside_environment: Mapping[str, str]
 ) -> None:
     python = empty_environment(tmp_path / "venv", outside_environment)
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
     pinned = ["--constraint", str(CONSTRAINTS), "--build-constraint", str(CONSTRAINTS)]
-    run([*install, *pinned, f"{ROOT}[hsm]"], outside_environment)
+    run([*command, "--no-compile", *pinned, f"{ROOT}[hsm]"], outside_environment)
 
     assert "pkcs11" in run([str(python.parent / "ksm-storage"), "providers"], outside_environment)
+
+
+@pytest.fixture(scope="session")
+def alone(
+    wheelhouse: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    outside_environment: Mapping[str, str],
+) -> Callable[[Path], Path]:
+    """Return what makes the environment of a project, once, and names the folder of its programs.
+
+    pip installs the wheels. What they name as required, and nothing else, is linked from the
+    environment of the tests: to unpack the clients of four clouds again took minutes.
+    """
+
+    @functools.cache
+    def environment(project: Path) -> Path:
+        python = empty_environment(tmp_path_factory.mktemp("venv"), outside_environment)
+        ours = [project] if project in (ROOT, ROOT / "emulators") else [project, ROOT]
+        install(python, [wheel_of(wheelhouse, each) for each in ours], outside_environment)
+        link_requirements(python, [named(each) for each in ours])
+        return python.parent
+
+    return environment
+
+
+def install(python: Path, wheels: list[Path], environment: Mapping[str, str]) -> None:
+    """Install wheels into another environment, without what they require."""
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq"]
+    run([*command, "--no-deps", "--no-compile", *map(str, wheels)], environment)
+
+
+def link_requirements(python: Path, installed: list[str], *, leave_out: str = "") -> None:
+    """Link what distributions of an environment require, directly or not, from this one."""
+    (site,) = (python.parents[1] / "lib").glob("python*/site-packages")
+    linked = {canonicalize_name(name) for name in (*installed, leave_out)}
+    wanted = [
+        each for path in site.glob("*.dist-info") for each in required(PathDistribution(path))
+    ]
+    seen = set()
+    while wanted:
+        requirement = wanted.pop()
+        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if (name, extras) in seen or (name in linked and not extras):
+            continue
+        seen.add((name, extras))
+        found = distribution(name)
+        assert requirement.specifier.contains(found.version, prereleases=True), requirement
+        wanted += required(found, {"", *extras})
+        if name not in linked:
+            linked.add(name)
+            link(found, site)
+
+
+def required(found: Distribution, extras: Iterable[str] = ("",)) -> list[Requirement]:
+    """Return what a distribution requires here, and for its extras."""
+    every = [Requirement(text) for text in found.requires or ()]
+    return [
+        each
+        for each in every
+        if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in extras)
+    ]
+
+
+def link(found: Distribution, site: Path) -> None:
+    """Link the packages of a distribution; a namespace is a folder of its own, for others too."""
+    for file in found.files or ():
+        if ".." in file.parts:
+            continue
+        source = Path(str(found.locate_file("")))
+        target = site
+        for part in file.parts:
+            source, target = source / part, target / part
+            if source.is_file() or (source / "__init__.py").exists() or part.endswith(".dist-info"):
+                break
+            target.mkdir(exist_ok=True)
+        if source.exists() and not target.exists():
+            target.symlink_to(source)
 
 
 def modules(wheelhouse: Path, project: Path) -> list[str]:

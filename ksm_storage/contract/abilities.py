@@ -175,7 +175,7 @@ class SignsDigest(Protocol):
         """Sign a SHA-256 digest with one call; return an ECDSA signature in its DER form.
 
         The key wrapper was opened by the ``key_id`` of :meth:`signing_key`. A request that the
-        provider may have received is not sent again, so that no signature is made unseen.
+        provider may have carried out is not sent again, so that no signature is made unseen.
 
         Args:
             digest: 32 bytes. They are signed as they are, not hashed again.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ksm_storage_emulators.oci_vault.errors import OciError
@@ -98,7 +98,7 @@ def _canonical(data: Mapping[str, str]) -> bytes:
 
 
 def _rsa_encrypt(version: KeyVersion, plaintext: bytes, algorithm: str) -> bytes:
-    if version.private_key is None:
+    if not isinstance(version.private_key, rsa.RSAPrivateKey):
         raise TypeError("no RSA key")
     chosen = HASHES[algorithm]
     longest = version.private_key.key_size // 8 - 2 * chosen.digest_size - 2
@@ -109,7 +109,7 @@ def _rsa_encrypt(version: KeyVersion, plaintext: bytes, algorithm: str) -> bytes
 
 
 def _rsa_decrypt(version: KeyVersion, blob: bytes, algorithm: str) -> bytes:
-    if version.private_key is None:
+    if not isinstance(version.private_key, rsa.RSAPrivateKey):
         raise TypeError("no RSA key")
     chosen = HASHES[algorithm]
     oaep = padding.OAEP(padding.MGF1(chosen), chosen, None)

@@ -1,4 +1,4 @@
-"""The crypto endpoint: encrypt, decrypt, generateDataEncryptionKey.
+"""The crypto endpoint: encrypt, decrypt, generateDataEncryptionKey, sign.
 
 https://docs.oracle.com/en-us/iaas/api/#/en/key/latest/EncryptedData/Encrypt and its neighbours.
 """
@@ -11,15 +11,26 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.oci_vault import cipher
 from ksm_storage_emulators.oci_vault.errors import OciError
-from ksm_storage_emulators.oci_vault.keys import AES, RSA, Key, KeyVersion
+from ksm_storage_emulators.oci_vault.keys import AES, ECDSA, RSA, Key, KeyVersion
 from ksm_storage_emulators.oci_vault.ocids import new_ocid
 from ksm_storage_emulators.oci_vault.operation import Operation, require_enabled
 
 LONGEST_PLAINTEXT = 4096
 LONGEST_CIPHERTEXT = 8192
+LONGEST_MESSAGE = 4096
+# Of RSA keys the service signs with other algorithms; here only keys on a curve do.
+_SIGNING_HASHES: Mapping[str, hashes.HashAlgorithm] = {
+    "ECDSA_SHA_256": hashes.SHA256(),
+    "ECDSA_SHA_384": hashes.SHA384(),
+    "ECDSA_SHA_512": hashes.SHA512(),
+}
 
 
 def encrypt(operation: Operation) -> Mapping[str, Any]:
@@ -75,6 +86,35 @@ def generate_data_encryption_key(operation: Operation) -> Mapping[str, Any]:
     return reply
 
 
+def sign(operation: Operation) -> Mapping[str, Any]:
+    """Sign a message or its digest with the current version, or the one that is named.
+
+    https://docs.oracle.com/en-us/iaas/api/#/en/key/latest/SignedData/Sign. That the signature is
+    DER stands on no page: assumed.
+    """
+    arguments = operation.arguments
+    key = operation.key(arguments.text("keyId"), "KEY_SIGN")
+    version = _version(operation, key) or key.current
+    require_enabled(key, version)
+    message = arguments.binary("message")
+    kind = arguments.optional_text("messageType") or "RAW"
+    algorithm = arguments.text("signingAlgorithm")
+    chosen = _SIGNING_HASHES.get(algorithm)
+    private_key = version.private_key
+    if chosen is None or not isinstance(private_key, ec.EllipticCurvePrivateKey):
+        raise OciError("InvalidParameter", "signingAlgorithm does not fit the key.")
+    if kind not in ("RAW", "DIGEST") or len(message) > LONGEST_MESSAGE:
+        raise OciError("InvalidParameter", "messageType or message is invalid.")
+    if kind == "DIGEST" and len(message) != chosen.digest_size:
+        raise OciError("InvalidParameter", "The digest does not fit signingAlgorithm.")
+    signature = private_key.sign(
+        message, ec.ECDSA(Prehashed(chosen) if kind == "DIGEST" else chosen)
+    )
+    names = dict(_names(operation, key, version, algorithm))
+    names["signingAlgorithm"] = names.pop("encryptionAlgorithm")
+    return {"signature": _text(signature), **names}
+
+
 def _version(operation: Operation, key: Key) -> KeyVersion | None:
     ocid = operation.arguments.optional_text("keyVersionId")
     return None if ocid is None else key.version(ocid)
@@ -84,7 +124,7 @@ def _algorithm(operation: Operation, key: Key) -> str:
     # AES_256_GCM is the default for every key, so an RSA key must be asked for by its algorithm.
     algorithm = operation.arguments.optional_text("encryptionAlgorithm") or cipher.AES_256_GCM
     fitting = tuple(cipher.HASHES) if key.algorithm == RSA else (cipher.AES_256_GCM,)
-    if algorithm not in fitting:
+    if algorithm not in fitting or key.algorithm == ECDSA:
         raise OciError("InvalidParameter", "encryptionAlgorithm does not fit the key.")
     return algorithm
 

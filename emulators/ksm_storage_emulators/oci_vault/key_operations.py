@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from ksm_storage_emulators.oci_vault.errors import OciError, hidden
 from ksm_storage_emulators.oci_vault.keys import (
+    CURVES,
     DISABLED,
+    ECDSA,
     ENABLED,
     LENGTHS,
     PENDING_DELETION,
@@ -34,6 +38,9 @@ def create_key(operation: Operation) -> Mapping[str, Any]:
     algorithm, length = shape.get("algorithm"), shape.get("length")
     if algorithm not in LENGTHS or length not in LENGTHS[algorithm]:
         raise OciError("InvalidParameter", "keyShape is invalid.")
+    curve = CURVES[length][1] if algorithm == ECDSA else None
+    if shape.get("curveId") not in (None, curve):
+        raise OciError("InvalidParameter", "keyShape.curveId does not fit the key.")
     name = operation.arguments.text("displayName")
     operation.arguments.text("compartmentId")
     key = operation.vault.create(algorithm=str(algorithm), length=int(length), name=name)
@@ -128,13 +135,16 @@ def _time_of_deletion(operation: Operation) -> float:
 
 
 def _described(operation: Operation, key: Key) -> Mapping[str, Any]:
+    shape: dict[str, Any] = {"algorithm": key.algorithm, "length": key.length}
+    if key.algorithm == ECDSA:
+        shape["curveId"] = CURVES[key.length][1]
     return {
         "id": key.ocid,
         "vaultId": operation.vault.ocid,
         "displayName": key.name,
         "lifecycleState": key.state,
         "currentKeyVersion": key.current.ocid,
-        "keyShape": {"algorithm": key.algorithm, "length": key.length},
+        "keyShape": shape,
         "protectionMode": "SOFTWARE",
         "timeCreated": _time(key.created_at),
         "timeOfDeletion": _time(key.deleted_at),
@@ -142,10 +152,16 @@ def _described(operation: Operation, key: Key) -> Mapping[str, Any]:
 
 
 def _version(operation: Operation, key: Key, version: KeyVersion) -> Mapping[str, Any]:
+    public_key = None
+    if version.private_key is not None:
+        public_key = version.private_key.public_key().public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
     return {
         "id": version.ocid,
         "keyId": key.ocid,
         "vaultId": operation.vault.ocid,
+        "publicKey": None if public_key is None else public_key.decode(),
         "lifecycleState": version.state,
         "timeCreated": _time(version.created_at),
         "timeOfDeletion": _time(version.deleted_at),

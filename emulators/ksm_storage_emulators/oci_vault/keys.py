@@ -9,7 +9,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ksm_storage_emulators.clock import MovableClock
 from ksm_storage_emulators.oci_vault.errors import hidden
@@ -17,13 +17,20 @@ from ksm_storage_emulators.oci_vault.ocids import new_ocid, new_vault
 
 AES = "AES"
 RSA = "RSA"
+ECDSA = "ECDSA"
 ENABLED = "ENABLED"
 DISABLED = "DISABLED"
 PENDING_DELETION = "PENDING_DELETION"
 DELETED = "DELETED"
 
 # Bytes of key material, as `keyShape.length` counts them.
-LENGTHS = {AES: (16, 24, 32), RSA: (256, 384, 512)}
+LENGTHS = {AES: (16, 24, 32), RSA: (256, 384, 512), ECDSA: (32, 48, 66)}
+# Length of an ECDSA key -> its curve, and the name of it in `keyShape.curveId`.
+CURVES: dict[int, tuple[ec.EllipticCurve, str]] = {
+    32: (ec.SECP256R1(), "NIST_P256"),
+    48: (ec.SECP384R1(), "NIST_P384"),
+    66: (ec.SECP521R1(), "NIST_P521"),
+}
 
 
 @dataclass(slots=True)
@@ -33,7 +40,9 @@ class KeyVersion:
     ocid: str
     created_at: float
     secret: bytes = field(default=b"", repr=False)
-    private_key: rsa.RSAPrivateKey | None = field(default=None, repr=False)
+    private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = field(
+        default=None, repr=False
+    )
     state: str = ENABLED
     deleted_at: float | None = None
 
@@ -117,5 +126,7 @@ def _new_version(vault: str, algorithm: str, length: int, now: float) -> KeyVers
     ocid = new_ocid("keyversion", vault=vault)
     if algorithm == AES:
         return KeyVersion(ocid, now, secret=os.urandom(length))
+    if algorithm == ECDSA:
+        return KeyVersion(ocid, now, private_key=ec.generate_private_key(CURVES[length][0]))
     private_key = rsa.generate_private_key(public_exponent=65537, key_size=length * 8)
     return KeyVersion(ocid, now, private_key=private_key)

@@ -19,6 +19,7 @@ _VERSION = rf"{_KEY}/keyVersions/([^/]+)"
 ROUTES: dict[str, tuple[str, str, Action]] = {
     "Encrypt": ("POST", f"{_BASE}/encrypt", crypto_operations.encrypt),
     "Decrypt": ("POST", f"{_BASE}/decrypt", crypto_operations.decrypt),
+    "Sign": ("POST", f"{_BASE}/sign", crypto_operations.sign),
     "GenerateDataEncryptionKey": (
         "POST",
         f"{_BASE}/generateDataEncryptionKey",

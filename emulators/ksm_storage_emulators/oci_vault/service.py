@@ -15,7 +15,7 @@ from ksm_storage_emulators.oci_vault.control import control_users
 from ksm_storage_emulators.oci_vault.errors import OciError, error_reply
 from ksm_storage_emulators.oci_vault.identities import Grant, Identities
 from ksm_storage_emulators.oci_vault.instances import Instances
-from ksm_storage_emulators.oci_vault.keys import AES, Key, Vault
+from ksm_storage_emulators.oci_vault.keys import AES, LENGTHS, Key, Vault
 from ksm_storage_emulators.oci_vault.operation import Operation
 from ksm_storage_emulators.oci_vault.routes import ROUTES, find_route, is_path
 from ksm_storage_emulators.oci_vault.signature import SignatureVerifier
@@ -45,7 +45,7 @@ class OciVaultService:
 
     def create_key(self, *, algorithm: str = AES, length: int | None = None) -> Key:
         """Create a key without a call on the wire; `length` is in bytes."""
-        chosen = length or (32 if algorithm == AES else 256)
+        chosen = length or (32 if algorithm == AES else LENGTHS[algorithm][0])
         return self.vault.create(algorithm=algorithm, length=chosen, name="key")
 
     def operation(self, request: Request) -> str:

@@ -16,6 +16,7 @@ SDK_LOGGERS = ("oci", "urllib3", "circuitbreaker")
 PERMISSIONS = {
     "encrypt": "KEY_ENCRYPT",
     "decrypt": "KEY_DECRYPT",
+    "sign": "KEY_SIGN",
     "get_key": "KEY_READ",
     "get_key_version": "KEY_READ",
 }

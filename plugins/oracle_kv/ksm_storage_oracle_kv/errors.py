@@ -64,11 +64,17 @@ _NOT_DECRYPTED = kit.ErrorRule(
     "the service does not tell these apart; restore the file from a backup, or open it with the "
     "key that sealed it",
 )
+_NOT_SIGNED = kit.ErrorRule(
+    kit.KeyStateError,
+    "the key {key} cannot sign with ECDSA_SHA_256",
+    "a device key must have the shape ECDSA and the curve NIST_P256",
+)
 
 # What differs by operation stands beside the table.
 NOT_ACCEPTED: Mapping[str, kit.ErrorRule] = {
     "encrypt": _NOT_ENCRYPTED,
     "decrypt": _NOT_DECRYPTED,
+    "sign": _NOT_SIGNED,
     "get_key": _MALFORMED,
     "get_key_version": _MALFORMED,
 }

@@ -21,7 +21,12 @@ from .hooks import AES, ALGORITHMS, NAMES, key_covers
 # The service documents no limit; RSA-4096 makes 512 bytes, and AES adds less than a hundred.
 MAX_CIPHERTEXT = 4096
 
-_NEEDS: Mapping[str, kit.Need] = {"encrypt": "seal", "decrypt": "open", "get_key": "describe"}
+_NEEDS: Mapping[str, kit.Need] = {
+    "encrypt": "seal",
+    "decrypt": "open",
+    "sign": "sign",
+    "get_key": "describe",
+}
 
 _STATES: Mapping[str, kit.KeyState] = {
     "ENABLED": "enabled",
@@ -56,8 +61,8 @@ class OracleKeyWrapper:
         reply = self._client.call(
             "encrypt", {**details, "plaintext": base64.b64encode(dek).decode()}
         )
-        ciphertext = _decoded(reply, "ciphertext")
-        key = _key_of(reply, self._name)
+        ciphertext = decoded_member(reply, "ciphertext")
+        key = key_of(reply, self._name)
         if key is None or not key_covers(str(self._name), str(key)):
             raise kit.ProviderError(
                 f"the vault encrypted under another key than {str(self._name)!r}",
@@ -95,6 +100,29 @@ class OracleKeyWrapper:
         _check_length(ciphertext)
         details = _named(self._name, self._algorithm)
         return self._decrypted(self._name, details, ciphertext)
+
+    def signing_key(self) -> kit.SigningKey:
+        """Ask the management endpoint for the public key of the version, or of the current one.
+
+        Raises:
+            KeyStateError: It is not a P-256 signing key.
+            ProviderError: The vault refused or failed, or showed another key.
+        """
+        from .signing import signing_key
+
+        return signing_key(self._client)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest with one request.
+
+        Raises:
+            SettingsError: The name has no version.
+            KeyStateError: The key is disabled, or cannot sign.
+            ProviderError: The vault refused or failed, or signed with another key.
+        """
+        from .signing import sign_digest
+
+        return sign_digest(self._client, digest)
 
     def describe_key(self) -> kit.KeyDescription:
         """Ask the management endpoint for the key, and for the version where one is named.
@@ -150,7 +178,7 @@ class OracleKeyWrapper:
         return {label: value for label, value in labels.items() if isinstance(value, str) and value}
 
     def probe_permissions(self) -> Sequence[kit.PermissionProbe]:
-        """Find out by encrypting and decrypting random bytes, which are thrown away.
+        """Find out by using the key on random bytes: what comes back is thrown away.
 
         Raises:
             KsmStorageError: The vault, the network, the credentials or a setting failed.
@@ -158,6 +186,7 @@ class OracleKeyWrapper:
         client, name = self._client, self._name
         details = _named(name, self._algorithm)
         made: list[str] = []
+        shape: list[str] = []
 
         def encrypt() -> None:
             plaintext = base64.b64encode(os.urandom(kit.DEK_BYTES)).decode()
@@ -172,10 +201,21 @@ class OracleKeyWrapper:
 
         def read() -> None:
             with closing(client.management()) as management:
-                management.call("get_key", {"key_id": name.key})
+                key = management.call("get_key", {"key_id": name.key}).data
+            shape.append(str(key.key_shape.algorithm))
 
+        def sign() -> None:
+            from .signing import request_to_sign
+
+            client.call("sign", request_to_sign(name, os.urandom(32)))
+
+        describing = _probed(name, "get_key", read)
+        if shape in ([], ["ECDSA"]):
+            signing = _probed(name, "sign", sign)
+            if shape or signing.granted:
+                return [signing, describing]
         sealing = _probed(name, "encrypt", encrypt)
-        return [_probed(name, "decrypt", decrypt), sealing, _probed(name, "get_key", read)]
+        return [_probed(name, "decrypt", decrypt), sealing, describing]
 
     def close(self) -> None:
         """Close the connections to the vault."""
@@ -190,9 +230,9 @@ class OracleKeyWrapper:
     def _decrypted(self, name: kit.KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
         text = base64.b64encode(ciphertext).decode()
         reply = self._client.decrypt({**details, "ciphertext": text})
-        dek = _decoded(reply, "plaintext")
+        dek = decoded_member(reply, "plaintext")
         _check(reply, dek)
-        key = _key_of(reply, name)
+        key = key_of(reply, name)
         if key is None or not key_covers(str(name), str(key)):
             raise kit.DecryptionError(
                 f"the vault decrypted with another key than {str(name)!r}",
@@ -222,7 +262,7 @@ def _check_length(ciphertext: bytes) -> None:
         raise kit.DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
 
 
-def _key_of(reply: Reply, asked: kit.KeyName) -> kit.KeyName | None:
+def key_of(reply: Reply, asked: kit.KeyName) -> kit.KeyName | None:
     """Return the key that a reply names: as asked where it names none, None for junk."""
     # Vaults have been seen to leave both names out; the request has named the key in any case.
     key_id = reply.optional_text("key_id") or asked.key
@@ -230,7 +270,12 @@ def _key_of(reply: Reply, asked: kit.KeyName) -> kit.KeyName | None:
     return NAMES.find(f"{key_id}/{version}" if version else key_id)
 
 
-def _decoded(reply: Reply, name: str) -> bytes:
+def decoded_member(reply: Reply, name: str) -> bytes:
+    """Return the bytes of a base64 member of a reply.
+
+    Raises:
+        UnavailableError: It is missing or malformed.
+    """
     try:
         decoded = base64.b64decode(reply.optional_text(name) or "", validate=True)
     except ValueError:

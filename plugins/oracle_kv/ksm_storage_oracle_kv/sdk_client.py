@@ -17,8 +17,8 @@ from oci._vendor.requests.adapters import HTTPAdapter
 from oci.auth import signers
 from oci.circuit_breaker import NoCircuitBreakerStrategy
 from oci.key_management.kms_crypto_client import KmsCryptoClient
-from oci.key_management.models import DecryptDataDetails, EncryptDataDetails
-from oci.retry import RetryStrategyBuilder
+from oci.key_management.models import DecryptDataDetails, EncryptDataDetails, SignDataDetails
+from oci.retry import NoneRetryStrategy, RetryStrategyBuilder
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -87,7 +87,13 @@ def create_client(
 
 
 def send(client: Any, operation: str, details: Mapping[str, object], access: Access) -> Any:
-    """Send one call with the client's own retries within the deadline; return its response."""
+    """Send one call with the client's own retries within the deadline; return its response.
+
+    A call to sign is sent once.
+    """
+    if operation == "sign":
+        # What may have signed is not sent again.
+        return client.sign(SignDataDetails(**details), retry_strategy=NoneRetryStrategy())
     retries = _retries(access.connection.attempt)
     if operation == "encrypt":
         return client.encrypt(EncryptDataDetails(**details), retry_strategy=retries)

@@ -44,6 +44,12 @@ def wrapped(**changes: object) -> Answer:
     return _reply({"ciphertext": _text(CIPHERTEXT), **_NAMES, **changes})
 
 
+def signed(**changes: object) -> Answer:
+    """Return the reply to a successful Sign; None leaves a member out."""
+    names = {"keyId": KEY, "keyVersionId": VERSION, "signingAlgorithm": "ECDSA_SHA_256"}
+    return _reply({**names, **changes})
+
+
 ScriptedVault = ScriptedServer[Asked]
 
 

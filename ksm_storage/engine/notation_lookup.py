@@ -54,7 +54,7 @@ class OneRequest:
                 self._all = self._manager.get_secrets()
             if uids is None:
                 return self._all
-            return RecordList([record for record in self._all if record.uid in uids])
+            return RecordList([record for record in self._all.sealed if record.uid in uids])
         if self._named is None:
             found = self._manager.get_secrets(self._wanted)
             self._named = {record.uid: record for record in found}

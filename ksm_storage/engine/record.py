@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 from ..errors import DecryptionError
 from ..wire.json_objects import as_text, list_of_objects
@@ -15,7 +15,8 @@ from .record_content import (
     Field,
     ParentKeys,
     check_content,
-    decrypt_entry,
+    decrypt_data,
+    decrypt_record_key,
     dict_of_field,
     find_field,
     parse_content,
@@ -92,12 +93,14 @@ class Record:
         )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        # What a copy holds is the content; the connection and the other keys stay behind.
-        content = self.open()
+        # A copy holds what this record holds, encrypted or not, and the key of this record alone:
+        # the connection and the other keys stay behind.
         names = ("uid", "revision", "is_editable", "folder_uid", "inner_folder_uid", "links")
         state = {name: getattr(self, name) for name in names}
-        state |= {"_content": content, "_key": self._key, "_file_entries": self._file_entries}
-        return (_restored, (state, self.__dict__))
+        state |= {"_key": self.unlock(), "_file_entries": self._file_entries}
+        if self._content is None:
+            state["_entry"] = {"recordUid": self.uid, "data": (self._entry or {}).get("data")}
+        return (_restored, (state | {"_content": self._content}, self.__dict__))
 
     def open(self) -> Content:
         """Decrypt the record now and return its content; a second time costs nothing.
@@ -105,11 +108,26 @@ class Record:
         Raises:
             DecryptionError: The keys of this application do not decrypt the record.
         """
-        if self._content is None:
-            self._content = parse_content(self.decrypted(), uid=self.uid)
+        entry = self._entry
+        # None as well if another thread opened the record since.
+        if self._content is None and entry is not None:
+            self._content = parse_content(decrypt_data(entry, self.unlock()), uid=self.uid)
             # The ciphertext is not needed again, and 10,000 of them are most of the memory.
             self._entry = None
-        return self._content
+        return cast("Content", self._content)  # set by whoever removed the entry
+
+    def unlock(self) -> bytes:
+        """Decrypt the record key, which is not the content, and return it; raises as open."""
+        entry, parents = self._entry, self._parents
+        if parents and entry is not None:
+            self._key = decrypt_record_key(entry, parents, self._key)
+            self._parents = ()
+        return self._key
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the content has been decrypted."""
+        return self._content is not None
 
     def opens(self) -> bool:
         """Decrypt the record now and tell whether that succeeded."""
@@ -133,8 +151,7 @@ class Record:
 
     def decrypted(self) -> bytes:
         """Return the content as JSON of a record that has not been opened; raises as open."""
-        plaintext, self._key = decrypt_entry(self._entry or {}, self._parents, self._key)
-        return plaintext
+        return decrypt_data(self._entry or {}, self.unlock())
 
     @property
     def dict(self) -> Content:
@@ -149,8 +166,7 @@ class Record:
     @property
     def record_key_bytes(self) -> bytes:
         """Return the record key, under which files and some links are encrypted."""
-        self.open()
-        return self._key
+        return self.unlock()
 
     @property
     def raw_json(self) -> str:
@@ -312,7 +328,6 @@ def _restored(state: Mapping[str, Any], added: Mapping[str, Any]) -> Record:
     record = Record({}, (), app_key=b"", folder_uid="", download=download_directly)
     for name, value in state.items():
         setattr(record, name, value)
-    record._entry = None
     record.__dict__.update(added)
     return record
 

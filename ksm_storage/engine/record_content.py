@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import DecryptionError
-from ..wire.aes import GcmKey, gcm_open
+from ..wire.aes import GCM_OVERHEAD_BYTES, GcmKey, gcm_open
 from ..wire.base64_forms import from_base64
 from ..wire.json_objects import parse_object
 
@@ -17,27 +17,38 @@ Field = dict[str, Any]
 # The keys that a record key may be encrypted under, tried in order.
 ParentKeys = tuple[Callable[[], GcmKey], ...]
 
+# The shortest base64 of a message, without padding.
+_MIN_DATA_CHARS = (GCM_OVERHEAD_BYTES * 4 + 2) // 3
 _decoder = json.JSONDecoder()
 _OBJECT = {dict}
 
 
-def decrypt_entry(
-    entry: Mapping[str, Any], parents: ParentKeys, app_key: bytes
-) -> tuple[bytes, bytes]:
-    """Return the content as JSON and the record key.
+def decrypt_record_key(entry: Mapping[str, Any], parents: ParentKeys, app_key: bytes) -> bytes:
+    """Return the record key of an entry whose content has the form of a message.
 
     Raises:
         DecryptionError: Another key, altered data, or an entry that is not of the protocol.
     """
-    encrypted_key = entry.get("recordKey")
     try:
+        if len(entry["data"]) < _MIN_DATA_CHARS:
+            raise ValueError("too short")
+        encrypted_key = entry.get("recordKey")
         # A record that is shared alone with an application may have no key of its own.
-        key = _record_key(from_base64(encrypted_key), parents) if encrypted_key else app_key
-        return gcm_open(key, from_base64(entry["data"])), key
+        return _record_key(from_base64(encrypted_key), parents) if encrypted_key else app_key
+    except (KeyError, TypeError, ValueError) as exc:
+        raise _not_of_the_protocol(entry) from exc
+
+
+def decrypt_data(entry: Mapping[str, Any], key: bytes) -> bytes:
+    """Return the content of an entry as JSON; raises as :func:`decrypt_record_key`."""
+    try:
+        return gcm_open(key, from_base64(entry["data"]))
     except (KeyError, ValueError) as exc:
-        raise DecryptionError(
-            f"the record {entry.get('recordUid')!r} is not of the protocol"
-        ) from exc
+        raise _not_of_the_protocol(entry) from exc
+
+
+def _not_of_the_protocol(entry: Mapping[str, Any]) -> DecryptionError:
+    return DecryptionError(f"the record {entry.get('recordUid')!r} is not of the protocol")
 
 
 def _record_key(encrypted: bytes, parents: ParentKeys) -> bytes:

@@ -53,13 +53,20 @@ def gcm_seal(key: bytes, plaintext: bytes) -> bytes:
 
 def gcm_open(key: bytes, sealed: bytes) -> bytes:
     """Open one message; raise DecryptionError for another key or altered data."""
-    return _open(_cipher(key), sealed)
+    if len(key) != KEY_BYTES:
+        raise _wrong_length(key)
+    # Not through _cipher: this runs once for each of thousands of records.
+    return _open(AESGCM(key), sealed)
 
 
 def _cipher(key: bytes) -> AESGCM:
     if len(key) != KEY_BYTES:
-        raise DecryptionError(f"a key of the protocol has 32 bytes, not {len(key)}")
+        raise _wrong_length(key)
     return AESGCM(key)
+
+
+def _wrong_length(key: bytes) -> DecryptionError:
+    return DecryptionError(f"a key of the protocol has 32 bytes, not {len(key)}")
 
 
 def _open(cipher: AESGCM, sealed: bytes) -> bytes:

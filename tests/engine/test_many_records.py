@@ -69,7 +69,8 @@ def test_many_records_are_parsed_at_once(
 
     records = bound.get_secrets()
 
-    assert [found.title for found in records[:]] == [str(n) for n in range(COUNT)]
+    assert records.bad_records == []
+    assert [found.title for found in records] == [str(n) for n in range(COUNT)]
 
 
 @settings(max_examples=300, deadline=None)

@@ -13,7 +13,7 @@ from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as Offic
 
 from ksm_storage.engine import InMemoryKeyValueStorage, QueryOptions, SecretsManager
 from ksm_storage.engine import record as record_module
-from ksm_storage.engine.record_content import decrypt_entry
+from ksm_storage.engine.record_content import decrypt_data
 from ksm_storage.errors import DecryptionError
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
@@ -30,9 +30,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counting(entry: Any, *rest: Any) -> Any:
         uids.append(entry["recordUid"])
-        return decrypt_entry(entry, *rest)
+        return decrypt_data(entry, *rest)
 
-    monkeypatch.setattr(record_module, "decrypt_entry", counting)
+    monkeypatch.setattr(record_module, "decrypt_data", counting)
     return uids
 
 
@@ -185,9 +185,9 @@ def test_an_interrupt_while_records_are_opened_loses_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(record_module, "decrypt_entry", interrupted)
+        patched.setattr(record_module, "decrypt_data", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            len(records)
+            _ = records.bad_records
 
     assert [r.title for r in records] == ["0", "1", "2", "3", "4"]
 

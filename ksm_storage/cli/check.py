@@ -1,24 +1,21 @@
-"""``ksm-storage check`` and ``inspect``: look at sealed files without changing them."""
+"""``ksm-storage check`` and ``accept``: open sealed files without changing them."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from ..batch.provider_queue import FileResult
 from ..config.document import UNNAMED
-from ..envelope.codec import decode, format_time, looks_like_envelope
+from ..envelope.codec import decode
 from ..envelope.lineage import Record
-from ..envelope.model import SUITE, Envelope, Header
-from ..errors import SettingsError, StorageError
-from ..files.reading import read_file, resolved
-from ..keys.dek_cache import configured_cache
+from ..envelope.model import Envelope, Header
+from ..errors import StorageError
+from ..files.reading import resolved
 from ..keys.kek import KekPool
 from ..keys.setting_sources import no_memory
 from ..storage.open_policy import OpenPolicy
-from ..storage.plaintext_source import wrong_format
 from ..storage.snapshot import document_of, with_envelope
 from .commands import command
 from .many_files import Files, many_files_options, services_in_header
@@ -31,8 +28,7 @@ from .options import (
     time_options,
     trust_option,
 )
-from .output import echo, echo_err, echo_json, printable
-from .sealed_file import STDIN, read_stdin
+from .output import echo_err, echo_json, printable
 
 _Result = TypeVar("_Result")
 
@@ -129,39 +125,6 @@ def _file_as_dict(header: Header) -> dict[str, object]:
     }
 
 
-@command()
-@path_argument
-@json_option
-def inspect(path: str, as_json: bool) -> None:
-    """Show the header of PATH: its keys, its context and when it was sealed.
-
-    Nothing is decrypted, so nothing is verified; use 'check' for that.
-    """
-    if path in STDIN:
-        header, mode = decode(read_stdin()).header, None
-    else:
-        real = resolved(path)
-        header, mode = _header(real, path), stat.S_IMODE(os.stat(real).st_mode)
-    kept = _kept(header)
-    if as_json:
-        echo_json({**_header_as_dict(header, path, mode), "cache": kept})
-        return
-    _print_header(header, path, mode)
-    for line in kept:
-        echo(printable(f"{'cache':<12} {line}"))
-    echo_err("note: the header was read, but not decrypted or verified")
-
-
-def _kept(header: Header) -> list[str]:
-    try:
-        cache = configured_cache(None)
-    except SettingsError as exc:
-        # A header can be read without any settings.
-        echo_err(f"note: {exc.message}")
-        return []
-    return [] if cache is None else list(cache.shown(each.key for each in header.recipients))
-
-
 def _would_check(path: str, policy: OpenPolicy) -> FileResult:
     def parsed(envelope: Envelope) -> Envelope:
         policy.check(envelope, path=path)
@@ -190,49 +153,3 @@ def _used(path: str, use: Callable[[Envelope], _Result]) -> _Result:
         return with_envelope(resolved(path), lambda found: use(decode(found.content)))
     except FileNotFoundError as exc:
         raise StorageError(f"{path!r} does not exist") from exc
-
-
-def _header(real: str, path: str) -> Header:
-    try:
-        content = read_file(real).content
-    except FileNotFoundError as exc:
-        raise StorageError(f"{path!r} does not exist") from exc
-    if content and not looks_like_envelope(content):
-        raise wrong_format(path, content)
-    return decode(content).header
-
-
-def _header_as_dict(header: Header, path: str, mode: int | None) -> dict[str, object]:
-    return {
-        "path": path,
-        "mode": None if mode is None else f"{mode:04o}",
-        "version": 1,
-        "suite": SUITE,
-        "envelope_id": header.envelope_id.hex(),
-        "created": format_time(header.created),
-        "sealed": format_time(header.sealed),
-        "revision": header.revision,
-        "generation": header.generation,
-        "context": dict(header.context),
-        "recipients": [
-            {"key": str(recipient.key), "algorithm": recipient.algorithm}
-            for recipient in header.recipients
-        ],
-        "verified": False,
-    }
-
-
-def _print_header(header: Header, path: str, mode: int | None) -> None:
-    lines = [
-        ("file", path if mode is None else f"{path} (mode {mode:04o})"),
-        ("format", f"envelope v1, suite {SUITE}"),
-        ("envelope id", header.envelope_id.hex()),
-        ("created", format_time(header.created)),
-        ("sealed", format_time(header.sealed)),
-        ("revision", str(header.revision)),
-        *([("generation", str(header.generation))] if header.generation > 1 else []),
-        *(("context", f"{name}={value}") for name, value in header.context.items()),
-        *(("key", f"{r.key} ({r.algorithm})") for r in header.recipients),
-    ]
-    for name, value in lines:
-        echo(printable(f"{name:<12} {value}"))

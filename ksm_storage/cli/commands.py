@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -133,7 +132,9 @@ class Group(click.Group):
             return super().resolve_command(ctx, args)
         if not _NAME.fullmatch(name):
             raise click.UsageError("no such command (not shown: it may be a secret)", ctx)
-        near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, self.list_commands(ctx), n=1)
         if near:
             hint = f"did you mean '{ctx.command_path} {near[0]}'?"
             raise UsageError(f"no such command {name!r}", hint=hint)

@@ -77,7 +77,7 @@ def schema(name: str, as_json: bool) -> None:  # noqa: ARG001  # it is JSON in a
 
 def all_commands() -> Iterator[click.Context]:
     """Yield a context for ``ksm-storage`` itself, and one for each command below it, by name."""
-    from .main import cli
+    from .program import cli
 
     yield from _below(_context(cli, "ksm-storage", None))
 

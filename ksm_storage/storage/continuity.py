@@ -5,12 +5,12 @@ docs/continuity.md has the rules C1 to C10; ksm_storage.envelope.lineage compare
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from ..envelope.lineage import (
     Record,
@@ -80,7 +80,10 @@ class Memory:
                 create_file(path, content)
 
     def _file(self, name: str) -> str:
-        return os.path.join(self.folder, hashlib.sha256(name.encode()).hexdigest()[:32])
+        # Not by hashlib, which loads a second copy of OpenSSL at each start.
+        digest = Hash(SHA256())
+        digest.update(name.encode())
+        return os.path.join(self.folder, digest.finalize().hex()[:32])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Memory) and self.folder == other.folder
@@ -300,4 +303,6 @@ def _parsed(content: bytes) -> Record | None:
 
 def _warn(error: KsmStorageError) -> None:
     text = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    import logging
+
     logging.getLogger("ksm_storage.continuity").warning("warning: %s", text)

@@ -28,6 +28,29 @@ def test_a_get_and_a_second_opening_load_nothing_more(sealed: Path) -> None:
     assert loaded(twice) == loaded(opening(sealed))
 
 
+def test_showing_a_header_loads_no_cryptography(sealed: Path) -> None:
+    names = {name.partition(".")[0] for name in loaded(command("inspect", str(sealed)))}
+
+    assert "click" in names
+    assert names & {"cryptography", "_cffi_backend", "pluggy", "_hashlib"} == set()
+
+
+def test_showing_the_version_loads_no_command_line() -> None:
+    names = loaded(command("--version"))
+
+    assert "ksm_storage.cli.main" in names
+    assert "click" not in names
+
+
+def command(*arguments: str) -> str:
+    # Its own output would stand before the list of the modules.
+    return (
+        "import contextlib, os; from ksm_storage.cli.main import main\n"
+        "with open(os.devnull, 'w') as sink, contextlib.redirect_stdout(sink):\n"
+        f"    assert main({list(arguments)!r}) == 0"
+    )
+
+
 def opening(path: Path) -> str:
     return f"import ksm_storage; ksm_storage.open_storage({str(path)!r}).get('hostname')"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ksm_storage.cli.main import cli
+from ksm_storage.cli.program import cli
 from ksm_storage.errors import StorageError
 from ksm_storage.scan.detection import Kind
 from ksm_storage.scan.git_history import GitHistory

@@ -1,0 +1,97 @@
+"""``ksm-storage inspect``: show the header of a sealed file; loads no cryptography for it."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..envelope.codec import decode, format_time, looks_like_envelope
+from ..envelope.model import SUITE, Header
+from ..errors import SettingsError, StorageError
+from ..files.reading import read_file, resolved
+from ..keys.dek_cache import configured_cache
+from .commands import command
+from .options import json_option, path_argument
+from .output import echo, echo_err, echo_json, printable
+from .sealed_file import STDIN, read_stdin
+
+
+@command()
+@path_argument
+@json_option
+def inspect(path: str, as_json: bool) -> None:
+    """Show the header of PATH: its keys, its context and when it was sealed.
+
+    Nothing is decrypted, so nothing is verified; use 'check' for that.
+    """
+    if path in STDIN:
+        header, mode = decode(read_stdin()).header, None
+    else:
+        real = resolved(path)
+        header, mode = _header(real, path), stat.S_IMODE(os.stat(real).st_mode)
+    kept = _kept(header)
+    if as_json:
+        echo_json({**_header_as_dict(header, path, mode), "cache": kept})
+        return
+    _print_header(header, path, mode)
+    for line in kept:
+        echo(printable(f"{'cache':<12} {line}"))
+    echo_err("note: the header was read, but not decrypted or verified")
+
+
+def _kept(header: Header) -> list[str]:
+    try:
+        cache = configured_cache(None)
+    except SettingsError as exc:
+        # A header can be read without any settings.
+        echo_err(f"note: {exc.message}")
+        return []
+    return [] if cache is None else list(cache.shown(each.key for each in header.recipients))
+
+
+def _header(real: str, path: str) -> Header:
+    try:
+        content = read_file(real).content
+    except FileNotFoundError as exc:
+        raise StorageError(f"{path!r} does not exist") from exc
+    if content and not looks_like_envelope(content):
+        from ..storage.plaintext_source import wrong_format
+
+        raise wrong_format(path, content)
+    return decode(content).header
+
+
+def _header_as_dict(header: Header, path: str, mode: int | None) -> dict[str, object]:
+    return {
+        "path": path,
+        "mode": None if mode is None else f"{mode:04o}",
+        "version": 1,
+        "suite": SUITE,
+        "envelope_id": header.envelope_id.hex(),
+        "created": format_time(header.created),
+        "sealed": format_time(header.sealed),
+        "revision": header.revision,
+        "generation": header.generation,
+        "context": dict(header.context),
+        "recipients": [
+            {"key": str(recipient.key), "algorithm": recipient.algorithm}
+            for recipient in header.recipients
+        ],
+        "verified": False,
+    }
+
+
+def _print_header(header: Header, path: str, mode: int | None) -> None:
+    lines = [
+        ("file", path if mode is None else f"{path} (mode {mode:04o})"),
+        ("format", f"envelope v1, suite {SUITE}"),
+        ("envelope id", header.envelope_id.hex()),
+        ("created", format_time(header.created)),
+        ("sealed", format_time(header.sealed)),
+        ("revision", str(header.revision)),
+        *([("generation", str(header.generation))] if header.generation > 1 else []),
+        *(("context", f"{name}={value}") for name, value in header.context.items()),
+        *(("key", f"{r.key} ({r.algorithm})") for r in header.recipients),
+    ]
+    for name, value in lines:
+        echo(printable(f"{name:<12} {value}"))

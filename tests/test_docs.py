@@ -33,7 +33,7 @@ def named(path: Path) -> str:
 
 
 # A page starts dozens of processes, and each command has a limit of its own.
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_examples_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
     steps = read_steps(page.read_text(encoding="utf-8"))

@@ -11,6 +11,8 @@ from tests.transcript import run_page
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.md"))
 
 
+# A page starts dozens of processes, and each command has a limit of its own.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_the_commands_do_what_the_script_says(script: Path, tmp_path: Path) -> None:
     assert run_page(script, tmp_path) > 0, "the script runs nothing"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -21,6 +22,16 @@ from .secret_source import Source, source_options
 _MAX_TEMPLATE_BYTES = 10_485_760
 _MODE = 0o600
 _STDIN = "-"
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """Say which file is a template, and under which name it is written into a folder."""
+
+    path: str
+    name: str
+    in_folder: bool
 
 
 @command()
@@ -57,64 +68,85 @@ def inject(
     """
     if check and output is not None:
         raise click.UsageError("--check writes nothing: leave out --output")
+    if output in _STDOUT:
+        output = None
     found = list(_found(templates))
     into_folder = len(found) > 1 or any(os.path.isdir(path) for path in templates)
     if into_folder and output is None and not check:
         raise click.UsageError("several templates need a folder: --output FOLDER")
     targets = _targets(found, output, into_folder=into_folder)
-    contents = {path: _read(path) for path, _ in found}
-    references = [each for text in contents.values() for each in references_in(text)]
+    contents = {template.path: _read(template) for template in found}
+    texts = {path: text for path, text in contents.items() if "\0" not in text}
+    references = [each for text in texts.values() for each in references_in(text)]
     resolver = source.resolver(references, offline_copy)
-    # All of them, before the first is written.
-    rendered = {path: resolver.render(text, name=path) for path, text in contents.items()}
+    # All of them, before the first is written. What is not text stays as it is.
+    rendered = contents | {path: resolver.render(text, name=path) for path, text in texts.items()}
     for path, target in targets.items():
-        _write(target, rendered[path].encode("utf-8", errors="surrogateescape"))
+        _write(target, rendered[path].encode("utf-8", errors="surrogateescape"), _mode_of(path))
     if as_json:
-        content = {} if check or output is not None else {"content": rendered[found[0][0]]}
+        content = {} if check or output is not None else {"content": rendered[found[0].path]}
         status = "done" if targets else "unchanged"
         written = [
-            {"path": path, "output": targets.get(path), "status": status} for path, _ in found
+            {"path": each.path, "output": targets.get(each.path), "status": status}
+            for each in found
         ]
         echo_json({"references": len(references), "files": written, **content})
     elif check:
         echo_err(f"ok: {len(references)} references in {len(found)} templates")
     elif output is None:
-        echo_raw(rendered[found[0][0]])
+        echo_raw(rendered[found[0].path])
     else:
         for target in targets.values():
             echo_err(f"wrote {target}")
 
 
 def _targets(
-    found: Sequence[tuple[str, str]], output: str | None, *, into_folder: bool
-) -> dict[str, str]:
+    found: Sequence[_Template], output: str | None, *, into_folder: bool
+) -> Mapping[str, str]:
+    """Return the file that is written for each template.
+
+    Raises:
+        SettingsError: Two templates have the same one, or one is a template itself.
+    """
     if output is None:
         return {}
     targets, templates = dict[str, str](), dict[str, str]()
-    for path, name in found:
-        target = os.path.join(output, name) if into_folder else output
-        if templates.setdefault(resolved(target), path) != path:
+    read = {os.path.realpath(each.path) for each in found}
+    for each in found:
+        target = os.path.join(output, each.name) if into_folder else output
+        real = resolved(target)
+        if real in read:
             raise SettingsError(
-                f"{templates[resolved(target)]!r} and {path!r} would both be written to {target!r}",
+                f"{target!r} is a template and would be overwritten",
+                hint="choose another --output",
+            )
+        if templates.setdefault(real, each.path) != each.path:
+            raise SettingsError(
+                f"{templates[real]!r} and {each.path!r} would both be written to {target!r}",
                 hint="rename one of them, or write them into folders of their own",
             )
-        targets[path] = target
+        targets[each.path] = target
     return targets
 
 
-def _found(templates: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the path of each template, and its name in an output folder."""
+def _found(templates: Sequence[str]) -> Iterator[_Template]:
+    """Yield each template; those of a folder in the order of their names."""
     for given in templates:
         if not os.path.isdir(given):
-            yield given, os.path.basename(given)
+            yield _Template(given, os.path.basename(given), in_folder=False)
             continue
-        for folder, _, names in os.walk(given):
+        for folder, folders, names in os.walk(given):
+            folders.sort()
             for name in sorted(names):
                 path = os.path.join(folder, name)
-                yield path, os.path.relpath(path, given)
+                yield _Template(path, os.path.relpath(path, given), in_folder=True)
 
 
-def _read(path: str) -> str:
+def _read(template: _Template) -> str:
+    path = template.path
+    if template.in_folder and os.path.exists(path) and not os.path.isfile(path):
+        # A pipe would be waited for.
+        raise SettingsError(f"{path!r} is not a regular file")
     try:
         if path == _STDIN:
             raw = sys.stdin.buffer.read(_MAX_TEMPLATE_BYTES + 1)
@@ -125,13 +157,22 @@ def _read(path: str) -> str:
         raise StorageError(f"cannot read {path!r}: {exc.strerror}") from exc
     if len(raw) > _MAX_TEMPLATE_BYTES:
         raise StorageError(f"{path!r} is larger than {_MAX_TEMPLATE_BYTES} bytes")
-    if b"\0" in raw:
+    if b"\0" in raw and not template.in_folder:
         raise SettingsError(f"{path!r} is not a text file")
     # Bytes that are not UTF-8 come out as they went in.
     return raw.decode("utf-8", errors="surrogateescape")
 
 
-def _write(target: str, content: bytes) -> None:
+def _mode_of(path: str) -> int:
+    """Return the mode of what is written for a template: a script stays one, for its owner."""
+    try:
+        executable = path != _STDIN and os.stat(path).st_mode & 0o100
+    except OSError:
+        return _MODE
+    return _MODE | executable
+
+
+def _write(target: str, content: bytes, mode: int) -> None:
     folder = os.path.dirname(target)
     try:
         if folder:
@@ -141,6 +182,6 @@ def _write(target: str, content: bytes) -> None:
     real = resolved(target)
     with locked(real):
         if os.path.lexists(real):
-            replace_file(real, content, mode=_MODE)
+            replace_file(real, content, mode=mode)
         else:
-            create_file(real, content, mode=_MODE)
+            create_file(real, content, mode=mode)

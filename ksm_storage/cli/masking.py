@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -23,39 +23,63 @@ _PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 class Masker:
     """Replace secret values in a stream of bytes, also those that come in several pieces.
 
-    Only what may be the beginning of a value is held back.
+    Only what may be the beginning of a value is held back. The time for a stretch of output grows
+    with its length, not with the number or the length of the values.
     """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _MIN_BYTES}
-        # The longest first: another may be a part of it.
-        self._secrets = sorted(forms, key=len, reverse=True)
-        self._any = re.compile(b"|".join(map(re.escape, self._secrets)) or rb"(?!)")
+        self._secrets = forms
+        # Sorted, so that the first one at or after a text is the one that begins with it, if any.
+        self._sorted = sorted(forms)
+        # The lengths of the values that begin with these bytes, the longest first.
+        self._lengths: dict[bytes, list[int]] = {}
+        for length, start in sorted({(len(form), form[:_MIN_BYTES]) for form in forms}):
+            self._lengths.setdefault(start, []).insert(0, length)
         self._held = b""
+        # How much of what is held belongs to a value that is masked already.
+        self._covered = 0
 
     def feed(self, content: bytes) -> bytes:
         """Return what can be shown after these bytes came."""
-        text = self._held + content
-        end = len(text) - self._begun(text)
-        for match in self._any.finditer(text):
-            # A whole value that ends within what may be the beginning of another.
-            if match.start() < end < match.end():
-                end = match.start()
-        self._held = text[end:]
-        return self._any.sub(MASK, text[:end])
+        return self._masked(self._held + content, more=True)
 
     def end(self) -> bytes:
         """Return what was held back."""
-        held, self._held = self._held, b""
-        return self._any.sub(MASK, held)
+        return self._masked(self._held, more=False)
 
-    def _begun(self, text: bytes) -> int:
-        longest = len(self._secrets[0]) - 1 if self._secrets else 0
-        for length in range(min(longest, len(text)), 0, -1):
-            tail = text[-length:]
-            if any(secret.startswith(tail) for secret in self._secrets):
-                return length
-        return 0
+    def _masked(self, text: bytes, *, more: bool) -> bytes:
+        shown: list[bytes] = []
+        clear, covered, end = self._covered, self._covered, len(text)
+        tail = max(end - _MIN_BYTES + 1, 0)
+        position = 0
+        while position < end:
+            lengths = self._lengths.get(text[position : position + _MIN_BYTES])
+            if lengths is None and position < tail:
+                position += 1
+                continue
+            if more and self._may_begin(text[position:], lengths):
+                break
+            for length in lengths or ():
+                if length > end - position:
+                    continue
+                if text[position : position + length] in self._secrets:
+                    # Inside of another value it makes the masked stretch longer at most.
+                    if position >= covered:
+                        shown += (text[clear:position], MASK)
+                    clear = covered = max(covered, position + length)
+                    break
+            position += 1
+        shown.append(text[clear:position])
+        self._held, self._covered = text[position:], max(covered - position, 0)
+        return b"".join(shown)
+
+    def _may_begin(self, tail: bytes, lengths: Sequence[int] | None) -> bool:
+        """Tell whether this end of the text is less than a value that begins with it."""
+        if lengths is not None and lengths[0] <= len(tail):
+            return False
+        place = bisect.bisect_right(self._sorted, tail)
+        return place < len(self._sorted) and self._sorted[place].startswith(tail)
 
 
 def run_masked(

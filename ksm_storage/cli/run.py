@@ -13,9 +13,10 @@ import click
 
 from ..audit.events import emit
 from ..config.document import format_base64, format_json
-from ..errors import SettingsError, StorageError
+from ..errors import SettingsError
 from ..process import give_limit_back
 from .commands import command
+from .dotenv import read_dotenv
 from .options import json_option
 from .output import echo_err
 from .process import current_process
@@ -28,8 +29,6 @@ VARIABLE = "KSM_CONFIG"
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DOTENV = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
-_MAX_ENV_FILE_BYTES = 1_048_576
 # What every POSIX pipe takes at once without a reader.
 _MAX_PIPE_BYTES = 4_096
 
@@ -268,7 +267,7 @@ def _texts(variables: Sequence[str], env_files: Sequence[str], *, inherit: bool)
     """Return the variables to set, references unresolved; the later ones win."""
     texts = {name: text for name, text in os.environ.items() if inherit and _references(text)}
     for path in env_files:
-        texts |= _dotenv(path)
+        texts |= read_dotenv(path)
     for name, text in map(_assignment, variables):
         if not _references(text):
             raise SettingsError(
@@ -295,37 +294,6 @@ def _value(resolver: Resolver, text: str, name: str) -> str:
             f"the value of {name} contains a NUL byte", hint=f"pass it as a file: --file {name}=..."
         )
     return value
-
-
-def _dotenv(path: str) -> dict[str, str]:
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(_MAX_ENV_FILE_BYTES + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as exc:
-        raise StorageError(f"cannot read {path!r}: {exc.strerror}") from exc
-    except UnicodeDecodeError:
-        raise StorageError(f"{path!r} is not UTF-8 text") from None
-    if len(raw) > _MAX_ENV_FILE_BYTES:
-        raise StorageError(f"{path!r} is larger than {_MAX_ENV_FILE_BYTES} bytes")
-    found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _DOTENV.fullmatch(line)
-        if match is None:
-            raise SettingsError(f"line {number} of {path!r} is not NAME=VALUE")
-        found[match[1]] = _unquoted(match[2])
-    return found
-
-
-def _unquoted(value: str) -> str:
-    for quote in "\"'":
-        if len(value) > 1 and value[0] == quote:
-            end = value.find(quote, 1)
-            return value[1:end] if end > 0 else value
-    # A comment begins behind a blank.
-    return re.split(r"\s#", value, maxsplit=1)[0].rstrip()
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -61,7 +61,7 @@ class OfflineCopy:
         try:
             replace_file(self._path, header + iv + sealed)
         except OSError as exc:
-            _log.warning("cannot write the offline copy: %s", exc.strerror)
+            _log.warning("cannot write the offline copy %r: %s", str(self._path), exc.strerror)
 
     def load(self, app_key: bytes) -> tuple[bytes, datetime]:
         """Return the answer and when it was fetched.

@@ -7,6 +7,7 @@ Names and behaviour are those of the official package. A sealed configuration co
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -214,6 +215,9 @@ class FileKeyValueStorage(KeyValueStorage):
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write the file with mode 0600 under another name and rename it; raise OSError."""
+    # Root may rename over /dev/null, and then every program of the machine writes to our file.
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file")
     # mkstemp makes the file with mode 0600 and a name that nobody could have put there before.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -145,6 +146,18 @@ def prove_writable(path: str) -> None:
             pass
     except OSError as exc:
         raise file_error("write", path, exc) from exc
+
+
+def _refuse_device(path: str) -> None:
+    """Refuse to put a file in the place of a device, a pipe or a socket.
+
+    Raises:
+        OSError: The path is one of these; a folder is left to the system to refuse.
+    """
+    # Root may rename over /dev/null, and then every program of the machine writes to our file.
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def _refuse_read_only(path: str) -> None:
@@ -274,6 +287,7 @@ class Replacement:
             OSError: It could not be written, or not with the target's owner and attributes;
                 nothing is left behind.
         """
+        _refuse_device(target)
         folder, name = os.path.split(target)
         with descriptors() as held:
             temporary, descriptor = _created(held, folder, name)

@@ -20,6 +20,7 @@ from ksm_storage_local_vault.owner.records import add_file, add_records
 from ksm_storage_local_vault.testing import APP_NAME, LocalVault, running_vault
 
 import ksm_storage
+from ksm_storage.cli.dotenv import read_dotenv
 from ksm_storage.cli.masking import Masker
 from ksm_storage.cli.references import _BARE, Reference
 from ksm_storage.cli.run import _environment
@@ -199,6 +200,50 @@ def test_variables_come_from_dotenv_files_and_with_inherit_from_the_environment(
     assert (got["C"], got["D"]) == ("plain # value", "")
     assert got["INHERITED"] == "app"
     assert without["INHERITED"].startswith("keeper://")
+
+
+@pytest.mark.parametrize(
+    ("content", "variables"),
+    [
+        ("\ufeffA=1\r\nB='two'\r\n", {"A": "1", "B": "two"}),
+        (
+            "A=a#b # a comment\nB= # nothing\nC = blanks around \n",
+            {"A": "a#b", "B": "", "C": "blanks around"},
+        ),
+        (
+            "A=\"one\ntwo # of it\"\nB='$HOME `id` \\n'",
+            {"A": "one\ntwo # of it", "B": "$HOME `id` \\n"},
+        ),
+        ('A="a\\"b\\n\\t\\\\ \\$x" # a comment', {"A": 'a"b\n\t\\ $x'}),
+        ("A=1\nexport\tA=2", {"A": "2"}),
+        ("A=${HOME}/x=y", {"A": "${HOME}/x=y"}),
+    ],
+)
+def test_a_dotenv_file_has_the_quotes_of_a_shell_and_nothing_is_expanded(
+    tmp_path: Path, content: str, variables: dict[str, str]
+) -> None:
+    path = tmp_path / ".env"
+    path.write_text(content, encoding="utf-8", newline="")
+
+    assert read_dotenv(str(path)) == variables
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("A=1\nsecret words", "line 2 of '.env' is not NAME=VALUE"),
+        ("A='it\\'s'", "line 1 of '.env' has text after the closing quote"),
+        ('A=1\nB="secret\nC=2\n', "line 2 of '.env' has a quote that is not closed"),
+    ],
+)
+def test_a_mistake_in_a_dotenv_file_is_named_by_its_line_alone(
+    sealed: Path, content: str, said: str
+) -> None:
+    Path(".env").write_text(content)
+
+    done = run("run", str(sealed), "--env-file", ".env", "--", "true")
+
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
 
 
 @pytest.mark.parametrize("by", [UID, "main database"], ids=["uid", "title"])
@@ -381,7 +426,9 @@ def test_a_key_of_the_terminal_interrupts_the_program(sealed: Path) -> None:
         ([b"abcX", b"Xyzw"], [b"abcX", b"end"], b"*****end"),
         ([b"abc"], [b"abc"], b"abc"),
         ([], [b"abc"], b"abc"),
-        ([b"aaaa"], [b"aaa", b"aaa"], b"*****aa"),
+        ([b"abcX", b"Xyzw"], [b"abcXy", b"zw end"], b"***** end"),
+        ([b"abcd"], [b"abcdabcd"], b"**********"),
+        ([b"aaaa"], [b"aaa", b"aaa"], b"*****"),
     ],
 )
 def test_a_value_is_masked_however_it_is_cut(
@@ -390,6 +437,16 @@ def test_a_value_is_masked_however_it_is_cut(
     masker = Masker(secrets)
 
     assert b"".join([*map(masker.feed, pieces), masker.end()]) == shown
+
+
+def test_masking_takes_no_longer_with_many_or_long_values() -> None:
+    lines = [b"%08d line of a long value" % number for number in range(5_000)]
+    masker = Masker([b"\n".join(lines), *lines])
+
+    shown = b"".join([masker.feed(b"output " * 10_000), masker.feed(b"\n".join(lines))])
+
+    # By regular expressions over the values, this takes minutes.
+    assert shown + masker.end() == b"output " * 10_000 + b"*****"
 
 
 def test_only_what_may_be_a_value_is_held_back() -> None:
@@ -541,6 +598,54 @@ def test_two_templates_for_one_file_are_refused_before_anything_is_written(
     assert done.returncode == 2
     assert "'a/app.env' and 'b/app.env' would both be written to 'out/app.env'" in done.stderr
     assert not Path("out").exists()
+
+
+def test_a_folder_is_written_whole_and_a_script_stays_one(sealed: Path) -> None:
+    Path("tree/sub").mkdir(parents=True)
+    Path("tree/key.p12").write_bytes(b"\0{{ keeper://none }}")
+    Path("tree/sub/run.sh").write_text(TEMPLATE)
+    Path("tree/sub/run.sh").chmod(0o755)
+    Path("tree/link").symlink_to("sub/run.sh")
+
+    done = run("inject", str(sealed), "tree", "-o", "out")
+
+    assert done.returncode == 0, done.stderr
+    assert Path("out/key.p12").read_bytes() == b"\0{{ keeper://none }}"
+    assert Path("out/sub/run.sh").read_text() == Path("out/link").read_text() == RENDERED
+    modes = {path: Path("out", path).stat().st_mode & 0o777 for path in ("key.p12", "sub/run.sh")}
+    assert modes == {"key.p12": 0o600, "sub/run.sh": 0o700}
+
+
+def test_neither_a_template_nor_a_device_is_overwritten(sealed: Path) -> None:
+    Path("tree").mkdir()
+    Path("tree/a").write_text(TEMPLATE)
+    os.mkfifo("pipe")
+
+    done = run("inject", str(sealed), "tree/a", "-o", "pipe")
+    into = run("inject", str(sealed), "tree", "-o", "tree")
+
+    assert (done.returncode, into.returncode) == (7, 2)
+    assert "not a regular file" in done.stderr
+    assert "'tree/a' is a template and would be overwritten" in into.stderr
+    assert Path("pipe").is_fifo()
+    assert Path("tree/a").read_text() == TEMPLATE
+
+
+def test_a_pipe_in_a_folder_is_refused_and_not_waited_for(sealed: Path) -> None:
+    Path("tree").mkdir()
+    os.mkfifo("tree/pipe")
+
+    done = run("inject", str(sealed), "tree", "--check")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'tree/pipe' is not a regular file" in done.stderr
+
+
+@pytest.mark.parametrize("stdout", ["-", "/dev/stdout"])
+def test_standard_output_may_be_named(sealed: Path, stdout: str) -> None:
+    Path("template").write_text(TEMPLATE)
+
+    assert run("inject", str(sealed), "template", "-o", stdout).stdout == RENDERED
 
 
 def test_an_empty_folder_has_no_files(sealed: Path) -> None:

@@ -146,6 +146,19 @@ def test_a_copy_that_cannot_be_written_does_not_hide_the_answer(
     assert list(manager.get_secrets()) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_or_a_device_is_never_replaced_by_a_copy(
+    manager: Any, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+    manager.get_secrets()
+
+    assert path.is_fifo()
+    assert "cannot write the offline copy" in caplog.text
+
+
 @pytest.mark.parametrize(("age", "served"), [(0, True), (100, True), (101, False), (-301, False)])
 def test_the_age_limit_is_kept(path: Path, age: int, served: bool) -> None:
     OfflineCopy(path, max_age_seconds=100, clock=lambda: 1000.0).save(b"{}", KEY)

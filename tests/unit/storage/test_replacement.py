@@ -30,6 +30,19 @@ def test_each_target_has_a_temporary_name_of_its_own(target: Path) -> None:
         assert second.path == str(target.with_name(".other.ksm-tmp"))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_or_a_device_is_never_replaced(target: Path) -> None:
+    target.unlink(missing_ok=True)
+    os.mkfifo(target)
+
+    for write in (replacing.replace_file, replacing.create_file):
+        with pytest.raises(StorageError, match="not a regular file"):
+            write(str(target), b"new", mode=0o600)
+
+    assert target.is_fifo()
+    assert list(target.parent.iterdir()) == [target]
+
+
 def test_what_was_not_committed_is_removed(target: Path) -> None:
     with prepared(target) as replacement:
         assert Path(replacement.path).read_bytes() == b"new"

@@ -67,14 +67,15 @@ def chain_of(exc: BaseException) -> Iterator[BaseException]:
 def translating(
     translate: Callable[[Exception], KsmStorageError],
     *,
-    quoting: tuple[type[BaseException], ...] = (),
+    quoting: tuple[type[BaseException] | str, ...] = (),
 ) -> AbstractContextManager[None]:
     """Let nothing foreign out of a block: each exception becomes one of ours, by ``raise_from``.
 
     Args:
         translate: Returns the documented error for a foreign exception. It copies none of its
             text.
-        quoting: Further classes of the client whose instances quote replies or files.
+        quoting: Further classes of the client, or their names, whose instances quote replies or
+            files.
     """
     return _Translating(translate, quoting)
 
@@ -85,7 +86,7 @@ class _Translating(AbstractContextManager[None]):
     def __init__(
         self,
         translate: Callable[[Exception], KsmStorageError],
-        quoting: tuple[type[BaseException], ...],
+        quoting: tuple[type[BaseException] | str, ...],
     ) -> None:
         self._translate = translate
         self._quoting = quoting
@@ -107,7 +108,10 @@ class _Translating(AbstractContextManager[None]):
 
 
 def raise_from(
-    error: KsmStorageError, exc: Exception, *, quoting: tuple[type[BaseException], ...] = ()
+    error: KsmStorageError,
+    exc: Exception,
+    *,
+    quoting: tuple[type[BaseException] | str, ...] = (),
 ) -> NoReturn:
     """Raise our error with the foreign exception as its cause, if that can hold no secret.
 
@@ -123,7 +127,7 @@ def raise_from(
         error.__context__ = None
 
 
-def _harmless(exc: Exception, quoting: tuple[type[BaseException], ...]) -> BaseException:
+def _harmless(exc: Exception, quoting: tuple[type[BaseException] | str, ...]) -> BaseException:
     chain = list(chain_of(exc))
     if any(_quotes(link, quoting) or not _emptied(link) for link in chain):
         names = [f"{type(link).__module__}.{type(link).__qualname__}" for link in chain]
@@ -131,8 +135,11 @@ def _harmless(exc: Exception, quoting: tuple[type[BaseException], ...]) -> BaseE
     return exc
 
 
-def _quotes(link: BaseException, quoting: tuple[type[BaseException], ...]) -> bool:
-    if type(link).__module__ in _QUOTING_MODULES or isinstance(link, quoting):
+def _quotes(link: BaseException, quoting: tuple[type[BaseException] | str, ...]) -> bool:
+    if type(link).__module__ in _QUOTING_MODULES:
+        return True
+    names = {kind.__name__ for kind in type(link).__mro__}
+    if any(each in names if isinstance(each, str) else isinstance(link, each) for each in quoting):
         return True
     # A certificate that does not hold is a ValueError, too.
     is_tls = isinstance(link, OSError) and type(link).__module__ == "ssl"

@@ -142,11 +142,13 @@ def uncounted() -> Iterator[None]:
 
 @contextmanager
 def quiet_logs(*prefixes: str) -> Iterator[None]:
-    """Drop records below WARNING from the named loggers and their children.
+    """Drop all records of the named loggers and their children.
 
     Only the calling thread (or task) is silenced, and only inside the block: the application's
     own use of the same SDK logs as before. Cloud SDKs print request and reply bodies at DEBUG,
-    the plaintext DEK among them, so there is no level at which their logs are safe here.
+    the plaintext DEK among them, and at WARNING tracebacks that quote credential files and the
+    output of helpers, so there is no level at which their logs are safe here. What they warn
+    of, our error says.
     """
     # A filter on a parent logger is not asked for its children's records, so each logger that
     # exists by now gets the filter; adding the same object twice does nothing.
@@ -177,9 +179,7 @@ def _attach(prefixes: tuple[str, ...]) -> None:
 
 
 def _passes(record: logging.LogRecord) -> bool:
-    import logging
-
-    return record.levelno >= logging.WARNING or not _matches(record.name, _quiet.get())
+    return not _matches(record.name, _quiet.get())
 
 
 def _matches(name: str, prefixes: tuple[str, ...]) -> bool:

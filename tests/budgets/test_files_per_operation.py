@@ -10,7 +10,8 @@ from benchmarks.files_per_operation import Operation, aws_operations, counted, l
 
 MAX_FILES = {"open and get": 20, "set": 14, "protect": 26, "engine read": 18}
 # The direct call sends its request through the kit, where the other calls the AWS client.
-MAX_AWS_FILES = {"AWS unwrap": 12, "AWS unwrap, direct": 14}
+# One of them is the credentials, whose failures are told apart by their source.
+MAX_AWS_FILES = {"AWS unwrap": 13, "AWS unwrap, direct": 14}
 
 
 @pytest.fixture(scope="module")

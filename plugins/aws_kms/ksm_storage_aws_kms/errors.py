@@ -11,6 +11,7 @@ from typing import Any
 
 from ksm_storage import plugin as kit
 
+from .credentials import ANY_SOURCE, CREDENTIAL_SOURCES, CredentialSourceError, source_of
 from .key_wrapper import request_id_of
 
 _KMS_OPERATIONS = (
@@ -152,20 +153,10 @@ SERVICE_CODES = {
 
 
 _BAD_CONFIGURATION = (
-    "invalid AWS configuration ({detail})",
-    "check the options 'region', 'endpoint' and 'profile', the AWS files and the AWS_* variables",
+    "invalid AWS configuration{detail}",
+    "check the options 'region', 'endpoint' and 'profile', the AWS files, and AWS_ENDPOINT_URL, "
+    "AWS_MAX_ATTEMPTS and the other AWS_* variables",
 )
-
-# By the step before the call: what its exceptions mean that no table names.
-_FAILED_STEPS: Mapping[str, kit.ErrorRule] = {
-    "Connect": kit.ErrorRule(kit.SettingsError, *_BAD_CONFIGURATION),
-    "GetCredentials": kit.ErrorRule(
-        kit.AuthenticationError,
-        "cannot read the AWS credentials ({detail})",
-        "check the credentials file, the output of the profile's credential_process, and the "
-        "proxy between this host and AWS; for SSO: aws sso login",
-    ),
-}
 
 # By the names of classes, the more telling ones first; those of the network are the kit's.
 CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
@@ -173,7 +164,8 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
         kit.AuthenticationError,
         {
             "MalformedCredentialsError": (
-                "the AWS credentials contain a line break, a space or a control character",
+                "the AWS credentials contain a line break, a space, a quotation mark or another "
+                "character that no AWS credential has",
                 "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the file "
                 "or process they come from",
             ),
@@ -194,16 +186,6 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
         },
     ),
     **kit.error_rules(
-        kit.AuthenticationError,
-        {
-            "PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOError "
-            "LoginError RefreshWithMFAUnsupportedError MetadataRetrievalError": (
-                "the AWS credentials are incomplete, expired or cannot be obtained",
-                "check the profile, process or token they come from; for SSO: aws sso login",
-            )
-        },
-    ),
-    **kit.error_rules(
         kit.SettingsError,
         {
             "HelperNotFoundError": (
@@ -211,8 +193,36 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
                 "check that the program exists and is executable; use its full path",
             ),
             "ProfileNotFound": (
-                "AWS profile not found",
-                "run: aws configure list-profiles; check the option 'profile' and AWS_PROFILE",
+                "AWS profile not found{detail}",
+                "run: aws configure list-profiles; check the option 'profile', AWS_PROFILE and "
+                "AWS_CONFIG_FILE",
+            ),
+            "ConfigParseError ConfigNotFound": (
+                "cannot parse an AWS config or credentials file{detail}",
+                "check the files that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name, or "
+                "~/.aws/config and ~/.aws/credentials",
+            ),
+            "InfiniteLoopConfigError": (
+                "the roles of the AWS profiles form a loop{detail}",
+                "check source_profile in the AWS config file",
+            ),
+            "UnknownCredentialError": (
+                "unknown credential_source{detail}",
+                "use Environment, Ec2InstanceMetadata or EcsContainer as credential_source",
+            ),
+            "InvalidConfigError": (
+                "invalid AWS profile{detail}",
+                "check role_arn, source_profile, credential_source, credential_process and the "
+                "sso_* settings of the profile",
+            ),
+            "InvalidIMDSEndpointError InvalidIMDSEndpointModeError": (
+                "the address of the instance metadata service is not a URL",
+                "check AWS_EC2_METADATA_SERVICE_ENDPOINT and its AWS_EC2_METADATA_SERVICE_ENDPOINT_"
+                "MODE",
+            ),
+            "InvalidSTSRegionalEndpointsConfigError": (
+                "invalid setting of the regional endpoints of STS",
+                "set AWS_STS_REGIONAL_ENDPOINTS to regional, or unset it",
             ),
             "NoRegionError": (
                 "no region for the key {key}",
@@ -222,10 +232,9 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
                 "not a valid region name: {place}",
                 "check the option 'region'",
             ),
-            "ConfigNotFound ConfigParseError InvalidConfigError InvalidRetryConfigurationError "
-            "InvalidProxiesConfigError InvalidIMDSEndpointError InvalidIMDSEndpointModeError "
-            "InvalidEndpointConfigurationError InvalidDefaultsMode BaseEndpointResolverError "
-            "EndpointProviderError UnknownCredentialError": _BAD_CONFIGURATION,
+            "InvalidRetryConfigurationError InvalidProxiesConfigError InvalidDefaultsMode "
+            "InvalidEndpointConfigurationError BaseEndpointResolverError "
+            "EndpointProviderError": _BAD_CONFIGURATION,
             "MissingDependencyException": (
                 "these AWS credentials need a package that is not installed",
                 "pip install 'botocore[crt]'",
@@ -244,13 +253,25 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
     ),
     **kit.NETWORK_RULES,
     **dict.fromkeys(("ChecksumError", "FlexibleChecksumError"), kit.NETWORK_RULES["ProtocolError"]),
+    # After the network: a credential service that is down is worth a retry. The source of the
+    # credentials says more.
+    **kit.error_rules(
+        kit.AuthenticationError,
+        {
+            "PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOError "
+            "LoginError RefreshWithMFAUnsupportedError MetadataRetrievalError": ANY_SOURCE
+        },
+    ),
     # Anything else that the client raises on purpose.
     "BotoCoreError": kit.ErrorRule(
         kit.ProviderError,
         "the AWS client failed ({detail}) for the key {key}",
-        "report it with the output of: pip list",
+        "check the AWS files and the AWS_* variables, and upgrade botocore",
     ),
 }
+# Their source says more, where it is known.
+_VAGUE = (None, CLIENT_FAILURES["SSOError"], CLIENT_FAILURES["BotoCoreError"], kit.UNREADABLE_FILE)
+_FROM_STS = ("assume-role", "assume-role-with-web-identity", "ksm-storage-role")
 
 
 def call_of(operation: str, key: str, region: str | None) -> kit.Call:
@@ -267,14 +288,38 @@ def translated(
     """Return the documented error for a failed call, none of the client's text copied."""
     from botocore.exceptions import ClientError
 
+    if isinstance(exc, CredentialSourceError) and isinstance(exc.__cause__, ClientError):
+        exc = exc.__cause__
     if isinstance(exc, ClientError):
         return _from_reply(exc.response, str(exc.operation_name), call)
-    detail = type(exc).__name__
     rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
+    source = source_of(exc)
+    if rule in _VAGUE and (source or call.operation == "GetCredentials"):
+        rule = _rule_of_source(source, exc, rule)
+    elif rule is None and call.operation == "Connect":
+        rule = kit.ErrorRule(kit.SettingsError, *_BAD_CONFIGURATION)
     if rule is None:
-        rule = _FAILED_STEPS.get(call.operation)
-        detail += f", profile {profile!r}" if profile else ""
-    return kit.unreadable_reply(exc, call) if rule is None else rule.error(call, detail=detail)
+        return kit.unreadable_reply(exc, call)
+    if rule is CLIENT_FAILURES["BotoCoreError"]:
+        return rule.error(call, detail=type(exc).__name__)
+    return rule.error(call, detail=_file_and_profile(exc, profile))
+
+
+def _rule_of_source(
+    source: str | None, exc: Exception, vague: kit.ErrorRule | None
+) -> kit.ErrorRule:
+    if source in _FROM_STS and any(isinstance(link, KeyError) for link in kit.chain_of(exc)):
+        return CLIENT_FAILURES["ResponseParserError"]
+    kind = kit.SettingsError if vague is kit.UNREADABLE_FILE else kit.AuthenticationError
+    return kit.ErrorRule(kind, *CREDENTIAL_SOURCES.get(source or "", ANY_SOURCE))
+
+
+def _file_and_profile(exc: Exception, profile: str | None) -> str:
+    """Return what the client says it was about, as the end of a message."""
+    named = [getattr(link, "kwargs", {}).get("path") for link in kit.chain_of(exc)]
+    path = next(filter(None, named), None)
+    shown = f": {kit.shown_path(str(path))}" if path else ""
+    return shown + (f" (profile {profile!r})" if profile else "")
 
 
 def _from_reply(reply: Any, operation: str, call: kit.Call) -> kit.KsmStorageError:

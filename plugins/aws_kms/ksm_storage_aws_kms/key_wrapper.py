@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -43,8 +44,8 @@ class AwsKmsKeyWrapper:
         """
         request = {**self._request(self._algorithm, aad), "Plaintext": dek}
         reply = self._client.ask("Encrypt", lambda kms: kms.encrypt(**request))
-        key_id = self._member(reply, "KeyId", str)
-        ciphertext = self._member(reply, "CiphertextBlob", bytes)
+        key_id = self._member(reply, "KeyId", str, operation="Encrypt")
+        ciphertext = self._member(reply, "CiphertextBlob", bytes, operation="Encrypt")
         if not key_covers(str(self._name), key_id):
             raise kit.ProviderError(
                 f"KMS encrypted under the key {key_id!r} instead of {str(self._name)!r}",
@@ -156,12 +157,16 @@ class AwsKmsKeyWrapper:
             request["EncryptionContext"] = dict(aad)
         return request
 
-    def _member(self, reply: Reply, name: str, kind: type[_Member]) -> _Member:
+    def _member(
+        self, reply: Reply, name: str, kind: type[_Member], *, operation: str = "Decrypt"
+    ) -> _Member:
         value = reply.get(name)
         if isinstance(value, kind) and value:
             return value
         # The client takes a body that was cut off for an empty reply.
-        raise kit.incomplete_reply(name, self._client.call("Call"), request_id=request_id_of(reply))
+        raise kit.incomplete_reply(
+            name, self._client.call(operation), request_id=request_id_of(reply)
+        )
 
 
 def _check_length(ciphertext: bytes) -> None:
@@ -196,7 +201,9 @@ class KmsClient:
         Raises:
             KsmStorageError: The service, the network, the credentials or a setting failed.
         """
-        with kit.translating(lambda exc: self._translated(exc, operation)):
+        with kit.translating(
+            lambda exc: self._translated(exc, operation), quoting=("CredentialRetrievalError",)
+        ):
             return self._held.run(send)
 
     def decrypt(self, request: Mapping[str, Any]) -> Reply:
@@ -233,18 +240,20 @@ class KmsClient:
     def _translated(self, exc: Exception, operation: str) -> kit.KsmStorageError:
         from .errors import translated
 
-        return translated(exc, self.call(operation), profile=self.access.profile)
+        return translated(
+            exc, self.call(operation), profile=self.access.profile or os.environ.get("AWS_PROFILE")
+        )
 
     def _create(self) -> Any:
+        from . import credentials
+
         with kit.translating(lambda exc: self._translated(exc, "Connect")):
             session = _session(self.access)
-            with kit.translating(lambda exc: self._translated(exc, "GetCredentials")):
-                _require_credentials(session)
+            with kit.translating(
+                lambda exc: self._translated(exc, "GetCredentials"), quoting=("BotoCoreError",)
+            ):
+                credentials.require(session)
             return _client_of(session, self.access, self._service)
-
-
-class MalformedCredentialsError(Exception):
-    """Report credentials that hold a line end, a blank or another character none of them has."""
 
 
 def request_id_of(reply: Reply) -> str | None:
@@ -261,12 +270,19 @@ def _session(access: Access) -> Any:
     import botocore.session
     from botocore.config import Config
 
+    from . import credentials
+
     connection = access.connection
     session: Any = botocore.session.Session(profile=access.profile)
     loader = _shared_loader(session.get_config_variable("data_path"))
     session.register_component("data_loader", loader)
     # botocore itself reads AWS_DEFAULT_REGION only; every other SDK of AWS reads this one first.
     region = access.region or os.environ.get("AWS_REGION")
+    if region is not None and not re.fullmatch(r"[A-Za-z0-9-]{1,63}", region):
+        raise kit.SettingsError(
+            f"not a valid region name: {region!r}",
+            hint="check the option 'region' and AWS_REGION",
+        )
     # As the session's defaults these hold for the clients of STS and SSO too.
     settings = {
         "region": region,
@@ -289,9 +305,9 @@ def _session(access: Access) -> Any:
     # A request that KMS may have received would be signed twice.
     events.register_first("needs-retry.*.Sign", lambda **_: False)
     source = session.get_component("credential_provider")
-    _isolate_helpers(source, session)
+    credentials.isolate_helpers(source, session)
     if access.role_arn is not None:
-        provider = _assumed_role(session, source, access, arn=access.role_arn)
+        provider = credentials.assumed_role(session, source, access, arn=access.role_arn)
         session.register_component("credential_provider", provider)
     return session
 
@@ -304,60 +320,6 @@ def _shared_loader(data_path: str | None) -> Any:
     from botocore.loaders import create_loader
 
     return create_loader(data_path)
-
-
-def _isolate_helpers(resolver: Any, session: Any) -> None:
-    # The AWS client would have a credential_process read our standard input, and ask for an MFA
-    # code there. It has no public way to say otherwise; a test holds it to these names.
-    from botocore.credentials import ProcessProvider
-
-    def process_provider(profile: str) -> Any:
-        return ProcessProvider(profile, lambda: session.full_config, popen=kit.start_helper)
-
-    for provider in resolver.providers:
-        if hasattr(provider, "_popen"):
-            provider._popen = kit.start_helper
-        if hasattr(provider, "_prompter"):
-            provider._prompter = kit.ask_person
-        builder = getattr(provider, "_profile_provider_builder", None)
-        if builder is not None:
-            builder._create_process_provider = process_provider
-
-
-def _assumed_role(session: Any, source: Any, access: Access, *, arn: str) -> Any:
-    """Return a resolver whose credentials are the role's; STS is called when they are needed."""
-    from botocore import credentials as sdk
-
-    class RoleProvider(sdk.CredentialProvider):
-        METHOD = "ksm-storage-role"
-        CANONICAL_NAME = None
-
-        def load(self) -> Any:
-            own = source.load_credentials()
-            if own is None:
-                return None
-            arguments = {"RoleSessionName": access.role_session_name}
-            if access.external_id is not None:
-                arguments["ExternalId"] = access.external_id
-            fetcher = sdk.AssumeRoleCredentialFetcher(
-                session.create_client, own, arn, extra_args=arguments
-            )
-            return sdk.DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
-
-    return sdk.CredentialResolver([RoleProvider(session)])
-
-
-def _require_credentials(session: Any) -> None:
-    from botocore.exceptions import NoCredentialsError
-
-    credentials = session.get_credentials()
-    if credentials is None:
-        # Else the whole chain, with its waits, would be gone through again.
-        raise NoCredentialsError
-    parts = credentials.get_frozen_credentials()[:3]
-    # They become headers, where a line end would look like a connection that is cut off.
-    if not all(part is None or (part.isprintable() and " " not in part) for part in parts):
-        raise MalformedCredentialsError
 
 
 def _client_of(session: Any, access: Access, service: str) -> Any:

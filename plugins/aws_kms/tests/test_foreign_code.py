@@ -152,7 +152,7 @@ def test_a_proxys_page_in_the_place_of_a_token_is_told_with_the_proxy(
 
     with (
         open_kek(ARN, scripted.url, role_arn=f"arn:aws:iam::{ACCOUNT}:role/x") as kek,
-        pytest.raises(AuthenticationError, match="cannot read the AWS credentials") as caught,
+        pytest.raises(UnavailableError, match="invalid reply from AWS") as caught,
     ):
         kek.wrap(DEK, aad=AAD)
 

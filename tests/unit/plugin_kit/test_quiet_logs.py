@@ -1,4 +1,4 @@
-"""An SDK's records below WARNING are dropped in the block, the thread and the loggers named."""
+"""An SDK's records are dropped in the block, the thread and the loggers named."""
 
 from __future__ import annotations
 
@@ -66,11 +66,13 @@ def test_records_of_a_child_with_a_handler_of_its_own_are_dropped(sdk: str) -> N
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])
-def test_warnings_pass(sdk: str, seen: pytest.LogCaptureFixture, level: int) -> None:
+def test_warnings_are_dropped_since_their_tracebacks_quote_files(
+    sdk: str, seen: pytest.LogCaptureFixture, level: int
+) -> None:
     with quiet_logs(sdk):
         logging.getLogger(sdk).log(level, "retrying")
 
-    assert seen.messages == ["retrying"]
+    assert seen.messages == []
 
 
 def test_records_pass_again_after_the_block(sdk: str, seen: pytest.LogCaptureFixture) -> None:

@@ -37,7 +37,7 @@ from ..batch.runner import Deadline, Runner, ServiceOf
 from ..batch.selection import is_one_file, selected_paths
 from ..config.recognise import is_plain
 from ..contract.key_uri import KeyUri
-from ..envelope.codec import decode, looks_like_envelope
+from ..envelope.codec import looks_like_envelope, peek_header
 from ..envelope.opening import candidates
 from ..errors import StorageError
 from ..files.reading import read_file, refuse_configuration, resolved
@@ -133,7 +133,8 @@ def services_in_header(trusted: Sequence[KeyUri] | None = None) -> ServiceOf:
     """Return a function that names the key service which is asked first to open a file."""
 
     def service_of(path: str) -> str:
-        header = decode(read_file(resolved(path)).content).header
+        # Whether the file is whole is for the work to see, which reads it again.
+        header = peek_header(read_file(resolved(path)).content)
         return candidates(header.recipients, trusted)[0].key.provider
 
     return service_of

@@ -80,6 +80,20 @@ def decode(raw: bytes) -> Envelope:
     return envelope
 
 
+def peek_header(raw: bytes) -> Header:
+    """Parse the header alone: enough to see which key service to ask, and not to open anything.
+
+    Raises:
+        EnvelopeError: It is not a header. What :func:`decode` finds beyond that stays unnoticed.
+    """
+    raw = _as_written(raw)
+    _check_magic(raw)
+    end = raw.find(b"\n\n", 0, MAX_HEADER_BYTES)
+    if end < 0 or not raw[:end].isascii():
+        raise _damaged("the envelope's header is not terminated")
+    return _HeaderReader(raw[len(MAGIC) : end].decode("ascii").split("\n")).read()[0]
+
+
 def encode(envelope: Envelope) -> bytes:
     """Serialise an envelope."""
     return b"".join(

@@ -6,8 +6,8 @@ environment of a hundred that costs more than all the rest of a cold start. Here
 only those that contain the group's name are parsed. What is not a folder (a zip file, an egg,
 another finder) is left to ``importlib.metadata``, so that the result is the same.
 
-A process remembers what it found in a folder until the folder changes, as Python's own import
-system does.
+A process remembers what it found until a folder of the path changes, as Python's own import system
+does.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ GROUP = "ksm_storage.providers"
 
 _Result = TypeVar("_Result")
 _Offer = tuple[str, str, str]  # distribution, version, the text of its entry_points.txt
+_Identity = tuple[int, int, int]  # device, inode, time of the last change
+_PathState = tuple[_Identity | None, ...]
 
 # Modification times advance in ticks (up to 10 ms on Linux): a folder that changed within the
 # last one may change again and look the same.
@@ -278,15 +280,42 @@ def find_entry_points(group: str = GROUP) -> list[EntryPoint]:
     """Return the entry points of the group in the order of ``sys.path``; imports none of them.
 
     As for an import, the first distribution of a name on the path hides a later one of that name.
-    A folder is listed again only once it has changed.
+    The folders are listed again only once one of them has changed.
     """
+    state = _path_state()
+    known = _found.get(group)
+    if known is not None and state is not None and known[0] == state:
+        return list(known[1])
     found: list[EntryPoint] = []
     seen: set[str] = set()
     for distribution, version, text in _offers(group):
         if distribution not in seen:
             seen.add(distribution)
             found += _parsed(text, group, distribution, version)
+    newest = max((identity[2] for identity in state or () if identity is not None), default=0)
+    if state is not None and time.time_ns() - newest > _TICK_NANOSECONDS:
+        _found[group] = state, tuple(found)
     return found
+
+
+def _path_state() -> _PathState | None:
+    """Return what tells whether a search would find the same again; None if nothing does."""
+    for finder in sys.meta_path:
+        if finder is not PathFinder and hasattr(finder, "find_distributions"):
+            return None
+    state: list[_Identity | None] = []
+    for entry in sys.path:
+        if not isinstance(entry, str):
+            continue
+        try:
+            status = os.stat(entry or ".")
+        except (OSError, ValueError):
+            state.append(None)
+            continue
+        if entry.endswith(".egg") or not stat.S_ISDIR(status.st_mode):
+            return None
+        state.append((status.st_dev, status.st_ino, status.st_mtime_ns))
+    return tuple(state)
 
 
 def _offers(group: str) -> Iterator[_Offer]:
@@ -313,14 +342,7 @@ def _at(entry: str, group: str) -> Iterable[_Offer]:
         from importlib.metadata import distributions
 
         return _described(distributions(path=[entry]))
-    identity = status.st_dev, status.st_ino, status.st_mtime_ns
-    known = _folders.get((entry, group))
-    if known is not None and known[0] == identity:
-        return known[1]
-    offers = list(_in_folder(entry or ".", group))
-    if time.time_ns() - status.st_mtime_ns > _TICK_NANOSECONDS:
-        _folders[entry, group] = identity, offers
-    return offers
+    return _in_folder(entry or ".", group)
 
 
 def _described(distributions: Iterable[Distribution]) -> Iterator[_Offer]:
@@ -370,8 +392,8 @@ def _parsed(text: str, group: str, distribution: str, version: str) -> Iterator[
                 yield EntryPoint(name.strip(), module, distribution, version)
 
 
-# What is remembered, by folder and group with the folder's identity, and by entry point with the
-# module that was registered. It belongs to the process, as sys.modules does; threads that fill
-# it at once find the same.
-_folders: dict[tuple[str, str], tuple[tuple[int, int, int], list[_Offer]]] = {}
+# What is remembered: by group with the state of the whole path, and by entry point with the module
+# that was registered. It belongs to the process, as sys.modules does; threads that fill it at once
+# find the same.
+_found: dict[str, tuple[_PathState, tuple[EntryPoint, ...]]] = {}
 _plugins: dict[EntryPoint, tuple[ModuleType, Plugin]] = {}

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from ksm_storage.envelope.codec import decode, encode
+from ksm_storage.envelope.codec import decode, encode, peek_header
 from ksm_storage.envelope.model import MAX_FILE_BYTES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, Envelope
 from ksm_storage.envelope.opening import unlock
 from ksm_storage.errors import EnvelopeError
@@ -367,3 +367,18 @@ def test_e19_what_an_interrupted_save_leaves_is_read(behind: bytes, version: byt
 )
 def test_e19_anything_else_behind_the_end_is_refused(behind: bytes) -> None:
     refuse(settled_content(RAW + behind), "printable|canonical|base64")
+
+
+@pytest.mark.parametrize("raw", [RAW, b"\xef\xbb\xbf" + RAW, RAW.replace(b"\n", b"\r\n")])
+def test_a_header_alone_reads_as_within_its_file(raw: bytes) -> None:
+    assert peek_header(raw) == decode(raw).header
+    # What follows the header is not looked at.
+    assert peek_header(raw + b"damage") == decode(raw).header
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", RAW.partition(b"\n\n")[0], RAW.replace(b"suite", b"\xff")]
+)
+def test_what_has_no_header_is_refused_without_its_file_too(raw: bytes) -> None:
+    with pytest.raises(EnvelopeError):
+        peek_header(raw)

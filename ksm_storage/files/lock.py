@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ..errors import StorageError
-from .reading import Descriptors, descriptors
+from .reading import Descriptors, descriptors, file_error
 
 # Looked up at each call: a test that waits for a holder sets a shorter time here.
 LOCK_TIMEOUT_SECONDS = 30.0
@@ -201,8 +201,7 @@ def _opened(held: Descriptors, path: str) -> tuple[int, bool]:
                 raise
             return held.open(path, os.O_RDONLY | flags), False
     except OSError as exc:
-        hint = "create the folder first" if isinstance(exc, FileNotFoundError) else None
-        raise StorageError(f"cannot open {path!r}: {exc.strerror}", hint=hint) from exc
+        raise file_error("open", path, exc) from exc
 
 
 def _still_names(path: str, descriptor: int, *, is_folder: bool) -> bool:
@@ -211,7 +210,7 @@ def _still_names(path: str, descriptor: int, *, is_folder: bool) -> bool:
     except FileNotFoundError:
         return is_folder
     except OSError as exc:
-        raise StorageError(f"cannot open {path!r}: {exc.strerror}") from exc
+        raise file_error("open", path, exc) from exc
     return not is_folder and os.path.samestat(named, held)
 
 

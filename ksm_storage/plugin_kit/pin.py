@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..contract.redaction import shown_path
 from ..contract.settings import Option, Settings
-from ..errors import AuthenticationError, PermissionDeniedError, SettingsError
+from ..errors import AuthenticationError, SettingsError
+from .file_access import ANY, PRIVATE, refuse_exposed, unreadable
 
 NEVER = "never"
 WHEN_INTERACTIVE = "when-interactive"
@@ -20,6 +21,7 @@ WHEN_INTERACTIVE = "when-interactive"
 # PKCS #11 and TPMs bound a PIN; the longest known are passwords of some hundred characters.
 MAX_PIN_BYTES = 4096
 
+_OPT_OUT = "set the option 'pin_file_permissions' to 'any'"
 _GIVE_IT = "set one of the options 'pin', 'pin_file' and 'pin_fd'"
 
 
@@ -27,7 +29,13 @@ def pin_options(place: str) -> list[Option]:
     """Return the options by which every plugin that needs a PIN is given it."""
     return [
         Option("pin", f"PIN of the {place}, or a function that returns it.", secret=True),
-        Option("pin_file", "File with the PIN, readable by its owner only."),
+        Option("pin_file", "File with the PIN, which other users cannot read."),
+        Option(
+            "pin_file_permissions",
+            "Accept the PIN file only if it is private, or with any owner and mode.",
+            default=PRIVATE,
+            choices=(PRIVATE, ANY),
+        ),
         Option("pin_fd", "Number of an open file descriptor to read the PIN from.", kind=int),
         Option(
             "prompt",
@@ -69,7 +77,8 @@ class PinSource(NamedTuple):
             return cls(True, True, False, lambda: settings.required_text("pin"))
         if given == ["pin_file"]:
             path = settings.required_text("pin_file")
-            return cls(True, True, False, lambda: _read_file(path))
+            anyone = settings.text("pin_file_permissions") == ANY
+            return cls(True, True, False, lambda: _read_file(path, any_owner_and_mode=anyone))
         if given == ["pin_fd"]:
             descriptor = int(settings.number("pin_fd"))
             return cls(True, False, False, lambda: _read_descriptor(descriptor))
@@ -143,34 +152,27 @@ class RefusedPins:
             )
 
 
-def _read_file(path: str) -> str:
+def _read_file(path: str, *, any_owner_and_mode: bool) -> str:
     try:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise SettingsError(f"PIN file not found: {shown_path(path)}") from exc
-    except (OSError, ValueError) as exc:
-        raise PermissionDeniedError(f"cannot read the PIN file {shown_path(path)}") from exc
+    except OSError as exc:
+        raise unreadable(path, exc, what="PIN file") from exc
+    except ValueError as exc:
+        raise SettingsError(f"not a valid file name: {shown_path(path)}") from exc
     try:
-        _refuse_unsafe(path, os.fstat(descriptor))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SettingsError(f"the PIN file {shown_path(path)} is not a regular file")
+        if not any_owner_and_mode:
+            refuse_exposed(
+                descriptor, what="PIN file", path=path, cure="change the PIN", opt_out=_OPT_OUT
+            )
         raw = os.read(descriptor, MAX_PIN_BYTES + 2)
     finally:
         os.close(descriptor)
     return _decoded(raw, f"the PIN file {shown_path(path)}")
-
-
-def _refuse_unsafe(path: str, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise SettingsError(f"the PIN file {shown_path(path)} is not a regular file")
-    if os.name != "posix":
-        return
-    if status.st_uid not in (0, os.geteuid()):
-        raise PermissionDeniedError(f"the PIN file {shown_path(path)} belongs to another user")
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise PermissionDeniedError(
-            f"the PIN file {shown_path(path)} is accessible to other users",
-            hint="run chmod 600 on it, and change the PIN if someone may have read it",
-        )
 
 
 def _read_descriptor(descriptor: int) -> str:

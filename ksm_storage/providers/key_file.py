@@ -10,7 +10,6 @@ from functools import partial
 from ..errors import StorageError
 from ..files.reading import Descriptors, descriptors
 from ..plugin import (
-    AuthenticationError,
     KeyNotFoundError,
     KeyStateError,
     KeyWrapper,
@@ -24,6 +23,9 @@ from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
 
 SCHEME = "key-file"
 PRIVATE, ANY = "private", "any"
+_OPT_OUT = "set 'path' and 'permissions=any' of key-file"
+
+_Check = Callable[[str, int, os.stat_result], None]
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
@@ -80,8 +82,7 @@ def read_key_file(path: str) -> bytes:
 
     Raises:
         KeyNotFoundError: The file does not exist.
-        PermissionDeniedError: It cannot be read, or is accessible to other users.
-        AuthenticationError: It belongs to another user.
+        PermissionDeniedError: It cannot be read, belongs to another user, or is accessible to them.
         KeyStateError: It is not a regular file of exactly 32 bytes.
     """
     return _kek_in(path, _refuse_shared)
@@ -96,7 +97,7 @@ def read_any_key_file(path: str) -> bytes:
     return _kek_in(path, _accept_shared)
 
 
-def _kek_in(path: str, check: Callable[[str, os.stat_result], None]) -> bytes:
+def _kek_in(path: str, check: _Check) -> bytes:
     with descriptors() as held:
         kek = _read_checked(held, path, check)
     if len(kek) != KEK_BYTES:
@@ -107,9 +108,7 @@ def _kek_in(path: str, check: Callable[[str, os.stat_result], None]) -> bytes:
     return kek
 
 
-def _read_checked(
-    held: Descriptors, path: str, check: Callable[[str, os.stat_result], None]
-) -> bytes:
+def _read_checked(held: Descriptors, path: str, check: _Check) -> bytes:
     try:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
         descriptor = held.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
@@ -124,14 +123,16 @@ def _read_checked(
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise KeyStateError(f"the key file {path!r} is not a regular file")
-        check(path, status)
+        check(path, descriptor, status)
         return os.read(descriptor, KEK_BYTES + 1)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
 
 
 def _unreadable(path: str, exc: OSError) -> PermissionDeniedError:
-    return PermissionDeniedError(f"cannot read the key file {path!r}: {exc.strerror}")
+    from ..plugin_kit.file_access import unreadable
+
+    return unreadable(path, exc, what="key file")
 
 
 def _path_named_by(key_id: str) -> str:
@@ -155,37 +156,21 @@ def _is_encodable(path: str) -> bool:
     return True
 
 
-def _accept_shared(_path: str, _status: os.stat_result) -> None:
+def _accept_shared(_path: str, _descriptor: int, _status: os.stat_result) -> None:
     """Accept any owner and mode, which the user asked for."""
 
 
-def _refuse_shared(path: str, status: os.stat_result) -> None:
+def _refuse_shared(path: str, descriptor: int, status: os.stat_result) -> None:
     if os.name != "posix":
         return
-    if status.st_uid not in (0, os.geteuid()):
-        # Otherwise an envelope could name the key of someone who wants us to open their file.
-        raise AuthenticationError(
-            f"the key file {path!r} belongs to another user (uid {status.st_uid})",
-            hint=f"its owner must be root or the user who runs this program; {_OPT_OUT}",
-        )
-    # What root shares with a group is meant: Kubernetes gives a pod's secrets to its fsGroup, and
-    # systemd gives a credential to a service by an ACL, which shows as the permission of the group.
-    # Write permission is never needed, and whoever has it can put another key there.
-    refused = stat.S_IRWXG | stat.S_IRWXO
-    if status.st_uid == 0:
-        refused &= ~stat.S_IRGRP
-    if status.st_mode & refused:
-        import shlex
+    if status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return
+    # Loaded for what a platform handed out: most starts do without.
+    from ..plugin_kit.file_access import refuse_exposed
 
-        raise PermissionDeniedError(
-            f"the key file {path!r} is accessible to other users "
-            f"(mode {stat.S_IMODE(status.st_mode):04o})",
-            hint=f"chmod 600 {shlex.quote(path)}, and create a new key if it may have been read; "
-            f"{_OPT_OUT}",
-        )
-
-
-_OPT_OUT = "if the platform sets owner and mode, set 'path' and 'permissions=any' of key-file"
+    refuse_exposed(
+        descriptor, what="key file", path=path, cure="create a new key", opt_out=_OPT_OUT
+    )
 
 
 def path_of(key_id: str) -> str:

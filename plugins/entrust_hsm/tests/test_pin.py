@@ -64,7 +64,7 @@ def test_a_file_gives_the_pin(tmp_path: Path, start: str, end: str) -> None:
         kek.wrap(DEK, aad=AAD)
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
+@pytest.mark.parametrize("mode", [0o660, 0o604, 0o620, 0o601])
 def test_a_pin_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> None:
     path = _pin_file(tmp_path, PIN)
     os.chmod(path, mode)

@@ -144,7 +144,9 @@ def decoded_text(raw: bytes) -> str:
         return raw.removeprefix(_BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as exc:
         position = exc.start
-    raise InvalidConfigError(f"is not UTF-8 text (byte {position})")
+    raise InvalidConfigError(
+        f"is not UTF-8 text (byte {position})", "save it as UTF-8, then run the command again"
+    )
 
 
 def string_map(content: object) -> dict[str, str]:

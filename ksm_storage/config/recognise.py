@@ -19,10 +19,11 @@ _MAX_WRAPPERS = 6
 _VARIABLE = b"KSM_CONFIG"
 # Not the padding of base64, which ends a line as an assignment of nothing would.
 _ASSIGNMENT = re.compile(
-    rb"(?:export\s+|set\s+|\$env:)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*([^\s=].*)",
+    rb"(?:export\s+|set\s+|\$env:)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*(?:=|:[ \t])[ \t]*([^\s=].*)",
     re.IGNORECASE | re.DOTALL,
 )
-_MANIFEST = re.compile(rb"^(?:apiVersion|kind):", re.MULTILINE)
+# What tools call the one member that holds the whole configuration.
+_HOLDERS = frozenset({"config", "ksm_config", "ksmconfig", "ksm-config"})
 _HINT = "a Keeper configuration is a JSON object of strings, the base64 of one, or a keeper.ini"
 
 
@@ -103,9 +104,10 @@ def _parsed(raw: bytes, wrappers: int = 0) -> Plain:
 
 def _object(raw: bytes, wrappers: int) -> Plain:
     content = read_object(raw)
-    wrapped = content.get("config")
-    if len(content) == 1 and isinstance(wrapped, str):
-        return _parsed(wrapped.encode("utf-8", errors="replace"), wrappers + 1)
+    wrapped = next(iter(content.values())) if len(content) == 1 else None
+    if wrapped and _HOLDERS.issuperset(map(str.lower, content)):
+        inside = wrapped if isinstance(wrapped, str) else json.dumps(wrapped)
+        return _parsed(inside.encode("utf-8", errors="replace"), wrappers + 1)
     return Plain(Form.JSON, _single(content))
 
 
@@ -118,7 +120,8 @@ def _assigned(text: bytes) -> bytes | None:
     if len(names) > 1:
         raise InvalidConfigError(
             f"sets other variables besides {_VARIABLE.decode()}",
-            hint="save the value of KSM_CONFIG in a file of its own, and protect that file",
+            hint="import its line alone: grep KSM_CONFIG= FILE | "
+            "ksm-storage profile import NEW --key URI",
         )
     match = _ASSIGNMENT.match(b"\n".join(lines).strip())
     return None if match is None else match[2]
@@ -144,20 +147,20 @@ def _profiles(raw: bytes) -> Document:
     try:
         document = parse_ini(raw)
     except InvalidConfigError:
+        from .diagnosis import explained, is_array
+
         # Both forms begin with a bracket.
-        if _is_array(raw):
+        if is_array(raw):
             raise InvalidConfigError("is a JSON array, not an object") from None
+        if re.search(rb"^\s*\[", raw, re.MULTILINE) is None:
+            # After a comment, anything may follow.
+            raise explained(raw) from None
         raise
     if not any(_has_field(config) for config in document.profiles.values()):
-        raise _no_field("is a JSON array, not an object" if _is_array(raw) else None)
+        from .diagnosis import is_array
+
+        raise _no_field("is a JSON array, not an object" if is_array(raw) else None)
     return document
-
-
-def _is_array(raw: bytes) -> bool:
-    try:
-        return isinstance(json.loads(raw), list)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _single(content: Mapping[str, object]) -> Document:
@@ -167,7 +170,14 @@ def _single(content: Mapping[str, object]) -> Document:
     key_id = filled.get("serverPublicKeyId")
     if isinstance(key_id, int) and not isinstance(key_id, bool):
         filled["serverPublicKeyId"] = str(key_id)
-    config = string_map(filled or dict(content))
+    if not _has_field(content):
+        from .diagnosis import explained_object
+
+        if (wrong := explained_object(dict(content))) is not None:
+            raise wrong
+    if content and not filled:
+        raise InvalidConfigError("is an empty configuration: each field is null")
+    config = string_map(filled)
     # The official SDK makes {} of a new file; any other object must look like a configuration,
     # or a typing error would seal package.json.
     if config and not _has_field(config):
@@ -184,12 +194,9 @@ def _decoded(text: bytes, wrappers: int) -> Plain:
             # Where it was certainly meant to be a configuration, say what is wrong inside.
             if decoded.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")):
                 raise
-    if _MANIFEST.search(text):
-        raise InvalidConfigError(
-            "is a Kubernetes manifest",
-            hint="save the configuration that it holds in a file of its own, and protect that file",
-        )
-    raise InvalidConfigError("is not a Keeper configuration")
+    from .diagnosis import explained
+
+    raise explained(text)
 
 
 def _no_field(reason: str | None) -> InvalidConfigError:
@@ -211,10 +218,13 @@ def empty_error(name: str) -> StorageError:
 def _refuse_special(raw: bytes, name: str) -> None:
     if not raw.strip():
         raise empty_error(name)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise StorageError(
-            f"{name} is UTF-16 text", hint="save it as UTF-8, then run the command again"
-        )
+    if b"\0" in raw[:4] or raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        from .diagnosis import other_encoding
+
+        if (encoding := other_encoding(raw)) is not None:
+            raise StorageError(
+                f"{name} is {encoding} text", hint="save it as UTF-8, then run the command again"
+            )
     if raw.startswith((b"\xff\xff", b"\x01\x02")):
         raise StorageError(
             f"{name} was encrypted by one of Keeper's own storage packages",

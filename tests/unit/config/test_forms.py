@@ -291,3 +291,57 @@ def test_base64_of_an_ini_is_read() -> None:
     plain = recognise(base64.b64encode(b"[a]\nclientid = C\n"), name="it")
 
     assert (plain.form, plain.document.profiles) == (Form.BASE64, {"a": {"clientId": "C"}})
+
+
+HELD = json.dumps({"clientId": "CID", "appKey": "APP"})
+HELD_64 = base64.b64encode(HELD.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"KSM_CONFIG: {HELD_64}\n",
+        f"$env:KSM_CONFIG = '{HELD_64}'\r\n",
+        json.dumps({"KSM_CONFIG": HELD_64}),
+        json.dumps({"ksm_config": HELD}),
+        json.dumps({"config": {"clientId": "CID", "appKey": "APP"}}),
+    ],
+)
+def test_a_configuration_in_a_holder_of_one_value_is_taken(text: str) -> None:
+    plain = recognise(text.encode(), name="it")
+
+    assert plain.document.profiles[""] == {"clientId": "CID", "appKey": "APP"}
+
+
+TOKEN = "US:" + "x" * 43
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (f"apiVersion: v1\nkind: Secret\ndata:\n  config: {HELD_64}\n", "manifest", "kubectl get"),
+        (json.dumps({"apiVersion": "v1", "kind": "Secret", "data": {}}), "manifest", "kubectl get"),
+        ("clientId: CID\nappKey: APP\n", "is YAML", "profile import"),
+        ("clientid = CID\nappkey = APP\n", "without a .section", "_default"),
+        (f"API_KEY=x\nKSM_CONFIG={HELD_64}\n", "other variables", "grep KSM_CONFIG="),
+        (f"# mine\n{HELD}", "JSON with comments", "remove"),
+        (f"// mine\n{HELD}", "JSON with comments", "remove"),
+        (f"{TOKEN}\n", "one-time token", "ksm-storage init"),
+        (f"KSM_TOKEN='{TOKEN}'\n", "one-time token", "ksm-storage init"),
+        (HELD_64[7:], "cut off", "again"),
+        (HELD.encode("utf-16").decode("latin-1"), "UTF-16", "UTF-8"),
+        (HELD.encode("utf-32").decode("latin-1"), "UTF-32", "UTF-8"),
+        (HELD.replace("CID", "\xe9"), "not UTF-8", "UTF-8"),
+        ('{\n"clientId": "CID",\n"appKey": 5 5\n}', "line 3", "JSON object"),
+        (f"[{HELD}]", "JSON array", "JSON object"),
+    ],
+)
+def test_what_is_not_taken_names_its_cure_and_shows_nothing(
+    text: str, message: str, hint: str
+) -> None:
+    with pytest.raises(StorageError, match=message) as caught:
+        recognise(text.encode("latin-1"), name="it")
+
+    assert hint in str(caught.value.hint)
+    for secret in ("CID", "APP", HELD_64[:20], TOKEN):
+        assert secret not in f"{caught.value} {caught.value.hint}"

@@ -328,7 +328,7 @@ TOKEN = "US:" + "x" * 43
         (f"// mine\n{HELD}", "JSON with comments", "remove"),
         (f"{TOKEN}\n", "one-time token", "ksm-storage init"),
         (f"KSM_TOKEN='{TOKEN}'\n", "one-time token", "ksm-storage init"),
-        (HELD_64[7:], "cut off", "again"),
+        (base64.b64encode(bytes(range(60))).decode(), "cut off", "again"),
         (HELD.encode("utf-16").decode("latin-1"), "UTF-16", "UTF-8"),
         (HELD.encode("utf-32").decode("latin-1"), "UTF-32", "UTF-8"),
         (HELD.replace("CID", "\xe9"), "not UTF-8", "UTF-8"),

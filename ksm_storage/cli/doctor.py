@@ -112,7 +112,7 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
     for name in variables:
         echo_err(f"note: unknown variable {name}; check the spelling")
     for name in tables:
-        echo_err(f"note: unknown table [{name}] in the settings file; check the spelling")
+        echo_err(f"note: the plugin for [{name}] in the settings file is not installed")
     for number, lines in enumerate([*map(lines_of_file, files), *map(lines_of_key, keys)]):
         if number:
             echo("")

@@ -20,7 +20,7 @@ from ..files.reading import resolved
 from ..files.replacement import create_file
 from ..storage.snapshot import document_of, with_envelope
 from .commands import command
-from .options import json_option
+from .options import PATH, json_option
 from .output import echo, echo_err, echo_json
 from .sealed_file import SealedFile, refuse_key_in_service, sealed_file_options
 
@@ -86,7 +86,9 @@ _NAMED_FORMS = frozenset({"env", "k8s-secret"})
 @click.option(
     "--name", metavar="NAME", help="The variable name for env, the Secret name for k8s-secret."
 )
-@click.option("--output", metavar="FILE", help="Write to this new file, readable only by you.")
+@click.option(
+    "--output", type=PATH, metavar="FILE", help="Write to this new file, readable only by you."
+)
 @click.option("--reveal", is_flag=True, help="Write to stdout.")
 @json_option
 def export(

@@ -28,7 +28,6 @@ from ..storage.profiles import (
 from ..storage.sources import configured_path, open_storage
 from .commands import command
 from .options import (
-    PATH,
     Settings,
     connection_options,
     context_option,
@@ -72,7 +71,7 @@ class _Server:
 
 
 @command()
-@click.argument("path", type=PATH, required=False)
+@click.argument("path", type=click.Path(readable=False), required=False)
 @key_option
 @device_key_option
 @click.option("--hostname", metavar="HOST", help="The server: EU, US, ... or HOST[:PORT].")

@@ -41,12 +41,14 @@ class _Template:
     "-o",
     "--output",
     metavar="FILE|FOLDER",
+    type=PATH,
     help="Write to this file, or for several templates or a folder into this folder.",
 )
 @click.option("--check", is_flag=True, help="Resolve all references, and write nothing.")
 @click.option(
     "--offline-copy",
     metavar="FILE",
+    type=PATH,
     help="Keep the last answer sealed in this file, and use it if the server is unreachable.",
 )
 @json_option

@@ -10,6 +10,7 @@ from ..envelope.model import SUITE, Header
 from ..errors import SettingsError, StorageError
 from ..files.reading import read_file, resolved
 from ..keys.dek_cache import configured_cache
+from ..keys.trust_rules import all_rules
 from .commands import command
 from .options import json_option, path_argument
 from .output import echo, echo_err, echo_json, printable
@@ -29,7 +30,7 @@ def inspect(path: str, as_json: bool) -> None:
     else:
         real = resolved(path)
         header, mode = _header(real, path), stat.S_IMODE(os.stat(real).st_mode)
-    kept = _kept(header)
+    kept = _kept(header, None if path in STDIN else path)
     if as_json:
         echo_json({**_header_as_dict(header, path, mode), "cache": kept})
         return
@@ -39,14 +40,18 @@ def inspect(path: str, as_json: bool) -> None:
     echo_err("note: the header was read, but not decrypted or verified")
 
 
-def _kept(header: Header) -> list[str]:
+def _kept(header: Header, path: str | None) -> list[str]:
     try:
         cache = configured_cache(None)
+        rules = all_rules() if cache is not None else ()
     except SettingsError as exc:
         # A header can be read without any settings.
         echo_err(f"note: {exc.message}")
         return []
-    return [] if cache is None else list(cache.shown(each.key for each in header.recipients))
+    if cache is None:
+        return []
+    cache = cache.within(rule for rule in rules if rule.applies_to(path))
+    return list(cache.shown(each.key for each in header.recipients))
 
 
 def _header(real: str, path: str) -> Header:

@@ -211,6 +211,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "lists",
         multiple=True,
         metavar="LIST",
+        type=PATH,
         help="Read more paths from this file, one per line; '-' for stdin; repeatable.",
     ),
     click.option(

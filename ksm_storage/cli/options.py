@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +18,18 @@ from .output import QUIET
 Command = Callable[..., Any]
 Settings = Mapping[str, Mapping[str, object]]
 
+
+class GivenPath(click.Path):
+    """A path that is not a configuration or a token: each command names it in its messages."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path as it was given."""
+        refuse_configuration(os.fsdecode(value))
+        return super().convert(value, param, ctx)
+
+
 # click's own check of whether a path can be read would end with 2, not with 7.
-PATH = click.Path(readable=False)
+PATH = GivenPath(readable=False)
 
 _CENTURY_SECONDS = 36525 * 86400.0
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -26,7 +37,7 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def path_argument(command: Command) -> Command:
     """Add the argument PATH, which every command on one file takes."""
-    return click.argument("path", type=PATH, cls=PathArgument, callback=_path)(command)
+    return click.argument("path", type=PATH, cls=PathArgument)(command)
 
 
 def key_option(command: Command) -> Command:
@@ -122,7 +133,7 @@ def connection_options(command: Command) -> Command:
     )(command)
     return click.option(
         "--ca-file",
-        type=click.Path(dir_okay=False, readable=False),
+        type=GivenPath(dir_okay=False, readable=False),
         metavar="FILE",
         help="The CA certificate of a private server.",
     )(command)
@@ -143,12 +154,6 @@ def json_option(command: Command) -> Command:
 
 def _quiet(ctx: click.Context, _param: click.Parameter, quiet: bool) -> None:
     ctx.meta[QUIET] = quiet
-
-
-def _path(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
-    # Here, because each command names the path in its messages.
-    refuse_configuration(path)
-    return path
 
 
 def _proxy(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:

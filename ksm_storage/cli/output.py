@@ -5,14 +5,17 @@ Text from elsewhere never steers the terminal: messages and tables go through :f
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import click
 
-from ..contract.redaction import without_secrets
+from ..contract.redaction import secrets_in, without_secrets
 from ..errors import DecryptionError, KsmStorageError, PluginError, ProviderError
 from .process import message_json
 from .streams import guard_stderr, guard_stdout
@@ -109,17 +112,16 @@ def _is_terminal() -> bool:
         return False
 
 
-def echo_usage_error(
-    error: click.ClickException, given: Sequence[str], *, command: str, as_json: bool
-) -> None:
+def echo_usage_error(error: click.ClickException, *, command: str, as_json: bool) -> None:
     """Write a mistake in how a command was called to stderr, without what may be secret."""
     # By its name: click before 8.2 lacks it, and prints the help text itself.
     if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
         for line in error.format_message().splitlines():
             _write_err(printable(line))
         return
-    # A list of choices comes on lines of its own.
-    message = without_secrets(" ".join(error.format_message().split()).rstrip("."), given)
+    # A list of choices comes on lines of its own, and so may an argument.
+    message = _without_arguments(error.format_message())
+    message = _without_arguments(" ".join(message.split()).rstrip("."))
     message = message[:1].lower() + message[1:]
     hint = getattr(error, "hint", None) or f"see '{command} --help'"
     echo_end("UsageError", message, hint, code=2, as_json=as_json)
@@ -167,7 +169,37 @@ def _echo_hint(hint: str | None) -> None:
 
 def _write_err(line: str) -> None:
     with guard_stderr():
-        click.echo(line, err=True)
+        click.echo(_without_arguments(line), err=True)
+
+
+class _Given:
+    """Hold the words of a command line; what may be a secret in them is looked for only once."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+
+    @functools.cached_property
+    def secrets(self) -> Sequence[str]:
+        return secrets_in(self._words)
+
+
+# A secret is easily pasted into the wrong place, and messages name paths, keys and values.
+_given: ContextVar[_Given | None] = ContextVar("ksm_storage_given", default=None)
+
+
+@contextmanager
+def hiding(arguments: Sequence[str]) -> Iterator[None]:
+    """Let no message inside the block repeat an argument that may be a secret."""
+    token = _given.set(_Given(arguments))
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def _without_arguments(text: str) -> str:
+    given = _given.get()
+    return text if given is None else without_secrets(text, given.secrets)
 
 
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

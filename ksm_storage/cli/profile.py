@@ -28,6 +28,7 @@ from ..storage.profiles import (
 from .commands import command, group
 from .export import write_plain
 from .options import (
+    PATH,
     Settings,
     json_option,
     key_option,
@@ -211,7 +212,9 @@ def show(
 @command(name="export", short_help="Write profiles in plain text as keeper.ini.")
 @path_argument
 @click.argument("name", required=False)
-@click.option("--output", metavar="FILE", help="Write to this new file, readable only by you.")
+@click.option(
+    "--output", type=PATH, metavar="FILE", help="Write to this new file, readable only by you."
+)
 @click.option("--reveal", is_flag=True, help="Write to stdout.")
 @trust_option
 @setting_option

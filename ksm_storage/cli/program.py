@@ -15,7 +15,7 @@ from ..keys.discovery import EntryPoint, find_entry_points
 from ..keys.setting_sources import command_memory
 from ..process import gc_pause, no_core_dumps
 from .commands import Group
-from .output import echo_end, echo_error, echo_usage_error
+from .output import echo_end, echo_error, echo_usage_error, hiding
 from .process import INTERRUPTED, Process
 from .streams import ReaderGoneError, settle_streams
 
@@ -127,7 +127,7 @@ def run(given: Sequence[str], *, own: bool) -> int:
     """
     settle_streams()
     as_json = "--json" in given[: given.index("--")] if "--" in given else "--json" in given
-    with Process(own=own, as_json=as_json) as process:
+    with hiding(given), Process(own=own, as_json=as_json) as process:
         code = _run(given, process, as_json=as_json)
         if code == INTERRUPTED:
             process.leave(code)
@@ -145,7 +145,7 @@ def _run(given: Sequence[str], process: Process, *, as_json: bool) -> int:
         echo_error(exc, as_json=as_json)
         return exc.exit_code
     except click.ClickException as exc:
-        echo_usage_error(exc, given, command=_called(given), as_json=as_json)
+        echo_usage_error(exc, command=_called(given), as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
         echo_end("Interrupted", "interrupted", None, code=INTERRUPTED, as_json=as_json)

@@ -31,7 +31,7 @@ from ..storage.snapshot import document_of, existing_envelope
 from .commands import command, group
 from .export import write_new_file
 from .many_files import Files, many_files_options
-from .options import Settings, json_option, key_option, setting_option
+from .options import PATH, Settings, json_option, key_option, setting_option
 from .output import echo, echo_err, echo_json
 from .recovery_secret import new_passphrase, refuse_list_on_stdin, secret_options, with_secret
 from .rewrap import changes_said, content_of, not_removed_notes, unchanged, would_rewrap
@@ -66,8 +66,12 @@ def recovery() -> None:
     metavar="K/N",
     help="Split the secret into N shares of 33 words, of which any K open the files.",
 )
-@click.option("--file", "output", metavar="FILE", help="Write it to this new file, encrypted.")
-@click.option("--passphrase-file", metavar="FILE", help="Read the passphrase from this file.")
+@click.option(
+    "--file", "output", type=PATH, metavar="FILE", help="Write it to this new file, encrypted."
+)
+@click.option(
+    "--passphrase-file", type=PATH, metavar="FILE", help="Read the passphrase from this file."
+)
 @json_option
 def create(
     name: str,

@@ -17,7 +17,7 @@ from ..providers.recovery_secret import (
     secret_of,
     words_of,
 )
-from .options import Command, Settings
+from .options import PATH, Command, Settings
 
 # Sixteen shares as they are printed, with the key's URI.
 _MAX_BYTES = 16_384
@@ -29,11 +29,11 @@ def secret_options(command: Command) -> Command:
         ("--passphrase-file", "Read the passphrase of the recovery file from this file."),
         ("--recovery-file", "The encrypted file written by 'recovery create --file'."),
     ):
-        command = click.option(name, metavar="FILE", help=what)(command)
+        command = click.option(name, metavar="FILE", type=PATH, help=what)(command)
     what = "Read the recovery words or shares from this file; repeatable."
-    return click.option("--words-file", "words_files", multiple=True, metavar="FILE", help=what)(
-        command
-    )
+    return click.option(
+        "--words-file", "words_files", multiple=True, metavar="FILE", type=PATH, help=what
+    )(command)
 
 
 def refuse_list_on_stdin(

@@ -19,7 +19,7 @@ import click
 from ..errors import SettingsError, StorageError
 from ..keys.known_providers import extra_install_hint
 from .commands import command, group
-from .options import Command, connection_options, duration, json_option, shown_time
+from .options import Command, GivenPath, connection_options, duration, json_option, shown_time
 from .output import echo, echo_err, echo_json, echo_table
 from .process import current_process
 from .sealed_file import SealedFile, sealed_file_options
@@ -58,7 +58,7 @@ def _state_option(command: Command) -> Command:
     return sealed_file_options(
         click.option(
             "--state",
-            type=click.Path(file_okay=False, path_type=Path),
+            type=GivenPath(file_okay=False, path_type=Path),
             envvar="KSM_STORAGE_RELAY_STATE",
             metavar="DIR",
             help="The relay's own folder [default: PATH.relay].",
@@ -79,7 +79,7 @@ def _state_option(command: Command) -> Command:
 @click.option(
     "--socket",
     "unix_socket",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="A Unix socket to listen on as well.",
 )
@@ -94,7 +94,7 @@ def _state_option(command: Command) -> Command:
 )
 @click.option(
     "--offline-copy",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Keep the last answer here, sealed, for when Keeper is unreachable.",
 )

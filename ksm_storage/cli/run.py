@@ -17,7 +17,7 @@ from ..errors import SettingsError
 from ..process import give_limit_back
 from .commands import command
 from .dotenv import read_dotenv
-from .options import json_option
+from .options import PATH, json_option
 from .output import echo_err
 from .process import current_process
 from .references import PREFIX, Reference, Resolver, references_in
@@ -39,8 +39,14 @@ _CREDENTIALS: Mapping[str, Sequence[str]] = {
     "aws-kms": (
         "AWS_ACCESS_KEY_ID",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CREDENTIAL_FILE",
         "AWS_SECRET_ACCESS_KEY",
+        "AWS_SECURITY_TOKEN",
         "AWS_SESSION_TOKEN",
+        "AWS_SHARED_CREDENTIALS_FILE",
         "AWS_WEB_IDENTITY_TOKEN_FILE",
     ),
     "azure-kv": (
@@ -49,10 +55,32 @@ _CREDENTIALS: Mapping[str, Sequence[str]] = {
         "AZURE_CLIENT_SECRET",
         "AZURE_FEDERATED_TOKEN_FILE",
         "AZURE_PASSWORD",
+        "AZURE_USERNAME",
+        "IDENTITY_HEADER",
+        "MSI_SECRET",
     ),
-    "gcp-kms": ("GOOGLE_APPLICATION_CREDENTIALS",),
-    "oracle-kv": ("OCI_CLI_KEY_CONTENT", "OCI_CLI_KEY_FILE", "OCI_CLI_SECURITY_TOKEN_FILE"),
-    "vault-transit": ("BAO_TOKEN", "VAULT_TOKEN"),
+    "gcp-kms": (
+        "CLOUDSDK_AUTH_ACCESS_TOKEN",
+        "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        # Of an AWS identity that Google trusts.
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ),
+    "oracle-kv": (
+        "OCI_CLI_KEY_CONTENT",
+        "OCI_CLI_KEY_FILE",
+        "OCI_CLI_PASSPHRASE",
+        "OCI_CLI_SECURITY_TOKEN_FILE",
+        "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM",
+        "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_FOR_LEAF_RESOURCE",
+        "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE",
+        "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE_FOR_LEAF_RESOURCE",
+        "OCI_RESOURCE_PRINCIPAL_RPST",
+        "OCI_RESOURCE_PRINCIPAL_RPST_FOR_LEAF_RESOURCE",
+    ),
+    "vault-transit": ("BAO_TOKEN", "VAULT_CLIENT_KEY", "VAULT_TOKEN"),
 }
 
 
@@ -70,6 +98,7 @@ _CREDENTIALS: Mapping[str, Sequence[str]] = {
     "--env-file",
     "env_files",
     metavar="FILE",
+    type=PATH,
     multiple=True,
     help="Set the variables in this dotenv file, resolving its references; repeatable.",
 )
@@ -91,6 +120,7 @@ _CREDENTIALS: Mapping[str, Sequence[str]] = {
 @click.option(
     "--offline-copy",
     metavar="FILE",
+    type=PATH,
     help="Keep the last answer sealed in this file, and use it if the server is unreachable.",
 )
 @json_option

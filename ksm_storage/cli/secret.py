@@ -14,7 +14,7 @@ import click
 from ..engine import KeeperFile, Record, SecretNotFoundError
 from ..errors import SettingsError, StorageError
 from .commands import command, group
-from .options import json_option
+from .options import PATH, json_option
 from .output import echo, echo_err, echo_json, echo_raw, echo_table
 from .secret_source import NOTATION_PREFIX, Source, find_record, reveal_option, source_options
 from .values import ask_value
@@ -111,6 +111,7 @@ def notation(source: Source, uri: str, reveal: bool, as_json: bool) -> None:
 @click.option(
     "--output",
     metavar="FILE",
+    type=PATH,
     help="Write to this new file, or '-' for stdout [default: FILENAME in this folder].",
 )
 @json_option
@@ -142,7 +143,7 @@ def download(source: Source, name: str, filename: str, output: str | None, as_js
 @source_options
 @click.argument("name", metavar="UID|TITLE")
 @click.argument("field_name", metavar="FIELD")
-@click.option("--value-file", metavar="FILE", help="Read the value from this file.")
+@click.option("--value-file", type=PATH, metavar="FILE", help="Read the value from this file.")
 @json_option
 def set_secret(
     source: Source, name: str, field_name: str, value_file: str | None, as_json: bool

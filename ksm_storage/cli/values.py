@@ -10,7 +10,7 @@ import click
 from ..config.fields import FIELDS, is_secret
 from ..errors import SettingsError, StorageError
 from .commands import command
-from .options import json_option
+from .options import PATH, json_option
 from .output import echo, echo_err, echo_json
 from .sealed_file import SealedFile, sealed_file_options
 
@@ -42,7 +42,7 @@ def get(file: SealedFile, name: str, reveal: bool, as_json: bool) -> None:
 @command(name="set")
 @sealed_file_options
 @click.argument("name")
-@click.option("--value-file", metavar="FILE", help="Read the value from this file.")
+@click.option("--value-file", type=PATH, metavar="FILE", help="Read the value from this file.")
 @json_option
 def set_value(file: SealedFile, name: str, value_file: str | None, as_json: bool) -> None:
     """Set the value NAME of the configuration in PATH.

@@ -58,8 +58,11 @@ class KeyUri:
 
     def __post_init__(self) -> None:
         if len(self.provider) > MAX_PROVIDER or not _PROVIDER.fullmatch(self.provider):
+            from .redaction import is_plain_word
+
+            shown = repr(self.provider) if is_plain_word(self.provider) else "(not shown)"
             raise SettingsError(
-                f"{self.provider!r} is not a provider's name",
+                f"{shown} is not a provider's name",
                 hint="write provider://key-id; 'ksm-storage providers' lists the providers",
             )
         if not is_visible_ascii(self.key_id, longest=MAX_KEY_ID):
@@ -78,7 +81,10 @@ class KeyUri:
         """
         provider, separator, key_id = text.partition("://")
         if not separator:
-            shown = None if re.search(_NOT_REPEATED, text) else text
+            from .redaction import may_be_secret
+
+            hidden = re.search(_NOT_REPEATED, text) or may_be_secret(text)
+            shown = None if hidden else text
             raise SettingsError(
                 f"{'what is given as a key' if shown is None else repr(shown)} does not name a key",
                 hint="write provider://key-id, for instance key-file:///etc/ksm/app.key",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 # A typing error in a word, and not a PIN, password or key: those have digits, or are longer.
@@ -14,7 +15,9 @@ _OF_FILES = ("file", "path")
 _NO_PATH = "(not shown: not an absolute path)"
 
 # Shorter texts are no key, token or configuration; a key of 32 bytes has 43 characters in base64.
-_MIN_SECRET = 43
+_MIN_SECRET = 40
+# Of a secret in several lines or words.
+_MIN_PART = 16
 _FIELD = re.compile(
     r"KSM_CONFIG\s*=|[\"'](?:privateKey|appKey|clientKey|clientId)[\"']", re.IGNORECASE
 )
@@ -25,6 +28,13 @@ _CONFIG = re.compile(
 # A one-time token behind its region or host: 32 bytes, whatever characters they make.
 _TOKEN = re.compile(r"[A-Za-z0-9.-]{2,253}:[A-Za-z0-9_-]{43}")
 _RUN = re.compile(r"[A-Za-z0-9+_=-]{43,}")
+# The form of an AWS secret access key, of which the length says much: slashes stand in it too.
+_ACCESS_KEY = re.compile(r"[A-Za-z0-9+/]{40}")
+# Recovery words or a share of them; no name has so many words and nothing else.
+_WORDS = re.compile(r"[\"']?(?:[a-z]{3,8}\s+){11,}[a-z]{3,8}[\"']?")
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
+_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]+@")
+_HIDDEN = "(not shown)"
 # With slashes, which a path has too.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _HEX = re.compile(r"[0-9A-Fa-f-]+")
@@ -68,10 +78,17 @@ def may_be_secret(text: str) -> bool:
     Names of files and keys do not, nor do digests in hexadecimal; a long name that was generated
     at random may.
     """
-    if _FIELD.search(text) or _TOKEN.fullmatch(text):
+    text = text.strip().strip("'\"")
+    # Quoted, or as a line of variables or of YAML.
+    last = re.split(r"[=\s'\"]", text.rstrip("="))[-1]
+    if _FIELD.search(text) or _TOKEN.fullmatch(last) or _PEM.search(text):
+        return True
+    if _WORDS.fullmatch(text) or _PASSWORD.search(text):
         return True
     if len(text) < _MIN_SECRET:
         return False
+    if _ACCESS_KEY.fullmatch(text) and _is_random(text, 0.3):
+        return True
     runs = [run[0] for run in _RUN.finditer(text)]
     if _BASE64.fullmatch(text):
         runs.append(text)
@@ -85,22 +102,37 @@ def shown_argument(text: str) -> str:
     return repr(text)
 
 
-def without_secrets(message: str, arguments: Iterable[str]) -> str:
-    """Return a message without those of the arguments that may be secrets."""
+def secrets_in(arguments: Iterable[str]) -> Sequence[str]:
+    """Return what may be a secret in a command line, in each form that a message may repeat.
+
+    The name of a file that exists is not one. The longest come first.
+    """
+    found: set[str] = set()
     for argument in arguments:
-        for text in (argument, argument.partition("=")[2]):
-            if text and may_be_secret(text):
-                message = message.replace(text, "(not shown)").replace(repr(text), "(not shown)")
-    return message
+        # What click shows of an option, and what we show of NAME=VALUE.
+        for text in (argument, argument.lstrip("-")):
+            for part in (text, *text.partition("=")[::2], *text.rpartition("=")[::2]):
+                if may_be_secret(part) and not os.path.lexists(part[:_MAX_PATH]):
+                    found |= {part, *(p for p in part.split() if len(p) >= _MIN_PART)}
+    escaped = {repr(text)[1:-1] for text in found} | {json.dumps(text)[1:-1] for text in found}
+    folded = {" ".join(text.split()) for text in found}
+    return sorted(found | escaped | folded, key=len, reverse=True)
 
 
-def _is_random(run: str) -> bool:
+def without_secrets(message: str, secrets: Iterable[str]) -> str:
+    """Return a message without these, and without passwords in URLs."""
+    for text in secrets:
+        message = message.replace(repr(text), _HIDDEN).replace(text, _HIDDEN)
+    return _PASSWORD.sub(rf"\1:{_HIDDEN}@", message) if "@" in message else message
+
+
+def _is_random(run: str, least: float = 0.4) -> bool:
     """Tell whether letters and digits alternate as they do in base64 and in no name."""
     if _HEX.fullmatch(run):
         return False
     kinds = ["d" if c.isdigit() else "u" if c.isupper() else "l" for c in run if c.isalnum()]
     changes = sum(one != other for one, other in pairwise(kinds))
-    return len(set(kinds)) == 3 and changes >= 0.4 * len(kinds)
+    return len(set(kinds)) == 3 and changes >= least * len(kinds)
 
 
 def _is_path(text: str) -> bool:

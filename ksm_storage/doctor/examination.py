@@ -57,6 +57,7 @@ def examine_file(path: str) -> FileFinding:
         policy.check(envelope, path=path)
         cache = policy.with_cache().cache
         if cache is not None:
+            cache = cache.within(found.rules)
             found.cache = tuple(cache.shown(recipient.key for recipient in header.recipients))
         if found.cache and cache is not None and (reason := cache.problem()):
             found.notes.append(f"{reason}; each start calls the key service")

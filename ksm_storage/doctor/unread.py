@@ -1,15 +1,13 @@
-"""Settings that nothing reads: mistyped variables and tables of the settings file."""
+"""Settings that nothing reads: mistyped variables, and tables of plugins that are missing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..audit.events import TABLE as AUDIT
 from ..errors import KsmStorageError, SettingsError
-from ..keys.dek_cache import TABLE as CACHE
 from ..keys.discovery import find_entry_points, find_plugin
+from ..keys.known_providers import DISTRIBUTIONS
 from ..keys.setting_sources import environment_name, settings_tables
-from ..keys.trust_rules import TABLE as TRUST
 
 PREFIX = "KSM_STORAGE_"
 
@@ -61,9 +59,10 @@ def _is_option(name: str, prefixes: Mapping[str, frozenset[str] | None]) -> bool
 
 
 def unread_tables() -> list[str]:
-    """Return the tables that belong neither to an installed provider or its keys, nor to the core.
+    """Return the tables of known providers, or their keys, that are not installed.
 
-    Empty if the file cannot be read; the finding about a key reports why.
+    Empty if the file cannot be read; the finding about a key reports why. Any other unknown table
+    is an error of the trust rules.
     """
     try:
         names = settings_tables()
@@ -73,5 +72,5 @@ def unread_tables() -> list[str]:
     return sorted(
         name
         for name in names
-        if name not in (AUDIT, CACHE, TRUST) and name.partition("://")[0] not in installed
+        if (provider := name.partition("://")[0]) in DISTRIBUTIONS and provider not in installed
     )

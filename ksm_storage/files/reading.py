@@ -18,7 +18,9 @@ MAX_READ_BYTES = 8_388_608
 _MIN_SECRET = 43
 _MIN_CONFIG = 256
 _MAX_PATH = 4096
-_MARKS = frozenset("{=\n")
+# In an access key, slashes may separate shorter parts.
+_ACCESS_KEY = 40
+_MARKS = frozenset("{= @\n")
 
 # Time stamps of a file advance in ticks (up to 10 ms on Linux, 2 s on FAT). A file written
 # within the last tick may be written again without a visible change, and an inode number may be
@@ -109,7 +111,8 @@ def refuse_configuration(path: str) -> None:
     # Most starts load nothing for it: no key or configuration is shorter, hardly any name of a file
     # or folder is longer, and hardly any path has one of these marks.
     names = path.replace(".", "/").split("/")
-    if max(map(len, names)) < _MIN_SECRET and not _MARKS.intersection(path):
+    is_short = max(map(len, names)) < _MIN_SECRET and len(path) != _ACCESS_KEY
+    if is_short and not _MARKS.intersection(path):
         return
     if _is_secret(path):
         raise StorageError(

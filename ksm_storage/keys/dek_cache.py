@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 from ..contract.key_uri import KeyUri
 from ..contract.key_wrapper import DEK_BYTES, Aad, WrappedDek
-from ..errors import SettingsError
+from ..errors import PluginError, SettingsError
 from ..process import no_core_dumps
-from .discovery import find_entry_points
+from .discovery import find_entry_points, find_plugin
 from .known_providers import DISTRIBUTIONS, LOCAL, OFFLINE
 from .setting_sources import Arguments, file_table
+from .trust_rules import MAX_CACHE_SECONDS, TrustRule
 
 TABLE = "cache"
 SECONDS_VARIABLE = "KSM_STORAGE_CACHE"
 KEYRING_VARIABLE = "KSM_STORAGE_CACHE_KEYRING"
 
-MAX_SECONDS = 86_400
 KEYRINGS = ("session", "user", "persistent")
 
 _FIELDS = ("seconds", "keyring", "keys")
@@ -39,18 +39,40 @@ class DekCache(NamedTuple):
         keyring: ``session``, ``user`` or ``persistent``.
         keys: Seconds by provider or key URI.
         source: Where the setting came from, for ``doctor`` and ``inspect``.
+        limit: The longest time that the trust rules of a file allow.
     """
 
     seconds: int
     keyring: str
     keys: Mapping[str, int]
     source: str
+    limit: int = MAX_CACHE_SECONDS
+
+    def within(self, rules: Iterable[TrustRule]) -> DekCache:
+        """Return the cache for a file to which these rules apply (K11)."""
+        limits = [each.max_cache_seconds for each in rules if each.max_cache_seconds is not None]
+        return self._replace(limit=min([self.limit, *limits]))
 
     def seconds_for(self, key: KeyUri) -> int:
         """Return how many seconds a data key that this key unwraps is kept; 0 for none (K1)."""
         if key.provider in LOCAL or key.provider in OFFLINE:
             return 0
-        return self.keys.get(str(key), self.keys.get(key.provider, self.seconds))
+        exact = self.keys.get(str(key))
+        if exact is not None:
+            return min(exact, self.limit)
+        usual = self.keys.get(key.provider, self.seconds)
+        return min([usual, self.limit, *self._of_aliases(key)])
+
+    def _of_aliases(self, key: KeyUri) -> Iterator[int]:
+        # An alias shortens the time of each key that it may stand for, and prolongs none.
+        for name, seconds in self.keys.items():
+            if name.startswith(f"{key.provider}://"):
+                try:
+                    covers = find_plugin(key.provider).key_covers
+                except PluginError:
+                    return
+                if covers(KeyUri.parse(name).key_id, key.key_id):
+                    yield seconds
 
     def _seconds(self, key: KeyUri, wrapped: WrappedDek) -> int:
         # An alias opens what the file records under the key's own name: the setting of either
@@ -74,7 +96,8 @@ class DekCache(NamedTuple):
 
         try:
             with no_core_dumps():
-                dek = kernel_keyring.find(_description(key, wrapped, aad), keyring=self.keyring)
+                name = self._name(key, wrapped, aad)
+                dek = kernel_keyring.find(name, keyring=self.keyring)
         except OSError as exc:
             _warn_once(exc)
             return None
@@ -87,7 +110,7 @@ class DekCache(NamedTuple):
             return
         from . import kernel_keyring
 
-        name = _description(key, wrapped, aad)
+        name = self._name(key, wrapped, aad)
         try:
             kernel_keyring.keep(name, dek, keyring=self.keyring, seconds=seconds)
         except OSError as exc:
@@ -98,9 +121,12 @@ class DekCache(NamedTuple):
         from . import kernel_keyring
 
         try:
-            kernel_keyring.discard(_description(key, wrapped, aad), keyring=self.keyring)
+            kernel_keyring.discard(self._name(key, wrapped, aad), keyring=self.keyring)
         except OSError as exc:
             _warn_once(exc)
+
+    def _name(self, key: KeyUri, wrapped: WrappedDek, aad: Aad) -> str:
+        return _description(key, wrapped, aad, self._seconds(key, wrapped))
 
     def problem(self) -> str | None:
         """Return why the kernel's keyring cannot be used, None if it can."""
@@ -159,8 +185,8 @@ def _environment() -> Mapping[str, object]:
 
 
 def _seconds(value: object, name: str, source: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SECONDS:
-        raise _invalid(name, source, f"a whole number of seconds, 0 (off) to {MAX_SECONDS}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_CACHE_SECONDS:
+        raise _invalid(name, source, f"a whole number of seconds, 0 (off) to {MAX_CACHE_SECONDS}")
     return value
 
 
@@ -199,7 +225,7 @@ def _invalid(name: str, source: str, wanted: str) -> SettingsError:
     return SettingsError(f"the cache's setting {name!r} from {source} must be {wanted}")
 
 
-def _description(key: KeyUri, wrapped: WrappedDek, aad: Aad) -> str:
+def _description(key: KeyUri, wrapped: WrappedDek, aad: Aad, seconds: int) -> str:
     # cryptography's digest, which is loaded anyway; hashlib is not.
     from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
@@ -211,6 +237,8 @@ def _description(key: KeyUri, wrapped: WrappedDek, aad: Aad) -> str:
         wrapped.algorithm.encode(),
         wrapped.ciphertext,
         bytes(aad),
+        # A shorter time holds at once: what was kept for longer is not found.
+        str(seconds).encode(),
     )
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

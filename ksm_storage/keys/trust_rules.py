@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,7 +30,10 @@ TABLE = "trust"
 OFF, WARN, REFUSE = CONTINUITY = ("off", "warn", "refuse")  # ordered: the strictest is last
 
 MAX_POLICY_BYTES = 1_048_576
-_FIELDS = ("path", "keys", "context", "continuity", "memory", "status")
+MAX_CACHE_SECONDS = 86_400
+# Of the settings file, besides the tables of the key services; who reads them refuses their errors.
+CORE_TABLES = (TABLE, "cache", "audit")
+_FIELDS = ("path", "keys", "context", "continuity", "memory", "max_cache_seconds", "status")
 _WILDCARD = re.compile(r"\*\*/?|\*|\?")
 
 
@@ -44,6 +47,7 @@ class TrustRule(NamedTuple):
         context: Names and values that the context must have.
         continuity: ``refuse``, ``warn`` or ``off``; None where the rule demands none of them.
         memory: The folder that keeps the records, None where the rule names none.
+        max_cache_seconds: How long a data key may be kept for the next starts, None for any time.
         status: What ``status --check`` demands besides; no opening looks at it.
     """
 
@@ -53,6 +57,7 @@ class TrustRule(NamedTuple):
     context: Mapping[str, str] = MappingProxyType({})
     continuity: str | None = None
     memory: str | None = None
+    max_cache_seconds: int | None = None
     status: FileDemands | None = None
 
     def applies_to(self, path: str | None) -> bool:
@@ -74,6 +79,8 @@ class TrustRule(NamedTuple):
             yield "continuity", self.continuity
         if self.memory is not None:
             yield "memory", self.memory
+        if self.max_cache_seconds is not None:
+            yield "max_cache_seconds", str(self.max_cache_seconds)
         if self.status is not None:
             yield "status", ", ".join(self.status.as_text())
 
@@ -118,16 +125,26 @@ def _user_rules() -> Sequence[TrustRule]:
     if not settings_file_expected():
         return ()
     source, tables = settings_file(), settings_tables()
-    _refuse_stray(_stray_settings(tables), source=source)
+    _refuse_stray(_stray_settings(tables), source=source, known=_tables)
     return _rules(tables.get(TABLE, []), source=source)
 
 
 def _stray_settings(tables: Mapping[str, object]) -> Iterator[str]:
-    # A plain table may belong to a plugin that is not installed here; only doctor reports it. No
-    # plugin has lists or single values at the top, and no provider is named as a rule's field.
+    # No plugin has lists or single values at the top.
     for name, value in tables.items():
-        if name != TABLE and (name in _FIELDS or not isinstance(value, Mapping)):
+        if name != TABLE and (not isinstance(value, Mapping) or not _is_known(name)):
             yield name
+
+
+def _is_known(table: str) -> bool:
+    if table in CORE_TABLES:
+        return True
+    from .discovery import find_entry_points
+    from .known_providers import DISTRIBUTIONS
+
+    # The project's own first: one that is not installed here may be on another machine.
+    provider = table.partition("://")[0]
+    return provider in DISTRIBUTIONS or provider in {each.name for each in find_entry_points()}
 
 
 def _environment_rules() -> Sequence[TrustRule]:
@@ -160,21 +177,33 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
         tables = None
     if tables is None:
         raise SettingsError(f"the policy {source!r} is not valid TOML")
-    _refuse_stray((name for name in tables if name != TABLE), source=source)
+    _refuse_stray((n for n in tables if n != TABLE), source=source, known=lambda: (TABLE,))
     return _rules(tables.get(TABLE, []), source=source)
 
 
-def _refuse_stray(names: Iterable[str], *, source: str) -> None:
-    stray = min(names, default=None)
-    if stray is not None:
-        from ..contract.redaction import is_plain_word
+def _tables() -> Iterable[str]:
+    from .discovery import find_entry_points
+    from .known_providers import DISTRIBUTIONS
 
-        # In a JSON array in the place of a policy, the name of a table is a value.
-        shown = repr(stray) if is_plain_word(stray) else "a name"
-        raise SettingsError(
-            f"{shown} in {source!r} is not part of a [[{TABLE}]] rule",
-            hint=f"write [[{TABLE}]] above the fields of each rule",
-        )
+    return (*CORE_TABLES, *DISTRIBUTIONS, *(each.name for each in find_entry_points()))
+
+
+def _refuse_stray(names: Iterable[str], *, source: str, known: Callable[[], Iterable[str]]) -> None:
+    stray = min(names, default=None)
+    if stray is None:
+        return
+    from difflib import get_close_matches
+
+    from ..contract.redaction import is_plain_word
+
+    # In a JSON array in the place of a policy, the name of a table is a value.
+    shown = repr(stray) if is_plain_word(stray) else "(not shown)"
+    close = [] if stray in _FIELDS else get_close_matches(stray, sorted(set(known())), n=1)
+    if close:
+        hint = f"did you mean {f'[[{TABLE}]]' if close == [TABLE] else f'[{close[0]}]'}?"
+    else:
+        hint = f"write [[{TABLE}]] above the fields of each rule"
+    raise SettingsError(f"unknown name {shown} at the top of {source!r}", hint=hint)
 
 
 def _read_policy(path: str) -> bytes | None:
@@ -246,8 +275,19 @@ def _rule(table: Mapping[str, object], source: str) -> TrustRule:
         context=_context(table.get("context", {}), source),
         continuity=str(action) if action is not None else None,
         memory=memory,
+        max_cache_seconds=_max_cache_seconds(table, source),
         status=_status(table.get("status"), source),
     )
+
+
+def _max_cache_seconds(table: Mapping[str, object], source: str) -> int | None:
+    value = table.get("max_cache_seconds")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_CACHE_SECONDS:
+        wanted = f"a whole number of seconds, 0 (off) to {MAX_CACHE_SECONDS}"
+        raise _invalid("max_cache_seconds", wanted, source)
+    return value
 
 
 def _status(table: object, source: str) -> FileDemands | None:

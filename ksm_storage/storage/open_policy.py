@@ -142,7 +142,7 @@ class OpenPolicy(NamedTuple):
                 context=self.context,
                 open_kek=self.open_kek,
                 timeouts=self.timeouts,
-                cache=self.cache,
+                cache=None if self.cache is None else self.cache.within(rules),
             )
         except KsmStorageError as exc:
             emit("refused", path=path, header=header, error=exc)

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +25,7 @@ import ksm_storage
 from ksm_storage.cli.dotenv import read_dotenv
 from ksm_storage.cli.masking import Masker
 from ksm_storage.cli.references import _BARE, Reference
-from ksm_storage.cli.run import _environment
+from ksm_storage.cli.run import _CREDENTIALS, _environment
 from ksm_storage.cli.sealed_file import SealedFile
 from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.envelope.codec import decode, encode
@@ -172,6 +174,53 @@ def test_the_credentials_of_the_files_key_service_stay_here(
         "AWS_SESSION_TOKEN",
         "AZURE_CLIENT_SECRET",
     ]
+
+
+# Of each SDK, the files that read credentials, and the names of variables that hold none.
+READ_BY_SDKS = {
+    "aws-kms": (
+        ("botocore/credentials.py", "botocore/configprovider.py", "botocore/utils.py"),
+        {
+            "AWS_CREDENTIAL_EXPIRATION",
+            # Codes of what is used, in its user agent.
+            "CREDENTIALS_ENV_VARS_STS_WEB_ID_TOKEN",
+            "CREDENTIALS_PROFILE_STS_WEB_ID_TOKEN",
+            "USER_CREDENTIALS_CHANGED",
+        },
+    ),
+    "azure-kv": (
+        ("azure/identity/_constants.py", "azure/identity/_credentials/*.py"),
+        {"AZURE_TOKEN_CREDENTIALS", "AZURE_KUBERNETES_TOKEN_PROXY"},
+    ),
+    "gcp-kms": (
+        ("google/auth/environment_vars.py",),
+        {
+            "GOOGLE_API_ENABLE_RUNTIME_BOUND_TOKEN",
+            "GOOGLE_API_PREVENT_AGENT_TOKEN_SHARING_FOR_GCP_SERVICES",
+        },
+    ),
+    "oracle-kv": (("oci/auth/signers/*.py", "oci/config.py"), set[str]()),
+}
+HOLDS_A_CREDENTIAL = re.compile(
+    r"""["']([A-Z][A-Z0-9]+_[A-Z0-9_]*(?:KEY|SECRET|TOKEN|PASSWORD|PASSPHRASE|CREDENTIAL|PEM|RPST"""
+    r"""|IDENTITY_HEADER)[A-Z0-9_]*)["']"""
+)
+
+
+@pytest.mark.parametrize("provider", READ_BY_SDKS)
+def test_every_variable_in_which_an_sdk_reads_a_credential_stays_here(provider: str) -> None:
+    patterns, others = READ_BY_SDKS[provider]
+    packages = Path(sysconfig.get_path("purelib"))
+    files = [file for pattern in patterns for file in packages.glob(pattern)]
+    if not files:
+        pytest.skip("the SDK is not installed")
+
+    read = {name for file in files for name in HOLDS_A_CREDENTIAL.findall(file.read_text())}
+    # Addresses of services, and what is an endpoint or a public name.
+    read -= {name for name in read if "ENDPOINT" in name or "PUBLIC" in name}
+
+    assert read
+    assert read - others <= set(_CREDENTIALS[provider])
 
 
 def test_a_variable_is_kept_on_request(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,33 @@ def test_it_can_be_turned_on_by_the_call(
     assert counted.calls == [("unwrap", "one")]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a policy of root's")
+def test_nothing_loosens_what_the_policy_of_the_machine_allows_the_cache(
+    path: Path, counted: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "etc" / "policy.toml"
+    policy.parent.mkdir(mode=0o755)
+    monkeypatch.setattr("ksm_storage.keys.setting_sources.POLICY_FILE", str(policy))
+    kept: list[int] = []
+    keep = kernel_keyring.keep
+
+    def observed(name: str, dek: bytes, *, keyring: str, seconds: int) -> None:
+        kept.append(seconds)
+        keep(name, dek, keyring=keyring, seconds=seconds)
+
+    monkeypatch.setattr(kernel_keyring, "keep", observed)
+    # Kept for 300 seconds before the policy came: a shorter time holds for that entry too.
+    opened(path)
+    for seconds in (60, 0):
+        policy.write_text(f'[[trust]]\npath = "{path}"\nmax_cache_seconds = {seconds}\n')
+        policy.chmod(0o644)
+        for settings in (None, {"cache": {"seconds": 900, "keys": {KEY: 900}}}):
+            ksm_storage.open_storage(path, settings=settings)
+
+    assert kept == [300, 60]
+    assert counted.calls == [("unwrap", "one")] * 4
+
+
 def test_a_save_keeps_the_data_key_and_so_does_the_cache(path: Path, counted: Counted) -> None:
     ksm_storage.open_storage(path).set("hostname", "changed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,20 @@ def test_an_exclusion_holds_under_both_names_of_a_key(
     cache.keep(bytes(32), alias, wrapped, aad)
 
     assert cache.find(alias, wrapped, aad) is None
+
+
+def test_what_is_said_of_an_alias_shortens_the_time_of_each_key_that_it_may_stand_for() -> None:
+    pytest.importorskip("ksm_storage_aws_kms")
+    region, other = "arn:aws:kms:eu-west-1:111122223333", "arn:aws:kms:eu-west-2:111122223333"
+    one, two = (f"key/{uuid.UUID(int=number)}" for number in (1, 2))
+    keys = {f"aws-kms://{region}:alias/a": 0, f"aws-kms://{other}:alias/b": 600}
+    keys[f"aws-kms://{region}:{two}"] = 60
+    cache = turned_on({"cache": {"seconds": 300, "keys": keys}})
+
+    # The first may be what the alias stands for; the second has an entry of its own; an alias
+    # prolongs nothing.
+    found = [f"{region}:{one}", f"{region}:{two}", f"{other}:{one}"]
+    assert [cache.seconds_for(KeyUri("aws-kms", key)) for key in found] == [0, 60, 300]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,18 @@ import base64
 import hashlib
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 
 import pytest
 
-from ksm_storage.contract.redaction import may_be_secret, shown_argument, without_secrets
+from ksm_storage.contract.redaction import (
+    may_be_secret,
+    secrets_in,
+    shown_argument,
+    without_secrets,
+)
 from ksm_storage.wire.base64_forms import to_url_safe
 
 CONFIG = json.dumps(
@@ -38,6 +44,20 @@ SECRETS = {
     # Few digits, and few changes between capitals and small letters.
     "a token that looks like a word": f"keepersecurity.eu:{'Aaaaaaaaaa' * 4}aaa",
     "a bare token": to_url_safe(bytes(range(7, 39))),
+    "indented JSON": json.dumps(json.loads(CONFIG), indent=2),
+    "a quoted token": f"'US:{to_url_safe(os.urandom(32))}'",
+    "a token as a line of YAML": f"token: US:{to_url_safe(os.urandom(32))}",
+    "a line of a token": f"KSM_TOKEN=US:{to_url_safe(os.urandom(32))}",
+    "base64 in lines": base64.encodebytes(CONFIG.encode()).decode(),
+    "base64 with blanks": " ".join(base64.encodebytes(CONFIG.encode()).decode().split()),
+    "keeper.ini": f"[_default]\nclientkey = {to_url_safe(os.urandom(32))}\n",
+    "a private key in PEM": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n",
+    "an AWS secret access key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "recovery words": "abandon ability able about above absent absorb abstract absurd abuse access "
+    "accident",
+    "a share of a recovery secret": "academic acid duckling romp beard actress acid emission evoke "
+    "glasses pumps acid alto acid survive lair acid fraction amount acid mule acid",
+    "a URL with a password": "https://user:a-password-of-a-proxy@example.com/x",
     "an application key": base64.b64encode(hashlib.sha256(b"a").digest()).decode(),
 }  # fmt: skip
 
@@ -53,6 +73,11 @@ NAMES = (
     f"aws-kms://arn:aws:kms:eu-west-1:111122223333:key/{uuid.UUID(int=7)}",
     "/tmp/pytest-of-root/pytest-259/test_what_a_parser_raises_keep86/policy.toml",
     "fleet/**/*.json",
+    "my new configuration for the second server in the left rack.json",
+    "/home/me/the old files that we keep/of the web server/for now/config",
+    "https://proxy.example:3128",
+    "token: missing",
+    "ProductionConfigurationForTheServer2026a",
 )
 
 
@@ -62,15 +87,27 @@ def test_what_may_be_a_secret_is_recognised_and_not_shown(kind: str) -> None:
 
     assert may_be_secret(text)
     assert text[:16] not in shown_argument(text)
-    assert text not in without_secrets(f"cannot read {text!r}: no", ["get", text])
-    assert text not in without_secrets(f"no such option: --x={text}", [f"--x={text}"])
+    for message, word in {
+        f"cannot read {text!r}: no": text,
+        f"cannot read {text}: no": text,
+        json.dumps({"message": f"cannot read {text}"}): text,
+        f"no such option: --x={text}": f"--x={text}",
+        f"no such option: --{text.partition('=')[0]}": f"--{text}",
+        f"unexpected extra argument ({' '.join(text.split())})": text,
+    }.items():
+        shown = without_secrets(message, secrets_in(["get", word]))
+        assert not [part for part in re.findall(r"\S{16,}", text) if part in shown]
+        assert text not in shown
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_shown(name: str) -> None:
     assert not may_be_secret(name)
     assert shown_argument(name) == repr(name)
-    assert without_secrets(f"{name!r} does not exist", [name]) == f"{name!r} does not exist"
+    assert (
+        without_secrets(f"{name!r} does not exist", secrets_in([name]))
+        == f"{name!r} does not exist"
+    )
 
 
 def test_a_file_that_is_there_is_shown_whatever_its_name(

@@ -168,7 +168,7 @@ TABLE_OF_A_PLUGIN = '[key-file]\npermissions = "any"\n'
 
 @pytest.mark.parametrize("text", [*OUTSIDE_A_RULE.values(), TABLE_OF_A_PLUGIN])
 def test_a_policy_with_anything_outside_a_rule_is_an_error(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"is not part of a \[\[trust\]\] rule"):
+    with pytest.raises(SettingsError, match=r"unknown name .* at the top of 'policy'"):
         parse_rules(text.encode(), source="policy")
 
 
@@ -184,14 +184,41 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Path) -> P
 def test_settings_refuse_at_the_top_what_can_belong_to_no_plugin(settings: Path, text: str) -> None:
     settings.write_text(text)
 
-    with pytest.raises(SettingsError, match=r"settings\.toml' is not part of a \[\[trust\]\] rule"):
+    with pytest.raises(SettingsError, match=r"unknown name .* at the top of '.*settings\.toml'"):
         rules_for(None)
+
+
+@pytest.mark.parametrize(
+    ("table", "meant"),
+    [
+        ("[trsut]", "did you mean [[trust]]?"),
+        ("[[trusts]]", "did you mean [[trust]]?"),
+        ("[cahce]", "did you mean [cache]?"),
+        ("[keyfile]", "did you mean [key-file]?"),
+        ("[aws_kms]", "did you mean [aws-kms]?"),
+        ('["not-installed://x"]', "write [[trust]] above the fields of each rule"),
+    ],
+)
+def test_a_misspelt_table_of_the_settings_is_an_error_that_names_the_right_one(
+    settings: Path, table: str, meant: str
+) -> None:
+    settings.write_text(f"{table}\nx = 1\n")
+
+    with pytest.raises(SettingsError, match="unknown name") as caught:
+        rules_for(None)
+
+    assert caught.value.hint == meant
+
+
+@pytest.mark.parametrize("value", ["-1", "86401", "1.5", "true", '"60"'])
+def test_an_invalid_time_for_the_start_cache_is_an_error(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"'max_cache_seconds' .* 0 \(off\) to 86400"):
+        parse_rules(f"[[trust]]\nmax_cache_seconds = {value}\n".encode(), source="policy")
 
 
 def test_settings_may_have_tables_of_plugins_and_keys_beside_the_rules(settings: Path) -> None:
     settings.write_text(
-        f'{TABLE_OF_A_PLUGIN}["{KEY}"]\n[audit]\n[cache]\n[not-installed]\n'
-        f'[[trust]]\nkeys = ["{KEY}"]\n'
+        f'{TABLE_OF_A_PLUGIN}["{KEY}"]\n[audit]\n[cache]\n[tpm2]\n[[trust]]\nkeys = ["{KEY}"]\n'
     )
 
     (rule,) = rules_for(None)

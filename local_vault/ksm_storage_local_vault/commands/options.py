@@ -11,6 +11,7 @@ from typing import Any
 import click
 import platformdirs
 
+from ksm_storage.cli.options import GivenPath
 from ksm_storage.errors import SettingsError
 
 from ..owner.session import OwnerSession, owner_session
@@ -24,7 +25,7 @@ def data_option(command: Command) -> Command:
     """Add ``--data``."""
     return click.option(
         "--data",
-        type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+        type=GivenPath(file_okay=False, resolve_path=True, path_type=Path),
         envvar="KSM_STORAGE_VAULT_DATA",
         default=_default_data,
         metavar="DIR",
@@ -46,7 +47,7 @@ def owner_options(command: Command) -> Command:
     command = click.option(
         "--owner",
         "owner_file",
-        type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+        type=GivenPath(dir_okay=False, resolve_path=True, path_type=Path),
         envvar="KSM_STORAGE_VAULT_OWNER",
         metavar="FILE",
         help="The owner's keys [default: DIR-owner/owner.json beside the data folder].",

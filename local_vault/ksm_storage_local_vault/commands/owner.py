@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from ksm_storage.cli.options import duration, json_option, shown_time
+from ksm_storage.cli.options import GivenPath, duration, json_option, shown_time
 from ksm_storage.cli.output import echo, echo_err, echo_json, echo_table
 from ksm_storage.errors import SettingsError
 
@@ -192,7 +192,7 @@ def file() -> None:
 
 
 @file.command("add")
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", type=GivenPath(dir_okay=False, path_type=Path))
 @app_option
 @click.option("--record", "record_uid", required=True, metavar="UID", help="The record's uid.")
 @click.option("--title", help="The file's title [default: its name].")

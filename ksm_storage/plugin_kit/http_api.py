@@ -187,9 +187,15 @@ def exchange_json(
         OSError, http.client.HTTPException, ValueError: The exchange failed.
     """
     reply = api.send(method, path, body=body, headers=headers)
-    content = json.loads(reply.body) if reply.status == 200 else None
-    if not isinstance(content, dict):
+    if reply.status != 200:
         raise NotDirectError(f"the service replied with status {reply.status}")
+    try:
+        content = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        content = None
+    # Not in the except block: a parser's exception keeps the whole reply, which may hold a DEK.
+    if not isinstance(content, dict):
+        raise NotDirectError("the service replied with something else than a JSON object")
     return content, reply.headers
 
 

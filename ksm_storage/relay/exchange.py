@@ -36,6 +36,7 @@ from ..wire.aes import gcm_seal
 from ..wire.answers import AddFileAnswer
 from ..wire.api_errors import CLIENT_UNKNOWN, OBJECT_UNKNOWN, key_change
 from ..wire.base64_forms import to_base64, to_url_safe
+from ..wire.json_objects import parse_object
 from .answers import View, read_folders, read_secrets
 from .grant import Client
 from .state import SERVER_KEY_ID, Identity, RelayState
@@ -183,7 +184,7 @@ class Exchange:
     ) -> Mapping[str, Any]:
         place = writer.add_file(dict(payload))
         try:
-            parameters = json.loads(place["parameters"])
+            parameters = parse_object(place["parameters"])
             url = str(place["url"])
         except (KeyError, TypeError, ValueError) as exc:
             raise malformed("Keeper gave no address for the upload") from exc

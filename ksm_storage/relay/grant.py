@@ -16,6 +16,7 @@ from ..wire.aes import KEY_BYTES, gcm_seal
 from ..wire.base64_forms import from_base64, to_base64, to_url_safe
 from ..wire.ecies import public_point_of
 from ..wire.identity import TOKEN_BYTES, client_id_from_token, new_private_key, private_key_to_text
+from ..wire.json_objects import parse_object
 
 _UID = re.compile(r"[A-Za-z0-9_-]{22}")
 _FOLDER_LABEL = b"ksm-storage relay folder v1 "
@@ -112,7 +113,7 @@ class Client:
     @classmethod
     def parse(cls, content: bytes, *, last_used_at: int | None) -> Client:
         """Return the client of :meth:`to_bytes`; raise ValueError or KeyError for anything else."""
-        parts = json.loads(content)
+        parts = parse_object(content)
         return cls(
             client_id=parts["clientId"],
             name=parts["name"],

@@ -28,6 +28,7 @@ from ..wire.aes import GCM_IV_BYTES, KEY_BYTES
 from ..wire.base64_forms import from_base64, to_base64, to_url_safe
 from ..wire.ecies import public_point_of
 from ..wire.identity import new_private_key, private_key_from_text, private_key_to_text
+from ..wire.json_objects import parse_object
 from .grant import Client
 
 # Far from the ids of Keeper's servers: a client that lost the relay's key reports an unknown id
@@ -315,7 +316,7 @@ def _identity_to_bytes(identity: Identity) -> bytes:
 
 def _identity_from(content: bytes) -> Identity:
     try:
-        parts = json.loads(content)
+        parts = parse_object(content)
         return Identity(
             authority=Authority.from_pem(parts["ca"].encode(), parts["caKey"].encode()),
             server_key=private_key_from_text(parts["serverKey"]),

@@ -38,6 +38,9 @@ _FOLD = rb"(?:\\r)?(?:\\n|\\?\r?\n)[ \t]*"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+(?:" + _FOLD + rb"[A-Za-z0-9+/_-]+)*")
 _FOLDS = re.compile(_FOLD)
 
+# "+", "/" and "=" as .NET and others write them in JSON, perhaps in a string of more JSON.
+_ESCAPED = re.compile(rb"\\{1,8}u00(2[bBfF]|3[dD])")
+
 _MIN_SECRET = 43
 _MIN_BASE64 = 60
 _MAX_WRAPPERS = 4
@@ -77,7 +80,7 @@ def find_secrets(raw: bytes) -> Iterator[Finding]:
         return
     found = {Finding(line, Kind.BASE64) for line in _base64_lines(text)}
     lines = {finding.line for finding in found}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_unescaped(text).splitlines(), 1):
         kind = _in_line(line) if len(line) >= _MIN_SECRET else None
         if kind is not None and (kind is Kind.SECRET or number not in lines):
             found.discard(Finding(number, Kind.BASE64))
@@ -90,6 +93,12 @@ def _as_utf_8(raw: bytes) -> bytes:
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return raw.decode("utf-16", errors="replace").encode("utf-8", errors="replace")
     return raw.removeprefix(b"\xef\xbb\xbf")
+
+
+def _unescaped(text: bytes) -> bytes:
+    if b"u00" not in text:
+        return text
+    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), text)
 
 
 def _whole(text: bytes) -> Kind | None:

@@ -7,6 +7,7 @@ import codecs
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from ksm_storage.engine.keeper_file import KeeperFile
 from ksm_storage.engine.record_content import parse_content
 from ksm_storage.engine.storage import InMemoryKeyValueStorage
 from ksm_storage.keys.setting_sources import parse_toml
+from ksm_storage.plugin_kit.http_api import exchange_json
 from ksm_storage.providers.recovery_secret import open_recovery_file, secret_of
 from ksm_storage.serving.requests import parse_payload
 from ksm_storage.status.policy import read_policy
@@ -71,6 +73,36 @@ async def _no_download(_url: str, _most: int, _name: str | None) -> bytes:
     return b""
 
 
+def from_reply(raw: bytes, _folder: Path) -> object:
+    class Service:
+        def send(self, *_: object, **__: object) -> object:
+            return SimpleNamespace(status=200, body=raw, headers={})
+
+    return exchange_json(Service(), "POST", "/", {})  # type: ignore[arg-type]  # all that is used
+
+
+def from_state_of_the_relay(raw: bytes, _folder: Path) -> object:
+    return pytest.importorskip("ksm_storage.relay.state")._identity_from(raw)
+
+
+def from_client_of_the_relay(raw: bytes, _folder: Path) -> object:
+    client = pytest.importorskip("ksm_storage.relay.grant").Client
+    return client.parse(raw, last_used_at=None)
+
+
+def from_reply_of_vault(raw: bytes, _folder: Path) -> object:
+    return pytest.importorskip("ksm_storage_vault_transit.transport")._document(200, raw)
+
+
+def from_keyring_of_the_local_vault(raw: bytes, _folder: Path) -> object:
+    keyring = pytest.importorskip("ksm_storage_local_vault.owner.session").OwnerKeyring
+    return keyring.parse(raw, vault_id="V")
+
+
+def from_input_of_the_local_vault(raw: bytes, _folder: Path) -> object:
+    return pytest.importorskip("ksm_storage_local_vault.commands.options").read_json(raw)
+
+
 PARSERS: dict[str, Callable[[bytes, Path], object]] = {
     "a configuration": lambda raw, _: recognise(raw, name="it"),
     "a payload": lambda raw, _: read_payload(raw),
@@ -85,6 +117,12 @@ PARSERS: dict[str, Callable[[bytes, Path], object]] = {
     "a settings file": lambda raw, _: parse_toml(raw, name="it"),
     "a policy": from_policy_file,
     "KSM_STORAGE_CONFIG": from_variable,
+    "a reply to a direct call": from_reply,
+    "a reply of Vault": from_reply_of_vault,
+    "the state of the relay": from_state_of_the_relay,
+    "a client of the relay": from_client_of_the_relay,
+    "the keyring of the local vault": from_keyring_of_the_local_vault,
+    "the input of the local vault": from_input_of_the_local_vault,
     "recovery words": lambda raw, _: secret_of(raw.decode("latin-1")),
     "a recovery file": lambda raw, _: open_recovery_file(raw.decode("latin-1"), "p" * 12),
 }

@@ -78,8 +78,10 @@ def read_json(content: bytes) -> object:
     """Return the parsed content; raise SettingsError, which quotes nothing from it."""
     try:
         return json.loads(content)
-    except (ValueError, RecursionError) as exc:
-        raise SettingsError("the input is not valid JSON") from exc
+    except (ValueError, RecursionError):
+        pass
+    # Not in the except block: a parser's exception keeps the whole text.
+    raise SettingsError("the input is not valid JSON")
 
 
 def some_seconds(

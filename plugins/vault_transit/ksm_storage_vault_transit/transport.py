@@ -131,7 +131,11 @@ def _document(status: int, received: bytes) -> Mapping[str, Any]:
         raise http.client.HTTPException("the reply is too long")
     if not 200 <= status < 300:
         raise ReplyError(status, _texts(received))
-    document = json.loads(received) if received else {}
+    try:
+        document = json.loads(received) if received else {}
+    except (ValueError, RecursionError):
+        document = None
+    # Not in the except block: a parser's exception keeps the whole reply, which may hold a DEK.
     if not isinstance(document, dict):
         raise ValueError
     return document
@@ -140,7 +144,7 @@ def _document(status: int, received: bytes) -> Mapping[str, Any]:
 def _texts(received: bytes) -> tuple[str, ...]:
     try:
         document = json.loads(received)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     errors = document.get("errors") if isinstance(document, dict) else None
     return tuple(str(text) for text in errors) if isinstance(errors, list) else ()

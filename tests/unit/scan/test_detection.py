@@ -83,6 +83,13 @@ def unsaid(value: object) -> str:
         (f"x\ny\nconfig = {JSON!r}\n", 3, Kind.SECRET),
         (f"body = {json.dumps(JSON)}\n", 1, Kind.SECRET),
         (f"ksm:\n  appKey: {APP_KEY}\n", 2, Kind.SECRET),
+        # .NET and Go write JSON so.
+        ("x\n" + '{"appKey": "' + APP_KEY.replace("=", "\\u003D") + '"}', 2, Kind.SECRET),
+        (
+            "x\n" + json.dumps('{"appKey":"' + APP_KEY.replace("=", "\\u003d") + '"}'),
+            2,
+            Kind.SECRET,
+        ),
         (f'{{"clientKey": "{TOKEN}", "other": 1}}\n', 1, Kind.SECRET),
         (f"#!/bin/sh\nksm profile init --token US:{TOKEN}\n", 2, Kind.TOKEN),
         (f"token=eu:{TOKEN}", 1, Kind.TOKEN),

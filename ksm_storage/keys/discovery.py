@@ -264,11 +264,10 @@ def _not_found(provider: str, entries: Iterable[EntryPoint]) -> PluginNotFoundEr
         hint = f"did you mean {close[0]!r}?"
     else:
         hint = f"installed providers: {', '.join(names) or 'none'}; install the missing plugin"
-    # Nothing else is a provider's name; it may be what was pasted into the wrong place.
+    # Anything else may be a secret in the wrong place.
     shown = repr(provider) if re.fullmatch(r"[a-z0-9_-]{1,64}", provider) else "(not shown)"
-    return PluginNotFoundError(
-        f"no plugin is installed for the provider {shown}", hint=hint, provider=provider
-    )
+    message = f"no plugin is installed for the provider {shown}"
+    return PluginNotFoundError(message, hint=hint, provider=provider)
 
 
 def _close_matches(word: str, known: Sequence[str], *, n: int) -> list[str]:

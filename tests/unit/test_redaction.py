@@ -74,7 +74,7 @@ NAMES = (
     "/tmp/pytest-of-root/pytest-259/test_what_a_parser_raises_keep86/policy.toml",
     "fleet/**/*.json",
     "my new configuration for the second server in the left rack.json",
-    "/home/me/the old files that we keep/of the web server/for now/config",
+    "/srv/me/the old files that we keep/of the web server/for now/config",
     "https://proxy.example:3128",
     "token: missing",
     "ProductionConfigurationForTheServer2026a",

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.faults import FaultKind
+from ksm_storage_emulators.service import Bench
 
 
 class Outcome(Enum):

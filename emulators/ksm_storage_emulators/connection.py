@@ -10,10 +10,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import Protocol
 
 from ksm_storage_emulators.admission import Admission, Outcome, admit
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.message import Headers, Reply, Request
-from ksm_storage_emulators.service import Call, Service
+from ksm_storage_emulators.service import Bench, Call, Service
 from ksm_storage_emulators.transcript import Exchange
 
 CONTROL_PREFIX = "/_emulator/"

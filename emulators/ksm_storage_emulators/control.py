@@ -4,11 +4,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.connection import CONTROL_PREFIX
 from ksm_storage_emulators.faults import fault_from_json
 from ksm_storage_emulators.message import Reply, Request, json_reply
-from ksm_storage_emulators.service import Controlled, Service
+from ksm_storage_emulators.service import Bench, Controlled, Service
 
 
 class Control:

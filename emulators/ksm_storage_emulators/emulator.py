@@ -6,14 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.clock import MovableClock
 from ksm_storage_emulators.control import Control
 from ksm_storage_emulators.faults import FaultPlan
 from ksm_storage_emulators.listener import HOST, Listener
 from ksm_storage_emulators.quotas import Quotas
-from ksm_storage_emulators.service import Accompanied, Address, Service
+from ksm_storage_emulators.service import Accompanied, Address, Bench, Service
 from ksm_storage_emulators.transcript import Transcript
 
 ServiceT = TypeVar("ServiceT", bound=Service)

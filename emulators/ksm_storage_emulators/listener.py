@@ -8,9 +8,8 @@ from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.connection import Connection
-from ksm_storage_emulators.service import Service
+from ksm_storage_emulators.service import Bench, Service
 
 HOST = "127.0.0.1"
 

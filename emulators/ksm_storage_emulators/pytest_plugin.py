@@ -1,13 +1,12 @@
-"""Pytest fixtures. Installed as the entry point `pytest11`; no service is imported by loading it.
+"""Pytest fixtures, by the entry point `pytest11`; loading it imports no service."""
 
-A service adds its fixtures in its own `fixtures` module and lists that module below.
-"""
+from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -15,12 +14,11 @@ from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
 from ksm_storage_emulators.service import Service
 
-pytest_plugins = (
-    "ksm_storage_emulators.aws_kms.fixtures",
-    "ksm_storage_emulators.azure_key_vault.fixtures",
-    "ksm_storage_emulators.gcp_kms.fixtures",
-    "ksm_storage_emulators.oci_vault.fixtures",
-)
+if TYPE_CHECKING:
+    from ksm_storage_emulators.aws_kms.service import AwsKmsService
+    from ksm_storage_emulators.azure_key_vault.service import AzureKeyVaultService
+    from ksm_storage_emulators.gcp_kms.service import GcpKmsService
+    from ksm_storage_emulators.oci_vault.service import OciVaultService
 
 ServiceT = TypeVar("ServiceT", bound=Service)
 
@@ -58,6 +56,41 @@ def start_emulator() -> Iterator[EmulatorStarter]:
     """Start emulators by `start_emulator(service)`; they stop after the test."""
     with contextlib.ExitStack() as stack:
         yield EmulatorStarter(stack)
+
+
+@pytest.fixture
+def aws_kms(start_emulator: EmulatorStarter) -> Emulator[AwsKmsService]:
+    """A running AWS KMS without keys: `aws_kms.url`, `aws_kms.service.create_key()`."""
+    from ksm_storage_emulators.aws_kms.service import AwsKmsService
+
+    return start_emulator(AwsKmsService())
+
+
+@pytest.fixture
+def azure_key_vault(
+    start_emulator: EmulatorStarter, emulator_authority: PrivateAuthority, tmp_path: Path
+) -> Emulator[AzureKeyVaultService]:
+    """A running Key Vault over HTTPS with an empty vault `demo.vault.azure.net`."""
+    from ksm_storage_emulators.azure_key_vault.service import AzureKeyVaultService
+
+    ca_file = tmp_path / "azure-key-vault-ca.pem"
+    return start_emulator(AzureKeyVaultService(), authority=emulator_authority, ca_file=ca_file)
+
+
+@pytest.fixture
+def gcp_kms(start_emulator: EmulatorStarter) -> Emulator[GcpKmsService]:
+    """A running Cloud KMS without keys: `gcp_kms.service.grpc_address`, `.create_key("k")`."""
+    from ksm_storage_emulators.gcp_kms.service import GcpKmsService
+
+    return start_emulator(GcpKmsService())
+
+
+@pytest.fixture
+def oci_vault(start_emulator: EmulatorStarter) -> Emulator[OciVaultService]:
+    """A running OCI Vault without keys: `oci_vault.url`, `oci_vault.service.create_key()`."""
+    from ksm_storage_emulators.oci_vault.service import OciVaultService
+
+    return start_emulator(OciVaultService())
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
+from ksm_storage_emulators.aws_kms.arguments import page
 from ksm_storage_emulators.aws_kms.authorization import authorize
 from ksm_storage_emulators.aws_kms.errors import AwsError, validation_error
 from ksm_storage_emulators.aws_kms.operation import Operation, require_not_pending
-from ksm_storage_emulators.aws_kms.paging import page
 from ksm_storage_emulators.aws_kms.store import Alias, alias_arn
 
 _PATTERN = re.compile(r"[a-zA-Z0-9:/_-]+")

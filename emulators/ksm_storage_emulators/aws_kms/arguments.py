@@ -109,3 +109,20 @@ def _member(name: str) -> str:
 
 def _length_error(name: str, bound: str) -> AwsError:
     return validation_error(_member(name), f"Member must have length {bound}")
+
+
+def page(arguments: Arguments, member: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one page of the entries.
+
+    Raises:
+        AwsError: InvalidMarkerException for a marker that no page gave.
+    """
+    limit = arguments.number("Limit", low=1, high=1000, default=100)
+    marker = arguments.optional_text("Marker") or "0"
+    if not marker.isdigit() or int(marker) > len(entries):
+        raise AwsError("InvalidMarkerException", "Could not deserialize marker")
+    end = int(marker) + limit
+    reply: dict[str, Any] = {member: entries[int(marker) : end], "Truncated": end < len(entries)}
+    if end < len(entries):
+        reply["NextMarker"] = str(end)
+    return reply

@@ -1,9 +1,11 @@
 """CreateKey, DescribeKey, EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 from ksm_storage_emulators.aws_kms.authorization import authorize
-from ksm_storage_emulators.aws_kms.errors import AwsError
+from ksm_storage_emulators.aws_kms.errors import AwsError, validation_error
 from ksm_storage_emulators.aws_kms.keys import (
     DAY,
     DISABLED,
@@ -16,7 +18,10 @@ from ksm_storage_emulators.aws_kms.keys import (
     new_key,
 )
 from ksm_storage_emulators.aws_kms.metadata import key_metadata
-from ksm_storage_emulators.aws_kms.operation import Operation, require_not_pending
+from ksm_storage_emulators.aws_kms.operation import Operation, require_enabled, require_not_pending
+from ksm_storage_emulators.aws_kms.store import key_arn
+
+_REGION = re.compile(r"([a-z]+-){2,3}\d+")
 
 _LONGEST_DESCRIPTION = 8192
 
@@ -112,3 +117,30 @@ def cancel_key_deletion(operation: Operation) -> dict[str, Any]:
 def description(operation: Operation) -> str:
     """Return the Description member, empty when it was not sent."""
     return operation.arguments.optional_text("Description", longest=_LONGEST_DESCRIPTION) or ""
+
+
+def replicate_key(operation: Operation) -> dict[str, Any]:
+    """Create a replica in another region.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html
+    """
+    region = operation.arguments.text("ReplicaRegion", longest=32)
+    if _REGION.fullmatch(region) is None:
+        raise validation_error("replicaRegion", f"Member must satisfy pattern: {_REGION.pattern}")
+    key = operation.key()
+    if not key.multi_region or not key.primary:
+        text = f"{key.arn} is not a multi-Region primary key."
+        raise AwsError("UnsupportedOperationException", text)
+    require_enabled(key)
+    # The permission to create the replica is needed in the replica's region.
+    authorize(operation.caller, "kms:CreateKey", "*")
+    if operation.store.find(region, key.key_id) is not None:
+        text = f"{key_arn(region, key.key_id)} already exists."
+        raise AwsError("AlreadyExistsException", text)
+    # `replace` keeps the very same lineage: material and rotation are shared, states are not.
+    replica = replace(
+        key, region=region, created_at=operation.now, description=description(operation)
+    )
+    key.lineage.regions.append(region)
+    operation.store.add(replica)
+    return {"ReplicaKeyMetadata": key_metadata(replica), "ReplicaPolicy": "", "ReplicaTags": []}

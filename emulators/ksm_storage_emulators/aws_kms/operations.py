@@ -8,7 +8,6 @@ from ksm_storage_emulators.aws_kms import (
     crypto_operations,
     decrypt_operations,
     key_operations,
-    replica_operations,
     rotation_operations,
     signing_operations,
 )
@@ -32,7 +31,7 @@ OPERATIONS: Mapping[str, Callable[[Operation], dict[str, Any] | None]] = {
     "ListAliases": alias_operations.list_aliases,
     "ListKeyRotations": rotation_operations.list_key_rotations,
     "ReEncrypt": decrypt_operations.re_encrypt,
-    "ReplicateKey": replica_operations.replicate_key,
+    "ReplicateKey": key_operations.replicate_key,
     "RotateKeyOnDemand": rotation_operations.rotate_key_on_demand,
     "ScheduleKeyDeletion": key_operations.schedule_key_deletion,
     "Sign": signing_operations.sign,

@@ -5,10 +5,10 @@ https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 
 from typing import Any
 
+from ksm_storage_emulators.aws_kms.arguments import page
 from ksm_storage_emulators.aws_kms.errors import AwsError
 from ksm_storage_emulators.aws_kms.keys import KeyMaterial, KmsKey, new_material
 from ksm_storage_emulators.aws_kms.operation import Operation, require_enabled
-from ksm_storage_emulators.aws_kms.paging import page
 
 _ON_DEMAND = "ON_DEMAND"
 _ON_DEMAND_LIMIT = 25

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from ksm_storage_emulators.aws_kms.arguments import Arguments
 from ksm_storage_emulators.aws_kms.ciphertext import CiphertextCodec
-from ksm_storage_emulators.aws_kms.control import control_identities
 from ksm_storage_emulators.aws_kms.errors import CONTENT_TYPE, AwsError, error_reply
-from ksm_storage_emulators.aws_kms.identities import Identities, allow
+from ksm_storage_emulators.aws_kms.identities import Identities, allow, control_identities
 from ksm_storage_emulators.aws_kms.keys import SYMMETRIC, KmsKey, new_key
 from ksm_storage_emulators.aws_kms.operation import Operation
 from ksm_storage_emulators.aws_kms.operations import OPERATIONS

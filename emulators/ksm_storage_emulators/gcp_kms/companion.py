@@ -10,13 +10,13 @@ import grpc
 from grpc_status import rpc_status
 
 from ksm_storage_emulators.admission import Outcome, admit
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.errors import GcpError
 from ksm_storage_emulators.gcp_kms.operations import OPERATIONS, service_of
 from ksm_storage_emulators.listener import HOST
 from ksm_storage_emulators.message import Headers
+from ksm_storage_emulators.service import Bench
 from ksm_storage_emulators.transcript import Exchange
 
 _FAILURES = {503: "unavailable", 504: "late"}

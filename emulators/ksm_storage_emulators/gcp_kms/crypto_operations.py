@@ -18,8 +18,7 @@ from google.cloud import kms_v1
 
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.errors import GcpError
-from ksm_storage_emulators.gcp_kms.keys import RSA_FORMS, CryptoKey, Version
-from ksm_storage_emulators.gcp_kms.names import key_of, require
+from ksm_storage_emulators.gcp_kms.keys import RSA_FORMS, CryptoKey, Version, key_of, require
 from ksm_storage_emulators.gcp_kms.operation import Operation
 
 USE_TO_ENCRYPT = "cloudkms.cryptoKeyVersions.useToEncrypt"

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ksm_storage_emulators.gcp_kms.errors import GcpError
+
+_RING = r"projects/[^/]+/locations/[^/]+/keyRings/[A-Za-z0-9_-]{1,63}"
+
+_KEY = rf"{_RING}/cryptoKeys/[A-Za-z0-9_-]{{1,63}}"
+
+_FORMS = {
+    "KeyRing": re.compile(_RING),
+    "CryptoKey": re.compile(_KEY),
+    "CryptoKeyVersion": re.compile(rf"{_KEY}/cryptoKeyVersions/[1-9][0-9]*"),
+}
 
 # https://cloud.google.com/kms/docs/algorithms
 SYMMETRIC = "GOOGLE_SYMMETRIC_ENCRYPTION"
@@ -101,7 +112,7 @@ class CryptoKey:
             raise GcpError("purpose", resource=self.name, state=self.purpose)
 
     def rotate_every(self, seconds: float, *, now: float) -> None:
-        """Make a new primary version each time that so many seconds have passed.
+        """Make a new primary version each time that this number of seconds has passed.
 
         https://cloud.google.com/kms/docs/rotate-key
         """
@@ -128,3 +139,23 @@ class CryptoKey:
         version = Version(name, self.algorithm, secret, private_key, self.protection_level)
         self.versions.append(version)
         return version
+
+
+def require(name: str, *kinds: str) -> None:
+    """Refuse a name that has none of the forms.
+
+    Raises:
+        GcpError: INVALID_ARGUMENT.
+    """
+    if not any(_FORMS[kind].fullmatch(name) for kind in kinds):
+        raise GcpError("malformed name", resource=name)
+
+
+def is_version(name: str) -> bool:
+    """Say whether a name is that of a version."""
+    return _FORMS["CryptoKeyVersion"].fullmatch(name) is not None
+
+
+def key_of(name: str) -> str:
+    """Return the name of the key, the version left out."""
+    return name.partition("/cryptoKeyVersions/")[0]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.ciphertext import CiphertextCodec
 from ksm_storage_emulators.gcp_kms.policy import Policy
 from ksm_storage_emulators.gcp_kms.store import Store
+from ksm_storage_emulators.service import Bench
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Any
 from google.cloud import kms_v1
 
 from ksm_storage_emulators.gcp_kms import crypto_operations as crypto
-from ksm_storage_emulators.gcp_kms import iam_operations as iam
 from ksm_storage_emulators.gcp_kms import key_operations as administration
 
 SERVICE = "google.cloud.kms.v1.KeyManagementService"
@@ -47,7 +46,7 @@ OPERATIONS: Mapping[str, tuple[Any, Callable[..., Any]]] = {
         kms_v1.RestoreCryptoKeyVersionRequest,
         administration.restore_crypto_key_version,
     ),
-    "TestIamPermissions": (iam.PermissionsRequest, iam.granted_permissions),
+    "TestIamPermissions": (administration.PermissionsRequest, administration.granted_permissions),
 }
 
 

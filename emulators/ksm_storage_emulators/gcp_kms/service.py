@@ -7,13 +7,12 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from ksm_storage_emulators.bench import Bench
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.clock import MovableClock
+from ksm_storage_emulators.control import json_object
 from ksm_storage_emulators.gcp_kms.access_tokens import AccessTokens, Account
 from ksm_storage_emulators.gcp_kms.ciphertext import CiphertextCodec
 from ksm_storage_emulators.gcp_kms.companion import Companion
-from ksm_storage_emulators.gcp_kms.control import control_accounts
 from ksm_storage_emulators.gcp_kms.errors import CODES, GcpError
 from ksm_storage_emulators.gcp_kms.keys import SYMMETRIC, CryptoKey
 from ksm_storage_emulators.gcp_kms.operation import Operation
@@ -22,7 +21,9 @@ from ksm_storage_emulators.gcp_kms.policy import EVERYTHING, Policy
 from ksm_storage_emulators.gcp_kms.store import Store
 from ksm_storage_emulators.gcp_kms.token_endpoints import TokenEndpoints, operation_of
 from ksm_storage_emulators.message import Headers, Reply, Request, json_reply
-from ksm_storage_emulators.service import Address, Call
+from ksm_storage_emulators.service import Address, Bench, Call
+
+_PREFIX = "/_emulator/service/"
 
 KEY_RING = "projects/demo/locations/global/keyRings/demo"
 ADMINISTRATOR = "administrator@demo.iam.gserviceaccount.com"
@@ -153,3 +154,28 @@ class GcpKmsService:
         if isinstance(reply, Message):
             return bytes(reply.SerializeToString())
         return bytes(type(reply).serialize(reply))
+
+
+def control_accounts(service: GcpKmsService, request: Request) -> Reply | None:
+    """Make an account, grant or revoke, or make a key; None for any other request.
+
+    Raises:
+        ValueError, TypeError, KeyError: A body that makes no sense.
+    """
+    name = f"{request.method} {request.path.removeprefix(_PREFIX)}"
+    body = json_object(request.body)
+    if name == "POST accounts":
+        account = service.tokens.add_account(str(body["email"]))
+        url = f"http://{request.headers['host']}"
+        return Reply(200, account.key_file(f"{url}/token").encode())
+    if name == "POST grants":
+        permissions = [str(each) for each in body["permissions"]]
+        service.policy.grant(str(body["member"]), permissions, on=str(body.get("resource", "*")))
+        return Reply(204)
+    if name == "DELETE grants":
+        service.policy.revoke(str(body["member"]))
+        return Reply(204)
+    if name == "POST keys":
+        key = service.create_key(**{each: str(value) for each, value in body.items()})
+        return json_reply(200, {"name": key.name, "version": key.versions[0].name})
+    return None

@@ -6,8 +6,7 @@ import threading
 
 from ksm_storage_emulators.clock import MovableClock
 from ksm_storage_emulators.gcp_kms.errors import GcpError
-from ksm_storage_emulators.gcp_kms.keys import CryptoKey, Version
-from ksm_storage_emulators.gcp_kms.names import is_version, key_of
+from ksm_storage_emulators.gcp_kms.keys import CryptoKey, Version, is_version, key_of
 
 
 class Store:

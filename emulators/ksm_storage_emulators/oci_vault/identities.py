@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -21,7 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ksm_storage_emulators.clock import MovableClock
+from ksm_storage_emulators.control import json_object
+from ksm_storage_emulators.message import Reply, Request, json_reply
 from ksm_storage_emulators.oci_vault.ocids import new_ocid
+
+REGION_NAME = "us-ashburn-1"
+
+_PREFIX = "/_emulator/service/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +164,51 @@ def _json_web_token(claims: Mapping[str, object]) -> str:
     parts = [json.dumps(part).encode() for part in ({"alg": "RS256"}, claims)]
     parts.append(secrets.token_bytes(32))
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+def control_users(identities: Identities, request: Request) -> Reply | None:
+    """Make a user with an API key; None for any other request.
+
+    Raises:
+        ValueError, TypeError, KeyError: A body that makes no sense.
+    """
+    if f"{request.method} {request.path.removeprefix(_PREFIX)}" != "POST users":
+        return None
+    body = json_object(request.body)
+    user = identities.add_user(Grant(**grant) for grant in body["grants"])
+    answer = {
+        "tenancy": identities.tenancy,
+        "user": user.user,
+        "fingerprint": user.fingerprint,
+        "private_key": user.pem().decode(),
+    }
+    return json_reply(200, answer)
+
+
+def write_config(
+    directory: Path, credential: Credential, *, tenancy: str, passphrase: str | None = None
+) -> Path:
+    """Write `config` and `key.pem` into a directory, and return the path of `config`.
+
+    The passphrase protects the key and is not written down. A session's token goes to `token`.
+    """
+    key_file = _private(directory / "key.pem", credential.pem(passphrase))
+    lines = [
+        "[DEFAULT]",
+        f"tenancy={tenancy}",
+        f"fingerprint={credential.fingerprint}",
+        f"key_file={key_file}",
+        f"region={REGION_NAME}",
+    ]
+    if credential.expires_at is None:
+        lines.append(f"user={credential.user}")
+    else:
+        token_file = _private(directory / "token", credential.token.encode())
+        lines.append(f"security_token_file={token_file}")
+    return _private(directory / "config", "\n".join([*lines, ""]).encode())
+
+
+def _private(path: Path, content: bytes) -> Path:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    return path

@@ -18,7 +18,6 @@ from cryptography.x509.oid import NameOID
 
 from ksm_storage_emulators.clock import MovableClock
 from ksm_storage_emulators.message import Reply, Request, json_reply
-from ksm_storage_emulators.oci_vault.arguments import Arguments
 from ksm_storage_emulators.oci_vault.errors import OciError
 from ksm_storage_emulators.oci_vault.identities import (
     Credential,
@@ -28,6 +27,7 @@ from ksm_storage_emulators.oci_vault.identities import (
     new_private_key,
 )
 from ksm_storage_emulators.oci_vault.ocids import REGION, new_ocid
+from ksm_storage_emulators.oci_vault.operation import Arguments
 from ksm_storage_emulators.oci_vault.signature import SignatureVerifier
 
 METADATA = "/opc/v2"

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from ksm_storage_emulators.clock import MovableClock
 from ksm_storage_emulators.message import Reply, Request, json_reply
-from ksm_storage_emulators.oci_vault.arguments import Arguments
-from ksm_storage_emulators.oci_vault.client_files import write_config
-from ksm_storage_emulators.oci_vault.control import control_users
 from ksm_storage_emulators.oci_vault.errors import OciError, error_reply
-from ksm_storage_emulators.oci_vault.identities import Grant, Identities
+from ksm_storage_emulators.oci_vault.identities import (
+    Grant,
+    Identities,
+    control_users,
+    write_config,
+)
 from ksm_storage_emulators.oci_vault.instances import Instances
 from ksm_storage_emulators.oci_vault.keys import AES, LENGTHS, Key, Vault
-from ksm_storage_emulators.oci_vault.operation import Operation
+from ksm_storage_emulators.oci_vault.operation import Arguments, Operation
 from ksm_storage_emulators.oci_vault.routes import ROUTES, find_route, is_path
 from ksm_storage_emulators.oci_vault.signature import SignatureVerifier
 from ksm_storage_emulators.service import Address, Call
@@ -41,6 +43,8 @@ class OciVaultService:
         self.vault = Vault(self.clock)
         self.instances = Instances(self.identities, self.clock)
         self._verifier = SignatureVerifier(self.identities.find, self.clock, signs_host=True)
+        self.named_keys: dict[str, str] = {}
+        """Variables of the environment -> OCIDs of keys, which nobody can choose."""
         self._files: tempfile.TemporaryDirectory[str] | None = None
 
     def create_key(self, *, algorithm: str = AES, length: int | None = None) -> Key:
@@ -90,6 +94,7 @@ class OciVaultService:
             )
         config = str(Path(self._files.name, "config"))
         variables = {"OCI_CONFIG_FILE": config, "OCI_VAULT_ENDPOINT": address.url}
+        variables |= self.named_keys
         if address.ca_file is not None:
             variables["REQUESTS_CA_BUNDLE"] = address.ca_file
         return variables

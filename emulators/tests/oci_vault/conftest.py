@@ -9,8 +9,7 @@ import pytest
 from oci.key_management import KmsCryptoClient, KmsManagementClient
 
 from ksm_storage_emulators.emulator import Emulator
-from ksm_storage_emulators.oci_vault.client_files import REGION_NAME
-from ksm_storage_emulators.oci_vault.identities import Credential
+from ksm_storage_emulators.oci_vault.identities import REGION_NAME, Credential
 from ksm_storage_emulators.oci_vault.service import OciVaultService
 
 OciVault = Emulator[OciVaultService]

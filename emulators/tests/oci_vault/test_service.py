@@ -11,7 +11,7 @@ import oci
 import pytest
 
 from ksm_storage_emulators.faults import FaultKind
-from ksm_storage_emulators.oci_vault.demonstration import create_service
+from ksm_storage_emulators.registry import create_service
 
 from .conftest import Clients, OciVault
 from .crypto_requests import DEK, decrypt, encrypt, plaintext_of, refused
@@ -130,7 +130,7 @@ def test_the_environment_is_enough_for_a_client(oci_vault: OciVault, key_id: str
 
 
 def test_the_demonstration_tells_its_keys(start_emulator: Any) -> None:
-    emulator = start_emulator(create_service())
+    emulator = start_emulator(create_service("oci-vault"))
     variables = emulator.environment()
     config = oci.config.from_file(variables["OCI_CONFIG_FILE"])
     client = oci.key_management.KmsCryptoClient(config, emulator.url)

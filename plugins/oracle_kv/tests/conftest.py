@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ksm_storage_emulators.emulator import Emulator
-from ksm_storage_emulators.oci_vault.client_files import write_config
+from ksm_storage_emulators.oci_vault.identities import write_config
 from ksm_storage_emulators.oci_vault.service import OciVaultService
 
 from .emulated_vault import EmulatedVault

@@ -9,7 +9,7 @@ import oci.exceptions
 import pytest
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
-from ksm_storage_emulators.oci_vault.client_files import write_config
+from ksm_storage_emulators.oci_vault.identities import write_config
 from ksm_storage_emulators.oci_vault.service import OciVaultService
 
 from ksm_storage.errors import ProviderError, SettingsError, UnavailableError

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from ksm_storage_emulators.faults import FaultKind
-from ksm_storage_emulators.oci_vault.client_files import write_config
-from ksm_storage_emulators.oci_vault.identities import Credential, Grant
+from ksm_storage_emulators.oci_vault.identities import Credential, Grant, write_config
 
 from ksm_storage.errors import (
     AuthenticationError,

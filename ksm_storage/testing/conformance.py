@@ -20,7 +20,7 @@ three is optional; a test that needs what was not supplied is skipped, with the 
 from __future__ import annotations
 
 from .failure_tests import FaultTests, SecrecyTests
-from .plugin_tests import AbilityTests, PluginTests
+from .plugin_tests import AbilityTests, PluginTests, StandardOptionTests
 from .subject import Fault, Opener, Subject
 from .surroundings_tests import NetworkTests, ProcessTests
 from .tampering_tests import AadTests, DamageTests
@@ -38,6 +38,7 @@ class KeyWrapperConformance(
     SecrecyTests,
     CallTests,
     PluginTests,
+    StandardOptionTests,
     AbilityTests,
     NetworkTests,
     ProcessTests,

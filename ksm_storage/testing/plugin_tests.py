@@ -18,7 +18,7 @@ from ..keys.kek import Kek
 from ..keys.kek_abilities import describe_access, describe_key, probe_permissions, wrapping_version
 from ..keys.setting_sources import gather_settings
 from ..plugin import DEK_BYTES, KeyWrapper
-from .subject import AAD, Subject
+from .subject import AAD, Opener, Subject
 
 NOBODYS_NAMES = ("", "prod", "/etc/app.key", "C:\\app.key", "client-config.json", "no://such/key")
 
@@ -53,6 +53,13 @@ class PluginTests(Subject):
                 assert isinstance(option.default, option.kind), option
                 assert not option.secret, f"{option.name}: a secret has no default"
                 assert not option.choices or option.default in option.choices, option
+
+    def test_every_option_stands_in_the_documentation(self, plugin: Plugin) -> None:
+        if self.documentation is None or not self.documentation.exists():
+            pytest.skip("no 'documentation' names the plugin's page")
+        rows = re.findall(r"^\| `(\w+)` \|", self.documentation.read_text("utf-8"), re.MULTILINE)
+
+        assert {option.name for option in plugin.options()} <= set(rows)
 
     def test_an_unknown_setting_is_refused(self, plugin: Plugin, key_id: str) -> None:
         uri = KeyUri(plugin.provider, key_id)
@@ -100,6 +107,47 @@ class PluginTests(Subject):
             if any(name == sdk or name.startswith(f"{sdk}.") for sdk in self.sdk_modules)
         ]
         assert not loaded, "import the SDK when a key is opened, not with the hooks"
+
+
+_UNUSABLE = (
+    ("endpoint", "kms.example"),
+    ("endpoint", "ftp://127.0.0.1"),
+    ("endpoint", "http://kms.example"),
+    ("endpoint", "http://127.0.0.1.example"),
+    ("ca_file", "/no/such/file.pem"),
+    ("ca_file", os.devnull),
+    *(("deadline", value) for value in (0, -1.0, float("inf"), float("nan"))),
+    *((name, 0) for name in ("connect_timeout", "read_timeout")),
+)
+_LOOPBACK = ("http://127.0.0.2:1", "http://[::1]:1", "http://localhost:1")
+
+
+class StandardOptionTests(Subject):
+    """Give the options that the kit's ``standard_options`` declares values without sense."""
+
+    @pytest.mark.parametrize(("name", "value"), _UNUSABLE)
+    def test_a_setting_that_cannot_be_used_is_refused_when_the_key_is_opened(
+        self, plugin: Plugin, open_wrapper: Opener, key_id: str, name: str, value: object
+    ) -> None:
+        _require_option(plugin, name)
+
+        with pytest.raises(SettingsError) as caught:
+            open_wrapper(key_id, {name: value})
+
+        assert repr(name) in caught.value.message, "the message names the setting"
+
+    @pytest.mark.parametrize("url", _LOOPBACK)
+    def test_plain_http_to_this_machine_is_accepted(
+        self, plugin: Plugin, open_wrapper: Opener, key_id: str, url: str
+    ) -> None:
+        _require_option(plugin, "endpoint")
+
+        open_wrapper(key_id, {"endpoint": url})
+
+
+def _require_option(plugin: Plugin, name: str) -> None:
+    if name not in {option.name for option in plugin.options()}:
+        pytest.skip(f"the plugin has no option {name!r}")
 
 
 class AbilityTests(Subject):

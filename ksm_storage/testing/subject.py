@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import pytest
@@ -66,6 +67,9 @@ class Subject:
     native_names: ClassVar[Mapping[str, str]] = {}
     """Names as the provider writes them -> the key ids that ``recognise_key`` returns."""
 
+    documentation: ClassVar[Path | None] = None
+    """The plugin's page, which has a row of a table for each option."""
+
     faults: ClassVar[Mapping[str, Fault]] = {}
     """Name of a fault that ``provoke`` can make -> what is documented for it."""
 
@@ -110,6 +114,12 @@ class Subject:
         if "endpoint" not in {option.name for option in plugin.options()}:
             return None
         return lambda url: {**settings, "endpoint": url}
+
+    @pytest.fixture
+    def service_url(self, settings: Mapping[str, object]) -> str | None:
+        """Return the address of the key service, before which a relay counts connections."""
+        endpoint = settings.get("endpoint")
+        return None if endpoint is None else str(endpoint)
 
     @pytest.fixture
     def plugin(self) -> Plugin:

@@ -47,8 +47,16 @@ def round_trip():
 round_trip()
 """
 
+# It waits for a byte before the fork and after the child, so that connections can be counted.
 _FORKING = """
 import signal
+
+def report(text):
+    print(text, flush=True)
+    os.read(int(sys.argv[5]), 1)
+
+signal.alarm(60)
+report("forking")
 child = os.fork()
 if child == 0:
     signal.alarm(20)
@@ -60,10 +68,10 @@ if child == 0:
         os._exit(3)
     os._exit(0)
 _, status = os.waitpid(child, 0)
-print("child", status, flush=True)
+report(f"child {status}")
 round_trip()
 wrapper.close()
-print("parent", 0)
+print("parent 0")
 """
 
 _READING = """
@@ -143,40 +151,55 @@ class ProcessTests(Subject):
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
     def test_a_forked_child_uses_no_connection_of_its_parent(
-        self, key_id: str, settings: Mapping[str, object], reach: Reach
+        self,
+        key_id: str,
+        settings: Mapping[str, object],
+        reach: Reach,
+        service_url: str | None,
     ) -> None:
-        with Relay(str(settings.get("endpoint") or "")) as relay:
+        ready, go_on = os.pipe()
+        with Relay(service_url or "") as relay, open(ready, "rb"), open(go_on, "wb", 0) as gate:
             given = settings if reach is None or not relay.url else reach(relay.url)
+            code = _ROUND_TRIP + _FORKING
+            with self._started(code, key_id, given, ready=ready) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "forking\n", process.communicate()[1]
+                before = relay.connections
+                gate.write(b".")
+                child = process.stdout.readline()
+                of_child = relay.connections - before
+                gate.write(b".")
+                parent, printed = process.communicate(timeout=60)
 
-            ran = self._run(_ROUND_TRIP + _FORKING, key_id, given)
-
-        assert ran.stdout == "child 0\nparent 0\n", ran.stderr
-        # The parent's calls make one at least, and so do the child's.
-        assert relay.connections != 1, "after a fork a child makes a connection of its own"
+        assert child + parent == "child 0\nparent 0\n", printed
+        assert not before or of_child, "after a fork a child makes a connection of its own"
 
     def test_standard_input_is_left_to_the_program(
         self, key_id: str, settings: Mapping[str, object]
     ) -> None:
-        ran = self._run(_ROUND_TRIP + _READING, key_id, settings)
+        with self._started(_ROUND_TRIP + _READING, key_id, settings) as process:
+            read, printed = process.communicate(CANARY, timeout=90)
 
-        assert ran.returncode == 0, ran.stderr
-        assert json.loads(ran.stdout) == CANARY, "what is piped in is not the plugin's to read"
+        assert process.returncode == 0, printed
+        assert json.loads(read) == CANARY, "what is piped in is not the plugin's to read"
 
-    def _run(
-        self, code: str, key_id: str, settings: Mapping[str, object]
-    ) -> subprocess.CompletedProcess[str]:
+    def _started(
+        self, code: str, key_id: str, settings: Mapping[str, object], *, ready: int | None = None
+    ) -> subprocess.Popen[str]:
         if self.in_process:
             pytest.skip("'in_process' says that another process does not reach the service")
         try:
             given = json.dumps(settings)
         except TypeError:
             pytest.skip("a setting is a function, which another process cannot be given")
-        return subprocess.run(  # noqa: S603  # our own interpreter, our own text
-            [sys.executable, "-c", code, json.dumps(sys.path), self.provider, key_id, given],
-            input=CANARY,
-            capture_output=True,
+        arguments = [json.dumps(sys.path), self.provider, key_id, given, str(ready)]
+        return subprocess.Popen(  # noqa: S603  # our own interpreter, our own text
+            [sys.executable, "-c", code, *arguments],
+            stdin=subprocess.PIPE if ready is None else subprocess.DEVNULL,
+            pass_fds=() if ready is None else (ready,),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=90,
         )
 
 

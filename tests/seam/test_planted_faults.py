@@ -14,12 +14,13 @@ import pytest
 
 from ksm_storage.testing.conformance import KeyWrapperConformance
 from ksm_storage.testing.distributions import write_distribution
+from ksm_storage.testing.plugin_tests import StandardOptionTests
 from ksm_storage.testing.surroundings_tests import NetworkTests, ProcessTests
 
 REPOSITORY = Path(__file__).parents[2]
 MODULES = "tests.seam.planted"
 
-OVER_HTTP = (NetworkTests, ProcessTests)
+OVER_HTTP = (StandardOptionTests, NetworkTests, ProcessTests)
 
 Outcomes = Mapping[str, Mapping[str, set[str]]]
 
@@ -75,6 +76,8 @@ CAUGHT_BY = {
     "LeavesTheDekOnTheContext": "test_a_reply_that_repeats_the_dek_leaves_it_on_no_error",
     "UsesItsConnectionAcrossAFork": "test_a_forked_child_uses_no_connection_of_its_parent",
     "ReadsStandardInput": "test_standard_input_is_left_to_the_program",
+    "ChecksNoSettings": "test_a_setting_that_cannot_be_used_is_refused_when_the_key_is_opened",
+    "RefusesThisMachine": "test_plain_http_to_this_machine_is_accepted",
     "Untidy": "test_the_hooks_do_not_import_the_sdk",
 }
 

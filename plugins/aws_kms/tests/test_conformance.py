@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
 
@@ -71,6 +72,7 @@ class EmulatedKeys(KeyWrapperConformance):
 
     __test__ = False
     provider = "aws-kms"
+    documentation = Path(__file__).parents[3] / "docs" / "plugins" / "aws-kms.md"
     key_spec: ClassVar[str] = "SYMMETRIC_DEFAULT"
     options: ClassVar[Mapping[str, object]] = {}
     faults: ClassVar[Mapping[str, Fault]] = {

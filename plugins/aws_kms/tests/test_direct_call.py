@@ -70,7 +70,7 @@ def test_a_request_is_signed_as_the_aws_client_signs_it(monkeypatch: pytest.Monk
             "aws_session_token": token or "",
         }
 
-        signed = signed_headers({**headers, "host": host}, body, given, region, "kms")
+        signed = signed_headers({**headers, "host": host}, body, given, f"{region}/kms")
 
         assert signed["authorization"] == request.headers["Authorization"]
         assert signed["x-amz-date"] == request.headers["X-Amz-Date"] == stamp
@@ -85,7 +85,7 @@ def test_the_published_vector_of_a_post_is_signed(monkeypatch: pytest.MonkeyPatc
         "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
     }
 
-    signed = signed_headers({"host": "example.amazonaws.com"}, b"", given, "us-east-1", "service")
+    signed = signed_headers({"host": "example.amazonaws.com"}, b"", given, "us-east-1/service")
 
     assert signed["authorization"].endswith(
         "Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"
@@ -245,7 +245,6 @@ def test_anything_else_is_left_to_the_client(
         replace(ACCESS, region=None),
         replace(ACCESS, region="cn-north-1"),
         replace(ACCESS, region="us-gov-west-1"),
-        replace(ACCESS, role_arn="arn:aws:iam::1:role/r"),
         replace(ACCESS, profile="app"),
         replace(ACCESS, may_call_directly=False),
         replace(ACCESS, connection=ACCESS.connection._replace(endpoint="https://h.example/path")),
@@ -253,6 +252,14 @@ def test_anything_else_is_left_to_the_client(
 )
 def test_settings_that_need_the_client_are_left_to_it(home: Path, access: Access) -> None:
     with pytest.raises(NotDirectError):
+        credential_source(access)
+
+
+def test_a_role_is_left_to_the_client(home: Path) -> None:
+    with open_kek(ARN, role_arn="arn:aws:iam::111122223333:role/r") as kek:
+        access = kek.wrapper._client.access  # type: ignore[attr-defined]
+
+    with pytest.raises(NotDirectError, match="by the settings"):
         credential_source(access)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from ksm_storage.testing.traces import encodings_of
 
 from .opening import AAD, open_kek
 from .scripted_kms import ARN, DEK, Answer, ScriptedKms, unwrapped, wrapped
-from .test_wire import SYMMETRIC
 
 # In a process of its own, so that the first call is the one that imports the client: only the
 # loggers that exist by then can be silenced.
@@ -64,29 +62,6 @@ def test_the_same_client_without_the_plugin_would_log_the_dek(scripted: Scripted
     logged = _logged(scripted, "sdk")
 
     assert [text for text in encodings_of(DEK) if text in logged] != []
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(body=unwrapped().body[:-6]),
-        Answer(body=unwrapped().body[:-2] + b"\xff" + unwrapped().body[-2:]),
-        Answer(body=unwrapped().body.replace(b'"Plaintext"', b'"plaintext"')),
-    ],
-    ids=["cut", "another encoding", "another name"],
-)
-def test_the_error_of_a_damaged_reply_shows_nothing_of_it(
-    scripted: ScriptedKms, answer: Answer
-) -> None:
-    scripted.answer = answer
-
-    with open_kek(ARN, scripted.url) as kek, pytest.raises(UnavailableError) as caught:
-        kek.unwrap(SYMMETRIC, aad=AAD)
-
-    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.as_dict())
-    shown += "".join(f"{exc!r}{vars(exc)!r}" for exc in _chain(caught.value))
-    # A cut takes the end of the encoding with it, so its first half is looked for.
-    assert [text for text in encodings_of(DEK) if text[:20] in shown] == []
 
 
 def test_the_error_of_a_wrap_shows_nothing_of_the_request(scripted: ScriptedKms) -> None:

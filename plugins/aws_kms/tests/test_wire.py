@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from threading import Barrier
 
 import pytest
-from ksm_storage_aws_kms import key_wrapper
-from ksm_storage_aws_kms.hooks import Access
 
-from ksm_storage.errors import DecryptionError, KeyStateError, ProviderError, UnavailableError
+from ksm_storage.errors import DecryptionError, KeyStateError
 from ksm_storage.plugin import WrappedDek
 
 from .emulated_kms import EmulatedKms
 from .opening import AAD, open_kek
-from .scripted_kms import ARN, DEK, Answer, ScriptedKms, unwrapped, wrapped
+from .scripted_kms import ARN, DEK, ScriptedKms, unwrapped, wrapped
 
 OTHER_ARN = ARN.replace("1234abcd", "0987dcba")
 MRK = ARN.rpartition("/")[0] + "/mrk-1234abcd12ab34cd56ef1234567890ab"
 CIPHERTEXT = b"c" * 150
 SYMMETRIC = WrappedDek(ARN, "SYMMETRIC_DEFAULT", CIPHERTEXT)
 RSA = WrappedDek(ARN, "RSAES_OAEP_SHA_256", CIPHERTEXT)
-
-
-def test_opening_and_closing_asks_nothing(scripted: ScriptedKms) -> None:
-    open_kek(ARN, scripted.url).close()
-
-    assert scripted.asked == []
 
 
 def test_a_wrap_is_one_call_that_names_the_key_the_algorithm_and_the_context(
@@ -101,59 +86,6 @@ def test_an_alias_is_asked_for_by_its_name_and_recorded_as_the_key(scripted: Scr
     assert recorded.key_id == ARN
 
 
-@pytest.mark.parametrize("key", [ARN, "alias/app"])
-def test_a_dek_from_another_key_than_the_recorded_one_is_refused(
-    scripted: ScriptedKms, key: str
-) -> None:
-    scripted.answer = unwrapped(key_id=OTHER_ARN)
-
-    with (
-        open_kek(key, scripted.url, region="eu-west-1") as kek,
-        pytest.raises(DecryptionError, match="KMS decrypted with the key"),
-    ):
-        kek.unwrap(SYMMETRIC, aad=AAD)
-
-
-@pytest.mark.parametrize("key_id", [OTHER_ARN, "alias/app", ARN.rpartition("/")[2], "junk"])
-def test_a_wrap_under_another_name_than_a_covered_arn_is_refused(
-    scripted: ScriptedKms, key_id: str
-) -> None:
-    scripted.answer = wrapped(key_id=key_id)
-
-    with open_kek(ARN, scripted.url) as kek, pytest.raises(ProviderError, match="encrypted under"):
-        kek.wrap(DEK, aad=AAD)
-
-
-@pytest.mark.parametrize(
-    "altered",
-    [
-        replace(SYMMETRIC, key_id=OTHER_ARN),
-        replace(SYMMETRIC, key_id="alias/app"),
-        replace(SYMMETRIC, algorithm="RSAES_OAEP_SHA_1"),
-        replace(SYMMETRIC, ciphertext=b""),
-        replace(SYMMETRIC, ciphertext=bytes(6145)),
-    ],
-    ids=["another key", "an alias", "another algorithm", "empty", "longer than KMS makes"],
-)
-def test_a_wrapped_dek_that_cannot_be_this_keys_is_refused_without_a_call(
-    scripted: ScriptedKms, altered: WrappedDek
-) -> None:
-    with open_kek(ARN, scripted.url) as kek, pytest.raises(DecryptionError):
-        kek.unwrap(altered, aad=AAD)
-
-    assert scripted.asked == []
-
-
-@pytest.mark.parametrize("body", [{}, {"KeyId": ARN}, {"KeyId": ARN, "CiphertextBlob": ""}])
-def test_a_reply_without_a_ciphertext_is_no_wrap(
-    scripted: ScriptedKms, body: dict[str, str]
-) -> None:
-    scripted.answer = Answer(body=json.dumps(body).encode())
-
-    with open_kek(ARN, scripted.url) as kek, pytest.raises(UnavailableError, match="invalid reply"):
-        kek.wrap(DEK, aad=AAD)
-
-
 def test_a_multi_region_key_is_asked_in_the_region_of_the_option(scripted: ScriptedKms) -> None:
     replica = MRK.replace("eu-west-1", "us-east-1")
     scripted.answer = unwrapped(key_id=replica)
@@ -210,66 +142,3 @@ def test_an_rsa_key_is_told_how_to_be_used(emulator: EmulatedKms) -> None:
         kek.wrap(DEK, aad=AAD)
 
     assert "RSAES_OAEP_SHA_256" in str(caught.value.hint)
-
-
-def test_threads_that_start_together_share_one_client(
-    scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[object] = []
-    together = Barrier(8, timeout=30)
-
-    def session(access: Access) -> object:
-        made.append(access)
-        return make(access)
-
-    make = key_wrapper._session
-    monkeypatch.setattr(key_wrapper, "_session", session)
-
-    def unwrap(_: int) -> bytes:
-        together.wait()
-        return kek.unwrap(SYMMETRIC, aad=AAD)
-
-    with open_kek(ARN, scripted.url) as kek, ThreadPoolExecutor(8) as pool:
-        deks = list(pool.map(unwrap, range(8)))
-
-    assert deks == [DEK] * 8
-    assert len(made) == 1
-
-
-def test_a_key_wrapper_works_again_after_it_was_closed(scripted: ScriptedKms) -> None:
-    kek = open_kek(ARN, scripted.url)
-    kek.unwrap(SYMMETRIC, aad=AAD)
-    kek.close()
-
-    assert kek.unwrap(SYMMETRIC, aad=AAD) == DEK
-
-
-FORKING = """
-import os, sys
-from ksm_storage.plugin import WrappedDek
-from opening import AAD, open_kek
-key, url = sys.argv[1:]
-kek = open_kek(key, url)
-wrapped = WrappedDek(key, "SYMMETRIC_DEFAULT", b"c" * 150)
-kek.unwrap(wrapped, aad=AAD)  # the first one goes directly
-kek.unwrap(wrapped, aad=AAD)
-child = os.fork()
-kek.unwrap(wrapped, aad=AAD)
-if child == 0:
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
-def test_a_forked_child_has_a_connection_of_its_own(scripted: ScriptedKms) -> None:
-    # In a process without threads of its own: this one runs servers.
-    subprocess.run(
-        [sys.executable, "-c", FORKING, ARN, scripted.url],
-        cwd=Path(__file__).parent,
-        check=True,
-        timeout=30,
-    )
-
-    assert len(scripted.asked) == 4
-    assert len({asked.peer for asked in scripted.asked}) == 3

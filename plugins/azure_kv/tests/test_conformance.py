@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
@@ -37,6 +39,7 @@ class VaultConformance(KeyWrapperConformance):
     """What a vault and a managed HSM have in common."""
 
     provider = "azure-kv"
+    documentation = Path(__file__).parents[3] / "docs" / "plugins" / "azure-kv.md"
     sdk_modules = ("azure", "msal", "requests", "urllib3")
     faults = FAULTS
 
@@ -66,6 +69,14 @@ class VaultConformance(KeyWrapperConformance):
     def settings(self, emulator: EmulatedVault) -> Mapping[str, object]:
         # Short, for what is retried is retried until then.
         return {**emulator.settings, "deadline": 1.0}
+
+    @pytest.fixture
+    def service_url(self, settings: Mapping[str, object]) -> str:
+        return f"https://{settings['connect_to']}"
+
+    @pytest.fixture
+    def reach(self, settings: Mapping[str, object]) -> Callable[[str], Mapping[str, object]]:
+        return lambda url: {**settings, "connect_to": urlsplit(url).netloc}
 
     @pytest.fixture
     def count_calls(self, emulator: EmulatedVault) -> Callable[[], int]:

@@ -48,7 +48,7 @@ def test_a_client_secret_is_shown_to_entra(caller: Caller) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["PEM", "PKCS#12"])
+@pytest.mark.parametrize("form", ["PEM", "PKCS #12"])
 def test_a_client_certificate_signs_the_request_for_a_token(
     caller: Caller,
     certificate: tuple[rsa.RSAPrivateKey, x509.Certificate],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -36,6 +37,7 @@ class EmulatedKeys(KeyWrapperConformance):
 
     __test__ = False
     provider = "gcp-kms"
+    documentation = Path(__file__).parents[3] / "docs" / "plugins" / "gcp-kms.md"
     sdk_modules = ("google", "grpc", "google_crc32c", "requests")
     native_names: ClassVar[Mapping[str, str]] = {
         KEY: KEY,

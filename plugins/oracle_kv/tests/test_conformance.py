@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -27,6 +28,7 @@ class EmulatedKeys(KeyWrapperConformance):
 
     __test__ = False
     provider = "oracle-kv"
+    documentation = Path(__file__).parents[3] / "docs" / "plugins" / "oracle-kv.md"
     sdk_modules = ("oci", "circuitbreaker", "urllib3")
     native_names: ClassVar[Mapping[str, str]] = {KEY: KEY, f"{KEY}/{VERSION}": f"{KEY}/{VERSION}"}
     kind: ClassVar[str] = "AES"

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
-from typing import Any
 
 import pytest
-from ksm_storage_oracle_kv import sdk_client
 
 import ksm_storage
 from ksm_storage.errors import DecryptionError, KsmStorageError, ProviderError, UnavailableError
@@ -28,12 +20,6 @@ OTHER_VERSION = VERSION.replace("aaaajs", "baaajs")
 RECORDED = f"{KEY}/{VERSION}"
 AES = WrappedDek(RECORDED, "AES_256_GCM", CIPHERTEXT)
 RSA = WrappedDek(RECORDED, "RSA_OAEP_SHA_256", bytes(256))
-
-
-def test_opening_and_closing_asks_nothing(scripted: ScriptedVault) -> None:
-    open_kek(KEY, scripted.url).close()
-
-    assert scripted.asked == []
 
 
 def test_a_wrap_is_one_call_that_names_the_key_the_algorithm_and_the_aad(
@@ -101,42 +87,6 @@ def test_a_pinned_version_wraps_and_is_asked_for(scripted: ScriptedVault) -> Non
     assert scripted.asked[0].body["keyVersionId"] == VERSION
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        {"keyId": OTHER_KEY},
-        {"keyVersionId": OTHER_VERSION},
-        {"keyId": "junk"},
-        {"keyVersionId": "junk"},
-        {"keyVersionId": KEY},
-    ],
-    ids=str,
-)
-def test_a_dek_from_another_key_or_version_than_the_recorded_one_is_refused(
-    scripted: ScriptedVault, names: dict[str, str]
-) -> None:
-    scripted.answer = unwrapped(**names)
-
-    with (
-        open_kek(KEY, scripted.url) as kek,
-        pytest.raises(DecryptionError, match="decrypted with another key"),
-    ):
-        kek.unwrap(AES, aad=AAD)
-
-
-@pytest.mark.parametrize("names", [{"keyId": OTHER_KEY}, {"keyVersionId": "junk"}], ids=str)
-def test_a_wrap_under_another_key_is_refused(
-    scripted: ScriptedVault, names: dict[str, str]
-) -> None:
-    scripted.answer = wrapped(**names)
-
-    with (
-        open_kek(KEY, scripted.url) as kek,
-        pytest.raises(ProviderError, match="encrypted under another key"),
-    ):
-        kek.wrap(DEK, aad=AAD)
-
-
 def test_a_wrap_under_another_version_than_the_pinned_one_is_refused(
     scripted: ScriptedVault,
 ) -> None:
@@ -169,36 +119,6 @@ def test_an_rsa_wrap_without_a_version_is_refused(scripted: ScriptedVault) -> No
         pytest.raises(UnavailableError, match="key_version_id"),
     ):
         kek.wrap(DEK, aad=AAD)
-
-
-@pytest.mark.parametrize("checksum", ["0", "630dcd2", "", None, 1, []], ids=repr)
-def test_a_dek_whose_checksum_does_not_fit_is_refused(
-    scripted: ScriptedVault, checksum: object
-) -> None:
-    scripted.answer = unwrapped(plaintextChecksum=checksum)
-
-    with open_kek(KEY, scripted.url) as kek, pytest.raises(UnavailableError, match="checksum"):
-        kek.unwrap(AES, aad=AAD)
-
-
-@pytest.mark.parametrize(
-    "altered",
-    [
-        replace(AES, key_id=OTHER_KEY),
-        replace(AES, key_id="alias"),
-        replace(AES, algorithm="RSA_OAEP_SHA_1"),
-        replace(AES, ciphertext=b""),
-        replace(AES, ciphertext=bytes(4097)),
-    ],
-    ids=["another key", "no key", "another algorithm", "empty", "longer than a vault makes"],
-)
-def test_a_wrapped_dek_that_cannot_be_this_keys_is_refused_without_a_call(
-    scripted: ScriptedVault, altered: WrappedDek
-) -> None:
-    with open_kek(KEY, scripted.url) as kek, pytest.raises(DecryptionError):
-        kek.unwrap(altered, aad=AAD)
-
-    assert scripted.asked == []
 
 
 def test_another_version_than_the_pinned_one_is_refused_without_a_call(
@@ -246,38 +166,6 @@ def test_an_rsa_key_is_told_how_to_be_used(emulator: EmulatedVault) -> None:
     assert "RSA_OAEP_SHA_256" in str(caught.value.hint)
 
 
-def test_threads_that_start_together_share_one_client(
-    scripted: ScriptedVault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[object] = []
-    together = Barrier(8, timeout=30)
-    create = sdk_client.create_client
-
-    def created(*args: Any, **kwargs: Any) -> Any:
-        made.append(args)
-        return create(*args, **kwargs)
-
-    monkeypatch.setattr(sdk_client, "create_client", created)
-
-    def unwrap(_: int) -> bytes:
-        together.wait()
-        return kek.unwrap(AES, aad=AAD)
-
-    with open_kek(KEY, scripted.url) as kek, ThreadPoolExecutor(8) as pool:
-        deks = list(pool.map(unwrap, range(8)))
-
-    assert deks == [DEK] * 8
-    assert len(made) == 1
-
-
-def test_a_key_wrapper_works_again_after_it_was_closed(scripted: ScriptedVault) -> None:
-    kek = open_kek(KEY, scripted.url)
-    kek.unwrap(AES, aad=AAD)
-    kek.close()
-
-    assert kek.unwrap(AES, aad=AAD) == DEK
-
-
 def test_the_calls_of_a_storage_are_two_to_create_one_to_open_and_none_to_save(
     emulator: EmulatedVault, tmp_path: Path
 ) -> None:
@@ -314,37 +202,6 @@ def test_a_storage_opens_after_its_key_was_rotated(emulator: EmulatedVault, tmp_
     pinned = ksm_storage.open_storage(path, keys=[key], settings=settings)
 
     assert pinned.get("hostname") == "keepersecurity.eu"
-
-
-FORKING = """
-import os, sys
-from ksm_storage.plugin import WrappedDek
-from opening import AAD, open_kek
-key, version, url = sys.argv[1:]
-kek = open_kek(key, url)
-wrapped = WrappedDek(f"{key}/{version}", "AES_256_GCM", b"c" * 77)
-kek.unwrap(wrapped, aad=AAD)  # the first one goes directly
-kek.unwrap(wrapped, aad=AAD)
-child = os.fork()
-kek.unwrap(wrapped, aad=AAD)
-if child == 0:
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
-def test_a_forked_child_has_a_connection_of_its_own(scripted: ScriptedVault) -> None:
-    # In a process without threads of its own: this one runs servers.
-    subprocess.run(
-        [sys.executable, "-c", FORKING, KEY, VERSION, scripted.url],
-        cwd=Path(__file__).parent,
-        check=True,
-        timeout=30,
-    )
-
-    assert len(scripted.asked) == 4
-    assert len({asked.peer for asked in scripted.asked}) == 3
 
 
 def test_an_over_long_key_is_refused_by_the_core(emulator: EmulatedVault) -> None:

@@ -24,6 +24,7 @@ from ksm_storage.plugin import (
     Option,
     ServiceClient,
     Settings,
+    SettingsError,
     UnavailableError,
     WrappedDek,
     error_for,
@@ -167,6 +168,17 @@ class ReadsStandardInput(PlantedHttp):
         return super()._sent(api, body)
 
 
+class ChecksNoSettings(PlantedHttp):
+    """Its settings are taken as they are; ``open_key_wrapper`` sees to that."""
+
+
+class RefusesThisMachine(PlantedHttp):
+    def __init__(self, key_id: str, connection: Connection) -> None:
+        if (connection.endpoint or "").endswith(":1"):
+            raise SettingsError("plain HTTP is refused")
+        super().__init__(key_id, connection)
+
+
 PLANTED: dict[str, type[PlantedHttp]] = {
     kind.__name__: kind
     for kind in (*PlantedHttp.__subclasses__(), *LeavesTheDekOnTheCause.__subclasses__())
@@ -184,6 +196,8 @@ def key_wrapper_options() -> Sequence[Option]:
 @hookimpl
 def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     kind = PLANTED.get(settings.text("fault") or "", PlantedHttp)
+    if kind is ChecksNoSettings:
+        return kind(key_id, Connection(settings.text("endpoint"), None, 1.0, 1.0, 1.0))
     return kind(key_id, Connection.from_settings(settings))
 
 

@@ -327,7 +327,7 @@ class ClosesOnce(Planted):
 
 
 class ClosesEverySession(Planted):
-    """It logs out of the token, as PKCS#11 does for all sessions of a process."""
+    """It logs out of the token, as PKCS #11 does for all sessions of a process."""
 
     sessions = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -20,8 +21,11 @@ from ksm_storage.plugin import (
     UnavailableError,
 )
 from ksm_storage.testing.conformance import Fault, KeyWrapperConformance
+from ksm_storage.testing.plugin_tests import StandardOptionTests
 from ksm_storage.testing.surroundings_tests import NetworkTests, ProcessTests
 from tests.seam.planted import planted_http, planted_plugin
+
+PAGE = Path(__file__).with_name("page.md")
 
 
 class Planted(KeyWrapperConformance):
@@ -89,18 +93,20 @@ class TestHonest(Planted):
     """The same plugin without a fault, which proves that the suite asks nothing impossible."""
 
     sdk_modules = ("tests.seam.planted.planted_sdk",)
+    documentation = PAGE
 
 
 class TestUntidy(Planted):
     provider = "untidy"
     sdk_modules = ("tests.seam.planted.planted_sdk",)
+    documentation = PAGE
 
 
 for _name in planted_plugin.PLANTED:
     globals()[f"Test{_name}"] = type(f"Test{_name}", (Planted,), {"planted": _name})
 
 
-class TestHonestHttp(NetworkTests, ProcessTests):
+class TestHonestHttp(StandardOptionTests, NetworkTests, ProcessTests):
     """A plugin over HTTP without a fault, and what surrounds it."""
 
     provider = "planted-http"

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         error_for,
         error_rules,
         incomplete_reply,
+        other_key_error,
         rule_for_failure,
         rule_for_status,
         shown_code,
@@ -64,6 +65,9 @@ if TYPE_CHECKING:
         RedirectRefusedError,
         exchange_json,
         from_base64,
+        read_ini,
+        require_direct,
+        require_texts,
         to_base64,
     )
     from .plugin_kit.key_names import KeyName, KeyNames
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
         der_signature,
         not_a_signing_key,
         public_key_of_point,
+        require_version,
     )
     from .process import gc_pause
 
@@ -101,13 +106,15 @@ _LAZY = {
         "plugin_kit.connection": "Connection CredentialKind credential_kind direct_call_option "
         "endpoint_setting is_plain_http standard_options validate_endpoint",
         "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
-        "error_rules incomplete_reply rule_for_failure rule_for_status shown_code unreadable_reply",
+        "error_rules incomplete_reply other_key_error rule_for_failure rule_for_status shown_code "
+        "unreadable_reply",
         "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
         "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError "
-        "exchange_json from_base64 to_base64",
+        "exchange_json from_base64 read_ini require_direct require_texts to_base64",
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
-        "plugin_kit.signatures": "der_of_pem der_signature not_a_signing_key public_key_of_point",
+        "plugin_kit.signatures": "der_of_pem der_signature not_a_signing_key public_key_of_point "
+        "require_version",
         "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
         "current_deadline "
         "deadline_of first_unwrap lock_held quiet_logs seconds_left uncounted within_deadline",
@@ -180,10 +187,15 @@ __all__ = [
     "is_plain_http",
     "lock_held",
     "not_a_signing_key",
+    "other_key_error",
     "pin_options",
     "public_key_of_point",
     "quiet_logs",
     "raise_from",
+    "read_ini",
+    "require_direct",
+    "require_texts",
+    "require_version",
     "rule_for_failure",
     "rule_for_status",
     "seconds_left",

@@ -18,7 +18,7 @@ class Aad(Mapping[str, str]):
 
     It is a ``Mapping[str, str]`` for the services that bind a string map (AWS KMS's
     EncryptionContext, OCI's associatedData); ``bytes(aad)`` is for those that bind bytes
-    (Google Cloud KMS, PKCS#11). Both forms say exactly the same: two maps have the same bytes
+    (Google Cloud KMS, PKCS #11). Both forms say exactly the same: two maps have the same bytes
     only if they are equal.
     """
 
@@ -76,7 +76,12 @@ class WrappedDek:
     ciphertext: bytes
 
     def require_made_by(
-        self, key: object, *, is_covered: bool, algorithms: Container[str] | None = None
+        self,
+        key: object,
+        *,
+        is_covered: bool,
+        algorithms: Container[str] | None = None,
+        max_bytes: int = MAX_WRAPPED_DEK,
     ) -> None:
         """Refuse what another key wrapped, before a service is called.
 
@@ -84,9 +89,12 @@ class WrappedDek:
             key: The key that is to unwrap.
             is_covered: Whether its name may stand for :attr:`key_id`.
             algorithms: Those that are known, unless the plugin checks it otherwise.
+            max_bytes: The longest ciphertext that the service takes. A longer one, or none, would
+                be a malformed request to it, which would hide the damage.
 
         Raises:
-            DecryptionError: Another key wrapped it, or with an unknown algorithm.
+            DecryptionError: Another key wrapped it, or with an unknown algorithm, or the
+                ciphertext is empty or too long.
         """
         if algorithms is not None and self.algorithm not in algorithms:
             raise DecryptionError(f"unknown wrapping algorithm: {self.algorithm!r}")
@@ -94,6 +102,8 @@ class WrappedDek:
             raise DecryptionError(
                 f"the data key was wrapped by the key {self.key_id!r}, not by {str(key)!r}"
             )
+        if not 1 <= len(self.ciphertext) <= max_bytes:
+            raise DecryptionError(f"the wrapped data key must be 1 to {max_bytes} bytes")
 
 
 @runtime_checkable

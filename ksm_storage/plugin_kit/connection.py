@@ -163,8 +163,8 @@ def validate_endpoint(url: str, *, named: str) -> None:
     if parts.username is not None or parts.query or parts.fragment:
         raise SettingsError(
             f"{named} has a user, a password, a query or a fragment",
-            hint="remove it: credentials have options of their own; rotate what others may have "
-            "seen here",
+            hint="remove it, use the options for credentials, and rotate any secret in it that "
+            "others may have seen",
         )
 
 

@@ -213,6 +213,32 @@ def incomplete_reply(name: str, call: Call, *, request_id: str | None = None) ->
     return UNREADABLE_REPLY.error(call, request_id=request_id, detail=f"no valid {name!r}")
 
 
+def other_key_error(
+    service: str,
+    used: str,
+    found: object,
+    asked: object,
+    *,
+    check: str = "the endpoint",
+    request_id: str | None = None,
+) -> ProviderError:
+    """Return the error for a reply that names another key than the one that was asked for.
+
+    Args:
+        service: The service, as in ``KMS``.
+        used: What it did, as in ``signed with``.
+        found: The key in the reply.
+        asked: The key in the request.
+        check: What leads to the service, and may be wrong.
+        request_id: The id that the service gave the request.
+    """
+    return ProviderError(
+        f"{service} {used} the key {str(found)!r} instead of {str(asked)!r}",
+        hint=f"check {check}: {service} itself does not do this",
+        request_id=request_id,
+    )
+
+
 def _is_about_a_file(exc: BaseException) -> bool:
     if isinstance(exc, ssl.SSLError):
         # A file without any certificate, or with a damaged one, which has no reason.

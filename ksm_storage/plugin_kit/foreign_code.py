@@ -75,7 +75,7 @@ def ask_person(prompt: str) -> str:
         AuthenticationError: Standard input is not a terminal, so nobody can be asked.
     """
     refusal = AuthenticationError(
-        "the credentials ask for a code, and no terminal is attached to type it at",
+        "the credentials require a code, and no terminal is attached to enter it",
         hint="run the command at a terminal, or use credentials that need no code",
     )
     if not _is_at_terminal():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import socket
 import ssl
@@ -15,12 +16,15 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import SettingsError
 from .connection import Connection, is_plain_http
 from .service_client import NotDirectError, current_deadline, seconds_left
+
+if TYPE_CHECKING:
+    from configparser import RawConfigParser
 
 # A reply holds a data key and some names.
 MAX_REPLY = 1_048_576
@@ -160,7 +164,7 @@ class HttpApi:
             # Its password would cross the network in the clear.
             raise SettingsError(
                 f"the proxy of the environment has the unsupported scheme {parts.scheme!r}",
-                hint="use an http:// proxy: the connection to the service is TLS all the same",
+                hint="use an http:// proxy; the connection to the service is still TLS",
             )
         link = http.client.HTTPSConnection(
             parts.hostname or "", parts.port or 8080, timeout=seconds, context=self._context
@@ -175,6 +179,53 @@ class HttpApi:
     def _allows(self, pause: float) -> bool:
         deadline = current_deadline()
         return deadline is None or deadline.allows(pause + self._connection.attempt)
+
+
+def require_direct(prefix: str, known: str, *, allowed: bool, ignoring: str | None = None) -> None:
+    """Refuse a direct call that the settings or the environment forbid.
+
+    Args:
+        prefix: How the variables that the vendor's client reads begin.
+        known: What follows it in those that a direct call understands, or that change nothing;
+            separated by blanks.
+        allowed: Whether the settings allow a direct call.
+        ignoring: How variables begin that change nothing here.
+
+    Raises:
+        NotDirectError: Not allowed, or another variable is set.
+    """
+    others = [
+        name
+        for name in os.environ
+        if name.startswith(prefix)
+        and name.removeprefix(prefix) not in known.split()
+        and not (ignoring is not None and name.startswith(ignoring))
+    ]
+    if others or not allowed:
+        raise NotDirectError(f"{min(others)} is set" if others else "by the settings")
+
+
+def require_texts(*values: object) -> None:
+    """Refuse anything but the printable text that a header can carry, such as credentials.
+
+    Raises:
+        NotDirectError: A value is missing, empty or something else; the client reports it.
+    """
+    if not all(isinstance(v, str) and v and v.isascii() and v.isprintable() for v in values):
+        raise NotDirectError("a credential or a part of the reply is missing or malformed")
+
+
+def read_ini(path: str, *, default_section: str = "DEFAULT") -> RawConfigParser:
+    """Return what a vendor's configuration file holds; nothing if it is missing.
+
+    Raises:
+        configparser.Error, ValueError: The file cannot be parsed.
+    """
+    from configparser import RawConfigParser
+
+    parser = RawConfigParser(default_section=default_section)
+    parser.read(os.path.expanduser(path), "utf-8")
+    return parser
 
 
 def exchange_json(

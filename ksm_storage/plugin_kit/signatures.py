@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 
-from ..errors import KeyStateError
+from ..errors import KeyStateError, SettingsError
 
 COORDINATE_BYTES = 32
 # Of a SubjectPublicKeyInfo up to the point: id-ecPublicKey, prime256v1, and a bit string.
@@ -50,6 +50,17 @@ def not_a_signing_key(key: object, *, create: str) -> KeyStateError:
         create: The command, or the words, that make one that can.
     """
     return KeyStateError(f"the key {str(key)!r} is not a P-256 signing key", hint=create)
+
+
+def require_version(key: object, version: str | None, *, hint: str) -> str:
+    """Return the version in a signing key's name, which must have one.
+
+    Raises:
+        SettingsError: It has none: after a rotation the name would stand for another key.
+    """
+    if version is None:
+        raise SettingsError(f"the signing key {str(key)!r} has no version in its name", hint=hint)
+    return version
 
 
 def _integer(number: int) -> bytes:

@@ -21,29 +21,21 @@ from ksm_storage import plugin as kit
 from .hooks import Access
 
 # Any other can name other credentials, another endpoint or another CA to the AWS client.
-_HARMLESS = frozenset(
-    f"AWS_{name}"
-    for name in (
-        *("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE"),
-        *("SHARED_CREDENTIALS_FILE", "CONFIG_FILE", "CONTAINER_CREDENTIALS_RELATIVE_URI"),
-        *("EC2_METADATA_SERVICE_ENDPOINT", "EC2_METADATA_DISABLED", "EXECUTION_ENV"),
-        *(
-            "CA_BUNDLE",
-            "REGION",
-            "DEFAULT_REGION",
-            "DEFAULT_OUTPUT",
-            "PAGER",
-            "RETRY_MODE",
-            "MAX_ATTEMPTS",
-        ),
-    )
+_KNOWN = (
+    "ACCESS_KEY_ID SECRET_ACCESS_KEY SESSION_TOKEN PROFILE SHARED_CREDENTIALS_FILE CONFIG_FILE "
+    "CONTAINER_CREDENTIALS_RELATIVE_URI EC2_METADATA_SERVICE_ENDPOINT EC2_METADATA_DISABLED "
+    "EXECUTION_ENV CA_BUNDLE REGION DEFAULT_REGION DEFAULT_OUTPUT PAGER RETRY_MODE MAX_ATTEMPTS"
 )
 # The regions of the partition "aws"; hosts of others have other names.
 _REGION = re.compile(r"(?:us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-[0-9]")
 _PARTS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+_IN_REPLY = ("AccessKeyId", "SecretAccessKey", "Token")
+# The AWS client also takes [profile default], quotes and blanks for a profile.
+_NOISE = re.compile(r"[\"'\s]|^profile\b")
 # Source: Amazon ECS Developer Guide, "Task IAM role"; Amazon EC2 User Guide, "Use IMDS".
 _CONTAINER, _INSTANCE = "http://169.254.170.2", "http://169.254.169.254"
 _ROLES = "/latest/meta-data/iam/security-credentials/"
+_JSON, _DECRYPT = "application/x-amz-json-1.1", "TrentService.Decrypt"
 
 
 def decrypt(access: Access, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -53,20 +45,13 @@ def decrypt(access: Access, request: Mapping[str, Any]) -> Mapping[str, Any]:
         NotDirectError: The AWS client must send it, or KMS refused it.
         Exception: The call failed.
     """
-    url, region = _address(access)
-    raw = json.dumps(
-        {**request, "CiphertextBlob": kit.to_base64(request["CiphertextBlob"])}
-    ).encode()
-    headers = {
-        "content-type": "application/x-amz-json-1.1",
-        "host": urlsplit(url).netloc,
-        "x-amz-target": "TrentService.Decrypt",
-    }
-    signed = signed_headers(headers, raw, _credentials(access), region, "kms")
+    url = _address(access)
+    raw = json.dumps(request, default=kit.to_base64).encode()
+    headers = {"content-type": _JSON, "host": urlsplit(url).netloc, "x-amz-target": _DECRYPT}
+    signed = signed_headers(headers, raw, _credentials(access), f"{access.region}/kms")
     api = kit.HttpApi(url, access.connection.trusting("AWS_CA_BUNDLE"), attempts=1)
     content, replied = kit.exchange_json(api, "POST", "/", signed, raw)
-    if not isinstance(content["KeyId"], str):
-        raise kit.NotDirectError("the reply is malformed")
+    kit.require_texts(content["KeyId"])
     content["Plaintext"] = kit.from_base64(content["Plaintext"])
     return {**content, "ResponseMetadata": {"RequestId": replied.get("x-amzn-requestid")}}
 
@@ -82,112 +67,84 @@ def credential_source(access: Access) -> str:
 
 
 def signed_headers(
-    headers: Mapping[str, str],
-    body: bytes,
-    credentials: Mapping[str, str],
-    region: str,
-    service: str,
+    headers: Mapping[str, str], body: bytes, credentials: Mapping[str, str], service: str
 ) -> dict[str, str]:
-    """Return the headers of a POST to ``/`` with its signature, which is valid from now.
+    """Return the headers of a POST to ``/`` of ``REGION/SERVICE`` with its signature from now.
 
     Source: AWS IAM User Guide, "Create a signed AWS API request" (Signature Version 4).
     """
     key_id, secret, token = (credentials.get(part) for part in _PARTS)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    signed = {**headers, "x-amz-date": stamp}
-    if token:
-        signed["x-amz-security-token"] = token
+    own = {"x-amz-security-token": token} if token else {}
+    signed = {**headers, **own, "x-amz-date": stamp}
     names = ";".join(sorted(signed))
     listed = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
     canonical = f"POST\n/\n\n{listed}\n{names}\n{hashlib.sha256(body).hexdigest()}"
-    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
+    scope = f"{stamp[:8]}/{service}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     key = f"AWS4{secret}".encode()
     for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"):
         key = hmac.digest(key, part.encode(), "sha256")
-    signed["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, "
-        f"Signature={key.hex()}"
-    )
+    identity = f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}"
+    signed["authorization"] = f"{identity}, SignedHeaders={names}, Signature={key.hex()}"
     return signed
 
 
-def _address(access: Access) -> tuple[str, str]:
-    others = [name for name in os.environ if name.startswith("AWS_") and name not in _HARMLESS]
-    if access.connection.endpoint is not None:
-        others = [name for name in others if not name.startswith("AWS_ENDPOINT_URL")]
-    if not access.may_call_directly or access.role_arn is not None or others:
-        raise kit.NotDirectError(f"{min(others)} is set" if others else "by the settings")
-    if access.region is None or not _REGION.fullmatch(access.region):
-        raise kit.NotDirectError("the key has no region, or one of another partition")
-    url = access.connection.endpoint or f"https://kms.{access.region}.amazonaws.com"
-    if urlsplit(url).path:
-        raise kit.NotDirectError("the endpoint has a path")
-    return url, access.region
+def _address(access: Access) -> str:
+    endpoint = access.connection.endpoint
+    allowed, ignored = access.may_call_directly, "AWS_ENDPOINT_URL" if endpoint else None
+    kit.require_direct("AWS_", _KNOWN, allowed=allowed, ignoring=ignored)
+    if not _REGION.fullmatch(access.region or "") or urlsplit(endpoint or "").path:
+        raise kit.NotDirectError("the endpoint has a path, or the region is of another partition")
+    return endpoint or f"https://kms.{access.region}.amazonaws.com"
 
 
 def _credentials(access: Access) -> Mapping[str, str]:
-    found = _source(access)[1]
-    if isinstance(found, str):
-        found = _from_metadata(found, access)
-    values = [found.get(part, "") for part in _PARTS]
-    if not all(values[:2]) or not all(v.isascii() and v.isprintable() for v in values):
-        raise kit.NotDirectError("the credentials are incomplete or malformed")
+    source = _source(access)[1]
+    found = source if isinstance(source, Mapping) else _from_metadata(*source, access)
+    key_id, secret, token = (found.get(part) for part in _PARTS)
+    kit.require_texts(key_id, secret, token or "-")
     return found
 
 
-def _source(access: Access) -> tuple[str, Mapping[str, str] | str]:
-    """Return a name for the source, and the credentials or the address that gives them."""
+def _source(access: Access) -> tuple[str, Mapping[str, str] | tuple[str, str]]:
     profile = access.profile or os.environ.get("AWS_PROFILE") or "default"
     config = _profile("AWS_CONFIG_FILE", "config", profile)
     stored = _profile("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile)
     variables = {part: os.environ.get(part.upper(), "") for part in _PARTS}
     if not {*config} <= {"region", "output"} or not {*stored} <= {*_PARTS}:
-        raise kit.NotDirectError(
-            f"the profile {profile!r} has settings other than keys, region and output"
-        )
+        raise kit.NotDirectError(f"the profile {profile!r} has more than keys, region and output")
     if (profile != "default" and not stored) or (access.profile and any(variables.values())):
-        raise kit.NotDirectError(
-            f"the profile {profile!r} has no keys, or AWS_* variables set keys as well"
-        )
+        raise kit.NotDirectError(f"the profile {profile!r} has no keys, or variables set some too")
     if any(variables.values()):
         return "environment", variables
     if stored:
         return "shared credentials file", stored
-    path = os.environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-    if path:
-        return "container", _CONTAINER + path
+    if path := os.environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+        return "container", (_CONTAINER, path)
     if os.environ.get("AWS_EC2_METADATA_DISABLED", "false").lower() != "false":
         raise kit.NotDirectError("no credentials were found")
-    return "instance", os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _INSTANCE
+    return "instance", (os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _INSTANCE, "")
 
 
 def _profile(variable: str, file: str, profile: str) -> Mapping[str, str]:
-    from configparser import RawConfigParser
-
-    parser = RawConfigParser(default_section="")
-    parser.read(os.path.expanduser(os.environ.get(variable) or f"~/.aws/{file}"), "utf-8")
+    parser = kit.read_ini(os.environ.get(variable) or f"~/.aws/{file}", default_section="")
     section = f"profile {profile}" if file == "config" and profile != "default" else profile
-    # The AWS client also takes [profile default], quotes and blanks for this profile.
-    same = [
-        name for name in parser.sections() if re.sub(r"[\"'\s]|^profile\b", "", name) == profile
-    ]
-    if set(same) - {section}:
+    same = {name for name in parser.sections() if _NOISE.sub("", name) == profile}
+    if same - {section}:
         raise kit.NotDirectError(f"the profile {profile!r} is written in another way")
     return dict(parser[section]) if same else {}
 
 
-def _from_metadata(url: str, access: Access) -> Mapping[str, str]:
+def _from_metadata(url: str, path: str, access: Access) -> Mapping[str, str]:
     seconds = float(access.metadata_timeout or 1)
     link = access.connection._replace(connect_timeout=seconds, read_timeout=seconds)
-    parts = urlsplit(url)
-    api = kit.HttpApi(f"{parts.scheme}://{parts.netloc}", link, attempts=1)
-    path, headers = parts.path, {}
-    if not path.strip("/"):
+    api = kit.HttpApi(url, link, attempts=1)
+    headers = {}
+    if not path:
         lifetime = {"x-aws-ec2-metadata-token-ttl-seconds": "60"}
         token = api.send("PUT", "/latest/api/token", headers=lifetime).body.decode()
         headers = {"x-aws-ec2-metadata-token": token}
         path = _ROLES + api.send("GET", _ROLES, headers=headers).body.decode()
     content, _ = kit.exchange_json(api, "GET", path, headers)
-    names = ("AccessKeyId", "SecretAccessKey", "Token")
-    return {part: content[name] for part, name in zip(_PARTS, names, strict=True)}
+    return {part: content[name] for part, name in zip(_PARTS, _IN_REPLY, strict=True)}

@@ -104,7 +104,8 @@ class Access:
             external_id=settings.text("external_id"),
             metadata_timeout=_whole(settings, "metadata_timeout"),
             metadata_attempts=_whole(settings, "metadata_attempts"),
-            may_call_directly=settings.flag("direct_call"),
+            # A role is assumed by the AWS client.
+            may_call_directly=settings.flag("direct_call") and role_arn is None,
         )
 
 

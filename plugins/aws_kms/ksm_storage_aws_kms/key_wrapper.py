@@ -47,10 +47,9 @@ class AwsKmsKeyWrapper:
         key_id = self._member(reply, "KeyId", str, operation="Encrypt")
         ciphertext = self._member(reply, "CiphertextBlob", bytes, operation="Encrypt")
         if not key_covers(str(self._name), key_id):
-            raise kit.ProviderError(
-                f"KMS encrypted under the key {key_id!r} instead of {str(self._name)!r}",
-                hint="check the endpoint: KMS itself does not do this",
-                request_id=request_id_of(reply),
+            request_id = request_id_of(reply)
+            raise kit.other_key_error(
+                "KMS", "encrypted under", key_id, self._name, request_id=request_id
             )
         return kit.WrappedDek(key_id, self._algorithm, ciphertext)
 
@@ -70,9 +69,10 @@ class AwsKmsKeyWrapper:
             DecryptionError: Another key, or altered ciphertext.
             ProviderError: KMS refused or failed.
         """
-        _check_length(ciphertext)
+        official = kit.WrappedDek(str(self._name), self._algorithm, ciphertext)
+        official.require_made_by(self._name, is_covered=True, max_bytes=MAX_CIPHERTEXT)
         request = {"KeyId": str(self._name), "EncryptionAlgorithm": self._algorithm}
-        reply = self._decrypt({**request, "CiphertextBlob": ciphertext})
+        reply = self._client.decrypt({**request, "CiphertextBlob": ciphertext})
         plain, key_id = self._member(reply, "Plaintext", bytes), self._member(reply, "KeyId", str)
         if not key_covers(str(self._name), key_id):
             raise kit.DecryptionError(f"KMS decrypted with the key {key_id!r} instead")
@@ -128,16 +128,19 @@ class AwsKmsKeyWrapper:
         self._client.close()
 
     def _check(self, wrapped: kit.WrappedDek) -> None:
-        is_covered = key_covers(str(self._name), wrapped.key_id)
-        wrapped.require_made_by(self._name, is_covered=is_covered, algorithms=ALGORITHMS)
-        _check_length(wrapped.ciphertext)
+        wrapped.require_made_by(
+            self._name,
+            is_covered=key_covers(str(self._name), wrapped.key_id),
+            algorithms=ALGORITHMS,
+            max_bytes=MAX_CIPHERTEXT,
+        )
 
     def _decrypted(self, wrapped: kit.WrappedDek, aad: kit.Aad) -> Reply:
         self._check(wrapped)
         # Without KeyId, KMS decrypts with whichever key the ciphertext names, so a swapped
         # wrapped DEK would go unnoticed. An alias goes as it is: KMS says what it stands for.
         request = self._request(wrapped.algorithm, aad)
-        reply = self._decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
+        reply = self._client.decrypt({**request, "CiphertextBlob": wrapped.ciphertext})
         key_id = self._member(reply, "KeyId", str)
         if not key_covers(wrapped.key_id, key_id):
             raise kit.DecryptionError(
@@ -146,9 +149,6 @@ class AwsKmsKeyWrapper:
                 request_id=request_id_of(reply),
             )
         return reply
-
-    def _decrypt(self, request: Mapping[str, object]) -> Reply:
-        return self._client.decrypt(request)
 
     def _request(self, algorithm: str, aad: kit.Aad) -> dict[str, object]:
         request: dict[str, object] = {"KeyId": str(self._name), "EncryptionAlgorithm": algorithm}
@@ -167,12 +167,6 @@ class AwsKmsKeyWrapper:
         raise kit.incomplete_reply(
             name, self._client.call(operation), request_id=request_id_of(reply)
         )
-
-
-def _check_length(ciphertext: bytes) -> None:
-    if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
-        # The AWS client and KMS refuse it as a malformed request, which would hide the damage.
-        raise kit.DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
 
 
 class KmsClient:

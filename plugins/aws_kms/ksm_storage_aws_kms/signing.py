@@ -54,9 +54,5 @@ def sign_digest(client: KmsClient, name: KeyName, digest: bytes) -> bytes:
     if not isinstance(arn, str) or not isinstance(signature, bytes):
         raise kit.incomplete_reply("Signature", client.call("Sign"))
     if not key_covers(str(name), arn):
-        raise kit.ProviderError(
-            f"KMS signed with the key {arn!r} instead of {str(name)!r}",
-            hint="check the endpoint: KMS itself does not do this",
-            request_id=request_id_of(reply),
-        )
+        raise kit.other_key_error("KMS", "signed with", arn, name, request_id=request_id_of(reply))
     return signature

@@ -15,7 +15,7 @@ from ksm_storage import plugin as kit
 
 from .client import VaultClient
 from .hooks import AES, NAMES, RSA, host_of, is_hsm
-from .key_wrapper import IV_BYTES, TAG_BYTES, AzureKeyWrapper, aes_body, encoded
+from .key_wrapper import CHECK, IV_BYTES, TAG_BYTES, AzureKeyWrapper, aes_body, encoded
 
 _CLOUDS = {
     "azure.net": "Azure public",
@@ -130,10 +130,7 @@ def key_bundle(client: VaultClient, name: kit.KeyName) -> tuple[Bundle, kit.KeyN
     bundle = client.read("get", name)
     kid = str(_web_key(bundle).get("kid"))
     if not NAMES.covers(str(name), kid):
-        raise kit.ProviderError(
-            f"the vault showed another key than {str(name)!r}",
-            hint="check the option 'connect_to': a vault does not do this",
-        )
+        raise kit.other_key_error("the vault", "described", kid, name, check=CHECK)
     return bundle, NAMES.parse(kid)
 
 

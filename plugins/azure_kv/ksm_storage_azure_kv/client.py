@@ -168,7 +168,7 @@ class UnexpectedReplyError(Exception):
 
 
 class TokenSource:
-    """A credential for the Azure client that answers, or fails, within so many seconds."""
+    """A credential for the Azure client that answers, or fails, within the given seconds."""
 
     def __init__(self, make: Callable[[], Any], *, kind: str, seconds: float) -> None:
         self._make = make

@@ -17,12 +17,9 @@ from ksm_storage import plugin as kit
 from .hooks import HSM_SUFFIXES, VAULT_SUFFIXES, Access, host_of
 
 # Any other can choose other credentials, another authority or another way to it.
-_HARMLESS = frozenset(
-    f"AZURE_{name}"
-    for name in (
-        *("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "FEDERATED_TOKEN_FILE", "AUTHORITY_HOST"),
-        *("POD_IDENTITY_AUTHORITY_HOST", "CONFIG_DIR", "CORE_COLLECT_TELEMETRY"),
-    )
+_KNOWN = (
+    "TENANT_ID CLIENT_ID CLIENT_SECRET FEDERATED_TOKEN_FILE AUTHORITY_HOST "
+    "POD_IDENTITY_AUTHORITY_HOST CONFIG_DIR CORE_COLLECT_TELEMETRY"
 )
 # They mean another kind of managed identity than a virtual machine's.
 _HOSTED = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "IMDS_ENDPOINT")
@@ -57,9 +54,7 @@ def credential_source(key: kit.KeyName, access: Access) -> str:
         NotDirectError: The Azure client sends the calls.
     """
     kind, environment = access.credential.kind, os.environ
-    others = [name for name in environment if name.startswith("AZURE_") and name not in _HARMLESS]
-    if not access.may_call_directly or others:
-        raise kit.NotDirectError(f"{min(others)} is set" if others else "by the settings")
+    kit.require_direct("AZURE_", _KNOWN, allowed=access.may_call_directly)
     if host_of(key).partition(".")[2] not in (VAULT_SUFFIXES[0], HSM_SUFFIXES[0]):
         raise kit.NotDirectError("the vault is not in the public cloud")
     if kind in ("default", "environment") and all(_principal(access)):
@@ -123,8 +118,5 @@ def _from_metadata(access: Access, resource: str) -> str:
 
 
 def _bearer(reply: Mapping[str, Any]) -> str:
-    token = reply.get("access_token")
-    # It becomes a header.
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-        raise kit.NotDirectError("the reply has no token")
-    return token
+    kit.require_texts(reply.get("access_token"))
+    return str(reply["access_token"])

@@ -172,7 +172,7 @@ WRAP_REFUSED = kit.ErrorRule(
 )
 REDIRECTED = kit.ErrorRule(
     kit.ProviderError,
-    "{place} answered with a redirect, which a vault does not do",
+    "{place} answered with a redirect, which a vault never sends",
     "a proxy may require a sign-in; the data key was not sent on",
 )
 

@@ -67,7 +67,7 @@ def key_wrapper_options() -> Sequence[kit.Option]:
         kit.Option("tenant_id", "Tenant of the application, or that the Azure CLI uses."),
         kit.Option("client_id", "Client id of the application or of the user-assigned identity."),
         kit.Option("client_secret", "Secret of the application.", secret=True),
-        kit.Option("certificate_path", "PEM or PKCS#12 file of the application's RSA certificate."),
+        kit.Option("certificate_path", "PEM or PKCS #12 file of the application's certificate."),
         kit.Option("certificate_password", "Password of that file.", secret=True),
         kit.Option("token_file", "File with the federated token of a workload identity."),
         kit.Option(

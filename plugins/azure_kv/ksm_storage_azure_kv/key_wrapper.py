@@ -11,6 +11,9 @@ from ksm_storage import plugin as kit
 from .client import VaultClient
 from .hooks import AES, ALGORITHMS, NAMES, RSA
 
+# What leads to the vault, for a reply that no vault gives.
+CHECK = "the option 'connect_to'"
+
 IV_BYTES = 12
 TAG_BYTES = 16
 
@@ -53,10 +56,7 @@ class AzureKeyWrapper:
             ciphertext = member_bytes(reply, "value")
         key_id = member_text(reply, "kid")
         if not NAMES.covers(str(self._name), key_id):
-            raise kit.ProviderError(
-                f"the vault wrapped under the key {key_id!r} instead of {str(self._name)!r}",
-                hint="check the option 'connect_to': a vault does not do this",
-            )
+            raise kit.other_key_error("the vault", "wrapped under", key_id, self._name, check=CHECK)
         # As the service writes it but for the case of the host, so that it can be compared.
         return kit.WrappedDek(str(NAMES.parse(key_id)), self._algorithm, ciphertext)
 

@@ -14,7 +14,7 @@ from ksm_storage import plugin as kit
 from .abilities import key_bundle
 from .client import VaultClient
 from .hooks import NAMES
-from .key_wrapper import encoded, member_bytes, member_text
+from .key_wrapper import CHECK, encoded, member_bytes, member_text
 
 ALGORITHM, CURVE = "ES256", "P-256"
 CREATE = "create one: az keyvault key create --vault-name VAULT --name KEY --kty EC --curve P-256"
@@ -42,18 +42,15 @@ def sign_digest(client: VaultClient, name: kit.KeyName, digest: bytes) -> bytes:
         KeyStateError: The version is disabled or expired, or cannot sign.
         ProviderError: The service refused or failed, or signed with another key.
     """
-    if name.version is None:
-        raise kit.SettingsError(
-            f"the signing key {str(name)!r} has no version in its name",
-            hint="add the version to the URL: after a rotation the newest one is another key",
-        )
+    kit.require_version(
+        name,
+        name.version,
+        hint="add the version to the URL: after a rotation the newest one is another key",
+    )
     reply = client.call("sign", name, {"alg": ALGORITHM, "value": encoded(digest)})
     key_id = member_text(reply, "kid")
     if not NAMES.covers(str(name), key_id):
-        raise kit.ProviderError(
-            f"the vault signed with the key {key_id!r} instead of {str(name)!r}",
-            hint="check the option 'connect_to': a vault does not do this",
-        )
+        raise kit.other_key_error("the vault", "signed with", key_id, name, check=CHECK)
     raw = member_bytes(reply, "value")
     signature = kit.der_signature(raw)
     if signature is None:

@@ -318,7 +318,7 @@ class Module:
     def find_objects(
         self, session: int, attributes: Mapping[int, AttributeValue], *, limit: int
     ) -> Sequence[int]:
-        """Return the handles of so many objects at most that have all the attributes."""
+        """Return the handles of up to ``limit`` objects that have all the attributes."""
         handles, count = (c_ulong * limit)(), c_ulong()
         self.call("C_FindObjectsInit", session, *template(attributes))
         try:
@@ -376,7 +376,7 @@ def function_list(path: str) -> FunctionList:
     # A ValueError is about a path that no file can have.
     except (OSError, AttributeError, ValueError) as exc:
         raise kit.SettingsError(
-            f"cannot load the PKCS#11 library {path!r}",
+            f"cannot load the PKCS #11 library {path!r}",
             hint="check the option 'module': the file must exist and be built for this processor, "
             "with the libraries that it needs installed",
         ) from exc
@@ -387,7 +387,7 @@ def function_list(path: str) -> FunctionList:
         raise CryptokiError("C_GetFunctionList", code)
     if not found:
         raise kit.SettingsError(
-            f"the PKCS#11 library {path!r} has no list of functions",
-            hint="check the option 'module': it must be the PKCS#11 library of the HSM",
+            f"the PKCS #11 library {path!r} has no list of functions",
+            hint="check the option 'module': it must be the PKCS #11 library of the HSM",
         )
     return found.contents

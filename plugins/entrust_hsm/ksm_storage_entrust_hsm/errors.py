@@ -151,7 +151,7 @@ RETURN_VALUES: Mapping[str, kit.ErrorRule] = {
         kit.SettingsError,
         {
             "NEED_TO_CREATE_THREADS CANT_LOCK": (
-                "the PKCS#11 library does not support several threads",
+                "the PKCS #11 library does not support several threads",
                 "use another library, or another version of it",
             )
         },
@@ -189,7 +189,7 @@ def return_value(exc: CryptokiError) -> str:
 
 def translated(exc: Exception, key: str) -> kit.KsmStorageError:
     """Return the documented error for a function that failed, or did not return in time."""
-    call = kit.Call("a call", key, "the PKCS#11 library")
+    call = kit.Call("a call", key, "the PKCS #11 library")
     if not isinstance(exc, CryptokiError):
         return kit.error_for(
             exc, call, {"DeadlinePassedError": kit.NETWORK_RULES["DeadlinePassedError"]}
@@ -202,6 +202,6 @@ def translated(exc: Exception, key: str) -> kit.KsmStorageError:
         rule = kit.ErrorRule(
             kit.ProviderError,
             f"the token returned {whose} value",
-            "look the value up in the documentation of the PKCS#11 library",
+            "look the value up in the documentation of the PKCS #11 library",
         )
     return rule._replace(message=f"{rule.message} ({return_value(exc)})").error(call)

@@ -1,4 +1,4 @@
-"""The hooks of the provider ``pkcs11``: its options and mechanisms; no PKCS#11 library is loaded.
+"""The hooks of the provider ``pkcs11``: its options and mechanisms; no PKCS #11 library is loaded.
 
 Source: OASIS PKCS #11 Cryptographic Token Interface Current Mechanisms Specification, 2.40 and 3.1.
 """
@@ -71,7 +71,7 @@ MECHANISMS: Mapping[str, Mechanism] = {
 def key_wrapper_options() -> Sequence[kit.Option]:
     """Declare which library is loaded, how it is logged in to, and which mechanism is used."""
     return [
-        kit.Option("module", "Absolute path of the PKCS#11 library."),
+        kit.Option("module", "Absolute path of the PKCS #11 library."),
         kit.Option(
             "module_parameters",
             "Parameters for the library's initialization; NSS needs configDir='sql:FOLDER'.",
@@ -144,7 +144,7 @@ class Access(NamedTuple):
         Raises:
             SettingsError: A setting is missing or cannot be used.
         """
-        module = settings.required_text("module", hint=f"name the PKCS#11 library: {_MODULES}")
+        module = settings.required_text("module", hint=f"name the PKCS #11 library: {_MODULES}")
         if not os.path.isabs(module):
             # The system would look a bare name up along a path that others may have a hand in.
             raise kit.SettingsError(

@@ -1,4 +1,4 @@
-"""The name of a PKCS#11 key: the path of an RFC 7512 URI, ``token=...;object=...;id=%01``."""
+"""The name of a PKCS #11 key: the path of an RFC 7512 URI, ``token=...;object=...;id=%01``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class KeyName(NamedTuple):
         if query:
             # The query is not repeated: it may hold a PIN.
             raise kit.SettingsError(
-                "the name of a PKCS#11 key must be without a query",
+                "the name of a PKCS #11 key must be without a query",
                 hint="set the library and the PIN with the options 'module' and 'pin', 'pin_file' "
                 "or 'pin_fd'",
                 key=f"pkcs11://{path}",
@@ -55,7 +55,7 @@ class KeyName(NamedTuple):
         for part in path.split(";"):
             name, separator, value = part.partition("=")
             if not separator or name in given:
-                raise kit.SettingsError(f"not a valid PKCS#11 key: {text!r}", hint=_EXAMPLE)
+                raise kit.SettingsError(f"not a valid PKCS #11 key: {text!r}", hint=_EXAMPLE)
             given[name] = _read_value(name, value)
         if not given.keys() & {"object", "id"}:
             raise kit.SettingsError(
@@ -92,7 +92,7 @@ def covers(trusted: str, key_id: str) -> bool:
 def _read_value(name: str, value: str) -> str | bytes:
     if name not in KeyName._fields:
         raise kit.SettingsError(
-            f"unknown attribute {name!r} in the name of a PKCS#11 key",
+            f"unknown attribute {name!r} in the name of a PKCS #11 key",
             hint=f"the attributes are: {', '.join(KeyName._fields)}",
         )
     raw = _unescaped(name, value)
@@ -101,10 +101,10 @@ def _read_value(name: str, value: str) -> str | bytes:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise kit.SettingsError(f"the attribute {name!r} of a PKCS#11 key is not UTF-8") from exc
+        raise kit.SettingsError(f"the attribute {name!r} of a PKCS #11 key is not UTF-8") from exc
     if name == "type" and text not in (SECRET_KEY, PRIVATE):
         raise kit.SettingsError(
-            f"a PKCS#11 object of type {text!r} cannot unwrap",
+            f"a PKCS #11 object of type {text!r} cannot unwrap",
             hint=f"use {SECRET_KEY!r}, or {PRIVATE!r} for a key pair",
         )
     return text
@@ -114,7 +114,7 @@ def _unescaped(name: str, value: str) -> bytes:
     pieces = value.split("%")[1:]
     if not value or any(len(each) < 2 or not _HEX.issuperset(each[:2]) for each in pieces):
         raise kit.SettingsError(
-            f"the attribute {name!r} of a PKCS#11 key is empty or not percent-encoded",
+            f"the attribute {name!r} of a PKCS #11 key is empty or not percent-encoded",
             hint="write other bytes as % and two hexadecimal digits, as in id=%01%AB",
         )
     return unquote_to_bytes(value)

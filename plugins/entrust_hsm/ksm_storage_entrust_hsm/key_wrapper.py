@@ -212,7 +212,7 @@ class Pkcs11KeyWrapper:
             recorded = KeyName.parse(wrapped.key_id)
         except kit.SettingsError as exc:
             raise kit.DecryptionError(
-                f"the data key was wrapped by {wrapped.key_id!r}, which is not a PKCS#11 key"
+                f"the data key was wrapped by {wrapped.key_id!r}, which is not a PKCS #11 key"
             ) from exc
         wrapped.require_made_by(self._name, is_covered=self._name.covers(recorded))
         length = len(wrapped.ciphertext)

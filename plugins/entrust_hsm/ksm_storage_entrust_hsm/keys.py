@@ -193,7 +193,7 @@ def find_key(session: OpenSession, wanted: KeyName) -> Key:
         raise kit.KeyNotFoundError(
             f"key not found on the token {token.token!r}: {str(wanted)!r}",
             hint="check the label and the id; a private object is visible only after a login, and "
-            "one that another process made perhaps only after a restart",
+            "a new one may need a restart of this process",
         )
     if len(found) > 1:
         raise kit.KeyNotFoundError(
@@ -253,7 +253,7 @@ def choose_mechanism(session: OpenSession, key: Key, wanted: str) -> Mechanism:
         mechanism = MECHANISMS[wanted]
         if mechanism.key_type != key.key_type:
             raise kit.KeyStateError(
-                f"the key {str(key.name)!r} is not of the kind that {mechanism.name} takes",
+                f"the key {str(key.name)!r} has a type that {mechanism.name} does not support",
                 hint="check the option 'mechanism'",
             )
         return mechanism

@@ -14,6 +14,8 @@ from .client import KmsClient
 from .errors import DECRYPT, ENCRYPT, GET_KEY, GET_VERSION, SIGN, VIEW_PUBLIC_KEY
 from .hooks import ASYMMETRIC, NAMES, SYMMETRIC, SYMMETRIC_ALGORITHM
 
+CHECK = "the endpoint, and that the key's name has the project's id and not its number"
+
 # Source: Cloud KMS documentation, "Key states".
 STATES: Mapping[str, kit.KeyState] = {
     "ENABLED": "enabled",
@@ -73,10 +75,8 @@ class GcpKmsKeyWrapper:
             wrapped = purposes.raw_encrypt(self._client, self._version(), dek, bytes(aad))
         version, algorithm, ciphertext = wrapped
         if not NAMES.covers(str(self._name), version):
-            raise kit.ProviderError(
-                f"Cloud KMS encrypted under the key {version!r} instead of {str(self._name)!r}",
-                hint="check the endpoint: Cloud KMS itself does not do this; in the key's name, "
-                "write the project's id and not its number",
+            raise kit.other_key_error(
+                "Cloud KMS", "encrypted under", version, self._name, check=CHECK
             )
         return kit.WrappedDek(version, algorithm, ciphertext)
 
@@ -252,11 +252,7 @@ class GcpKmsKeyWrapper:
 def _described(client: KmsClient, method: str, name: str) -> Any:
     reply = client.call(method, {"name": name})
     if reply.name != name:
-        raise kit.ProviderError(
-            f"Cloud KMS described the key {str(reply.name)!r} instead of {name!r}",
-            hint="check the endpoint: Cloud KMS itself does not do this; in the key's name, "
-            "write the project's id and not its number",
-        )
+        raise kit.other_key_error("Cloud KMS", "described", reply.name, name, check=CHECK)
     return reply
 
 

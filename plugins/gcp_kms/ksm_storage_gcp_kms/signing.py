@@ -49,17 +49,11 @@ def sign_digest(client: KmsClient, name: kit.KeyName, digest: bytes) -> bytes:
     reply = client.call("asymmetric_sign", request)
     require_received(reply, "digest")
     if reply.name != version:
-        raise kit.ProviderError(
-            f"Cloud KMS signed with the key {str(reply.name)!r} instead of {version!r}",
-            hint="check the endpoint: Cloud KMS itself does not do this",
-        )
+        raise kit.other_key_error("Cloud KMS", "signed with", reply.name, version)
     return checked(reply, "signature")
 
 
 def _version(name: kit.KeyName) -> str:
-    if name.version is None:
-        raise kit.SettingsError(
-            f"the signing key {str(name)!r} has no version in its name",
-            hint="add /cryptoKeyVersions/1: each version is another key",
-        )
+    hint = "add /cryptoKeyVersions/1: each version is another key"
+    kit.require_version(name, name.version, hint=hint)
     return str(name)

@@ -125,18 +125,12 @@ def _endpoint(name: kit.KeyName, access: Access) -> str:
 
 
 def _config(access: Access) -> Mapping[str, str]:
-    from configparser import ConfigParser
-
     location = access.config_file or os.environ.get("OCI_CONFIG_FILE") or "~/.oci/config"
     profile = access.profile or "DEFAULT"
-    parser = ConfigParser(interpolation=None)
-    parser.read(os.path.expanduser(location), "utf-8")
+    parser = kit.read_ini(location)
     is_there = profile == "DEFAULT" or parser.has_section(profile)
     config = dict(parser[profile]) if is_there else {}
     if access.passphrase() is not None or not {*config} <= _LINES or len(config) < len(_LINES):
-        raise kit.NotDirectError(
-            f"the profile {profile!r} is not just an API key without passphrase"
-        )
-    if not all(value.isascii() and value.isprintable() for value in config.values()):
-        raise kit.NotDirectError("the configuration is malformed")
+        raise kit.NotDirectError(f"the profile {profile!r} is not just a key without passphrase")
+    kit.require_texts(*config.values())
     return config

@@ -97,9 +97,8 @@ class OracleKeyWrapper:
             DecryptionError: Another key, or altered ciphertext.
             ProviderError: The vault refused or failed.
         """
-        _check_length(ciphertext)
-        details = _named(self._name, self._algorithm)
-        return self._decrypted(self._name, details, ciphertext)
+        name = self._recorded(kit.WrappedDek(str(self._name), self._algorithm, ciphertext))
+        return self._decrypted(name, _named(name, self._algorithm), ciphertext)
 
     def signing_key(self) -> kit.SigningKey:
         """Ask the management endpoint for the public key of the version, or of the current one.
@@ -222,9 +221,12 @@ class OracleKeyWrapper:
         self._client.close()
 
     def _recorded(self, wrapped: kit.WrappedDek) -> kit.KeyName:
-        is_covered = key_covers(str(self._name), wrapped.key_id)
-        wrapped.require_made_by(self._name, is_covered=is_covered, algorithms=ALGORITHMS)
-        _check_length(wrapped.ciphertext)
+        wrapped.require_made_by(
+            self._name,
+            is_covered=key_covers(str(self._name), wrapped.key_id),
+            algorithms=ALGORITHMS,
+            max_bytes=MAX_CIPHERTEXT,
+        )
         return NAMES.parse(wrapped.key_id)
 
     def _decrypted(self, name: kit.KeyName, details: dict[str, object], ciphertext: bytes) -> bytes:
@@ -254,12 +256,6 @@ def _named(name: kit.KeyName, algorithm: str) -> dict[str, object]:
     if name.version is not None:
         details["key_version_id"] = name.version
     return details
-
-
-def _check_length(ciphertext: bytes) -> None:
-    if not 1 <= len(ciphertext) <= MAX_CIPHERTEXT:
-        # The service would refuse it as a malformed request, which would hide the damage.
-        raise kit.DecryptionError(f"the wrapped data key must be 1 to {MAX_CIPHERTEXT} bytes")
 
 
 def key_of(reply: Reply, asked: kit.KeyName) -> kit.KeyName | None:

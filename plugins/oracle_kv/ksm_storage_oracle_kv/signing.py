@@ -60,11 +60,8 @@ def sign_digest(client: VaultClient, digest: bytes) -> bytes:
         ProviderError: The vault refused or failed, or signed with another key.
     """
     name = client.name
-    if name.version is None:
-        raise kit.SettingsError(
-            f"the signing key {str(name)!r} has no version in its name",
-            hint="add /ocid1.keyversion...: after a rotation the current one is another key",
-        )
+    hint = "add /ocid1.keyversion...: after a rotation the current one is another key"
+    kit.require_version(name, name.version, hint=hint)
     reply = client.call("sign", request_to_sign(name, digest))
     signature = decoded_member(reply, "signature")
     key = key_of(reply, name)

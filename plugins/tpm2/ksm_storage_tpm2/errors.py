@@ -54,8 +54,8 @@ class DeviceError(Exception):
 _ALTERED = ErrorRule(
     DecryptionError,
     "the wrapped data key does not belong to the key {key} of {place}, or was altered",
-    "it opens only on the machine that sealed it, and not after the TPM was cleared; use another "
-    "recipient of the file",
+    "only the machine that sealed it can open it, and only until its TPM is cleared; use another "
+    "key of the file",
 )
 MOVED = ErrorRule(
     KeyStateError,
@@ -75,7 +75,7 @@ _LOCKED = ErrorRule(
 )
 _NO_KEY = ErrorRule(
     KeyNotFoundError,
-    "there is no key {key} in {place}",
+    "the key {key} was not found in {place}",
     "'tpm2_getcap handles-persistent' lists them; clearing the TPM removes them",
 )
 _WRONG_KIND = ErrorRule(
@@ -109,7 +109,7 @@ _SLOW = ErrorRule(
 )
 _NO_DEVICE = ErrorRule(
     ProviderError,
-    "there is no TPM device: {place}",
+    "TPM device not found: {place}",
     "turn the TPM on in the firmware settings, or give the virtual machine one",
 )
 _DEVICE_DENIED = ErrorRule(

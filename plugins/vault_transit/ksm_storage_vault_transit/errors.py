@@ -30,7 +30,7 @@ from .transport import LoginError, ReplyError
 
 _WRONG_KIND = ErrorRule(
     KeyStateError,
-    "the key {key} is of a kind that cannot wrap a data key",
+    "the key {key} has a type that cannot wrap a data key",
     "use a key of the type aes256-gcm96 (the default) that was not created with derived=true",
 )
 _ALTERED = ErrorRule(
@@ -40,7 +40,7 @@ _ALTERED = ErrorRule(
 )
 _NO_KEY = ErrorRule(
     KeyNotFoundError,
-    "there is no key {key} at {place}",
+    "the key {key} was not found at {place}",
     "check the name, the mount path and the namespace; a deleted key cannot be restored",
 )
 _BAD_TOKEN = ErrorRule(
@@ -50,7 +50,7 @@ _BAD_TOKEN = ErrorRule(
 )
 _DENIED = ErrorRule(
     PermissionDeniedError,
-    "the token may not {operation} with the key {key}, or there is no such key or mount",
+    "not allowed to {operation} with the key {key}, or the key or its mount does not exist",
     "grant {permission} in the token's policy, without min_wrapping_ttl; if the token came "
     "response-wrapped, unwrap it first",
     permission="{permission}",
@@ -113,7 +113,7 @@ _TEXTS: tuple[tuple[str, ErrorRule], ...] = (
         r"lease is not renewable|token not renewable",
         ErrorRule(
             AuthenticationError,
-            "the given token cannot be renewed",
+            "the token cannot be renewed",
             "unset the option 'renew_token', or give a renewable token",
         ),
     ),
@@ -137,7 +137,7 @@ _REDIRECTED = NETWORK_RULES["TooManyRedirects"]
 _FAILURES: Mapping[str, ErrorRule] = {
     "AgentSocketError": ErrorRule(
         UnavailableError,
-        "no agent answers at {place}",
+        "no agent is listening at {place}",
         "start the agent, and check the path and the permissions of its socket",
     ),
     **NETWORK_RULES,

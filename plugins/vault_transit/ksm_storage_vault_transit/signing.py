@@ -8,11 +8,11 @@ from typing import Any
 from ksm_storage.plugin import (
     Call,
     KeyStateError,
-    SettingsError,
     SigningKey,
     der_of_pem,
     incomplete_reply,
     not_a_signing_key,
+    require_version,
 )
 
 from .client import VaultClient
@@ -56,21 +56,18 @@ def sign_digest(client: VaultClient, key: TransitKey, digest: bytes) -> bytes:
         KeyStateError: The key cannot sign, or the version is no longer allowed to.
         ProviderError: The server refused or failed.
     """
-    if key.version is None:
-        raise SettingsError(
-            f"the signing key {str(key)!r} has no version in its name",
-            hint="write MOUNT/KEY@VERSION: after a rotation the newest version is another key",
-        )
+    hint = "write MOUNT/KEY@VERSION: after a rotation the newest version is another key"
+    version = require_version(key, key.version, hint=hint)
     body = {
         "input": b64encode(digest).decode(),
         "prehashed": True,
         "marshaling_algorithm": "asn1",
-        "key_version": int(key.version),
+        "key_version": int(version),
     }
     path = f"{key.path('sign')}/sha2-256"
     data: Any = client.post(path, body, operation="sign", key=str(key)).get("data")
     text = data.get("signature") if isinstance(data, dict) else None
-    prefix = f"vault:v{key.version}:"
+    prefix = f"vault:v{version}:"
     if isinstance(text, str) and text.startswith(prefix):
         try:
             return b64decode(text.removeprefix(prefix), validate=True)

@@ -45,6 +45,13 @@ def test_every_room_is_in_the_table_and_the_other_way_round() -> None:
     assert set(MAY_IMPORT) == (modules | folders) - TOP
 
 
+def test_every_room_is_in_the_picture() -> None:
+    picture = PAGE.read_text(encoding="utf-8").partition("```mermaid")[2].partition("```")[0]
+
+    # These two stand beside the house: what any room may use, and what only tests use.
+    assert {room for room in MAY_IMPORT if room not in picture} == {"process", "testing"}
+
+
 def test_a_room_stands_below_those_that_import_it() -> None:
     above: set[str] = set()
     for room, below in MAY_IMPORT.items():
@@ -103,6 +110,57 @@ def test_a_plugin_imports_only_the_plugin_side_and_itself(path: Path) -> None:
             assert name.startswith(f"{PACKAGE}.plugin"), f"line {line}: {name}"
         else:
             assert not top.startswith(f"{PACKAGE}_") or top == itself, f"line {line}: {name}"
+
+
+PACKAGES = [
+    ROOT / PACKAGE,
+    ROOT / "local_vault" / "ksm_storage_local_vault",
+    ROOT / "emulators" / "ksm_storage_emulators",
+    *sorted(ROOT.glob("plugins/*/ksm_storage_*")),
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_no_modules_import_each_other_when_they_are_loaded(package: Path) -> None:
+    paths = {_module(path): path for path in package.rglob("*.py")}
+    waiting = {
+        name: {each for each in (_module_of(each, paths) for each in _at_load(path)) if each}
+        - {name}
+        for name, path in paths.items()
+    }
+    # Take away what waits for nothing, again and again; a circle is what stays.
+    while ready := {name for name, needed in waiting.items() if not needed & waiting.keys()}:
+        waiting = {name: needed for name, needed in waiting.items() if name not in ready}
+
+    assert not waiting
+
+
+def _module(path: Path) -> str:
+    folder = path.parent
+    parts = [] if path.stem == "__init__" else [path.stem]
+    while (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(parts)
+
+
+def _module_of(name: str, paths: dict[str, Path]) -> str | None:
+    """Return the module that an imported name is, or is a part of."""
+    return next((each for each in (name, name.rpartition(".")[0]) if each in paths), None)
+
+
+def _at_load(path: Path) -> Iterator[str]:
+    """Yield what a file imports outside functions, and not for the type checker alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    late = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    tree.body = [
+        node
+        for node in tree.body
+        if not isinstance(node, late)
+        and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    ]
+    package = _module(path) if path.stem == "__init__" else _module(path).rpartition(".")[0]
+    yield from (name for name, _ in read_imports(ast.unparse(tree), package))
 
 
 def test_the_smallest_plugin_imports_only_the_plugin_side() -> None:

@@ -1,4 +1,4 @@
-"""PKCS#11 with SoftHSM 2: a minimal script with python-pkcs11.
+"""PKCS #11 with SoftHSM 2: a minimal script with python-pkcs11.
 
 The official class runs nShield's own programs and takes no other library, so it is left out.
 """

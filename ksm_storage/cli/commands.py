@@ -105,7 +105,7 @@ class _Command(click.Command):
 def timed_out(seconds: float) -> UnavailableError:
     """Return the error for a command or file that took longer than ``--timeout``."""
     return UnavailableError(
-        f"not finished within the {seconds:g} s of --timeout",
+        f"did not finish within the {seconds:g} s of --timeout",
         hint="raise --timeout; 'ksm-storage doctor PATH' shows which service does not answer",
     )
 

@@ -129,7 +129,7 @@ class _Rotation:
             client_id = self.second.get("clientId")
             self.second.discard()
             raise SettingsError(
-                "the one-time token is of another application; PATH is unchanged",
+                "the one-time token belongs to another application; PATH is unchanged",
                 hint=f"use a token of the same application, and revoke the device {client_id}",
             )
         for record in self._connect(self.second, None).get_secrets():

@@ -144,7 +144,7 @@ def serve(
     run_relay(storage, settings, _announce_as_json if as_json else _announce)
 
 
-@command(short_help="Show whether the relay runs, and how it is.")
+@command(short_help="Show whether the relay is running, and its state.")
 @_state_option
 @json_option
 def status(file: SealedFile, folder: Path, as_json: bool) -> None:
@@ -179,7 +179,7 @@ def client() -> None:
     "records",
     multiple=True,
     metavar="UID|TITLE",
-    help="A record; '*' in a title stands for any text; repeatable.",
+    help="A record; '*' in a title matches any text; repeatable.",
 )
 @click.option(
     "--folder",

@@ -307,7 +307,7 @@ def _safe_name(file: KeeperFile, *, asked: str) -> str:
     # The uid is the uploader's choice as well.
     if name == file.uid and not _FILE_UID.fullmatch(name):
         raise StorageError(
-            "the name of the file cannot be used here", hint="choose one with --output"
+            "the file's name is not valid on this system", hint="choose one with --output"
         )
     return name
 

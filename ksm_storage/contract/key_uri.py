@@ -16,7 +16,7 @@ _PROVIDER = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
 def is_visible_ascii(text: object, *, longest: int) -> bool:
-    """Tell whether this is a string of 1 to so many characters of ``21`` to ``7E``."""
+    """Tell whether this is a string of 1 to ``longest`` characters of ``21`` to ``7E``."""
     return (
         isinstance(text, str)
         and 1 <= len(text) <= longest
@@ -34,7 +34,7 @@ def refuse_pin(text: str) -> None:
     """
     if "pin-value=" in text.lower():
         raise SettingsError(
-            "a key is named without its PIN",
+            "a key URI must not contain a PIN",
             hint="leave 'pin-value' out, change that PIN if others could see it, and give it as a "
             "setting of the plugin, such as 'pin_file'",
         )
@@ -86,7 +86,7 @@ class KeyUri:
             hidden = re.search(_NOT_REPEATED, text) or may_be_secret(text)
             shown = None if hidden else text
             raise SettingsError(
-                f"{'what is given as a key' if shown is None else repr(shown)} does not name a key",
+                f"not a valid key URI{'' if shown is None else f': {shown!r}'}",
                 hint="write provider://key-id, for instance key-file:///etc/ksm/app.key",
                 key=shown,
             )

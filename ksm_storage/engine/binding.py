@@ -106,7 +106,7 @@ def _check_server_key(device: Device, key: str | None, key_id: str | None) -> No
     if key_id and not is_key_id(key_id):
         raise errors.ClientSettingsError(
             f"{key_id[:64]!r} is not a valid id of a server public key",
-            hint="use the server's name of the key, such as '10'",
+            hint="use the id of the key on the server, such as '10'",
         )
     if key:
         check_public_key(key)

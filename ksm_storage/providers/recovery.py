@@ -178,5 +178,5 @@ def given_secret(settings: Settings) -> bytes:
         return open_recovery_file(read_recovery_file(path), passphrase)
     raise KeyNotFoundError(
         "the recovery key's secret is not given",
-        hint="with its words or its file at hand, run: ksm-storage recovery use PATH --key URI",
+        hint="if you have its words or its file, run: ksm-storage recovery use PATH --key URI",
     )

@@ -69,7 +69,7 @@ def shares_of(secret: bytes, *, needed: int, total: int) -> list[list[str]]:
     """
     if not 2 <= needed <= total <= MAX_SHARES:
         raise SettingsError(
-            f"cannot split the secret into {total} shares of which {needed} are needed",
+            f"cannot split the secret into {total} shares with a threshold of {needed}",
             hint=f"2 to {MAX_SHARES} shares, and at least 2 must be needed: --shares 2/3",
         )
     from shamir_mnemonic import generate_mnemonics

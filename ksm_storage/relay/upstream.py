@@ -286,7 +286,7 @@ def _rejection(exc: KsmStorageError, *, at_read: bool) -> RequestRejected:
     if isinstance(exc, errors.ServerRefusedError) and code in _STATUS and not at_read:
         error = ApiError(_STATUS[code], code, exc.server_message or "Keeper rejected the request")
         return rejected(error)
-    _log.warning("Keeper cannot be asked: %s", exc.message)
+    _log.warning("cannot reach Keeper: %s", exc.message)
     return rejected(ApiError(503, "unavailable", "Keeper is unavailable, or refuses the relay"))
 
 

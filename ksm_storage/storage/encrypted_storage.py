@@ -351,7 +351,7 @@ class SealedFile(EncryptedStorage):
 def _gone(path: str, exc: OSError) -> StorageError:
     return StorageError(
         f"cannot read {path!r}: {exc.strerror}",
-        hint="the file was there before: restore it; ksm-storage does not create it again",
+        hint="restore the file; ksm-storage does not recreate a file that existed before",
     )
 
 

@@ -68,7 +68,7 @@ class NextDevice:
             if config.get(NEXT_DEVICE) is None or json.loads(config[NEXT_DEVICE]) != expected:
                 raise SettingsError(
                     "another process has changed this device's rotation",
-                    hint="run 'ksm-storage check PATH'; rotate again if the old device is there",
+                    hint="run 'ksm-storage check PATH'; rotate again if it shows the old device",
                 )
             for name in (NEXT_DEVICE, *FIELDS):
                 if name != "url":
@@ -111,7 +111,7 @@ class NextDevice:
             if NEXT_DEVICE not in config:
                 raise SettingsError(
                     "another process has finished or discarded this rotation",
-                    hint="run 'ksm-storage check PATH'; rotate again if the old device is there",
+                    hint="run 'ksm-storage check PATH'; rotate again if it shows the old device",
                 )
             second = json.loads(config[NEXT_DEVICE])
             change(second)

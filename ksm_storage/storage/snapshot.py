@@ -341,7 +341,7 @@ def _require_envelope(path: str, content: bytes, *, was_sealed: bool) -> None:
         raise empty_error(repr(path))
     if was_sealed:
         raise StorageError(
-            f"{path!r} is no longer an envelope: another program wrote over it",
+            f"{path!r} is no longer an envelope: another program overwrote it",
             hint="restore it from a backup, or protect it again",
         )
     from .plaintext_source import wrong_format

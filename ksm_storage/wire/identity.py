@@ -29,7 +29,7 @@ def new_private_key() -> ec.EllipticCurvePrivateKey:
 
 
 def private_key_to_text(private_key: ec.EllipticCurvePrivateKey) -> str:
-    """Return base64 of the unencrypted PKCS#8 DER, the form in a configuration."""
+    """Return base64 of the unencrypted PKCS #8 DER, the form in a configuration."""
     return to_base64(private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
 
 
@@ -37,7 +37,7 @@ def private_key_from_text(text: str) -> ec.EllipticCurvePrivateKey:
     """Return the key pair of :func:`private_key_to_text`.
 
     Raises:
-        ValueError: Not base64, not PKCS#8, or not a P-256 key.
+        ValueError: Not base64, not PKCS #8, or not a P-256 key.
     """
     key = load_der_private_key(from_base64(text), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":

@@ -127,4 +127,4 @@ def test_a_pin_in_the_name_of_a_key_is_refused_and_not_shown(
     said = capfd.readouterr()
     assert code == 2
     assert "CANARY" not in said.out + said.err
-    assert "a key is named without its PIN" in said.err
+    assert "a key URI must not contain a PIN" in said.err

@@ -75,7 +75,7 @@ def test_a_text_that_is_no_key_is_named(text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         KeyUri.parse(text)
 
-    assert (caught.value.message, caught.value.key) == (f"{text!r} does not name a key", text)
+    assert (caught.value.message, caught.value.key) == (f"not a valid key URI: {text!r}", text)
 
 
 @pytest.mark.parametrize(
@@ -92,5 +92,5 @@ def test_what_may_be_a_secret_in_the_place_of_a_key_is_not_repeated(text: str) -
     with pytest.raises(SettingsError) as caught:
         KeyUri.parse(text)
 
-    assert caught.value.message == "what is given as a key does not name a key"
+    assert caught.value.message == "not a valid key URI"
     assert caught.value.key is None

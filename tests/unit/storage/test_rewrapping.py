@@ -155,7 +155,7 @@ def _hookimpl(function: Callable[..., Any]) -> Callable[..., Any]:
         ({"remove": [ONE]}, "cannot remove the last key of a file"),
         ({"add": [TWO], "remove": [TWO]}, "cannot both add and remove"),
         ({"replace": {"counted://absent": TWO}}, "it is not a recipient"),
-        ({"add": ["nonsense"]}, "does not name a key"),
+        ({"add": ["nonsense"]}, "not a valid key URI"),
     ],
 )
 def test_a_change_that_cannot_be_meant_is_refused_before_any_call(

@@ -72,7 +72,7 @@ def running() -> Iterator[Lockbox]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         lockbox.url = f"http://127.0.0.1:{server.server_address[1]}"
         yield lockbox
         server.shutdown()

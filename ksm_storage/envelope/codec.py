@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -67,11 +68,7 @@ def decode(raw: bytes) -> Envelope:
     _check_magic(raw)
     if raw.translate(None, _ALLOWED):
         raise _damaged("the envelope contains a byte that is not printable ASCII")
-    end = raw.find(b"\n\n", 0, MAX_HEADER_BYTES)
-    if end < 0:
-        raise _damaged("the envelope's header is not terminated")
-    lines = raw[len(MAGIC) : end].decode("ascii").split("\n")
-    header, header_mac = _HeaderReader(lines).read()
+    header, header_mac, end = _header(raw)
     envelope = Envelope(header, header_mac, _payload(raw[end + 2 :]))
     if encode(envelope) != raw:
         # The one check that enforces all of E10 and E11: whatever a lenient parser above let
@@ -88,22 +85,25 @@ def peek_header(raw: bytes) -> Header:
     """
     raw = _as_written(raw)
     _check_magic(raw)
+    return _header(raw)[0]
+
+
+def _header(raw: bytes) -> tuple[Header, bytes, int]:
     end = raw.find(b"\n\n", 0, MAX_HEADER_BYTES)
-    if end < 0 or not raw[:end].isascii():
+    if end < 0:
         raise _damaged("the envelope's header is not terminated")
-    return _HeaderReader(raw[len(MAGIC) : end].decode("ascii").split("\n")).read()[0]
+    lines = raw[len(MAGIC) : end].decode("ascii", errors="replace").split("\n")
+    return *_HeaderReader(lines).read(), end
 
 
 def encode(envelope: Envelope) -> bytes:
     """Serialise an envelope."""
-    return b"".join(
-        (
-            mac_input(envelope.header),
-            _line("header-mac", _base64(envelope.header_mac)),
-            b"\n",
-            *_payload_lines(envelope.ciphertext),
-        )
-    )
+    header_mac = _line("header-mac", _base64(envelope.header_mac))
+    text = base64.b64encode(envelope.ciphertext)
+    whole, rest = divmod(len(text), _PAYLOAD_LINE)
+    # Cut in one call: for a megabyte a slice a line takes longer than all the rest of the save.
+    lines = struct.unpack(f"{_PAYLOAD_LINE}s" * whole + f"{rest}s" * bool(rest), text)
+    return b"\n".join([mac_input(envelope.header) + header_mac, *lines, b""])
 
 
 def mac_input(header: Header) -> bytes:
@@ -262,12 +262,6 @@ def _line(name: str, value: str) -> bytes:
 
 def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
-
-
-def _payload_lines(ciphertext: bytes) -> Iterator[bytes]:
-    text = base64.b64encode(ciphertext)
-    for start in range(0, len(text), _PAYLOAD_LINE):
-        yield text[start : start + _PAYLOAD_LINE] + b"\n"
 
 
 class _HeaderReader:

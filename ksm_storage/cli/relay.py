@@ -226,11 +226,10 @@ def client_add(
     The configuration opens nothing but the given records, at this relay only.
     """
     from ..engine import ConfigKeys
-    from ..relay.grant import Grant, new_bound_client, new_waiting_client
+    from ..relay.grant import Grant, new_bound_client, new_waiting_client, validate_client
 
-    if not (records or folders or everything):
-        raise click.UsageError("name at least one --record or --folder, or give --all")
     grant = Grant(records, folders, everything, read_only)
+    validate_client(name, grant)
     expires_at = None if expires is None else _now() + round(expires * 1000)
     with _opened(file, folder) as (state, config):
         identity = state.identity()

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +63,7 @@ class Exchange:
         # The last answer of which there are views.
         self._shown: Snapshot | None = None
         self._last_used: dict[str, int] = {}
+        self._used_before: Set[str] = frozenset()
         self._noted = time.monotonic()
         # What an upload ticket of ours stands for: client, Keeper's address and parameters.
         self._tickets: dict[str, tuple[str, int, str, Mapping[str, Any]]] = {}
@@ -118,7 +119,11 @@ class Exchange:
     def note_use(self) -> None:
         """Write down when clients were last used; called now and then, and at the end."""
         with self._lock:
+            # Of many short-lived clients, each would keep its view until the next answer of Keeper.
+            recent = self._last_used.keys() | self._used_before
+            self._views = {k: view for k, view in self._views.items() if k in recent}
             used, self._last_used = self._last_used, {}
+            self._used_before = used.keys()
             self._noted = time.monotonic()
         if used:
             self._state.note_use(used)

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ..errors import SettingsError
 from ..wire.aes import KEY_BYTES, gcm_seal
 from ..wire.base64_forms import from_base64, to_base64, to_url_safe
 from ..wire.ecies import public_point_of
@@ -19,6 +20,7 @@ from ..wire.identity import TOKEN_BYTES, client_id_from_token, new_private_key, 
 from ..wire.json_objects import parse_object
 
 _UID = re.compile(r"[A-Za-z0-9_-]{22}")
+_MAX_NAME = 100
 _FOLDER_LABEL = b"ksm-storage relay folder v1 "
 
 
@@ -43,7 +45,31 @@ class Grant:
         if self.everything or uid in self.records:
             return True
         patterns = [name for name in self.records if not _UID.fullmatch(name)]
-        return bool(patterns) and any(fnmatchcase(title(), pattern) for pattern in patterns)
+        return bool(patterns) and any(_matches(title(), pattern) for pattern in patterns)
+
+
+def validate_client(name: str, grant: Grant) -> None:
+    """Refuse a name that cannot be shown or typed, and a grant that names what cannot exist.
+
+    Raises:
+        SettingsError: The name is empty, too long or not printable; or the grant is for nothing,
+            for all and something, for an empty title, or for what is no folder's uid.
+    """
+    if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or name != name.strip():
+        raise SettingsError(
+            f"the client name must be 1 to {_MAX_NAME} printable characters, without blanks around"
+        )
+    if grant.everything and (grant.records or grant.folders):
+        raise SettingsError("--all cannot be combined with --record or --folder")
+    if not (grant.records or grant.folders or grant.everything):
+        raise SettingsError("name at least one --record or --folder, or give --all")
+    if not all(grant.records):
+        raise SettingsError("a record must have a uid or a title")
+    for name in grant.folders:
+        if not _UID.fullmatch(name):
+            raise SettingsError(
+                f"{name!r} is not the uid of a folder", hint="copy the uid from the Keeper vault"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +209,11 @@ def new_waiting_client(
         address_locked=address_locked,
     )
     return client, to_url_safe(token)
+
+
+def _matches(title: str, pattern: str) -> bool:
+    # Of the characters that fnmatch replaces, titles often hold the others: "backup [old]?".
+    return fnmatchcase(title, re.sub(r"([?[])", r"[\1]", pattern))
 
 
 def _text(value: bytes | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -9,8 +10,10 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import SettingsError
 from .addresses import bracketed
@@ -18,6 +21,8 @@ from .addresses import bracketed
 # What is under way takes far less.
 _STOP_SECONDS = 3
 _MAX_CONNECTIONS = 512
+# Enough for the largest upload; without it, clients that send nothing would hold all connections.
+_REQUEST_SECONDS = 120
 # SD_LISTEN_FDS_START
 _FIRST_INHERITED = 3
 _MAX_INHERITED = 16
@@ -44,7 +49,7 @@ def serve(
         server_header=False,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=_Protocol,
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
@@ -114,14 +119,41 @@ def _not_listening(descriptor: int) -> SettingsError:
     )
 
 
+class _Protocol(H11Protocol):
+    """Close a connection on which no whole request arrives in time."""
+
+    _expiry: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_request()
+
+    def give_up_request(self) -> None:
+        """Close the connection unless a whole request is being answered."""
+        # Not politely: TLS would wait for the client.
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self.transport.abort()
+
+    def _await_request(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = self.loop.call_later(_REQUEST_SECONDS, self.give_up_request)
+
+
 class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A TLS connection that is idle would be closed politely: after waiting for the client.
         for connection in list(self.server_state.connections):
-            cycle = getattr(connection, "cycle", None)
-            transport = getattr(connection, "transport", None)
-            if transport is not None and (cycle is None or cycle.response_complete):
-                transport.abort()
+            if isinstance(connection, _Protocol):
+                connection.give_up_request()
         await super().shutdown(sockets)
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, create_form_parser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ..errors import KsmStorageError
@@ -88,6 +88,9 @@ def reporting(
                 **answer(exc),
             }
             response = JSONResponse(body, exc.status, headers(exc))
+        except ClientDisconnect:
+            # Nobody is left to read the answer.
+            response = Response(status_code=400)
         except (KsmStorageError, OSError) as exc:
             # The reason stays here: it may name files of the server.
             log.error("%s failed: %s", _sent_path(request), exc)

@@ -29,7 +29,11 @@ import json, sys
 from pathlib import Path
 from ksm_storage import open_storage
 from ksm_storage.relay.server import RelaySettings, run_relay
+from ksm_storage.serving import listening
 path, options = sys.argv[1], json.loads(sys.argv[2])
+for name in ("_STOP_SECONDS", "_REQUEST_SECONDS"):
+    if name in options:
+        setattr(listening, name, options.pop(name))
 for name in ("folder", "offline_copy", "unix_socket"):
     if options.get(name):
         options[name] = Path(options[name])

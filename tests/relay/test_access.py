@@ -196,3 +196,22 @@ def test_the_last_use_is_listed(relay: Relay, content: SampleContent) -> None:
 
     assert used.last_used_at is not None
     assert used.last_used_at >= before
+
+
+@pytest.mark.parametrize(
+    ("pattern", "title", "covered"),
+    [
+        ("main *", "main database", True),
+        ("*", "", True),
+        ("main *", "the main database", False),
+        ("main?database", "main database", False),
+        ("backup [old]?", "backup [old]?", True),
+        ("backup [old]", "backup o", False),
+        ("MAIN*", "main", False),
+        ("a\nb", "a\nb", True),
+    ],
+)
+def test_in_a_title_only_the_asterisk_stands_for_other_text(
+    pattern: str, title: str, covered: bool
+) -> None:
+    assert Grant(records=(pattern,)).covers_record("A" * 22, lambda: title) is covered

@@ -71,6 +71,12 @@ def test_without_the_web_server_the_hint_installs_nothing_by_an_unclaimed_name(
     [
         (("client", "add", "PATH", "web"), 2, "at least one --record or --folder"),
         (("client", "add", "PATH", "web", "--all", "--expires", "soon"), 2, "not a valid duration"),
+        (("client", "add", "PATH", "web", "--all", "--record", "x"), 2, "--all cannot be combined"),
+        (("client", "add", "PATH", "web", "--record", ""), 2, "a uid or a title"),
+        (("client", "add", "PATH", "web", "--folder", "Shared"), 2, "not the uid of a folder"),
+        (("client", "add", "PATH", "", "--all"), 2, "1 to 100 printable characters"),
+        (("client", "add", "PATH", "a\nb", "--all"), 2, "1 to 100 printable characters"),
+        (("client", "add", "PATH", "x" * 101, "--all"), 2, "1 to 100 printable characters"),
         (("client", "revoke", "PATH", "nobody"), 2, "client 'nobody' not found"),
         (("serve", "PATH", "--listen", "127.0.0.9:9"), 2, "not valid for '127.0.0.9'"),
         (("serve", "PATH", "--listen", "nowhere"), 2, "must be HOST:PORT"),

@@ -57,7 +57,7 @@ class Listener(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent: a client that hangs up or distrusts the certificate is no news."""
+        """Stay silent: clients may hang up or distrust the certificate."""
 
     def stop(self) -> None:
         """Stop accepting, and end every connection, idle and hanging ones too."""

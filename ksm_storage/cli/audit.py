@@ -61,8 +61,8 @@ def show(path: str, kind: str | None, last: int | None, as_json: bool) -> None:
 def verify(path: str, head: str | None, as_json: bool) -> int:
     """Follow the chain of hashes through FILE, and print the lines that break it.
 
-    Lines cut off at the end leave a shorter valid chain, and whoever can write the file can
-    rewrite all of it: store the head that is printed somewhere else, and pass it next time.
+    Lines cut off at the end leave a shorter valid chain, and anyone who can write the file can
+    rewrite all of it: store the printed head somewhere else, and pass it next time.
     """
     expected = _read_head(head)
     verification = Verification()

@@ -37,7 +37,7 @@ def echo_raw(content: str | bytes) -> None:
 
     Raises:
         StorageError: It cannot be written.
-        ReaderGoneError: Nobody reads it any more.
+        ReaderGoneError: Its reader has closed it.
     """
     with guard_stdout():
         click.echo(content, nl=False)

@@ -45,7 +45,7 @@ _FILE_UID = re.compile(r"[A-Za-z0-9_-]{2,64}")
 def secret() -> None:
     """Read the secrets that are shared with the application.
 
-    What is not secret is shown, such as titles and logins; secret values only with --reveal.
+    Titles, logins and the like are shown; secret values only with --reveal.
     """
 
 

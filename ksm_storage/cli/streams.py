@@ -13,7 +13,7 @@ from ..errors import StorageError
 
 
 class ReaderGoneError(Exception):
-    """Report that nobody reads stdout any more, as after ``| head``."""
+    """Report that the reader of stdout has closed it, as after ``| head``."""
 
 
 def settle_streams() -> None:
@@ -82,7 +82,7 @@ def guard_stdout() -> Iterator[None]:
     """Turn a failure to write to stdout within the block into one of the errors below.
 
     Raises:
-        ReaderGoneError: Nobody reads it any more.
+        ReaderGoneError: Its reader has closed it.
         StorageError: It cannot be written, for instance because the disk is full or the encoding
             lacks a character.
     """

@@ -120,13 +120,13 @@ class DescribesKey(Protocol):
 
 @runtime_checkable
 class ProbesPermissions(Protocol):
-    """Tell who the provider takes the caller for, and what that caller may do."""
+    """Identify the caller to the provider, and list what that caller may do."""
 
     def describe_access(self) -> Mapping[str, str]:
-        """Say by whom and where the KEK is reached, as short labels: identity, region, tenant.
+        """Describe the caller and the place, as short labels: identity, region, tenant.
 
-        Nothing of it is secret. A label whose value cannot be told is left out. What the
-        provider's environment holds that can get in the way belongs here, too.
+        No label is secret, and a label without a known value is left out. Settings of the
+        environment that can interfere with the provider belong here, too.
 
         Raises:
             AuthenticationError: The provider does not know the caller.

@@ -108,7 +108,7 @@ class ThrottleGate:
         return gate
 
     async def wait_until_open(self, acquire: Acquire) -> int:
-        """Return when nobody holds the gate closed; the number is for :meth:`closed`."""
+        """Wait until the gate is open; the number is for :meth:`closed`."""
         if self._closed:
             await acquire(self._lock)
             self._lock.release()

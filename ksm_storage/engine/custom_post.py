@@ -46,7 +46,7 @@ class _HttpResponse:
 class KSMCache:
     """Answer from a file when the server is unreachable, as the official package does.
 
-    The file holds the key of the cached answer beside it: whoever can read it can read the
+    The file holds the key of the cached answer beside it: anyone who can read it can read the
     secrets with nothing else. ``offline_copy`` of :class:`SecretsManager` does not have that flaw.
     """
 

@@ -1,8 +1,8 @@
 """The last answer, encrypted on disk, for when the server cannot be reached.
 
 The file is a magic line, the time of fetching, and AES-GCM of the answer. The key is derived from
-the application key with a label of its own, so that whoever holds the file needs the client
-configuration to read it, and no key of the protocol is used for a second purpose.
+the application key with a label of its own, so that a reader of the file needs the client
+configuration to decrypt it, and no key of the protocol is used for a second purpose.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class OfflineCopy:
     def save(self, answer: bytes, app_key: bytes) -> None:
         """Replace the copy, whole or not at all; a failure is logged and not raised.
 
-        The answer itself is good, and whoever asked for it gets it.
+        The caller gets the answer either way.
         """
         header = _MAGIC + _TIME.pack(int(self._clock()))
         # The key is the same for each save: the nonce is fresh and random, and saves are few.

@@ -131,7 +131,7 @@ def _values_of(text: str) -> dict[str, object]:
 class FileKeyValueStorage(KeyValueStorage):
     """Keep a configuration in a plain JSON file, with mode 0600, replaced as a whole.
 
-    Whoever can read the file can use the client device: prefer ``ksm_storage.open_storage``.
+    Anyone who can read the file can use the client device: prefer ``ksm_storage.open_storage``.
     """
 
     default_config_file_location = "client-config.json"

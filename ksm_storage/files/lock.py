@@ -2,7 +2,7 @@
 
 On POSIX systems the lock is ``flock`` on the target, so nothing is left behind, no right to write
 to the folder is needed, and two containers that share one bind-mounted file exclude each other. A
-save replaces the target, so whoever obtains the lock checks whether the path still names the file
+save replaces the target, so the new holder of the lock checks whether the path still names the file
 that was locked, and starts over if not. If the target does not exist yet, its folder is locked. On
 Windows, where an open file cannot be replaced, a second file beside it is locked.
 """
@@ -142,7 +142,7 @@ class _Queued:
         self.ended = threading.Event()
 
     def wait(self) -> None:
-        """Return when the file is locked, or cannot be; unlock it if nobody wants it any more."""
+        """Return when the file is locked, or cannot be; unlock it if the caller has given up."""
         import fcntl
 
         try:

@@ -1,4 +1,4 @@
-"""Ask a KEK what it is and who may use it; what comes back is checked."""
+"""Ask a KEK what it is and who may use it, and check the answers."""
 
 from __future__ import annotations
 

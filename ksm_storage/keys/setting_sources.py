@@ -207,7 +207,7 @@ def parse_toml(raw: bytes, *, name: str) -> dict[str, Any]:
     """Return the tables of a TOML text.
 
     Raises:
-        SettingsError: It is not TOML in UTF-8; the error says where, and holds nothing of the text.
+        SettingsError: It is not TOML in UTF-8; the error says where, and quotes nothing.
     """
     import re
     import tomllib
@@ -233,7 +233,7 @@ _folder: ContextVar[str | None] = ContextVar("ksm_storage_command_memory", defau
 
 @contextmanager
 def command_memory() -> Iterator[None]:
-    """Let what is opened inside the block be remembered in the user's state folder."""
+    """Remember each file opened inside the block in the user's state folder."""
     token = _folder.set(_state_folder())
     try:
         yield
@@ -243,7 +243,7 @@ def command_memory() -> Iterator[None]:
 
 @contextmanager
 def no_memory() -> Iterator[None]:
-    """Let what is opened inside the block be compared with nothing."""
+    """Compare no file opened inside the block with an earlier one."""
     token = _folder.set(None)
     try:
         yield

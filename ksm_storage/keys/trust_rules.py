@@ -104,7 +104,7 @@ def all_rules() -> tuple[TrustRule, ...]:
     """Return the rules from outside the code, the machine's first.
 
     Raises:
-        SettingsError: A source cannot be read, is not to be trusted, or has a rule that is
+        SettingsError: A source cannot be read, cannot be trusted, or has a rule that is
             invalid. Nothing opens then: a rule that is not understood protects nothing.
     """
     return (*_machine_rules(), *_user_rules(), *_environment_rules())

@@ -171,7 +171,7 @@ NETWORK_RULES: Mapping[str, ErrorRule] = {
 def rule_for_failure(exc: BaseException, rules: Mapping[str, ErrorRule]) -> ErrorRule | None:
     """Return the first rule that names a class of the exception or of anything it wraps.
 
-    A certificate that does not hold, and a file that cannot be read, go before all others.
+    An untrusted certificate and an unreadable file take precedence over all others.
     """
     chain = list(chain_of(exc))
     if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):

@@ -45,8 +45,8 @@ def call_of_a_plugin() -> Iterator[None]:
 def chain_of(exc: BaseException) -> Iterator[BaseException]:
     """Yield the exception and what it wraps: by chaining, as a reason, or as an argument.
 
-    Whoever calls a key service from an ``except`` block has Python hang the exception of that
-    block on all that is raised meanwhile. It says nothing about the call, and is not yielded.
+    If a caller uses a key service inside an ``except`` block, Python attaches the exception of
+    that block to every error raised there. It says nothing about the call, and is not yielded.
     """
     outside = _outside.get()
     waiting: list[object] = [exc]

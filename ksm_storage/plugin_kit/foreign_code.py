@@ -72,7 +72,7 @@ def ask_person(prompt: str) -> str:
     codes, and a program that is interrupted must not leave the terminal without echo.
 
     Raises:
-        AuthenticationError: Standard input is not a terminal, so nobody can be asked.
+        AuthenticationError: Standard input is not a terminal.
     """
     refusal = AuthenticationError(
         "the credentials require a code, and no terminal is attached to enter it",

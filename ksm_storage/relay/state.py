@@ -49,7 +49,7 @@ CREATE TABLE entries (
 
 
 def state_key(config: Mapping[str, str]) -> bytes:
-    """Return the key of the state: whoever opens the device's configuration has it, nobody else.
+    """Return the key of the state, which only a reader of the device's configuration can derive.
 
     With a label of its own, so that no key of the protocol serves a second purpose.
     """
@@ -203,7 +203,7 @@ class RelayState:
             self._seal(connection, client.client_id, client.to_bytes())
 
     def update(self, client_id: str, change: Callable[[Client | None], Client]) -> Client:
-        """Replace a client by what the function makes of it; nobody comes between.
+        """Replace a client by the result of the function, in one transaction.
 
         An exception of the function leaves the client as it was.
         """

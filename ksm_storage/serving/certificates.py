@@ -40,7 +40,7 @@ class Authority:
     def new(cls, name: str, names: Sequence[str]) -> Authority:
         """Return a new authority that can vouch for these host names and addresses only.
 
-        Whoever trusts it endangers no other host, even when its key is stolen.
+        A client that trusts it puts no other host at risk, even if its key is stolen.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _subject(name)

@@ -36,7 +36,7 @@ def texts_of_causes(error: BaseException) -> Iterator[str]:
 def holders_of(error: BaseException, secret: bytes) -> list[str]:
     """Return where in an error, or in anything that hangs on it, the secret can be found.
 
-    It goes along ``__cause__`` and ``__context__`` and into arguments, attributes and containers.
+    It follows ``__cause__`` and ``__context__``, arguments, attributes and containers.
     A part of the secret counts: what is cut off takes the end with it.
     """
     texts = [text[: len(text) // 2] for text in encodings_of(secret)]

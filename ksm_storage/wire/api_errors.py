@@ -1,7 +1,7 @@
 """The errors of the Keeper API: status, code and message, as a server writes them.
 
 ``access_denied`` stands for many causes, which the service tells apart by its message alone, and
-the messages differ between versions of the service. Nobody has the whole list, so a client reads
+the messages differ between versions of the service. No complete list exists, so a client reads
 the code first and then looks for words. ``wordings`` holds the messages that are known from the
 service; an error without any has the local vault's own message only.
 """

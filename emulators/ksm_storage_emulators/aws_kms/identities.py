@@ -70,7 +70,7 @@ class Identities:
     """The principals and access keys of the emulated account; safe across threads."""
 
     def __init__(self, clock: MovableClock) -> None:
-        """Start with nobody."""
+        """Start without users."""
         self._clock = clock
         self._lock = threading.Lock()
         self._principals: dict[str, Principal] = {}

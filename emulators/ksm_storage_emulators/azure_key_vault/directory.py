@@ -53,7 +53,7 @@ class Directory:
     """The applications and managed identities of one tenant; safe across threads."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start without principals."""
         self.tenant_id = str(uuid.uuid4())
         self._lock = threading.Lock()
         self._applications: dict[str, Application] = {}

@@ -98,7 +98,7 @@ class Identities:
     """The principals of the emulated tenancy and their credentials; safe across threads."""
 
     def __init__(self, clock: MovableClock) -> None:
-        """Start with nobody."""
+        """Start without users."""
         self._clock = clock
         self._lock = threading.Lock()
         self._credentials: dict[str, Credential] = {}

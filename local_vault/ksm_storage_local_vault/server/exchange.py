@@ -202,7 +202,7 @@ def _throttled(rule: ThrottleRule) -> RequestRejected:
 def _note_write(connection: sqlite3.Connection, digest: bytes) -> None:
     """Note a write for ever, in the transaction that it makes; reject one that was noted.
 
-    A read that is repeated after a restart shows nobody anything: its answer is encrypted under
+    A read that is repeated after a restart reveals nothing: its answer is encrypted under
     a key that only the first sender has. A write could undo a later one.
     """
     changed = connection.execute("INSERT OR IGNORE INTO received VALUES (?)", (digest,))

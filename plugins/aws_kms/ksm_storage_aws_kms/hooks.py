@@ -72,7 +72,7 @@ def key_covers(trusted: str, key_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Hold how KMS is reached; what is None is left to the AWS client's own configuration."""
+    """Hold how KMS is reached; the AWS client's own configuration decides what is None."""
 
     connection: kit.Connection
     region: str | None

@@ -154,7 +154,7 @@ def require_suffix(name: kit.KeyName, suffix: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CredentialChoice:
-    """Hold which credentials are used; what is None is left to the Azure client."""
+    """Hold which credentials are used; the Azure client decides what is None."""
 
     kind: str
     tenant_id: str | None

@@ -86,7 +86,7 @@ class TokenSession:
         self._open: OpenSession | None = None
 
     def run(self, task: Callable[[OpenSession], _Result], pin: kit.PinSource) -> _Result:
-        """Run a task, and once more in a new session if the one at hand turns out to be lost.
+        """Run a task, and once more in a new session if the current one turns out to be lost.
 
         Raises:
             CryptokiError: The token refused or failed.

@@ -82,7 +82,7 @@ class BoundedRequest(transport.Request):  # type: ignore[misc]  # the class is u
         """Send one request.
 
         Raises:
-            DeadlinePassedError: The deadline has passed. It is no ``TransportError``: the
+            DeadlinePassedError: The deadline has passed. Not a ``TransportError``: the
                 credentials library repeats those after a pause.
         """
         left = kit.seconds_left()

@@ -103,7 +103,7 @@ def newest_version(key_id: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Hold how the vault is reached, and by whom; what is None is left to Oracle's client."""
+    """Hold how the vault is reached, and by whom; Oracle's client decides what is None."""
 
     connection: kit.Connection
     region: str | None

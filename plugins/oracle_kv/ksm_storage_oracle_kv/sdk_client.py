@@ -200,7 +200,7 @@ class QuietAdapter(HTTPAdapter):  # type: ignore[misc]  # the client has no anno
         cert: Any = None,
         proxies: Any = None,
     ) -> Any:
-        """Send a request; the option goes before REQUESTS_CA_BUNDLE, which ``verify`` may be."""
+        """Send a request; ``verify`` may be REQUESTS_CA_BUNDLE, which the option overrides."""
         if kit.is_plain_http(str(request.url)):
             # To an emulator on this machine. Through a proxy the DEK would leave it in the clear.
             proxies = None
@@ -216,7 +216,7 @@ class Credentials:
     signer: Any
 
     def refresh(self) -> None:
-        """Get another token if the one at hand is about to expire, where there are tokens.
+        """Get another token if the current one is about to expire; other credentials have none.
 
         The signer would do so by itself in the middle of a call, for minutes if need be.
         """

@@ -190,7 +190,7 @@ class TpmKeyWrapper:
         )
 
     def wrapping_version(self, wrapped: WrappedDek, *, aad: Aad) -> str | None:  # noqa: ARG002
-        """Return the PCRs, and their values, that a data key is sealed to; asks nobody.
+        """Return the PCRs, and their values, that a data key is sealed to; prompts for nothing.
 
         Raises:
             DecryptionError: Another key sealed it, or it was altered.

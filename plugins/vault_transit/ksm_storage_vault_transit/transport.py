@@ -42,7 +42,7 @@ class LoginError(ReplyError):
 
 
 class AgentSocketError(ConnectionError):
-    """Report a Unix socket at which nobody listens, or that may not be opened."""
+    """Report a Unix socket without a listener, or without permission to open it."""
 
 
 class Transport:

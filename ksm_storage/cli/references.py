@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX = "keeper://"
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BRACED = re.compile(r"\{\{\s*(keeper://.*?)\s*\}\}")
 # Where the official one ends: at a blank, a quote, "#" or "@", so that an address may follow.
 _BARE = re.compile(
@@ -137,6 +138,8 @@ class Resolver:
             value = None
         if value in (None, "", []):
             value = reference.default
+        elif not isinstance(value, bytes):
+            value = text_of(value, reference.notation)
         if value is None:
             raise _no_value(reference.notation, name)
         if isinstance(value, bytes) and not reference.transforms:
@@ -200,11 +203,26 @@ def _substituted(line: str, value: Callable[[re.Match[str]], str], *, bare: bool
     return re.sub(f"{_BRACED.pattern}|{_BARE.pattern}", value, line)
 
 
-def _as_text(value: object, notation: str) -> str:
+def text_of(value: object, name: str) -> str:
+    """Return a value of a record as text, what is not a string as JSON.
+
+    Raises:
+        ServerAnswerError: It contains half of a surrogate pair, which no encoding can write.
+    """
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if _SURROGATE.search(text):
+        from ..engine import ServerAnswerError
+
+        raise ServerAnswerError(
+            f"the value of {name!r} contains half of a surrogate pair",
+            hint="correct it in the vault; 'secret get' with --json --reveal shows it escaped",
+        )
+    return text
+
+
+def _as_text(value: str | bytes, notation: str) -> str:
     if isinstance(value, str):
         return value
-    if not isinstance(value, bytes):
-        return json.dumps(value, ensure_ascii=False)
     try:
         return value.decode()
     except UnicodeDecodeError:

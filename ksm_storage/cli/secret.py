@@ -16,6 +16,7 @@ from ..errors import SettingsError, StorageError
 from .commands import command, group
 from .options import PATH, json_option
 from .output import echo, echo_err, echo_json, echo_raw, echo_table
+from .references import text_of
 from .secret_source import NOTATION_PREFIX, Source, find_record, reveal_option, source_options
 from .values import ask_value
 
@@ -205,7 +206,7 @@ def _print_notation(source: Source, uri: str, *, reveal: bool, as_json: bool) ->
         echo_raw(value)
     else:
         for item in value if isinstance(value, list) else [value]:
-            echo(_as_text(item))
+            echo(text_of(item, uri))
 
 
 def _print_field(record: Record, name: str, *, reveal: bool, as_json: bool) -> None:
@@ -219,7 +220,7 @@ def _print_field(record: Record, name: str, *, reveal: bool, as_json: bool) -> N
         echo_json(values)
         return
     for value in values:
-        echo(_as_text(value))
+        echo(text_of(value, name))
 
 
 def _no_field(record: Record, name: str) -> SecretNotFoundError:

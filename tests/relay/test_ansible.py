@@ -1,7 +1,6 @@
 """The Ansible plugins of Keeper, unchanged, with nothing but the configuration of a relay client.
 
-They run where ``ansible-playbook`` is on the path and its interpreter has
-``keeper-secrets-manager-ansible``; the project installs neither.
+Both are among the test requirements; elsewhere the tests are skipped.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,20 +19,16 @@ from ksm_storage_local_vault.testing import SampleContent
 from ksm_storage.relay.grant import Grant
 from tests.relay.relay import Relay
 
-_PLUGINS = "import keeper_secrets_manager_ansible as a; print(a.__path__[0])"
-
 
 @pytest.fixture
 def playbook_program() -> tuple[str, Path]:
     """Return ``ansible-playbook`` and the folder of Keeper's plugins."""
-    program = shutil.which("ansible-playbook")
-    if program is None:
-        pytest.skip("ansible is not installed")
-    python = Path(program).resolve().with_name("python")
-    found = subprocess.run([python, "-c", _PLUGINS], capture_output=True, text=True)
-    if found.returncode != 0:
-        pytest.skip("keeper-secrets-manager-ansible is not installed beside ansible")
-    return program, Path(found.stdout.strip()) / "plugins"
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    program = shutil.which("ansible-playbook", path=beside)
+    plugins = find_spec("keeper_secrets_manager_ansible")
+    if program is None or plugins is None or plugins.origin is None:
+        pytest.skip("ansible-core or keeper-secrets-manager-ansible is not installed")
+    return program, Path(plugins.origin).parent / "plugins"
 
 
 def test_a_playbook_reads_its_record_and_no_other(

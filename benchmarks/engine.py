@@ -2,9 +2,9 @@
 
 Run ``python benchmarks/engine.py [RECORDS] [ROUNDS]``. Both read the same recorded answer, which
 their custom post function hands to them, each time in a fresh process, one after the other.
-The same lines of code run for both. Time is the processor's, from the call to the value, without
-imports: a neighbour on the machine disturbs it less than the clock. Memory is the peak of the
-whole process.
+The same lines of code run for both. Time is the processor's, from the construction of the manager
+to the value, without imports: a neighbour on the machine disturbs it less than the clock. Memory
+is the peak of the whole process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +146,11 @@ def child(engine: str, task: str, place: Path) -> None:
     """Do one task with one engine and print seconds, peak megabytes and a check value."""
     answer = (place / "answer").read_bytes()
     uid, title = json.loads((place / "wanted.json").read_text())
-    manager = make_manager(engine, (place / "config.json").read_text(), answer)
+    make_manager = maker_of(engine, (place / "config.json").read_text(), answer)
     # cryptography imports this with the first signature, the official package by itself.
     importlib.import_module("cryptography.hazmat.backends.openssl.backend")
     start = time.process_time()
+    manager = make_manager()
     if task == "one field, by uid":
         found = [record for record in manager.get_secrets([uid]) if record.uid == uid]
         value = found[0].field("password", single=True)
@@ -168,20 +169,21 @@ def read_all(record: Any) -> int:
     return len(record.title) + len(content.get("notes", "")) + sum(len(v[0]) for v in values if v)
 
 
-def make_manager(engine: str, config: str, answer: bytes) -> Any:
-    """Return the engine over a configuration in memory, answered with the recorded answer."""
+def maker_of(engine: str, config: str, answer: bytes) -> Callable[[], Any]:
+    """Return what makes a manager over a configuration in memory, answered with the recording."""
     if engine == "ours":
         from ksm_storage.engine import InMemoryKeyValueStorage, KSMHttpResponse, SecretsManager
 
-        ours = InMemoryKeyValueStorage(json.loads(config))
-        return SecretsManager(config=ours, custom_post_function=post_with(KSMHttpResponse, answer))
+        post = post_with(KSMHttpResponse, answer)
+        return lambda: SecretsManager(
+            config=InMemoryKeyValueStorage(json.loads(config)), custom_post_function=post
+        )
     from keeper_secrets_manager_core import SecretsManager as Official
     from keeper_secrets_manager_core.dto.payload import KSMHttpResponse as OfficialResponse
     from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as OfficialInMemory
 
-    theirs = OfficialInMemory(config)
     post = post_with(OfficialResponse, answer)
-    return Official(config=theirs, custom_post_function=post)
+    return lambda: Official(config=OfficialInMemory(config), custom_post_function=post)
 
 
 def post_with(response: Any, answer: bytes) -> Any:

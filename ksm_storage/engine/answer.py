@@ -182,17 +182,18 @@ class AnswerReader:
             if entry.get("innerFolderUid") or entry.get("folderUid"):
                 known = (folders.get(uid) for uid in _folder_uids(entry))
                 parents = tuple(folder.gcm for folder in known if folder is not None)
-            records.append(self._record(entry, (*parents, lambda: app_gcm), ""))
+            records.append(self._record(entry, (*parents, lambda: app_gcm)))
         return records
 
     def _records(self, entries: Iterable[dict[str, Any]], folder: Folder) -> list[Record]:
-        parents = (folder.gcm,)
-        return [self._record(entry, parents, folder.uid) for entry in entries]
+        parents, app_key, download = (folder.gcm,), self._app_key, self._download
+        return [
+            Record(entry, parents, app_key=app_key, folder_uid=folder.uid, download=download)
+            for entry in entries
+        ]
 
-    def _record(self, entry: Mapping[str, Any], parents: ParentKeys, folder_uid: str) -> Record:
-        return Record(
-            entry, parents, app_key=self._app_key, folder_uid=folder_uid, download=self._download
-        )
+    def _record(self, entry: Mapping[str, Any], parents: ParentKeys) -> Record:
+        return Record(entry, parents, app_key=self._app_key, folder_uid="", download=self._download)
 
     def _app_data(self, encrypted: str | None) -> AppData:
         if not encrypted:

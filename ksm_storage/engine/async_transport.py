@@ -17,10 +17,10 @@ from .proxy import proxy_for
 from .transport import (
     MAX_ANSWER_BYTES,
     HttpAnswer,
+    Tls,
     bounded_timeout,
     following_redirects,
     split_url,
-    tls_context,
     too_long,
     unreachable,
     untrusted,
@@ -44,8 +44,8 @@ class AsyncHttpsTransport:
         connect_timeout_seconds: float = 10.0,
         read_timeout_seconds: float = 60.0,
     ) -> None:
-        """Read the CA now, so that a wrong path is known before a token is spent."""
-        self._context = tls_context(ca_file)
+        """Read a private CA now, so that a wrong path is known before a token is spent."""
+        self._tls = Tls(ca_file)
         self._proxy_url = proxy_url
         self._timeout = aiohttp.ClientTimeout(
             total=None,
@@ -125,11 +125,13 @@ class AsyncHttpsTransport:
         host, port, target = split_url(url)
         proxy = proxy_for(host, port, given=proxy_url)
         authority = f"[{host}]" if ":" in host else host
+        # In a thread the first time: it reads a file of many certificates.
+        context = await asyncio.to_thread(lambda: self._tls.context)
         try:
             # One connection per request, as in the blocking transport: none goes stale, and
             # nothing has to be closed when the loop ends.
             async with (
-                self._session() as session,
+                self._session(context) as session,
                 session.request(
                     method,
                     yarl.URL(f"https://{authority}:{port}{target}", encoded=True),
@@ -147,9 +149,9 @@ class AsyncHttpsTransport:
         except (OSError, aiohttp.ClientError, UnicodeError, ValueError) as exc:
             raise unreachable(_cause(exc), host=host, port=port, proxy=proxy) from exc
 
-    def _session(self) -> aiohttp.ClientSession:
+    def _session(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._context, force_close=True),
+            connector=aiohttp.TCPConnector(ssl=context, force_close=True),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

@@ -88,7 +88,6 @@ class DeviceSigner(Protocol):
         """Return the ECDSA signature over SHA-256, in DER, verified under the public key."""
 
 
-@runtime_checkable
 class KeepsDeviceKey(Protocol):
     """What a storage may offer beyond that: a device key that it does not hand out."""
 
@@ -186,9 +185,9 @@ class Device:
 
     def _signer_in_service(self) -> DeviceSigner | None:
         storage = self.storage
-        # Once for each object: the check of a protocol takes longer than a signature.
+        # Not with isinstance: the check of a protocol takes as long as a signature.
         if self._keeps_device_key is None:
-            self._keeps_device_key = isinstance(storage, KeepsDeviceKey)
+            self._keeps_device_key = callable(getattr(storage, "device_signer", None))
         if not self._keeps_device_key:
             return None
         return cast("KeepsDeviceKey", storage).device_signer()  # checked above

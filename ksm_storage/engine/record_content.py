@@ -34,7 +34,11 @@ def decrypt_record_key(entry: Mapping[str, Any], parents: ParentKeys, app_key: b
             raise ValueError("too short")
         encrypted_key = entry.get("recordKey")
         # A record that is shared alone with an application may have no key of its own.
-        return _record_key(from_base64(encrypted_key), parents) if encrypted_key else app_key
+        if not encrypted_key:
+            return app_key
+        if len(parents) == 1:
+            return parents[0]().open(from_base64(encrypted_key))
+        return _first_that_opens(from_base64(encrypted_key), parents)
     except (KeyError, TypeError, ValueError) as exc:
         raise _not_of_the_protocol(entry) from exc
 
@@ -51,9 +55,7 @@ def _not_of_the_protocol(entry: Mapping[str, Any]) -> DecryptionError:
     return DecryptionError(f"the record {entry.get('recordUid')!r} is not of the protocol")
 
 
-def _record_key(encrypted: bytes, parents: ParentKeys) -> bytes:
-    if len(parents) == 1:
-        return parents[0]().open(encrypted)
+def _first_that_opens(encrypted: bytes, parents: ParentKeys) -> bytes:
     for parent in parents[:-1]:
         try:
             return parent().open(encrypted)
@@ -101,11 +103,13 @@ def check_content(content: object, *, uid: str) -> Content:
     """Return the content of a record with a list of ``fields``; raises as parse_content."""
     if not isinstance(content, dict):
         raise DecryptionError(f"the content of record {uid!r} is not a JSON object")
-    if content.get("fields") is None:
-        content["fields"] = []
-    if not _are_objects(content["fields"]) or not _are_objects(content.get("custom") or []):
-        raise DecryptionError(f"the fields of record {uid!r} are not a list of objects")
-    return content
+    fields = content.get("fields")
+    if fields is None:
+        fields = content["fields"] = []
+    custom = content.get("custom")
+    if _are_objects(fields) and (not custom or _are_objects(custom)):
+        return content
+    raise DecryptionError(f"the fields of record {uid!r} are not a list of objects")
 
 
 def _are_objects(fields: object) -> bool:

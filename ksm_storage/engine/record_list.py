@@ -219,7 +219,7 @@ class RecordList(list[Record]):
             if len(waiting) >= _MIN_AT_ONCE:
                 _open_at_once(waiting)
             # All of them, whatever comes of the first.
-            opened = [record.is_open or self._opened(record) for record in waiting]
+            opened = [self._opened(record) for record in waiting if not record.is_open]
             return all(opened)
 
     def _opened(self, record: Record) -> bool:

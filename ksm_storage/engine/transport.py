@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -108,8 +109,8 @@ class HttpsTransport:
         connect_timeout_seconds: float = 10.0,
         read_timeout_seconds: float = 60.0,
     ) -> None:
-        """Read the CA now, so that a wrong path is known before a token is spent."""
-        self._context = tls_context(ca_file)
+        """Read a private CA now, so that a wrong path is known before a token is spent."""
+        self._tls = Tls(ca_file)
         self._proxy_url = proxy_url
         self._connect_timeout = bounded_timeout(connect_timeout_seconds)
         self._read_timeout = bounded_timeout(read_timeout_seconds)
@@ -155,7 +156,9 @@ class HttpsTransport:
         proxy_url: str | None,
     ) -> HttpAnswer:
         host, port, target = split_url(url)
-        connection = _Connection(host, port, context=self._context, timeout=self._connect_timeout)
+        connection = _Connection(
+            host, port, context=self._tls.context, timeout=self._connect_timeout
+        )
         proxy = proxy_for(host, port, given=proxy_url)
         if proxy is not None:
             connection.go_through(proxy)
@@ -210,19 +213,47 @@ def bounded_timeout(seconds: float) -> float:
     return min(seconds, _MAX_TIMEOUT_SECONDS)
 
 
-def tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
-    """Return a context that verifies; raise ClientSettingsError for an unreadable CA file."""
-    # REQUESTS_CA_BUNDLE is what users of the official package have set for a private CA.
-    chosen = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or None
+class Tls:
+    """Verify servers by a private CA or by the system's; certificates are loaded when needed.
+
+    Raises:
+        ClientSettingsError: The private CA cannot be read, or is not PEM.
+    """
+
+    def __init__(self, ca_file: str | os.PathLike[str] | None) -> None:
+        # REQUESTS_CA_BUNDLE is what users of the official package have set for a private CA.
+        self._ca_file = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or None
+        if self._ca_file is not None:
+            _check_form(self._ca_file)
+
+    @cached_property
+    def context(self) -> ssl.SSLContext:
+        """Return the context of all connections."""
+        # Loaded with the first connection: a bundle of the system takes longer than a request.
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except OSError as exc:
+            raise _not_pem(self._ca_file) from exc
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
+def _check_form(ca_file: str | os.PathLike[str]) -> None:
     try:
-        context = ssl.create_default_context(cafile=chosen)
+        with open(ca_file, "rb") as file:
+            # To the first certificate and no further: a bundle has hundreds.
+            is_pem = any(b"CERTIFICATE-----" in line for line in file)
     # ValueError: a path with a zero byte.
     except (OSError, ValueError) as exc:
-        raise errors.ClientSettingsError(
-            f"cannot read the CA file {os.fspath(chosen or '')!r} as PEM certificates"
-        ) from exc
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+        raise _not_pem(ca_file) from exc
+    if not is_pem:
+        raise _not_pem(ca_file)
+
+
+def _not_pem(ca_file: str | os.PathLike[str] | None) -> VaultError:
+    return errors.ClientSettingsError(
+        f"cannot read the CA file {os.fspath(ca_file or '')!r} as PEM certificates"
+    )
 
 
 def _joined(url: str, location: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -92,6 +93,37 @@ def test_a_ca_file_that_cannot_be_read_is_found_before_any_request(
         connect(ca_file=path)
 
     assert server.asked == []
+
+
+def test_damaged_certificates_are_found_before_anything_is_sent(
+    server: Any, connect: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    manager = connect(ca_file=path)
+
+    with pytest.raises(SettingsError, match="CA file"):
+        manager.get_secrets()
+
+    assert server.asked == []
+
+
+def test_no_certificate_is_loaded_before_the_first_connection(
+    server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, made = ssl.create_default_context, []
+
+    def counting(**keywords: Any) -> ssl.SSLContext:
+        made.append(keywords)
+        return create(**keywords)
+
+    monkeypatch.setattr(ssl, "create_default_context", counting)
+    manager = connect()
+
+    assert made == []
+    manager.bind()
+    manager.get_secrets()
+    assert len(made) == 1
 
 
 def test_a_ca_file_whose_name_can_be_none_is_one_that_cannot_be_read() -> None:

@@ -40,16 +40,26 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", errors="surrogateescape")
 
 
+# Those that also take a file which is not text.
+_OF_BYTES: Mapping[str, Callable[[bytes], str]] = {
+    "base64": lambda raw: base64.b64encode(raw).decode(),
+    "base64url": lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
+    "md5": lambda raw: hashlib.md5(raw, usedforsecurity=False).hexdigest(),
+    "sha256": lambda raw: hashlib.sha256(raw).hexdigest(),
+    "urlencode": urllib.parse.quote,
+    "urlencodeplus": urllib.parse.quote_plus,
+}
+
+
+def _on_text(of_bytes: Callable[[bytes], str]) -> Callable[[str], str]:
+    return lambda text: of_bytes(_raw(text))
+
+
 TRANSFORMS: Mapping[str, Callable[[str], str]] = {
-    "base64": lambda text: base64.b64encode(_raw(text)).decode(),
-    "base64url": lambda text: base64.urlsafe_b64encode(_raw(text)).decode().rstrip("="),
+    **{name: _on_text(of_bytes) for name, of_bytes in _OF_BYTES.items()},
     "lower": str.lower,
-    "md5": lambda text: hashlib.md5(_raw(text), usedforsecurity=False).hexdigest(),
-    "sha256": lambda text: hashlib.sha256(_raw(text)).hexdigest(),
     "trim": str.strip,
     "upper": str.upper,
-    "urlencode": lambda text: urllib.parse.quote(_raw(text)),
-    "urlencodeplus": lambda text: urllib.parse.quote_plus(_raw(text)),
 }
 
 
@@ -84,7 +94,7 @@ class Reference:
             if name not in TRANSFORMS:
                 raise SettingsError(
                     f"unknown transformation {name!r} in {match[1]!r}",
-                    hint=f"use one of {', '.join(TRANSFORMS)}",
+                    hint=f"use one of {', '.join(sorted(TRANSFORMS))}",
                 )
         try:
             parse_notation(match[1], property_first=True)
@@ -142,10 +152,14 @@ class Resolver:
             value = text_of(value, reference.notation)
         if value is None:
             raise _no_value(reference.notation, name)
-        if isinstance(value, bytes) and not reference.transforms:
-            return value
+        transforms = reference.transforms
+        if isinstance(value, bytes):
+            if not transforms:
+                return value
+            if of_bytes := _OF_BYTES.get(transforms[0]):
+                value, transforms = of_bytes(value), transforms[1:]
         text = _as_text(value, reference.notation)
-        for transform in reference.transforms:
+        for transform in transforms:
             text = TRANSFORMS[transform](text)
         return text
 
@@ -227,7 +241,8 @@ def _as_text(value: str | bytes, notation: str) -> str:
         return value.decode()
     except UnicodeDecodeError:
         raise SettingsError(
-            f"the file {notation!r} is not UTF-8 text", hint="pass it to a program with --file"
+            f"the file {notation!r} is not UTF-8 text",
+            hint="pass it to a program with --file, or add |base64",
         ) from None
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 import threading
 import time
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -37,8 +37,10 @@ REPLAYED = ApiError(403, ACCESS_DENIED, "Request was received before")
 _VERSION_FORM = re.compile(r"[a-z]{2}([0-9]{1,4})\.[0-9]{1,4}\.[0-9]{1,4}[a-z0-9.+-]{0,20}")
 _MIN_VERSION = 16
 _UID_FORM = re.compile(r"[A-Za-z0-9_-]{20,24}")
-_WINDOW_SECONDS = 3600.0
+_WINDOW_SECONDS = 3600
 _MAX_REMEMBERED = 100_000
+# Of the digest; so many are enough to tell requests apart, and take 10 MB at most.
+_REMEMBERED_BYTES = 16
 
 
 class RequestRejected(Exception):  # noqa: N818 - an answer, not an error of this program
@@ -153,24 +155,35 @@ class ReplayWindow:
     """
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[bytes, float] = OrderedDict()
+        self._seen: set[bytes] = set()
+        self._order: deque[bytes] = deque()
+        # Of each second in which requests came, when it was and how many of them are remembered.
+        self._seconds: deque[list[int]] = deque()
         self._lock = threading.Lock()
 
     def reject_repeated(self, digest: bytes) -> None:
         """Note the digest; reject it when it was noted before."""
-        now = time.monotonic()
+        now = int(time.monotonic())
+        kept = digest[:_REMEMBERED_BYTES]
         with self._lock:
             self._forget(now)
-            if digest in self._seen:
+            if kept in self._seen:
                 raise rejected(REPLAYED)
-            self._seen[digest] = now
+            self._seen.add(kept)
+            self._order.append(kept)
+            if not self._seconds or self._seconds[-1][0] != now:
+                self._seconds.append([now, 0])
+            self._seconds[-1][1] += 1
 
-    def _forget(self, now: float) -> None:
-        while self._seen:
-            oldest = next(iter(self._seen.values()))
-            if now - oldest < _WINDOW_SECONDS and len(self._seen) < _MAX_REMEMBERED:
+    def _forget(self, now: int) -> None:
+        while self._order:
+            oldest = self._seconds[0]
+            if now - oldest[0] <= _WINDOW_SECONDS and len(self._order) < _MAX_REMEMBERED:
                 return
-            self._seen.popitem(last=False)
+            self._seen.discard(self._order.popleft())
+            oldest[1] -= 1
+            if oldest[1] == 0:
+                self._seconds.popleft()
 
 
 def parse_payload(plaintext: bytes) -> Payload:

@@ -223,6 +223,19 @@ def test_every_variable_in_which_an_sdk_reads_a_credential_stays_here(provider: 
     assert read - others <= set(_CREDENTIALS[provider])
 
 
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("base64", base64.b64encode(BINARY).decode()),
+        ("sha256|upper", hashlib.sha256(BINARY).hexdigest().upper()),
+    ],
+)
+def test_a_file_that_is_not_text_is_encoded(sealed: Path, form: str, value: str) -> None:
+    got = environment_of("run", str(sealed), "--env", f"E=keeper://{UID}/file/all.bin|{form}")
+
+    assert got["E"] == value
+
+
 def test_a_variable_is_kept_on_request(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KSM_STORAGE_SETTINGS", "/dev/null")
 

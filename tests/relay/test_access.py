@@ -14,6 +14,7 @@ from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager
 from ksm_storage.engine.transport import run as finished
 from ksm_storage.errors import DecryptionError, VaultError
 from ksm_storage.relay.grant import Grant
+from ksm_storage.serving import requests
 from ksm_storage.wire.aes import cbc_open, gcm_open
 from ksm_storage.wire.base64_forms import from_base64, to_base64
 from ksm_storage.wire.identity import new_private_key, private_key_to_text
@@ -163,6 +164,29 @@ def test_a_repeated_request_is_rejected(relay: Relay, content: SampleContent) ->
 
     assert again.status == 403
     assert b"received before" in again.body
+
+
+def test_of_repeated_requests_the_last_ones_of_an_hour_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = 0.0
+    monkeypatch.setattr(requests, "_MAX_REMEMBERED", 3)
+    monkeypatch.setattr("time.monotonic", lambda: seconds)
+    window = requests.ReplayWindow()
+    digests = [bytes([number]) * 32 for number in range(4)]
+
+    for digest in digests:
+        window.reject_repeated(digest)
+        with pytest.raises(requests.RequestRejected, match="received before"):
+            window.reject_repeated(digest)
+    # The first one made room for the last one.
+    window.reject_repeated(digests[0])
+    seconds = 3600.0
+    with pytest.raises(requests.RequestRejected):
+        window.reject_repeated(digests[0])
+    seconds = 3601.0
+
+    window.reject_repeated(digests[0])
 
 
 def test_of_two_clients_with_one_token_one_binds(relay: Relay, content: SampleContent) -> None:

@@ -17,6 +17,7 @@ from ksm_storage_local_vault.testing import APP_NAME, LocalVault, SampleContent,
 
 from ksm_storage import open_storage
 from ksm_storage.relay.grant import Grant
+from tests.cli.command import run
 from tests.relay.relay import Relay
 
 FOLDER = Path(__file__).parents[1] / "javascript"
@@ -84,6 +85,18 @@ def test_a_change_a_new_record_and_a_file_go_through(
     assert javascript(*server, "download", uid) == "of javascript"
     assert isinstance(made, str)
     assert "made by javascript" in javascript(*server, "titles")
+
+
+def test_exec_gives_it_the_configuration_of_a_sealed_file(
+    vault: LocalVault, sealed: Path, content: SampleContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(FOLDER)
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", vault.ca_file)
+    form = ("--as", "KSM_CONFIG", "--format", "json")
+
+    done = run("exec", str(sealed), *form, "--", str(NODE), "client.js", "password", content.alone)
+
+    assert (done.returncode, done.stdout) == (0, '"password-of-alone"\n'), done.stderr
 
 
 def test_another_record_is_not_there(relay: Relay, content: SampleContent) -> None:

@@ -16,7 +16,7 @@ from ksm_storage_emulators.service import Bench, Call, Service
 from ksm_storage_emulators.transcript import Exchange
 
 CONTROL_PREFIX = "/_emulator/"
-LARGEST_BODY = 1 << 20
+MAX_BODY = 1 << 20
 _log = logging.getLogger("ksm_storage_emulators")
 
 
@@ -53,7 +53,7 @@ class Connection(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding") or not length.isdigit():
             self._refuse(411)
             return None
-        if int(length) > LARGEST_BODY:
+        if int(length) > MAX_BODY:
             self._refuse(413)
             return None
         body = self.rfile.read(int(length))

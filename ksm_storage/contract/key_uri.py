@@ -15,11 +15,11 @@ _NOT_REPEATED = r"[^!-~]|[{\"]|[A-Za-z0-9+_=-]{40}"
 _PROVIDER = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
-def is_visible_ascii(text: object, *, longest: int) -> bool:
-    """Tell whether this is a string of 1 to ``longest`` characters of ``21`` to ``7E``."""
+def is_visible_ascii(text: object, *, max_length: int) -> bool:
+    """Tell whether this is a string of 1 to ``max_length`` characters of ``21`` to ``7E``."""
     return (
         isinstance(text, str)
-        and 1 <= len(text) <= longest
+        and 1 <= len(text) <= max_length
         and text.isascii()
         and text.isprintable()
         and " " not in text
@@ -65,7 +65,7 @@ class KeyUri:
                 f"{shown} is not a provider's name",
                 hint="write provider://key-id; 'ksm-storage providers' lists the providers",
             )
-        if not is_visible_ascii(self.key_id, longest=MAX_KEY_ID):
+        if not is_visible_ascii(self.key_id, max_length=MAX_KEY_ID):
             raise SettingsError(
                 f"the key id of a {self.provider} key is empty, longer than {MAX_KEY_ID} "
                 "characters, or holds a space or a character that is not ASCII",

@@ -251,7 +251,7 @@ def validate_wrapped_dek(wrapped: object, dek: bytes, *, provider: str) -> str |
         return f"returned a ciphertext that is not 1 to {MAX_WRAPPED_DEK} bytes"
     if dek in ciphertext:
         return "returned the DEK unencrypted"
-    if not is_visible_ascii(wrapped.algorithm, longest=MAX_ALGORITHM):
+    if not is_visible_ascii(wrapped.algorithm, max_length=MAX_ALGORITHM):
         return "returned an invalid algorithm name"
     try:
         KeyUri(provider, wrapped.key_id)

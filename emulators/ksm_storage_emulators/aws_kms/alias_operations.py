@@ -79,7 +79,7 @@ def _entry(alias: Alias) -> dict[str, Any]:
 
 
 def _name(operation: Operation) -> str:
-    name = operation.arguments.text("AliasName", longest=256)
+    name = operation.arguments.text("AliasName", max_length=256)
     if _PATTERN.fullmatch(name) is None:
         pattern = f"Member must satisfy regular expression pattern: ^{_PATTERN.pattern}$"
         raise validation_error("aliasName", pattern)

@@ -33,20 +33,20 @@ class Arguments:
         """Say whether a member was sent."""
         return self._values.get(name) is not None
 
-    def text(self, name: str, *, longest: int = 2048) -> str:
-        """Return a required string of 1 to `longest` characters."""
+    def text(self, name: str, *, max_length: int = 2048) -> str:
+        """Return a required string of 1 to `max_length` characters."""
         if not self.has(name):
             raise validation_error(_member(name), "Member must not be null")
         value = self._typed(name, str)
         if not value:
             raise _length_error(name, f"greater than or equal to {1}")
-        if len(value) > longest:
-            raise _length_error(name, f"less than or equal to {longest}")
+        if len(value) > max_length:
+            raise _length_error(name, f"less than or equal to {max_length}")
         return str(value)
 
-    def optional_text(self, name: str, *, longest: int = 2048) -> str | None:
+    def optional_text(self, name: str, *, max_length: int = 2048) -> str | None:
         """Return a string, or None when it was not sent."""
-        return self.text(name, longest=longest) if self.has(name) else None
+        return self.text(name, max_length=max_length) if self.has(name) else None
 
     def choice(self, name: str, allowed: Sequence[str], *, default: str) -> str:
         """Return one of the allowed values."""
@@ -57,14 +57,14 @@ class Arguments:
             raise validation_error(_member(name), constraint)
         return str(value)
 
-    def blob(self, name: str, *, longest: int) -> bytes:
-        """Return required bytes, 1 to `longest` of them."""
+    def blob(self, name: str, *, max_length: int) -> bytes:
+        """Return required bytes, 1 to `max_length` of them."""
         try:
-            value = base64.b64decode(self.text(name, longest=longest * 2), validate=True)
+            value = base64.b64decode(self.text(name, max_length=max_length * 2), validate=True)
         except (binascii.Error, ValueError):
             raise AwsError("SerializationException") from None
-        if len(value) > longest:
-            raise _length_error(name, f"less than or equal to {longest}")
+        if len(value) > max_length:
+            raise _length_error(name, f"less than or equal to {max_length}")
         return value
 
     def number(self, name: str, *, low: int, high: int, default: int) -> int:

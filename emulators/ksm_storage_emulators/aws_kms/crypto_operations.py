@@ -10,7 +10,7 @@ from ksm_storage_emulators.aws_kms.keys import SYMMETRIC, KmsKey
 from ksm_storage_emulators.aws_kms.metadata import algorithms
 from ksm_storage_emulators.aws_kms.operation import Operation, require_enabled
 
-LONGEST_PLAINTEXT = 4096
+MAX_PLAINTEXT = 4096
 ALGORITHMS = (SYMMETRIC, *rsa_cipher.HASHES)
 _DATA_KEY_BYTES = {"AES_128": 16, "AES_256": 32}
 
@@ -21,7 +21,7 @@ def encrypt(operation: Operation) -> dict[str, Any]:
     https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html
     """
     arguments = operation.arguments
-    plaintext = arguments.blob("Plaintext", longest=LONGEST_PLAINTEXT)
+    plaintext = arguments.blob("Plaintext", max_length=MAX_PLAINTEXT)
     algorithm = arguments.choice("EncryptionAlgorithm", ALGORITHMS, default=SYMMETRIC)
     context = arguments.text_map("EncryptionContext")
     key = operation.key_or_alias()

@@ -17,7 +17,7 @@ from ksm_storage_emulators.aws_kms.keys import SYMMETRIC, KmsKey
 from ksm_storage_emulators.aws_kms.operation import Operation, require_enabled
 from ksm_storage_emulators.aws_kms.store import key_arn
 
-LONGEST_CIPHERTEXT = 6144
+MAX_CIPHERTEXT = 6144
 _IGNORE_CIPHERTEXT = "IGNORE_CIPHERTEXT"
 
 
@@ -94,7 +94,7 @@ def re_encrypt(operation: Operation) -> dict[str, Any]:
 
 
 def _open(operation: Operation, source: _Source) -> _Opened:
-    blob = operation.arguments.blob("CiphertextBlob", longest=LONGEST_CIPHERTEXT)
+    blob = operation.arguments.blob("CiphertextBlob", max_length=MAX_CIPHERTEXT)
     if source.algorithm == SYMMETRIC:
         return _open_symmetric(operation, source, blob)
     refuse_context(source.context)

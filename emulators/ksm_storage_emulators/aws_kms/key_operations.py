@@ -23,7 +23,7 @@ from ksm_storage_emulators.aws_kms.store import key_arn
 
 _REGION = re.compile(r"([a-z]+-){2,3}\d+")
 
-_LONGEST_DESCRIPTION = 8192
+_MAX_DESCRIPTION = 8192
 
 
 def create_key(operation: Operation) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def cancel_key_deletion(operation: Operation) -> dict[str, Any]:
 
 def description(operation: Operation) -> str:
     """Return the Description member, empty when it was not sent."""
-    return operation.arguments.optional_text("Description", longest=_LONGEST_DESCRIPTION) or ""
+    return operation.arguments.optional_text("Description", max_length=_MAX_DESCRIPTION) or ""
 
 
 def replicate_key(operation: Operation) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def replicate_key(operation: Operation) -> dict[str, Any]:
 
     https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html
     """
-    region = operation.arguments.text("ReplicaRegion", longest=32)
+    region = operation.arguments.text("ReplicaRegion", max_length=32)
     if _REGION.fullmatch(region) is None:
         raise validation_error("replicaRegion", f"Member must satisfy pattern: {_REGION.pattern}")
     key = operation.key()

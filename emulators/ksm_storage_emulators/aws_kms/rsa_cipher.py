@@ -21,10 +21,10 @@ def encrypt(key: KmsKey, plaintext: bytes, algorithm: str) -> bytes:
     Raises:
         AwsError: ValidationException when the plaintext is too long for key and algorithm.
     """
-    longest = RSA_BITS[key.key_spec] // 8 - 2 * HASHES[algorithm].digest_size - 2
-    if len(plaintext) > longest:
+    max_length = RSA_BITS[key.key_spec] // 8 - 2 * HASHES[algorithm].digest_size - 2
+    if len(plaintext) > max_length:
         text = f"Algorithm {algorithm} and key spec {key.key_spec} cannot encrypt data larger than"
-        raise AwsError("ValidationException", f"{text} {longest} bytes.")
+        raise AwsError("ValidationException", f"{text} {max_length} bytes.")
     return _private(key).public_key().encrypt(plaintext, _oaep(algorithm))
 
 

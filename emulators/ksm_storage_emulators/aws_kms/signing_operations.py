@@ -12,7 +12,7 @@ from ksm_storage_emulators.aws_kms.errors import AwsError
 from ksm_storage_emulators.aws_kms.metadata import ECDSA_SHA_256, algorithms
 from ksm_storage_emulators.aws_kms.operation import Operation, require_enabled
 
-LONGEST_MESSAGE = 4096
+MAX_MESSAGE = 4096
 _DIGEST_BYTES = 32
 _SIGNING_ALGORITHMS = (ECDSA_SHA_256, "ECDSA_SHA_384", "RSASSA_PSS_SHA_256")
 
@@ -23,7 +23,7 @@ def sign(operation: Operation) -> dict[str, Any]:
     https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html
     """
     arguments = operation.arguments
-    message = arguments.blob("Message", longest=LONGEST_MESSAGE)
+    message = arguments.blob("Message", max_length=MAX_MESSAGE)
     kind = arguments.choice("MessageType", ("RAW", "DIGEST"), default="RAW")
     algorithm = arguments.choice("SigningAlgorithm", _SIGNING_ALGORITHMS, default="")
     key = operation.key_or_alias()

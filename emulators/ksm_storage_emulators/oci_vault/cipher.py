@@ -101,9 +101,9 @@ def _rsa_encrypt(version: KeyVersion, plaintext: bytes, algorithm: str) -> bytes
     if not isinstance(version.private_key, rsa.RSAPrivateKey):
         raise TypeError("no RSA key")
     chosen = HASHES[algorithm]
-    longest = version.private_key.key_size // 8 - 2 * chosen.digest_size - 2
-    if len(plaintext) > longest:
-        raise OciError("InvalidParameter", f"The plaintext is longer than {longest} bytes.")
+    max_length = version.private_key.key_size // 8 - 2 * chosen.digest_size - 2
+    if len(plaintext) > max_length:
+        raise OciError("InvalidParameter", f"The plaintext is longer than {max_length} bytes.")
     oaep = padding.OAEP(padding.MGF1(chosen), chosen, None)
     return version.private_key.public_key().encrypt(plaintext, oaep)
 

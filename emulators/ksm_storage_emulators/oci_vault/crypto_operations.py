@@ -22,9 +22,9 @@ from ksm_storage_emulators.oci_vault.keys import AES, ECDSA, RSA, Key, KeyVersio
 from ksm_storage_emulators.oci_vault.ocids import new_ocid
 from ksm_storage_emulators.oci_vault.operation import Operation, require_enabled
 
-LONGEST_PLAINTEXT = 4096
-LONGEST_CIPHERTEXT = 8192
-LONGEST_MESSAGE = 4096
+MAX_PLAINTEXT = 4096
+MAX_CIPHERTEXT = 8192
+MAX_MESSAGE = 4096
 # Of RSA keys the service signs with other algorithms; here only keys on a curve do.
 _SIGNING_HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "ECDSA_SHA_256": hashes.SHA256(),
@@ -40,7 +40,7 @@ def encrypt(operation: Operation) -> Mapping[str, Any]:
     version = _version(operation, key) or key.current
     require_enabled(key, version)
     plaintext = arguments.binary("plaintext")
-    if len(plaintext) > LONGEST_PLAINTEXT:
+    if len(plaintext) > MAX_PLAINTEXT:
         raise OciError("InvalidParameter", "plaintext is too long.")
     algorithm, data = _algorithm(operation, key), _associated_data(operation, key)
     blob = cipher.encrypt(key, version, plaintext, algorithm=algorithm, data=data)
@@ -54,7 +54,7 @@ def decrypt(operation: Operation) -> Mapping[str, Any]:
     version = _version(operation, key)
     require_enabled(key, version or key.current)
     blob = arguments.binary("ciphertext")
-    if len(blob) > LONGEST_CIPHERTEXT:
+    if len(blob) > MAX_CIPHERTEXT:
         raise OciError("InvalidParameter", "ciphertext is too long.")
     algorithm, data = _algorithm(operation, key), _associated_data(operation, key)
     plaintext, used = cipher.decrypt(key, version, blob, algorithm=algorithm, data=data)
@@ -103,7 +103,7 @@ def sign(operation: Operation) -> Mapping[str, Any]:
     private_key = version.private_key
     if chosen is None or not isinstance(private_key, ec.EllipticCurvePrivateKey):
         raise OciError("InvalidParameter", "signingAlgorithm does not fit the key.")
-    if kind not in ("RAW", "DIGEST") or len(message) > LONGEST_MESSAGE:
+    if kind not in ("RAW", "DIGEST") or len(message) > MAX_MESSAGE:
         raise OciError("InvalidParameter", "messageType or message is invalid.")
     if kind == "DIGEST" and len(message) != chosen.digest_size:
         raise OciError("InvalidParameter", "The digest does not fit signingAlgorithm.")

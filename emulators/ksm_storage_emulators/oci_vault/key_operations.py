@@ -26,8 +26,8 @@ from ksm_storage_emulators.oci_vault.operation import Operation, require_enabled
 
 _DAY = 86_400.0
 # A date of deletion is between 7 and 30 days away; 30 days if none is given.
-_SHORTEST_WAIT = 7 * _DAY
-_LONGEST_WAIT = 30 * _DAY
+_MIN_WAIT = 7 * _DAY
+_MAX_WAIT = 30 * _DAY
 
 
 def create_key(operation: Operation) -> Mapping[str, Any]:
@@ -124,12 +124,12 @@ def _incorrect(key: Key) -> OciError:
 def _time_of_deletion(operation: Operation) -> float:
     text = operation.arguments.optional_text("timeOfDeletion")
     if text is None:
-        return operation.now + _LONGEST_WAIT
+        return operation.now + _MAX_WAIT
     try:
         chosen = datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
     except ValueError:
         raise OciError("InvalidParameter", "timeOfDeletion is invalid.") from None
-    if not _SHORTEST_WAIT - 60 <= chosen - operation.now <= _LONGEST_WAIT + 60:
+    if not _MIN_WAIT - 60 <= chosen - operation.now <= _MAX_WAIT + 60:
         raise OciError("InvalidParameter", "timeOfDeletion is out of range.")
     return chosen
 

@@ -22,7 +22,7 @@ from ksm_storage_emulators.oci_vault.errors import OciError
 from ksm_storage_emulators.oci_vault.identities import Credential
 
 # The same page, "Client Clock Skew".
-LARGEST_SKEW_SECONDS = 300
+MAX_SKEW_SECONDS = 300
 
 _FIELD = re.compile(r'([A-Za-z]+)="([^"]*)"')
 _TARGET = "(request-target)"
@@ -81,7 +81,7 @@ class SignatureVerifier:
             then = parsedate_to_datetime(text).timestamp()
         except ValueError:
             raise _refused() from None
-        if abs(self._clock.signing_now() - then) > LARGEST_SKEW_SECONDS:
+        if abs(self._clock.signing_now() - then) > MAX_SKEW_SECONDS:
             raise OciError("NotAuthenticated", "The date of the request is not within the skew.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -83,6 +83,9 @@ UNREADABLE: Mapping[str, bytes] = {
 }
 
 
+WRONG_CHECKSUMS: Sequence[object] = ("0", "630dcd2", "", None, 1, [])
+
+
 class TestReplies(ReplyTests):
     """Replies of a scripted vault."""
 
@@ -108,7 +111,7 @@ class TestReplies(ReplyTests):
         **{name: Answer(body=body) for name, body in UNREADABLE.items()},
         **{
             f"checksum {checksum!r}": unwrapped(plaintextChecksum=checksum)
-            for checksum in ("0", "630dcd2", "", None, 1, [])
+            for checksum in WRONG_CHECKSUMS
         },
     }
     refusals: ClassVar[Mapping[str, Any]] = {

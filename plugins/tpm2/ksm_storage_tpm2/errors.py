@@ -109,7 +109,7 @@ _SLOW = ErrorRule(
 )
 _NO_DEVICE = ErrorRule(
     ProviderError,
-    "TPM device not found: {place}",
+    "{place} was not found",
     "turn the TPM on in the firmware settings, or give the virtual machine one",
 )
 _DEVICE_DENIED = ErrorRule(

@@ -24,6 +24,7 @@ from .plugin_kit.exception_chain import HiddenError, chain_of, raise_from, trans
 
 if TYPE_CHECKING:
     from .contract.abilities import (
+        CreatesSigningKey,
         DescribesKey,
         KeyDescription,
         KeyState,
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from .plugin_kit.signatures import (
         der_of_pem,
         der_signature,
+        key_exists,
         not_a_signing_key,
         public_key_of_point,
         require_version,
@@ -99,8 +101,8 @@ if TYPE_CHECKING:
 _LAZY = {
     name: module
     for module, names in {
-        "contract.abilities": "DescribesKey KeyDescription KeyState Need PermissionProbe "
-        "ProbesPermissions SigningKey SignsDigest",
+        "contract.abilities": "CreatesSigningKey DescribesKey KeyDescription KeyState Need "
+        "PermissionProbe ProbesPermissions SigningKey SignsDigest",
         "contract.redaction": "shown_path",
         "process": "gc_pause",
         "plugin_kit.connection": "Connection CredentialKind credential_kind direct_call_option "
@@ -113,8 +115,8 @@ _LAZY = {
         "exchange_json from_base64 read_ini require_direct require_texts to_base64",
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
-        "plugin_kit.signatures": "der_of_pem der_signature not_a_signing_key public_key_of_point "
-        "require_version",
+        "plugin_kit.signatures": "der_of_pem der_signature key_exists not_a_signing_key "
+        "public_key_of_point require_version",
         "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
         "current_deadline "
         "deadline_of first_unwrap lock_held quiet_logs seconds_left uncounted within_deadline",
@@ -130,6 +132,7 @@ __all__ = [
     "AuthenticationError",
     "Call",
     "Connection",
+    "CreatesSigningKey",
     "CredentialKind",
     "Deadline",
     "DeadlinePassedError",
@@ -185,6 +188,7 @@ __all__ = [
     "hookimpl",
     "incomplete_reply",
     "is_plain_http",
+    "key_exists",
     "lock_held",
     "not_a_signing_key",
     "other_key_error",

@@ -13,13 +13,13 @@ from ..engine import InMemoryKeyValueStorage, SecretsManager
 from ..engine.one_time_token import check_length, parse_token
 from ..envelope.opening import covers
 from ..errors import KsmStorageError, SettingsError
-from ..storage.device_key import RELAY_KEY, take_device_key, without_device_key
+from ..storage.device_key import RELAY_KEY, without_device_key
 from ..storage.encrypted_storage import DEVICE_KEY, EncryptedStorage
 from ..storage.next_device import NextDevice
 from ..storage.open_policy import OpenPolicy, read_key
 from ..wire.base64_forms import to_base64
 from .commands import command, group
-from .init import TOKEN_VARIABLE, read_token
+from .init import TOKEN_VARIABLE, device_key_fields, read_token
 from .options import (
     Settings,
     connection_options,
@@ -51,6 +51,7 @@ def device() -> None:
 def rotate(
     path: str,
     device_key: str | None,
+    create_device_key: bool,
     stored_key: bool,
     ca_file: str | None,
     proxy: str | None,
@@ -70,6 +71,8 @@ def rotate(
     """
     if device_key is not None and stored_key:
         raise click.UsageError("--device-key and --stored-key cannot be combined")
+    if create_device_key and device_key is None:
+        raise click.UsageError("--create-device-key needs --device-key")
     storage = SealedFile(path, profile, trust, settings, None, None).open()
     policy = OpenPolicy.from_args(trust or None, None, settings)
     first = storage.read_storage()
@@ -82,7 +85,12 @@ def rotate(
         _report(path, first, first, as_json=as_json)
         return
     if token is not None:
-        rotation.begin(token, _new_key(first, device_key, stored_key, policy))
+        fields = (
+            device_key_fields(device_key, create=create_device_key, policy=policy)
+            if device_key is not None
+            else _stored_key_fields(first, stored_key)
+        )
+        rotation.begin(token, fields)
     else:
         _require_same_key(rotation.second.read(), device_key, stored_key)
     rotation.bind()
@@ -165,12 +173,8 @@ def _new_token(second: NextDevice) -> str | None:
     return token
 
 
-def _new_key(
-    first: Mapping[str, str], device_key: str | None, stored_key: bool, policy: OpenPolicy
-) -> Mapping[str, str]:
-    """Return the fields of a device key in a key service, or none for a key in the file."""
-    if device_key is not None:
-        return take_device_key(read_key(device_key), policy.open_kek)
+def _stored_key_fields(first: Mapping[str, str], stored_key: bool) -> Mapping[str, str]:
+    """Return no fields, for a key in the file; a key in a service is left only if asked for."""
     if first.get(DEVICE_KEY) and not stored_key:
         raise SettingsError(
             f"the current device signs with {first[DEVICE_KEY]}",

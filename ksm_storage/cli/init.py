@@ -15,7 +15,7 @@ from ..engine.one_time_token import check_length, parse_token
 from ..envelope.codec import looks_like_envelope
 from ..errors import SettingsError
 from ..files.reading import read_file, refuse_configuration, resolved
-from ..storage.device_key import take_device_key, without_device_key
+from ..storage.device_key import create_device_key, take_device_key, without_device_key
 from ..storage.encrypted_storage import DEVICE_KEY, PRIVATE_KEY, EncryptedStorage
 from ..storage.open_policy import OpenPolicy, read_key
 from ..storage.profiles import (
@@ -86,6 +86,7 @@ def init(
     path: str | None,
     keys: tuple[str, ...],
     device_key: str | None,
+    create_device_key: bool,
     hostname: str | None,
     server_key_id: str | None,
     server_key: str | None,
@@ -108,6 +109,8 @@ def init(
     With --device-key, the device signs with a P-256 key that stays in a key service, and PATH
     holds the key's name and public key. Only the relay and ksm_storage.engine can use such a file.
     """
+    if create_device_key and device_key is None:
+        raise click.UsageError("--create-device-key needs --device-key")
     if profile is not None:
         check_profile_name(profile)
     place = path or configured_path()
@@ -122,7 +125,7 @@ def init(
     begun_with = begun.read_storage() if begun else {}
     server.connect(InMemoryKeyValueStorage(without_device_key(begun_with)))
     check_length(parse_token(token, hostname="US").secret)
-    fields = _device_key_fields(device_key, begun_with, trust)
+    fields = _device_key_fields(device_key, create_device_key, begun_with, trust)
     storage = begun or _new(place, trust, profile)
     # One save for all that a bind needs; it is done before the first request.
     with storage.batch():
@@ -197,18 +200,31 @@ def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorag
 
 
 def _device_key_fields(
-    text: str | None, begun: Mapping[str, str], policy: OpenPolicy
+    text: str | None, create: bool, begun: Mapping[str, str], policy: OpenPolicy
 ) -> Mapping[str, str]:
     """Return the fields that replace the private key; the key in the service has signed once."""
     if text is None:
         return {}
-    key = read_key(text)
     if begun.get(DEVICE_KEY) or begun.get(PRIVATE_KEY):
         # The server may know its public key already.
         raise SettingsError(
             "the interrupted bind already has a device key",
             hint="resume it without --device-key; to change the key later: device rotate PATH",
         )
+    return device_key_fields(text, create=create, policy=policy)
+
+
+def device_key_fields(text: str, *, create: bool, policy: OpenPolicy) -> Mapping[str, str]:
+    """Return the fields of a device key in a key service; the key has signed once.
+
+    Raises:
+        KsmStorageError: The key cannot be created, or cannot sign.
+    """
+    key = read_key(text)
+    if create:
+        key = create_device_key(key, policy.open_kek)
+        # At once: what follows may fail, and the key stays.
+        echo_err(f"created the device key {key}")
     return take_device_key(key, policy.open_kek)
 
 

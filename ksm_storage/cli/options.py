@@ -52,7 +52,12 @@ def key_option(command: Command) -> Command:
 
 
 def device_key_option(command: Command) -> Command:
-    """Add ``--device-key``: where the private key of a client device stays."""
+    """Add ``--device-key`` and ``--create-device-key``: where the private key stays."""
+    command = click.option(
+        "--create-device-key",
+        is_flag=True,
+        help="Create the key that --device-key names; it must not exist yet.",
+    )(command)
     return click.option(
         "--device-key",
         metavar="URI",

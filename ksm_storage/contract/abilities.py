@@ -158,6 +158,23 @@ class SigningKey:
 
 
 @runtime_checkable
+class CreatesSigningKey(Protocol):
+    """Create the P-256 signing key that the name of this key wrapper means, for ``SignsDigest``."""
+
+    def create_signing_key(self) -> str:
+        """Create the key at the provider, and return the key id to open it by.
+
+        A request that the provider may have carried out is not sent again.
+
+        Raises:
+            SettingsError: There is a key of this name, or only the provider names its keys.
+            PermissionDeniedError: The caller may not; the error names the permission.
+            ProviderError: The provider refused or failed.
+        """
+        ...
+
+
+@runtime_checkable
 class SignsDigest(Protocol):
     """Sign with a P-256 key that never leaves the provider: the device key of a client device."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..contract.abilities import SigningKey, SignsDigest
+from ..contract.abilities import CreatesSigningKey, SigningKey, SignsDigest
 from ..contract.key_uri import KeyUri
 from ..errors import KeyStateError, SettingsError
 from .kek import Kek
@@ -14,6 +14,27 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 32
 MAX_SIGNATURE = 72  # two integers of 33 bytes at most, each with its header, in a sequence
+
+
+def create_signing_key(kek: Kek) -> KeyUri:
+    """Create the P-256 signing key that the KEK's name means, and return its URI.
+
+    Raises:
+        SettingsError: The plugin cannot create it, or it exists.
+        ProviderError: The key service rejected the call or failed.
+        PluginContractError: The plugin returned something invalid.
+    """
+    wrapper = kek.wrapper
+    if not isinstance(wrapper, CreatesSigningKey):
+        raise SettingsError(
+            f"the plugin of {kek.uri.provider!r} cannot create a signing key",
+            hint="create it as the plugin's page says, and leave out --create-device-key",
+            provider=kek.uri.provider,
+        )
+    key_id = kek.call_plugin("create", wrapper.create_signing_key)
+    if not _is_key_id(kek, key_id):
+        raise kek.contract_error("create", "returned an invalid key id")
+    return KeyUri(kek.uri.provider, key_id)
 
 
 def signing_key(kek: Kek) -> SigningKey:

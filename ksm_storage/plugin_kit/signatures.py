@@ -63,6 +63,14 @@ def require_version(key: object, version: str | None, *, hint: str) -> str:
     return version
 
 
+def key_exists(key: object) -> SettingsError:
+    """Return the error for a device key that was to be created and is there already."""
+    return SettingsError(
+        f"the key {str(key)!r} already exists",
+        hint="leave out --create-device-key to use it, or name another key",
+    )
+
+
 def _integer(number: int) -> bytes:
     # One byte more than it needs where the first bit is set: DER integers have a sign.
     raw = number.to_bytes(number.bit_length() // 8 + 1, "big")

@@ -84,6 +84,20 @@ def signer_of(config: Mapping[str, str], open_kek: OpenKek) -> DeviceSigner | No
         ) from exc
 
 
+def create_device_key(key: KeyUri, open_kek: OpenKek) -> KeyUri:
+    """Create a P-256 signing key in a key service, and return the URI to take it by.
+
+    Raises:
+        PluginError: No usable plugin serves the key's provider.
+        SettingsError: The plugin cannot create the key, or it exists.
+        ProviderError: The key service rejected the call or failed.
+    """
+    from ..keys.signing import create_signing_key
+
+    with open_kek(key) as kek:
+        return create_signing_key(kek)
+
+
 def take_device_key(key: KeyUri, open_kek: OpenKek) -> dict[str, str]:
     """Return the fields of a configuration whose device signs with a key in a key service.
 

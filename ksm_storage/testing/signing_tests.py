@@ -12,7 +12,7 @@ import pytest
 
 from ..contract.abilities import SignsDigest
 from ..contract.key_uri import KeyUri
-from ..errors import KeyStateError
+from ..errors import KeyStateError, SettingsError
 from ..keys import signing
 from ..keys.discovery import Plugin
 from ..keys.kek import Kek
@@ -30,6 +30,11 @@ class SigningConformance(Subject):
     ``key_id`` and ``other_key_id`` name two P-256 signing keys; the other fixtures of
     :class:`Subject` mean the same as for wrapping.
     """
+
+    @pytest.fixture
+    def new_key_id(self) -> str | None:
+        """Return a key id that is free, where the plugin creates signing keys."""
+        return None
 
     @pytest.fixture
     def bound(self, open_wrapper: Opener, key_id: str) -> Kek:
@@ -127,6 +132,32 @@ class SigningConformance(Subject):
             signing.verifies(public_key, signature, digest)
             for signature, digest in zip(signatures, digests, strict=True)
         )
+
+    def test_a_created_key_signs(self, open_wrapper: Opener, new_key_id: str | None) -> None:
+        created = self._created(open_wrapper, new_key_id)
+        bound = self._bound(open_wrapper, created.key_id)
+        digest = _new_digest()
+
+        signature = signing.sign_digest(bound, digest, public_key=self._public_key(bound))
+
+        assert signing.is_der_signature(signature)
+
+    def test_a_key_that_exists_is_not_created_again(
+        self, open_wrapper: Opener, new_key_id: str | None
+    ) -> None:
+        created = self._created(open_wrapper, new_key_id)
+        before = signing.signing_key(self._bound(open_wrapper, created.key_id))
+
+        with pytest.raises(SettingsError):
+            self._created(open_wrapper, new_key_id)
+
+        assert signing.signing_key(self._bound(open_wrapper, created.key_id)) == before
+
+    def _created(self, open_wrapper: Opener, new_key_id: str | None) -> KeyUri:
+        if new_key_id is None:
+            pytest.skip("no fixture 'new_key_id' names a key that the plugin can create")
+        asked = Kek(KeyUri(self.provider, new_key_id), open_wrapper(new_key_id))
+        return signing.create_signing_key(asked)
 
     def _bound(self, open_wrapper: Opener, key_id: str) -> Kek:
         asked = Kek(KeyUri(self.provider, key_id), open_wrapper(key_id))

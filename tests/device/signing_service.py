@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
 )
@@ -30,6 +32,7 @@ from ksm_storage.plugin import (
     SigningKey,
     UnavailableError,
     hookimpl,
+    key_exists,
 )
 
 ROOT = Path(__file__).parent / "keys"
@@ -51,6 +54,16 @@ class SigningService:
         public = self._load().public_key()
         der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return SigningKey(self._id, der)
+
+    def create_signing_key(self):
+        path = ROOT / f"{self._id}.pem"
+        if path.exists():
+            raise key_exists(self._id)
+        private = ec.generate_private_key(ec.SECP256R1())
+        path.write_bytes(
+            private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        return self._id
 
     def sign_digest(self, digest):
         with (ROOT / "calls").open("a") as calls:

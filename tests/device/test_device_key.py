@@ -212,3 +212,70 @@ def test_a_damaged_name_is_a_storage_error(
 
     with pytest.raises(StorageError, match="invalid"):
         read(path, vault)
+
+
+def test_a_device_key_is_created_only_if_asked_for(
+    init: Init,
+    path: Path,
+    vault: LocalVault,
+    signing: SigningService,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    token = vault.new_client().token
+
+    assert init("--device-key", "signing://new", token=token) != 0
+    assert not path.exists()
+    assert init("--device-key", "signing://new", "--create-device-key", token=token) == 0
+
+    assert "created the device key signing://new" in capsys.readouterr().err
+    assert ksm_storage.open_storage(path).get("deviceKey") == "signing://new"
+    assert read(path, vault) > 0
+
+
+def test_a_key_that_exists_is_not_created_and_costs_no_token(
+    init: Init,
+    path: Path,
+    vault: LocalVault,
+    signing: SigningService,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    token, key = vault.new_client().token, signing.new_key("one")
+
+    assert init("--device-key", key, "--create-device-key", token=token) != 0
+    assert "leave out --create-device-key" in capsys.readouterr().err
+    assert not path.exists()
+    assert not redeemed(vault, token)
+
+
+@pytest.mark.parametrize("command", ["init", "rotate"])
+def test_creating_needs_the_name_of_a_key(
+    init: Init, rotate: Init, path: Path, signing: SigningService, command: str
+) -> None:
+    if command == "rotate":
+        init()
+
+    assert (init if command == "init" else rotate)("--create-device-key") == 2
+
+
+def test_a_rotation_creates_the_key_of_the_new_device(
+    init: Init, rotate: Init, path: Path, vault: LocalVault, signing: SigningService
+) -> None:
+    init("--device-key", signing.new_key("one"))
+
+    assert rotate("--device-key", "signing://two", "--create-device-key") == 0
+
+    assert ksm_storage.open_storage(path).get("deviceKey") == "signing://two"
+    assert read(path, vault) > 0
+
+
+def test_a_profile_takes_a_device_key(
+    init: Init, path: Path, vault: LocalVault, signing: SigningService
+) -> None:
+    assert init("--profile", "prod") == 0
+    assert init("--profile", "dev", "--device-key", signing.new_key("one")) == 0
+
+    storage = ksm_storage.open_storage(path, profile="dev")
+    manager = SecretsManager(config=storage, ca_file=vault.ca_file)
+    assert storage.get("deviceKey") == "signing://one"
+    assert list(manager.get_secrets())
+    assert ksm_storage.open_storage(path, profile="prod").get("privateKey")

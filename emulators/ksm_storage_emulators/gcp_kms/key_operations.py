@@ -13,6 +13,8 @@ from google.iam.v1 import iam_policy_pb2
 from ksm_storage_emulators.gcp_kms.errors import GcpError
 from ksm_storage_emulators.gcp_kms.keys import (
     DESTROY_AFTER_SECONDS,
+    PURPOSES,
+    SYMMETRIC,
     CryptoKey,
     State,
     Version,
@@ -21,6 +23,28 @@ from ksm_storage_emulators.gcp_kms.keys import (
 from ksm_storage_emulators.gcp_kms.operation import Operation
 
 _PREFIX = "cloudkms."
+
+
+def create_crypto_key(
+    operation: Operation, request: kms_v1.CreateCryptoKeyRequest
+) -> kms_v1.CryptoKey:
+    """Create a key with its first version; it can be used at once, unlike the service's pairs."""
+    name = f"{request.parent}/cryptoKeys/{request.crypto_key_id}"
+    require(name, "CryptoKey")
+    operation.require(f"{_PREFIX}cryptoKeys.create", request.parent)
+    wanted = request.crypto_key
+    algorithm = wanted.version_template.algorithm.name
+    if wanted.purpose.name == "ENCRYPT_DECRYPT" and not wanted.version_template.algorithm:
+        algorithm = SYMMETRIC
+    if PURPOSES.get(algorithm) != wanted.purpose.name:
+        raise GcpError("argument", detail="The algorithm does not fit the purpose.")
+    level = wanted.version_template.protection_level
+    key = CryptoKey(name, algorithm, level.name if level else "SOFTWARE")
+    operation.store.add(key)
+    version = key.add_version()
+    if algorithm == SYMMETRIC:
+        key.primary = version
+    return _described(key)
 
 
 def get_crypto_key(operation: Operation, request: kms_v1.GetCryptoKeyRequest) -> kms_v1.CryptoKey:

@@ -21,6 +21,7 @@ OPERATIONS: Mapping[str, tuple[Any, Callable[..., Any]]] = {
     "GetPublicKey": (kms_v1.GetPublicKeyRequest, crypto.get_public_key),
     "AsymmetricDecrypt": (kms_v1.AsymmetricDecryptRequest, crypto.asymmetric_decrypt),
     "AsymmetricSign": (kms_v1.AsymmetricSignRequest, crypto.asymmetric_sign),
+    "CreateCryptoKey": (kms_v1.CreateCryptoKeyRequest, administration.create_crypto_key),
     "GetCryptoKey": (kms_v1.GetCryptoKeyRequest, administration.get_crypto_key),
     "GetCryptoKeyVersion": (
         kms_v1.GetCryptoKeyVersionRequest,

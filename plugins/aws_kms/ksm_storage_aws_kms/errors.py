@@ -16,7 +16,7 @@ from .key_wrapper import request_id_of
 
 _KMS_OPERATIONS = (
     *("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus"),
-    *("GetPublicKey", "Sign"),
+    *("GetPublicKey", "Sign", "CreateKey", "CreateAlias"),
 )
 # All others are calls for credentials, which the AWS client makes before ours.
 _OUR_OPERATIONS = (*_KMS_OPERATIONS, "GetCallerIdentity")

@@ -14,9 +14,7 @@ from ksm_storage import plugin as kit
 from .hooks import ALGORITHMS, SYMMETRIC, Access, KeyName, key_covers
 
 SDK_LOGGERS = ("botocore", "boto3", "urllib3")
-
-# Source: AWS KMS API Reference, "Decrypt", CiphertextBlob.
-MAX_CIPHERTEXT = 6144
+MAX_CIPHERTEXT = 6144  # AWS KMS API Reference, "Decrypt", CiphertextBlob
 
 Reply = Mapping[str, Any]
 _Member = TypeVar("_Member", str, bytes)
@@ -83,6 +81,12 @@ class AwsKmsKeyWrapper:
         from .signing import signing_key
 
         return signing_key(self._client, self._name)
+
+    def create_signing_key(self) -> str:
+        """Create a signing key and the alias that this name is; return the ARN of the key."""
+        from .signing import create_signing_key
+
+        return create_signing_key(self._client, self._name)
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign a SHA-256 digest with one request."""
@@ -296,8 +300,8 @@ def _session(access: Access) -> Any:
     events = session.get_component("event_emitter")
     # More specific than the client's own handler, and so asked before it: the first answer counts.
     events.register_first("needs-retry.*.*", _retry_limit(connection.attempt))
-    # A request that KMS may have received would be signed twice.
-    events.register_first("needs-retry.*.Sign", lambda **_: False)
+    for operation in ("Sign", "CreateKey"):  # KMS might sign twice, or make a second key
+        events.register_first(f"needs-retry.*.{operation}", lambda **_: False)
     source = session.get_component("credential_provider")
     credentials.isolate_helpers(source, session)
     if access.role_arn is not None:

@@ -1,6 +1,6 @@
 """Sign with a P-256 key in KMS: the device key that never leaves it.
 
-Source: AWS KMS API Reference, "GetPublicKey" and "Sign".
+Source: AWS KMS API Reference, "GetPublicKey", "Sign", "CreateKey" and "CreateAlias".
 """
 
 from __future__ import annotations
@@ -12,6 +12,38 @@ from .key_wrapper import KmsClient, request_id_of
 
 SPEC, USAGE = "ECC_NIST_P256", "SIGN_VERIFY"
 CREATE = f"create one: aws kms create-key --key-spec {SPEC} --key-usage {USAGE}"
+
+
+def create_signing_key(client: KmsClient, name: KeyName) -> str:
+    """Create a signing key under an alias that is free, and return the key's ARN.
+
+    Raises:
+        SettingsError: The name is not an alias, or there is one of this name.
+        ProviderError: KMS refused or failed.
+    """
+    if not name.is_alias:
+        raise kit.SettingsError(
+            "KMS chooses the id of a new key",
+            hint="name a new alias: aws-kms://alias/NAME, or the ARN of an alias",
+        )
+    try:
+        client.ask("DescribeKey", lambda kms: kms.describe_key(KeyId=str(name)))
+    except kit.KeyNotFoundError:
+        pass
+    else:
+        raise kit.key_exists(name)
+    request = {"KeySpec": SPEC, "KeyUsage": USAGE, "Description": "device key of ksm-storage"}
+    reply = client.ask("CreateKey", lambda kms: kms.create_key(**request))
+    arn = reply.get("KeyMetadata", {}).get("Arn")
+    if not isinstance(arn, str):
+        raise kit.incomplete_reply("KeyMetadata", client.call("CreateKey"))
+    alias = {"AliasName": name.resource, "TargetKeyId": arn}
+    try:
+        client.ask("CreateAlias", lambda kms: kms.create_alias(**alias))
+    except kit.ProviderError as exc:
+        exc.hint = f"the key {arn} was created without an alias: name it with --device-key"
+        raise
+    return arn
 
 
 def signing_key(client: KmsClient, name: KeyName) -> kit.SigningKey:

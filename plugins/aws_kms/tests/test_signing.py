@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 from ksm_storage_aws_kms.key_wrapper import AwsKmsKeyWrapper
@@ -14,6 +15,7 @@ from ksm_storage.plugin import (
     KeyStateError,
     PermissionDeniedError,
     ProviderError,
+    SettingsError,
     UnavailableError,
 )
 from ksm_storage.testing.signing_tests import SigningConformance
@@ -28,6 +30,11 @@ def opened(key: str, *, endpoint: str) -> AwsKmsKeyWrapper:
     wrapper = open_kek(key, endpoint).wrapper
     assert isinstance(wrapper, AwsKmsKeyWrapper)
     return wrapper
+
+
+def new_alias(key: str) -> str:
+    """Return the ARN of an alias that is free, in the account and region of a key."""
+    return f"{key.rpartition(':')[0]}:alias/{uuid4().hex}"
 
 
 @pytest.fixture
@@ -51,6 +58,10 @@ class TestSigning(SigningConformance):
     @pytest.fixture
     def other_key_id(self, emulator: EmulatedKms) -> str:
         return emulator.create_key(key_spec="ECC_NIST_P256")
+
+    @pytest.fixture
+    def new_key_id(self, key: str) -> str:
+        return new_alias(key)
 
     @pytest.fixture
     def count_calls(self, emulator: EmulatedKms) -> Callable[[], int]:
@@ -157,3 +168,37 @@ def test_doctor_probes_the_permission_to_sign(emulator: EmulatedKms, key: str) -
 def test_an_unreachable_service_is_unavailable(key: str) -> None:
     with pytest.raises(UnavailableError):
         opened(key, endpoint="http://127.0.0.1:1").sign_digest(DIGEST)
+
+
+@pytest.mark.parametrize("missing", ["kms:CreateKey", "kms:CreateAlias"])
+def test_a_permission_that_creating_lacks_is_named(
+    emulator: EmulatedKms, key: str, missing: str
+) -> None:
+    allowed = {"kms:DescribeKey", "kms:CreateKey", "kms:CreateAlias"} - {missing}
+    name = new_alias(key)
+
+    with (
+        emulator.statements(*(allow(action) for action in sorted(allowed))),
+        pytest.raises(PermissionDeniedError, match=missing) as caught,
+    ):
+        opened(name, endpoint=emulator.url).create_signing_key()
+
+    assert caught.value.permission == missing
+    assert ("was created" in str(caught.value.hint)) is (missing == "kms:CreateAlias")
+
+
+def test_only_an_alias_can_be_created(key: str, emulator: EmulatedKms) -> None:
+    with pytest.raises(SettingsError, match="KMS chooses the id"):
+        opened(key, endpoint=emulator.url).create_signing_key()
+
+
+@pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.DROP])
+def test_a_request_to_create_is_not_sent_again(
+    emulator: EmulatedKms, key: str, kind: FaultKind
+) -> None:
+    emulator.emulator.faults.add(kind, operation="CreateKey")
+
+    with pytest.raises(UnavailableError):
+        opened(new_alias(key), endpoint=emulator.url).create_signing_key()
+
+    assert emulator.emulator.transcript.calls()["CreateKey"] == 1

@@ -49,7 +49,9 @@ class VaultClient:
             direct_seconds=access.connection.attempt if access.may_call_directly else None,
         )
 
-    def call(self, operation: str, key: kit.KeyName, body: Mapping[str, str]) -> Mapping[str, Any]:
+    def call(
+        self, operation: str, key: kit.KeyName, body: Mapping[str, object]
+    ) -> Mapping[str, Any]:
         """Post one key operation and return the reply.
 
         Raises:
@@ -105,16 +107,17 @@ class VaultClient:
         operation: str,
         key: kit.KeyName,
         request: tuple[str, str],
-        body: dict[str, str] | None,
+        body: Mapping[str, object] | None,
     ) -> Mapping[str, Any]:
         def send(session: _Session) -> Any:
             from azure.core.rest import HttpRequest
 
             with _silent_client():
                 # The client does not repeat a POST whose connection failed, because it may change
-                # something; these change nothing. What may have signed is not sent again.
+                # something; these change nothing. What may have signed, or made a key, is not
+                # sent again.
                 retries: dict[str, Any] = {"retry_on_methods": ["GET", "POST"]}
-                if operation == "sign":
+                if operation in ("sign", "create"):
                     retries = {"retry_total": 0}
                 return session.client.send_request(HttpRequest(*request, json=body), **retries)
 

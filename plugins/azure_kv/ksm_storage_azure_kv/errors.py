@@ -34,6 +34,7 @@ _ACTIONS = {
     "encrypt": "keys/encrypt/action",
     "decrypt": "keys/decrypt/action",
     "sign": "keys/sign/action",
+    "create": "keys/create/action",
     "get": "keys/read",
     "getrotationpolicy": "keyrotationpolicies/read",
 }

@@ -99,6 +99,12 @@ class AzureKeyWrapper:
 
         return signing_key(self._client, self._name)
 
+    def create_signing_key(self) -> str:
+        """Create a P-256 key of this name, and return the URL of its version."""
+        from .signing import create_signing_key
+
+        return create_signing_key(self._client, self._name)
+
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign a SHA-256 digest with one request."""
         from .signing import sign_digest

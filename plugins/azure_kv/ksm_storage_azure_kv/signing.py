@@ -13,11 +13,37 @@ from ksm_storage import plugin as kit
 
 from .abilities import key_bundle
 from .client import VaultClient
-from .hooks import NAMES
+from .hooks import NAMES, is_hsm
 from .key_wrapper import CHECK, encoded, member_bytes, member_text
 
 ALGORITHM, CURVE = "ES256", "P-256"
 CREATE = "create one: az keyvault key create --vault-name VAULT --name KEY --kty EC --curve P-256"
+
+
+def create_signing_key(client: VaultClient, name: kit.KeyName) -> str:
+    """Create a P-256 key, in the HSM where there is one, and return the URL of its version.
+
+    Raises:
+        SettingsError: The name has a version, or there is a key of this name.
+        ProviderError: The service refused or failed.
+    """
+    if name.version is not None:
+        raise kit.SettingsError(
+            f"the new key {str(name)!r} has a version in its name",
+            hint="leave it out: the vault chooses the version",
+        )
+    try:
+        # The vault would add a version to a key that is there.
+        key_bundle(client, name)
+    except kit.KeyNotFoundError:
+        pass
+    else:
+        raise kit.key_exists(name)
+    kind = "EC-HSM" if is_hsm(name) else "EC"
+    body = {"kty": kind, "crv": CURVE, "key_ops": ["sign", "verify"]}
+    reply = client.call("create", name, body)
+    key = reply.get("key")
+    return member_text(key if isinstance(key, dict) else {}, "kid")
 
 
 def signing_key(client: VaultClient, name: kit.KeyName) -> kit.SigningKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from uuid import uuid4
 
 import pytest
 from ksm_storage_azure_kv.key_wrapper import AzureKeyWrapper
@@ -55,6 +56,10 @@ class TestSigning(SigningConformance):
     @pytest.fixture
     def other_key_id(self, emulator: EmulatedVault) -> str:
         return new_key(emulator, "other-device")
+
+    @pytest.fixture
+    def new_key_id(self, key: str) -> str:
+        return f"{key.partition('/keys/')[0]}/keys/{uuid4().hex}"
 
     @pytest.fixture
     def count_calls(self, emulator: EmulatedVault) -> Callable[[], int]:
@@ -164,3 +169,23 @@ def test_doctor_probes_the_permission_to_sign(emulator: EmulatedVault, key: str)
     assert "open" not in granted
     assert (missing.need, missing.granted) == ("sign", False)
     assert "Key Vault Crypto User" in str(missing.grant)
+
+
+def test_the_permission_that_creating_lacks_is_named(emulator: EmulatedVault, key: str) -> None:
+    vault = emulator.shared_vault()
+    administrator = emulator.service.administrator.principal.object_id
+    vault.grant(administrator, ["get"])
+    try:
+        with pytest.raises(PermissionDeniedError) as caught:
+            opened(
+                f"{key.partition('/keys/')[0]}/keys/{uuid4().hex}", emulator
+            ).create_signing_key()
+    finally:
+        vault.grant(administrator, [EVERYTHING])
+
+    assert str(caught.value.permission).endswith("keys/create/action")
+
+
+def test_a_name_with_a_version_is_not_created(emulator: EmulatedVault, key: str) -> None:
+    with pytest.raises(SettingsError, match="has a version"):
+        opened(key, emulator).create_signing_key()

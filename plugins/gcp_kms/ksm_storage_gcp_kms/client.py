@@ -60,12 +60,12 @@ class KmsClient:
             return getattr(session.service, method)(
                 request=dict(request),
                 metadata=self._headers(session),
-                # What may have signed is not sent again.
-                retry=None if method == "asymmetric_sign" else _retry(),
+                # What may have signed, or made a key, is not sent again.
+                retry=None if method in ("asymmetric_sign", "create_crypto_key") else _retry(),
                 timeout=_bounding(self.access.attempt_timeout),
             )
 
-        key = str(request.get("name") or request.get("resource"))
+        key = str(request.get("name") or request.get("resource") or request.get("parent"))
         with kit.translating(lambda exc: self._translated(exc, method, key)):
             return self._held.run(send)
 

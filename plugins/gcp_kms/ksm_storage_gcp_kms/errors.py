@@ -20,6 +20,7 @@ ENCRYPT = "cloudkms.cryptoKeyVersions.useToEncrypt"
 VIEW_PUBLIC_KEY = "cloudkms.cryptoKeyVersions.viewPublicKey"
 SIGN = "cloudkms.cryptoKeyVersions.useToSign"
 GET_KEY = "cloudkms.cryptoKeys.get"
+CREATE_KEY = "cloudkms.cryptoKeys.create"
 GET_VERSION = "cloudkms.cryptoKeyVersions.get"
 
 _PERMISSIONS = {
@@ -31,6 +32,7 @@ _PERMISSIONS = {
     "asymmetric_decrypt": DECRYPT,
     "asymmetric_sign": SIGN,
     "get_crypto_key": GET_KEY,
+    "create_crypto_key": CREATE_KEY,
     "get_crypto_key_version": GET_VERSION,
 }
 _PERMISSION = re.compile(r"[A-Za-z.]{1,100}")
@@ -148,6 +150,11 @@ CODES: Mapping[str, kit.ErrorRule] = {
         kit.KeyNotFoundError,
         "the key {key} was not found",
         "check the project, the location, the key ring, the key and the version",
+    ),
+    "ALREADY_EXISTS": kit.ErrorRule(
+        kit.SettingsError,
+        "the key {key} already exists",
+        "leave out --create-device-key to use it, or name another key",
     ),
     "FAILED_PRECONDITION": kit.ErrorRule(
         kit.KeyStateError,

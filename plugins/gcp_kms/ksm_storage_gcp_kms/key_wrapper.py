@@ -125,6 +125,12 @@ class GcpKmsKeyWrapper:
 
         return signing_key(self._client, self._name)
 
+    def create_signing_key(self) -> str:
+        """Create the key of this name with one version, and return the name of the version."""
+        from .signing import create_signing_key
+
+        return create_signing_key(self._client, self._name)
+
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign a SHA-256 digest with one request."""
         from .signing import sign_digest

@@ -5,16 +5,56 @@ Source: Cloud KMS documentation, "Creating and validating digital signatures".
 
 from __future__ import annotations
 
+import time
+
 from ksm_storage import plugin as kit
 
 from .client import KmsClient
+from .hooks import NAMES
 from .purposes import checked, require_received, with_checksums
 
 ALGORITHM = "EC_SIGN_P256_SHA256"
+_PAUSE_SECONDS = 0.5
 CREATE = (
     "create one: gcloud kms keys create KEY --purpose asymmetric-signing "
     "--default-algorithm ec-sign-p256-sha256"
 )
+
+
+def create_signing_key(client: KmsClient, name: kit.KeyName) -> str:
+    """Create a key with one version, and return the name of the version once it can sign.
+
+    Raises:
+        SettingsError: The name has a version, or there is a key of this name.
+        ProviderError: Cloud KMS refused or failed.
+    """
+    if name.version is not None:
+        raise kit.SettingsError(
+            f"the new key {str(name)!r} has a version in its name",
+            hint="leave it out: the first version is created with the key",
+        )
+    ring, _, key = name.key.rpartition("/cryptoKeys/")
+    template = {"algorithm": ALGORITHM}
+    client.call(
+        "create_crypto_key",
+        {
+            "parent": ring,
+            "crypto_key_id": key,
+            "crypto_key": {"purpose": "ASYMMETRIC_SIGN", "version_template": template},
+        },
+    )
+    version = f"{name.key}/cryptoKeyVersions/1"
+    started = time.monotonic()
+    while True:
+        # The pair is made after the reply: in seconds for software, longer in an HSM.
+        try:
+            signing_key(client, NAMES.parse(version))
+        except kit.KeyStateError:
+            if time.monotonic() - started > client.access.connection.deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return version
 
 
 def signing_key(client: KmsClient, name: kit.KeyName) -> kit.SigningKey:

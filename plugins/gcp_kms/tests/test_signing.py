@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from uuid import uuid4
 
 import pytest
 from ksm_storage_emulators.faults import FaultKind
@@ -53,6 +54,10 @@ class TestSigning(SigningConformance):
     @pytest.fixture
     def other_key_id(self, kms: EmulatedKms) -> str:
         return str(kms.create_key(algorithm=ALGORITHM).versions[0].name)
+
+    @pytest.fixture
+    def new_key_id(self, key: str) -> str:
+        return f"{key.partition('/cryptoKeys/')[0]}/cryptoKeys/{uuid4().hex}"
 
     @pytest.fixture
     def count_calls(self, kms: EmulatedKms) -> Callable[[], int]:
@@ -150,3 +155,20 @@ def test_doctor_probes_the_permission_to_sign(kms: EmulatedKms, key: str) -> Non
     assert probes["cloudkms.cryptoKeyVersions.useToSign"].need == "sign"
     assert probes["cloudkms.cryptoKeyVersions.useToSign"].granted is True
     assert "cloudkms.cryptoKeyVersions.useToDecrypt" not in probes
+
+
+def test_the_permission_that_creating_lacks_is_named(kms: EmulatedKms, key: str) -> None:
+    ring = key.partition("/cryptoKeys/")[0]
+    kms.service.policy.revoke(ADMINISTRATOR)
+    try:
+        with pytest.raises(PermissionDeniedError) as caught:
+            opened(f"{ring}/cryptoKeys/{uuid4().hex}", kms).create_signing_key()
+    finally:
+        kms.service.policy.grant(ADMINISTRATOR, ["*"])
+
+    assert caught.value.permission == "cloudkms.cryptoKeys.create"
+
+
+def test_a_name_with_a_version_is_not_created(kms: EmulatedKms, key: str) -> None:
+    with pytest.raises(SettingsError, match="has a version"):
+        opened(key, kms).create_signing_key()

@@ -128,6 +128,12 @@ class TransitKeyWrapper:
 
         return signing_key(self._client, self._key)
 
+    def create_signing_key(self) -> str:
+        """Create a P-256 key of this name, and return the name with its version."""
+        from .signing import create_signing_key
+
+        return create_signing_key(self._client, self._key)
+
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign a SHA-256 digest with the version that the name has, with one call.
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from ksm_storage.plugin import (
     Call,
+    KeyNotFoundError,
     KeyStateError,
     SigningKey,
     der_of_pem,
     incomplete_reply,
+    key_exists,
     not_a_signing_key,
     require_version,
 )
@@ -19,6 +21,30 @@ from .client import VaultClient
 from .key_wrapper import TransitKey
 
 KEY_TYPE = "ecdsa-p256"
+
+
+def create_signing_key(client: VaultClient, key: TransitKey) -> str:
+    """Create a P-256 key, and return its name with its version.
+
+    Raises:
+        SettingsError: The name has a version, or there is a key of this name.
+        ProviderError: The server refused or failed.
+    """
+    if key.version is not None:
+        raise SettingsError(
+            f"the new key {str(key)!r} has a version in its name",
+            hint="leave it out: a new key has the version 1",
+        )
+    path = key.path("keys")
+    try:
+        # The server answers "done" for a key that is there, whatever its type.
+        client.get(path, operation="read", key=str(key))
+    except KeyNotFoundError:
+        pass
+    else:
+        raise key_exists(key)
+    client.post(path, {"type": KEY_TYPE}, operation="create", key=str(key))
+    return str(key._replace(version="1"))
 
 
 def signing_key(client: VaultClient, key: TransitKey) -> SigningKey:

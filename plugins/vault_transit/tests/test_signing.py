@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from uuid import uuid4
 
 import pytest
 
@@ -39,6 +40,10 @@ class TestSigning(SigningConformance):
     @pytest.fixture
     def other_key_id(self, bao: OpenBao) -> str:
         return f"transit/{bao.new_key(options=P256)}"
+
+    @pytest.fixture
+    def new_key_id(self) -> str:
+        return f"transit/{uuid4().hex}"
 
     @pytest.fixture
     def count_calls(self, bao: OpenBao) -> Callable[[], int]:
@@ -126,3 +131,21 @@ def test_a_signing_key_does_not_wrap(bao: OpenBao, root: Settings) -> None:
 )
 def test_a_name_does_not_cover_another(trusted: str, key_id: str) -> None:
     assert not find_plugin("vault-transit").key_covers(trusted, key_id)
+
+
+def test_the_permission_that_creating_lacks_is_named(bao: OpenBao, root: Settings) -> None:
+    name = uuid4().hex
+    reader = bao.policy(f'path "transit/keys/{name}" {{ capabilities = ["read"] }}')
+    creator = bao.policy(f'path "transit/keys/{name}" {{ capabilities = ["read", "update"] }}')
+
+    with pytest.raises(PermissionDeniedError) as caught:
+        opened(f"transit/{name}", {**root, "token": bao.token(reader)}).create_signing_key()
+    created = opened(f"transit/{name}", {**root, "token": bao.token(creator)}).create_signing_key()
+
+    assert caught.value.permission == f"update on transit/keys/{name}"
+    assert created == f"transit/{name}@1"
+
+
+def test_a_key_of_another_type_is_not_taken_for_a_new_one(bao: OpenBao, root: Settings) -> None:
+    with pytest.raises(SettingsError, match="already exists"):
+        opened(f"transit/{bao.new_key()}", root).create_signing_key()

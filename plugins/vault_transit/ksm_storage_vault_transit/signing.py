@@ -9,6 +9,7 @@ from ksm_storage.plugin import (
     Call,
     KeyNotFoundError,
     KeyStateError,
+    SettingsError,
     SigningKey,
     der_of_pem,
     incomplete_reply,

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 from .. import __version__
-from ..errors import VaultError
+from ..errors import KsmStorageError, VaultError
 from . import late_errors as errors
 from .device import HOSTS
 from .proxy import Proxy, proxy_for
@@ -250,7 +250,7 @@ def _check_form(ca_file: str | os.PathLike[str]) -> None:
         raise _not_pem(ca_file)
 
 
-def _not_pem(ca_file: str | os.PathLike[str] | None) -> VaultError:
+def _not_pem(ca_file: str | os.PathLike[str] | None) -> KsmStorageError:
     return errors.ClientSettingsError(
         f"cannot read the CA file {os.fspath(ca_file or '')!r} as PEM certificates"
     )

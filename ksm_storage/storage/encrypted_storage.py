@@ -111,8 +111,11 @@ class EncryptedStorage(ABC):
             raise not_in_file(config)
         return value
 
-    def set(self, key: object, value: str | None) -> Config:
-        """Set a value, or remove it if it is None, save, and return the whole configuration."""
+    def set(self, key: object, value: str | int | None) -> Config:
+        """Set a value, or remove it if it is None, save, and return the whole configuration.
+
+        A number, such as a server public key id, is kept as its digits.
+        """
         if value is None:
             return self.delete(key)
         name, text = _name(key), _value(value)
@@ -137,7 +140,8 @@ class EncryptedStorage(ABC):
         def checked(config: Config) -> None:
             change(config)
             for key, value in config.items():
-                _name(key), _value(value)
+                _name(key)
+                config[key] = _value(value)
 
         return self._change(checked)
 
@@ -376,6 +380,8 @@ def _name(key: object) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     # The value is not shown: it is what this package keeps secret.
     if not isinstance(value, str):
         raise StorageError(f"a configuration value must be a string, not {type(value).__name__}")

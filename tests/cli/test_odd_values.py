@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     with running_vault(tmp_path_factory.mktemp("vault")) as vault:
         with vault.owner() as owner:
             create_application(owner, APP_NAME)
-            records = [
+            records: list[Mapping[str, object]] = [
                 {"title": "r", "type": "x", "fields": fields},
                 {"title": "h", "type": "x", "fields": half},
             ]

@@ -58,7 +58,7 @@ def entries(server: Any) -> list[dict[str, Any]]:
 WITHOUT_READING: dict[str, Callable[[Records], Any]] = {
     "length": len,
     "member": lambda records: records.sealed[7] in records,
-    "not a member": lambda records: "text" in records,
+    "not a member": lambda records: copy.copy(records.sealed[7]) in records,
     "compared": lambda records: records == [],
     "as text": repr,
     "slice": lambda records: records[3:9],
@@ -147,7 +147,9 @@ READERS: dict[str, Callable[[Records], list[str | None]]] = {
     "reversed": lambda records: [one.title for one in reversed(records)][::-1],
     "copied": lambda records: [one.title for one in records[:]],
     "restored": lambda records: [one.title for one in pickle.loads(pickle.dumps(records))],
-    "sorted": lambda records: [one.title for one in sorted(records, key=lambda one: one.title)],
+    "sorted": lambda records: [
+        one.title for one in sorted(records, key=lambda one: str(one.title))
+    ],
     "popped": lambda records: [records.pop().title for _ in range(3)][::-1],
     "from the end": lambda records: [records[n].title for n in (-1, -2, -3)][::-1],
     "from the start": lambda records: [records[0].title, records[1].title, records[2].title],

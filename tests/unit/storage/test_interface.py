@@ -151,7 +151,7 @@ def test_a_function_is_applied_to_what_another_process_has_saved(
     assert storage.get("url") == "theirs"
 
 
-@pytest.mark.parametrize("change", [{"": "v"}, {"url": 1}])
+@pytest.mark.parametrize("change", [{"": "v"}, {"url": 1.5}])
 def test_a_function_that_makes_no_configuration_saves_nothing(
     storage: Any, change: dict[str, Any]
 ) -> None:
@@ -178,7 +178,19 @@ def test_none_removes_a_value(storage: Any) -> None:
     assert returned == storage.read_storage() == CONFIG
 
 
-@pytest.mark.parametrize("value", [10, b"bytes", "\ud800", ["list"]])
+@pytest.mark.parametrize("way", ["set", "save_storage", "apply"])
+def test_a_number_is_kept_as_its_digits(storage: Any, way: str) -> None:
+    if way == "set":
+        storage.set("serverPublicKeyId", 1_000_000)
+    elif way == "save_storage":
+        storage.save_storage({**CONFIG, "serverPublicKeyId": 1_000_000})
+    else:
+        storage.apply(lambda config: config.update(serverPublicKeyId=1_000_000))
+
+    assert storage.read_storage() == {**CONFIG, "serverPublicKeyId": "1000000"}
+
+
+@pytest.mark.parametrize("value", [True, 1.5, b"bytes", "\ud800", ["list"]])
 def test_a_value_that_is_no_text_is_refused_without_being_shown(value: Any, storage: Any) -> None:
     with pytest.raises(StorageError, match="a configuration value") as caught:
         storage.set("hostname", value)

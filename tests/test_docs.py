@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,9 @@ def named(path: Path) -> str:
 def test_the_examples_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
     steps = read_steps(page.read_text(encoding="utf-8"))
     needed = [name for step in steps if isinstance(step, Needs) for name in step.programs]
-    missing = [name for name in needed if shutil.which(name) is None]
+    # The examples find what is installed beside the interpreter first.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    missing = [name for name in needed if shutil.which(name, path=path) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
 

@@ -140,24 +140,26 @@ def read_with_the_official_sdk(scene: Stage) -> None:
 def give_a_program_one_record(scene: Stage) -> None:
     """Let a program read one record through the relay, and not the other."""
     scene.step("Another program gets one record through the relay, and not the configuration")
-    if find_spec("keeper_secrets_manager_core") is None:
+    program = _relay_program()
+    if program is None:
         scene.show("(skipped: pip install keeper-secrets-manager-core)")
         return
-    given = ("relay", "client", "add", CONFIG, "reports", "--record", str(RECORD["title"]))
+    command, code, environment = program
+    listed = json.loads(scene.quietly("secret", "list", CONFIG, *trust(scene), "--json"))
+    other = next(record["uid"] for record in listed if record["title"] == OTHER_TITLE)
+    given = ("relay", "client", "add", CONFIG, "reports", "--record", TITLE, "--format", "json")
     configuration = scene.quietly(*given).strip()
-    scene.show(f"$ ksm-storage relay client add {CONFIG} reports --record '{RECORD['title']}'")
-    code = (
-        "from keeper_secrets_manager_core import SecretsManager\n"
-        "print([record.title for record in SecretsManager().get_secrets()])\n"
-    )
+    scene.show(f"$ ksm-storage relay client add {CONFIG} reports --record {TITLE!r} --format json")
     scene.show(code)
     with scene.serving("relay", "serve", CONFIG, *trust(scene)) as relay:
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [*command, code, other],
             cwd=scene.folder,
             env={
                 **scene.environment(),
+                **environment,
                 "KSM_CONFIG": configuration,
+                "NODE_EXTRA_CA_CERTS": relay["ca_file"],
                 "REQUESTS_CA_BUNDLE": relay["ca_file"],
             },
             capture_output=True,
@@ -165,10 +167,43 @@ def give_a_program_one_record(scene: Stage) -> None:
             timeout=60,
             check=False,
         )
-    if done.stdout.strip() != str([RECORD["title"]]):
+    if done.stdout.split("\n")[:2] != [f"all: {TITLE}", "the other, by its uid: 0 records"]:
         raise DemoFailedError(f"the relay gave something else: {done.stdout}{done.stderr[-500:]}")
-    scene.show(f"-> {done.stdout}")
+    scene.show("".join(f"-> {line}\n" for line in done.stdout.splitlines()))
     scene.proves(f"the program read one record; {OTHER_TITLE!r} does not exist for it")
+
+
+def _relay_program() -> tuple[list[str], str, dict[str, str]] | None:
+    """Return a command, its code and its variables: in JavaScript if it is there, else in Python.
+
+    The code prints the titles of all records, and how many have the uid in its argument.
+    """
+    modules = Path(__file__).parents[2] / "tests" / "javascript" / "node_modules"
+    node = shutil.which("node")
+    if node is not None and modules.is_dir():
+        code = (
+            "const { getSecrets, loadJsonConfig } = "
+            "require('@keeper-security/secrets-manager-core')\n"
+            "const options = { storage: loadJsonConfig(process.env.KSM_CONFIG) }\n"
+            "const read = async (uids) => (await getSecrets(options, uids)).records\n"
+            "const show = async (other) => {\n"
+            "  console.log('all: ' + (await read()).map((record) => record.data.title).join())\n"
+            "  console.log(`the other, by its uid: ${(await read([other])).length} records`)\n"
+            "}\n"
+            "show(process.argv[1])\n"
+        )
+        return [node, "-e"], code, {"NODE_PATH": str(modules)}
+    if find_spec("keeper_secrets_manager_core") is None:
+        return None
+    code = (
+        "import sys\n"
+        "from keeper_secrets_manager_core import SecretsManager\n"
+        "manager = SecretsManager()\n"
+        "print('all:', *[record.title for record in manager.get_secrets()])\n"
+        "found = manager.get_secrets([sys.argv[1]])\n"
+        "print(f'the other, by its uid: {len(found)} records')\n"
+    )
+    return [sys.executable, "-c"], code, {}
 
 
 def run_a_program(scene: Stage) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 import threading
 import time
@@ -211,6 +212,9 @@ def _still_names(path: str, descriptor: int, *, is_folder: bool) -> bool:
         return is_folder
     except OSError as exc:
         raise file_error("open", path, exc) from exc
+    # The file behind it never is the link: the look would be taken again for ever.
+    if stat.S_ISLNK(named.st_mode):
+        raise StorageError(f"{path!r} is a symbolic link", hint="remove the link")
     return not is_folder and os.path.samestat(named, held)
 
 

@@ -197,3 +197,23 @@ def test_nobody_prolongs_a_kept_data_key(kept: Path, monkeypatch: pytest.MonkeyP
 
     # "perm" would stand for an entry without an end.
     assert entry(name)[3] in {"5m", "4m"} | {f"{seconds}s" for seconds in range(280, 301)}
+
+
+@the_attacker("turns the start cache on, or its time up, where the machine's policy forbids it")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a policy of root's")
+def test_nothing_finds_a_kept_data_key_where_the_policy_forbids_it(
+    kept: Path, counted: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "etc" / "policy.toml"
+    policy.parent.mkdir(mode=0o755)
+    policy.write_text("[[trust]]\nmax_cache_seconds = 0\n")
+    policy.chmod(0o644)
+    monkeypatch.setattr("ksm_storage.keys.setting_sources.POLICY_FILE", str(policy))
+    monkeypatch.setattr(kernel_keyring, "find", lambda *arguments, **how: pytest.fail("asked"))
+    monkeypatch.setattr(kernel_keyring, "keep", lambda *arguments, **how: pytest.fail("kept"))
+    counted.calls.clear()
+
+    for settings in (None, {"cache": {"seconds": 9000, "keys": {KEY: 9000}}}):
+        ksm_storage.open_storage(kept, settings=settings)
+
+    assert counted.calls == [("unwrap", "one")] * 2

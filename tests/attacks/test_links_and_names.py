@@ -313,3 +313,23 @@ def test_an_escape_in_an_audit_file_steers_no_terminal(
     assert [each.returncode for each in done] == [0, 0]
     assert all(len(each.stdout.splitlines()) == 1 for each in done)
     assert all(each.stdout.replace("\n", "").isprintable() for each in done)
+
+
+@the_attacker("puts a link in the place of a record in the memory")
+@pytest.mark.parametrize("target", ["missing", "there"])
+def test_nothing_is_written_through_a_link_in_the_memory(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    memory, there = tmp_path / "memory", tmp_path / "there"
+    there.write_text("of another program")
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(memory))
+    ksm_storage.open_storage(sealed)
+    [record] = memory.iterdir()
+    record.unlink()
+    record.symlink_to(tmp_path / target)
+
+    with pytest.raises(StorageError):
+        ksm_storage.open_storage(sealed)
+
+    assert there.read_text() == "of another program"
+    assert not (tmp_path / "missing").exists()

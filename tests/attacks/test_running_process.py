@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
 
 import ksm_storage
+from ksm_storage.cli.main import main
+from ksm_storage.cli.program import cli
 from ksm_storage.envelope.codec import decode
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.errors import KsmStorageError
@@ -167,3 +171,38 @@ def _until_it_runs(process: int) -> None:
     while "Max core file size        1 " not in Path(f"/proc/{process}/limits").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def commands(group: click.Group, *before: str) -> Iterator[list[str]]:
+    """Yield the words that call each command."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, *before, name)
+        elif command is not None:
+            yield [*before, name]
+
+
+@the_attacker(
+    "reads the terminal or the log of a job in which a secret was pasted as a path, key, name or "
+    "option"
+)
+def test_no_command_repeats_what_was_pasted_into_its_arguments(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = json.dumps(CONFIG, indent=1)
+    lines = base64.encodebytes(config.encode()).decode()
+
+    for words in commands(cli):
+        for secret in (config, lines):
+            # Too many words, and an option that nobody has: nothing is done.
+            main([*words, *[secret] * 5, f"--{secret}"])
+            main([*words, f"--timeout={secret}", "--no-such-option"])
+        said = capfd.readouterr()
+        shown = said.out + said.err
+        assert shown
+        for part in {*lines.split(), CONFIG["privateKey"], CONFIG["appKey"]}:
+            assert part not in shown, words
+    assert list(tmp_path.iterdir()) == []

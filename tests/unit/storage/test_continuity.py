@@ -363,6 +363,19 @@ def test_a_memory_that_holds_no_record_is_refused(content: bytes, sealed: Path, 
     assert "ksm-storage accept PATH" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("target", ["missing", "/etc/passwd"])
+def test_a_link_in_the_memory_is_refused(target: str, sealed: Path, seen: Path) -> None:
+    ksm_storage.open_storage(sealed)
+    (file,) = seen.iterdir()
+    file.unlink()
+    file.symlink_to(target)
+
+    with pytest.raises(StorageError, match=r"is not a valid record|is a symbolic link"):
+        ksm_storage.open_storage(sealed)
+
+    assert file.is_symlink()
+
+
 def test_a_memory_that_cannot_be_written_is_an_error_where_a_file_is_opened(
     sealed: Path, seen: Path
 ) -> None:

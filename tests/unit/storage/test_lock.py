@@ -216,7 +216,7 @@ def test_the_name_of_a_folder_for_one_that_is_none_is_an_error(folder: Path) -> 
     ):
         pass
 
-    assert caught.value.hint is None
+    assert caught.value.hint == "part of the path is a file, not a folder"
 
 
 @forked.root_only
@@ -518,3 +518,17 @@ def is_open(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.parametrize("target", ["missing", "there"])
+def test_a_link_in_the_place_of_a_file_is_an_error_and_no_endless_wait(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "there").touch()
+    (tmp_path / "link").symlink_to(tmp_path / target)
+
+    with (
+        pytest.raises(StorageError, match="is a symbolic link"),
+        lock.locked(str(tmp_path / "link")),
+    ):
+        pass

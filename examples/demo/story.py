@@ -147,9 +147,10 @@ def give_a_program_one_record(scene: Stage) -> None:
     command, code, environment = program
     listed = json.loads(scene.quietly("secret", "list", CONFIG, *trust(scene), "--json"))
     other = next(record["uid"] for record in listed if record["title"] == OTHER_TITLE)
-    given = ("relay", "client", "add", CONFIG, "reports", "--record", TITLE, "--format", "json")
+    title = str(RECORD["title"])
+    given = ("relay", "client", "add", CONFIG, "reports", "--record", title, "--format", "json")
     configuration = scene.quietly(*given).strip()
-    scene.show(f"$ ksm-storage relay client add {CONFIG} reports --record {TITLE!r} --format json")
+    scene.show(f"$ ksm-storage relay client add {CONFIG} reports --record {title!r} --format json")
     scene.show(code)
     with scene.serving("relay", "serve", CONFIG, *trust(scene)) as relay:
         done = subprocess.run(
@@ -167,7 +168,7 @@ def give_a_program_one_record(scene: Stage) -> None:
             timeout=60,
             check=False,
         )
-    if done.stdout.split("\n")[:2] != [f"all: {TITLE}", "the other, by its uid: 0 records"]:
+    if done.stdout.split("\n")[:2] != [f"all: {title}", "the other, by its uid: 0 records"]:
         raise DemoFailedError(f"the relay gave something else: {done.stdout}{done.stderr[-500:]}")
     scene.show("".join(f"-> {line}\n" for line in done.stdout.splitlines()))
     scene.proves(f"the program read one record; {OTHER_TITLE!r} does not exist for it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,12 @@ from ksm_storage.engine import BackoffPolicy, InMemoryKeyValueStorage, SecretsMa
 from tests.engine.loopback_server import LoopbackServer, running
 
 Connect = Callable[..., SecretsManager]
+
+
+@pytest.fixture(autouse=True)
+def enabled_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what the official client does to its logger, which is ours as well."""
+    monkeypatch.setattr(logging.getLogger("ksm"), "disabled", False)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,18 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from google.api_core.exceptions import FailedPrecondition, GoogleAPICallError, InvalidArgument
+from google.api_core.exceptions import (
+    AlreadyExists,
+    FailedPrecondition,
+    GoogleAPICallError,
+    InvalidArgument,
+    NotFound,
+)
 
 from ksm_storage_emulators.emulator import Emulator
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.keys import DESTROY_AFTER_SECONDS
-from ksm_storage_emulators.gcp_kms.service import GcpKmsService
+from ksm_storage_emulators.gcp_kms.service import KEY_RING, GcpKmsService
 
 from .conftest import Caller
 
@@ -139,3 +145,40 @@ def test_the_transcript_has_the_calls_of_both_listeners(kms: Kms, call: Caller, 
 
     [exchange] = kms.transcript.exchanges()
     assert (exchange.operation, exchange.method, exchange.status) == ("Encrypt", "gRPC", 200)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "template"),
+    [
+        ("ENCRYPT_DECRYPT", {}),
+        ("ENCRYPT_DECRYPT", {"algorithm": "GOOGLE_SYMMETRIC_ENCRYPTION"}),
+        ("ASYMMETRIC_SIGN", {"algorithm": "EC_SIGN_P256_SHA256", "protection_level": "HSM"}),
+    ],
+)
+def test_a_key_is_created_with_its_first_version(
+    call: Caller, purpose: str, template: dict[str, str]
+) -> None:
+    key_id = f"key-{uuid4().hex}"
+    wanted = {"purpose": purpose, "version_template": template}
+
+    created = call("create_crypto_key", parent=KEY_RING, crypto_key_id=key_id, crypto_key=wanted)
+
+    assert created.name == f"{KEY_RING}/cryptoKeys/{key_id}"
+    assert created.purpose.name == purpose
+    assert bool(created.primary.name) is (purpose == "ENCRYPT_DECRYPT")
+    version = call("get_crypto_key_version", name=f"{created.name}/cryptoKeyVersions/1")
+    assert version.state.name == "ENABLED"
+    with pytest.raises(AlreadyExists):
+        call("create_crypto_key", parent=KEY_RING, crypto_key_id=key_id, crypto_key=wanted)
+
+
+def test_an_algorithm_that_does_not_fit_the_purpose_creates_nothing(call: Caller, kms: Kms) -> None:
+    wanted = {
+        "purpose": "ENCRYPT_DECRYPT",
+        "version_template": {"algorithm": "EC_SIGN_P256_SHA256"},
+    }
+
+    with pytest.raises(InvalidArgument):
+        call("create_crypto_key", parent=KEY_RING, crypto_key_id="unfit", crypto_key=wanted)
+    with pytest.raises(NotFound):
+        call("get_crypto_key", name=f"{KEY_RING}/cryptoKeys/unfit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -25,6 +26,7 @@ STORAGE, SIGNING = 0x00030072, 0x00040072
 class _Tpm2(KeyWrapperConformance):
     provider = "tpm2"
     sdk_modules = ("tpm2_pytss",)
+    documentation = Path(__file__).parents[3] / "docs" / "plugins" / "tpm2.md"
     more: ClassVar[Mapping[str, object]] = {}
 
     @pytest.fixture

@@ -198,12 +198,20 @@ class TokenSource:
         with (
             kit.translating(
                 lambda exc: credential_error(exc, kind=self._kind, tenant=tenant),
-                quoting=_quoting(),
+                # It quotes what a command printed, a token perhaps.
+                quoting=(*_quoting(), "ClientAuthenticationError"),
             ),
             kit.deadline_of(self._seconds),
         ):
-            self._last = kit.within_deadline(lambda: self._ask(scopes, options))
-            return self._last
+            found = kit.within_deadline(lambda: self._ask(scopes, options))
+            # It becomes a header, where a line end would look like a vault that is down.
+            if not str(found.token).isprintable() or not str(found.token).isascii():
+                raise kit.AuthenticationError(
+                    f"the token of the Azure credentials of the kind {self._kind!r} is malformed",
+                    hint="check what issues it; for the kind 'cli': az account get-access-token",
+                )
+            self._last = found
+            return found
 
     def _ask(self, scopes: tuple[str, ...], options: Any) -> Any:
         # Together with the credential's own cache: threads that start together make one request.
@@ -228,7 +236,7 @@ def _translated(exc: Exception, operation: str, key: kit.KeyName) -> kit.KsmStor
     return translated(exc, call_of(operation, key))
 
 
-def _quoting() -> tuple[type[BaseException], ...]:
+def _quoting() -> tuple[type[BaseException] | str, ...]:
     from azure.core.exceptions import DecodeError
 
     return (DecodeError,)

@@ -7,6 +7,7 @@ Importing this module imports the client. Sources: Microsoft identity platform, 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -33,6 +34,23 @@ _COMMANDS = 3
 _UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, kit.DeadlinePassedError)
 _NUMBER = re.compile(r"AADSTS([0-9]{5,7})\b")
 _TENANT = re.compile(r"[0-9A-Za-z.-]{1,253}")
+
+# By the kind of credentials: what to mend when they are missing, unusable or rejected.
+_ADVICE = {
+    "default": "run: az login; or choose a kind by the option 'credential': "
+    "docs/plugins/azure-kv.md lists where each looks",
+    "environment": "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+    "managed-identity": "use credential=managed-identity on a host of Azure that has one; "
+    "check AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "workload-identity": "check the settings 'tenant_id', 'client_id' and 'token_file', or "
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "cli": "run: az login; it must print a token with: az account get-access-token",
+    "client-secret": "check the settings 'tenant_id', 'client_id' and 'client_secret'",
+    "client-certificate": "the file of 'certificate_path' must be PEM or PKCS #12 with the "
+    "certificate and its private key; check 'certificate_password'",
+}
+# They ask Entra ID itself, which gives each refusal a number.
+_ASK_ENTRA = ("environment", "workload-identity", "client-secret", "client-certificate")
 
 _FEDERATION = (
     "the application does not trust the federated token",
@@ -92,6 +110,7 @@ def make_credential(
         OSError: A file cannot be read.
     """
     common: dict[str, Any] = {"transport": transport}
+    _validate_texts(choice)
     # The authority comes from the caller, never from a file that is opened, so there is nothing
     # to validate; and the validation asks the public cloud, from every other cloud too.
     service_principal = {**common, "disable_instance_discovery": True}
@@ -104,6 +123,7 @@ def make_credential(
     if choice.kind == "managed-identity":
         return identity.ManagedIdentityCredential(client_id=choice.client_id, **common)
     if choice.kind == "workload-identity":
+        _validate_token_file(choice.token_file)
         return identity.WorkloadIdentityCredential(
             tenant_id=choice.tenant_id,
             client_id=choice.client_id,
@@ -115,6 +135,48 @@ def make_credential(
             tenant_id=choice.tenant_id or "", process_timeout=math.ceil(seconds)
         )
     return _application(choice, service_principal)
+
+
+def _validate_texts(choice: CredentialChoice) -> None:
+    """Refuse what a shell, a file or a paste left around a value; Entra ID would only reject it.
+
+    Raises:
+        SettingsError: A value has a line end, a blank or quotation marks around it.
+    """
+    given = {
+        "the setting 'tenant_id'": choice.tenant_id,
+        "the setting 'client_id'": choice.client_id,
+    }
+    if choice.kind == "client-secret":
+        given["the setting 'client_secret'"] = choice.client_secret()
+    if choice.kind in ("default", "environment", "workload-identity"):
+        names = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+        given |= {name: os.environ.get(name) for name in names}
+    for named, value in given.items():
+        if value and (not value.isprintable() or value != value.strip(" \"'")):
+            raise kit.SettingsError(
+                f"{named} has a line end, a blank or a quotation mark at its ends",
+                hint="write the value alone, on one line and without quotes",
+            )
+        if value and "tenant" in named.lower() and not _TENANT.fullmatch(value):
+            raise kit.SettingsError(
+                f"{named} is not a tenant", hint="write the tenant's id or its domain name"
+            )
+
+
+def _validate_token_file(given: str | None) -> None:
+    path = given or os.environ.get("AZURE_FEDERATED_TOKEN_FILE")
+    if path is None:
+        return
+    what = "the file of the federated token"
+    hint = "check the setting 'token_file' and AZURE_FEDERATED_TOKEN_FILE"
+    try:
+        with open(path, "rb") as file:
+            token = file.read()
+    except OSError as exc:
+        raise kit.SettingsError(f"cannot read {what}: {exc.strerror}", hint=hint) from exc
+    if not token.strip() or not token.isascii():
+        raise kit.SettingsError(f"{what} holds no token", hint=hint)
 
 
 def _default(choice: CredentialChoice, common: dict[str, Any], *, seconds: float) -> Any:
@@ -203,8 +265,7 @@ def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> kit.Ks
     if isinstance(exc, CredentialUnavailableError):
         return kit.AuthenticationError(
             f"no Azure credentials of the kind {kind!r} found",
-            hint="docs/plugins/azure-kv.md lists where each kind looks; for the kind 'cli' run: "
-            "az login",
+            hint=_ADVICE[kind],
         )
     call = kit.Call("GetToken", "", "the service that issues the Azure credentials")
     rule = kit.rule_for_failure(exc, {})
@@ -222,12 +283,13 @@ def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> kit.Ks
         )
     if isinstance(exc, _UNREACHED):
         return _unreachable()
-    if not isinstance(exc, AzureError):
+    if not isinstance(exc, AzureError) and kind != "cli":
         return kit.SettingsError(
-            f"cannot use the settings for credentials of the kind {kind!r} ({type(exc).__name__})",
-            hint="check the options of the kind, the AZURE_* variables, and the files they name",
+            f"cannot use the settings for credentials of the kind {kind!r}", hint=_ADVICE[kind]
         )
-    return kit.AuthenticationError(f"the Azure credentials of the kind {kind!r} failed")
+    return kit.AuthenticationError(
+        f"the Azure credentials of the kind {kind!r} failed", hint=_ADVICE[kind]
+    )
 
 
 def _refused(
@@ -236,11 +298,16 @@ def _refused(
     if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in kit.chain_of(exc)):
         return _unreachable()
     number = _number(exc)
+    if number is None and kind in _ASK_ENTRA and _last_status(exc) in (0, 200):
+        return kit.UnavailableError(
+            "invalid reply from the service that issues the Azure credentials",
+            hint="check the proxy between this host and Microsoft Entra ID, and 'authority_host'",
+        )
     message, hint = ENTRA_CODES.get(
         number or 0,
         (
             f"the Azure credentials of the kind {kind!r} were rejected",
-            "check the credentials and their tenant" + _of(tenant),
+            _ADVICE[kind] + _of(tenant),
         ),
     )
     shown = f" (AADSTS{number})" if number else ""

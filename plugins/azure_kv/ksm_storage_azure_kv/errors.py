@@ -203,7 +203,7 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
     "AzureError": kit.ErrorRule(
         kit.ProviderError,
         "the Azure client failed ({detail}) for the key {key}",
-        "report it with the output of: pip list",
+        "check the settings and the AZURE_* variables, and upgrade azure-core",
     ),
 }
 

@@ -107,7 +107,11 @@ class KmsClient:
         # Asked here and not by gRPC, which would turn any failure into UNAVAILABLE and repeat it,
         # and which sends no credentials to an emulator without TLS.
         with (
-            kit.translating(lambda exc: credential_error(exc, self.access)),
+            kit.translating(
+                lambda exc: credential_error(exc, self.access),
+                # It quotes what an executable or an identity provider answered.
+                quoting=("RefreshError",),
+            ),
             kit.deadline_of(self.access.credential_timeout),
         ):
             return kit.within_deadline(session.credentials.headers)

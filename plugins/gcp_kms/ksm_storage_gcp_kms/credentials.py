@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,6 +14,7 @@ from google.auth.transport.requests import Request
 
 from ksm_storage import plugin as kit
 
+from .credential_files import VARIABLE, validate_file
 from .hooks import IMPERSONATION, METADATA, SERVICE_ACCOUNT, Access
 
 # Those that the client asks for by itself. IAM Credentials and the exchange of foreign tokens do
@@ -116,6 +118,7 @@ def _own(access: Access, request: Any) -> Any:
         from google.auth import compute_engine
 
         return compute_engine.Credentials(scopes=list(SCOPES))
+    validate_file(access.credentials_file or os.environ.get(VARIABLE))
     if access.credential == SERVICE_ACCOUNT:
         from google.oauth2 import service_account
 

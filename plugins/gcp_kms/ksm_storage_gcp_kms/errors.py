@@ -13,6 +13,7 @@ from typing import Any
 
 from ksm_storage import plugin as kit
 
+from .credential_files import is_federated
 from .hooks import IMPERSONATION, Access
 
 DECRYPT = "cloudkms.cryptoKeyVersions.useToDecrypt"
@@ -204,10 +205,16 @@ _UNREADABLE_CREDENTIALS = kit.ErrorRule(
     "it must be the JSON file that Google issues, of the kind that the option 'credential' names; "
     "check 'credentials_file' and GOOGLE_APPLICATION_CREDENTIALS",
 )
+_NOT_FEDERATED = kit.ErrorRule(
+    kit.AuthenticationError,
+    "cannot obtain the federated token, or exchange it for Google credentials",
+    "check credential_source with its executable, audience and token_url in the credentials file, "
+    "and the proxy between this host and the identity provider",
+)
 _UNREACHABLE_CREDENTIALS = kit.ErrorRule(
     kit.UnavailableError,
     "cannot reach the service that issues the Google credentials",
-    "check the network and the proxy settings",
+    "check the network, the proxy settings, and the option 'credential'",
 )
 _SIGN_IN_AGAIN = "gcloud auth application-default login"
 MAY_NOT_IMPERSONATE = kit.ErrorRule(
@@ -220,7 +227,8 @@ CREDENTIAL_FAILURES: Mapping[str, kit.ErrorRule] = {
     "DeadlinePassedError": kit.ErrorRule(
         kit.UnavailableError,
         "the Google credentials were not obtained in time",
-        "the option 'credential_timeout' sets the limit, the option 'credential' where to look",
+        "the option 'credential_timeout' sets the limit, the option 'credential' where to look; "
+        "check that no proxy answers in the place of the metadata service",
     ),
     **dict.fromkeys(("TransportError", "RequestException"), _UNREACHABLE_CREDENTIALS),
     **dict.fromkeys(
@@ -242,7 +250,8 @@ CREDENTIAL_FAILURES: Mapping[str, kit.ErrorRule] = {
         kit.AuthenticationError,
         "Google refused to renew the credentials",
         "they were revoked, have expired, or the account or its key was deleted; for your own, "
-        f"run: {_SIGN_IN_AGAIN}",
+        f"run: {_SIGN_IN_AGAIN}; for a federation, check token_url, and credential_source with its "
+        "executable, in the credentials file",
     ),
     # Where a file has another form than Google's, the library lets these through.
     **dict.fromkeys(
@@ -277,6 +286,8 @@ def credential_error(exc: Exception, access: Access) -> kit.KsmStorageError:
             rule = MAY_NOT_IMPERSONATE
         elif getattr(exc, "retryable", False) or _is_about_transport(exc):
             rule = _UNREACHABLE_CREDENTIALS
+    if rule in (None, _UNREADABLE_CREDENTIALS) and is_federated(access.credentials_file):
+        rule = _NOT_FEDERATED
     return (rule or _UNREADABLE_CREDENTIALS).error(
         call._replace(permission=rule and rule.permission)
     )

@@ -8,6 +8,7 @@ and 400 InvalidParameter for a ciphertext that does not decrypt.
 
 from __future__ import annotations
 
+import configparser
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,7 +93,8 @@ SERVICE_CODES: Mapping[str, kit.ErrorRule] = {
     "NotAuthenticated": kit.ErrorRule(
         kit.AuthenticationError,
         "{place} rejected the signature of the request",
-        "the API key was deleted or belongs to another user, the token expired (run: oci session "
+        "the API key was deleted or belongs to another user (check fingerprint and user in the "
+        "profile), the token expired (run: oci session "
         "authenticate), or the clock of this host is off by more than 5 minutes",
     ),
     "SignUpRequired": kit.ErrorRule(
@@ -131,7 +133,7 @@ SERVICE_CODES: Mapping[str, kit.ErrorRule] = {
 
 _BAD_CONFIGURATION = kit.ErrorRule(
     kit.SettingsError,
-    "a profile of Oracle's configuration file is incomplete or malformed",
+    "a profile of Oracle's configuration file is incomplete or malformed{detail}",
     "create one with: oci setup config; for a profile with a security token set the option "
     "'credential' to security-token",
 )
@@ -139,6 +141,12 @@ _BAD_KEY = kit.ErrorRule(
     kit.AuthenticationError,
     "cannot read the private key of the profile, or its passphrase is missing or wrong",
     "check key_file in the profile, and the option 'passphrase'",
+)
+
+_BAD_FILE = kit.ErrorRule(
+    kit.SettingsError,
+    "cannot read a file that the profile names",
+    "check key_file and security_token_file in the profile, and the option 'ca_file'",
 )
 
 # More telling names first: an exception of the client holds others.
@@ -180,7 +188,8 @@ _ADVICE = {
     "instance-principal": "this kind works on an OCI compute instance; elsewhere choose another "
     "'credential'; 'credential_timeout' sets the limit",
     "resource-principal": "this kind works where OCI sets OCI_RESOURCE_PRINCIPAL_VERSION, as in "
-    "functions",
+    "functions; check it, OCI_RESOURCE_PRINCIPAL_RPST, OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM and "
+    "OCI_RESOURCE_PRINCIPAL_REGION",
     "oke-workload": "this kind works in a pod of an enhanced OKE cluster, with a service account",
 }
 
@@ -191,7 +200,9 @@ def translated(exc: Exception, call: kit.Call) -> kit.KsmStorageError:
     if service_error is not None:
         return _from_reply(service_error, call)
     rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
-    return kit.unreadable_reply(exc, call) if rule is None else rule.error(call)
+    if rule is None:
+        return kit.unreadable_reply(exc, call)
+    return rule.error(call, detail=_malformed_members(exc))
 
 
 def credential_error(exc: Exception, kind: str, call: kit.Call) -> kit.KsmStorageError:
@@ -203,18 +214,34 @@ def credential_error(exc: Exception, kind: str, call: kit.Call) -> kit.KsmStorag
     if rule is kit.UNREADABLE_FILE and kind not in _FROM_FILES:
         # The client says so of variables that are not set.
         rule = None
+    if rule is kit.UNREADABLE_FILE:
+        rule = _BAD_FILE
     if rule is not None and not rule.kind.retryable:
-        return rule.error(call)
+        return rule.error(call, detail=_malformed_members(exc))
+    if kind == "config-file" and isinstance(exc, (configparser.Error, UnicodeDecodeError)):
+        return _BAD_CONFIGURATION.error(call)
     if type(exc) is kit.DeadlinePassedError:
         return kit.UnavailableError(
             f"credentials of the kind {kind!r} were not obtained in time",
             hint=_ADVICE.get(kind, "check the option 'credential'"),
         )
     return kit.AuthenticationError(
-        f"cannot obtain credentials of the kind {kind!r} ({type(exc).__name__})",
+        f"cannot obtain credentials of the kind {kind!r}",
         hint=_ADVICE.get(kind, "check the option 'credential'"),
         request_id=_request_id(service_error),
     )
+
+
+def _malformed_members(exc: Exception) -> str:
+    """Return the members of a profile that the client found missing or malformed."""
+    found = [
+        name
+        for link in kit.chain_of(exc)
+        if type(link).__name__ == "InvalidConfig" and link.args and isinstance(link.args[0], dict)
+        for name in link.args[0]
+        if isinstance(name, str) and name.isidentifier()
+    ]
+    return f": {', '.join(found)}" if found else ""
 
 
 def is_final(exc: BaseException) -> bool:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SignsDigest,
     )
     from .contract.redaction import shown_path
+    from .network import proxy_url
     from .plugin_kit.connection import (
         Connection,
         CredentialKind,
@@ -104,6 +105,7 @@ _LAZY = {
         "contract.abilities": "CreatesSigningKey DescribesKey KeyDescription KeyState Need "
         "PermissionProbe ProbesPermissions SigningKey SignsDigest",
         "contract.redaction": "shown_path",
+        "network": "proxy_url",
         "process": "gc_pause",
         "plugin_kit.connection": "Connection CredentialKind credential_kind direct_call_option "
         "endpoint_setting is_plain_http standard_options validate_endpoint",
@@ -193,6 +195,7 @@ __all__ = [
     "not_a_signing_key",
     "other_key_error",
     "pin_options",
+    "proxy_url",
     "public_key_of_point",
     "quiet_logs",
     "raise_from",

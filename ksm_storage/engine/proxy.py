@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ..network import proxy_url
 from . import late_errors as errors
 
 _FORM = "the form is http://[user:password@]host:port; the traffic through it is TLS"
@@ -30,17 +30,8 @@ def proxy_for(host: str, port: int, *, given: str | None) -> Proxy | None:
     """
     if given:
         return _parsed(given)
-    found = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    if not found or _is_excluded(host, port):
-        return None
-    return _parsed(found)
-
-
-def _is_excluded(host: str, port: int) -> bool:
-    # Imported here: it is slow to import, and most machines have no proxy.
-    from urllib.request import proxy_bypass
-
-    return bool(proxy_bypass(f"{host}:{port}"))
+    found = proxy_url(host, port)
+    return None if found is None else _parsed(found)
 
 
 def _parsed(url: str) -> Proxy:

@@ -20,6 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from .. import __version__
 from ..errors import KsmStorageError, VaultError
+from ..network import ca_variable
 from . import late_errors as errors
 from .device import HOSTS
 from .proxy import Proxy, proxy_for
@@ -221,9 +222,9 @@ class Tls:
     """
 
     def __init__(self, ca_file: str | os.PathLike[str] | None) -> None:
-        # REQUESTS_CA_BUNDLE is what users of the official package have set for a private CA.
-        self._ca_file = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or None
-        if self._ca_file is not None:
+        found = ca_variable()
+        self._ca_file = ca_file or (found and found.path) or None
+        if self._ca_file is not None and not os.path.isdir(self._ca_file):
             _check_form(self._ca_file)
 
     @cached_property
@@ -231,7 +232,10 @@ class Tls:
         """Return the context of all connections."""
         # Loaded with the first connection: a bundle of the system takes longer than a request.
         try:
-            context = ssl.create_default_context(cafile=self._ca_file)
+            if self._ca_file is not None and os.path.isdir(self._ca_file):
+                context = ssl.create_default_context(capath=os.fspath(self._ca_file))
+            else:
+                context = ssl.create_default_context(cafile=self._ca_file)
         except OSError as exc:
             raise _not_pem(self._ca_file) from exc
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..contract.settings import Option, Settings
 from ..errors import SettingsError
+from ..network import ca_variable
 
 _URL_HINT = "write it as https://HOST or https://HOST:PORT"
 
@@ -75,9 +75,15 @@ class Connection(NamedTuple):
         )
 
     def trusting(self, *variables: str) -> Connection:
-        """Return it with the CA file of the first variable that is set, unless it has one."""
-        named = next(filter(None, map(os.environ.get, variables)), None)
-        return self._replace(ca_file=self.ca_file or named)
+        """Return it with the CA file or folder of the environment, unless it has one.
+
+        Args:
+            variables: Those of the service, which go before the ones that all programs share.
+        """
+        if self.ca_file is not None:
+            return self
+        found = ca_variable(*variables)
+        return self if found is None else self._replace(ca_file=found.path)
 
     @property
     def attempt(self) -> float:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import SettingsError
+from ..network import proxy_url
 from .connection import Connection, is_plain_http
 from .service_client import NotDirectError, current_deadline, seconds_left
 
@@ -152,19 +153,22 @@ class HttpApi:
             return _Elsewhere(
                 self._host, self._address, port=self._port, timeout=seconds, context=self._context
             )
-        from urllib.request import getproxies, proxy_bypass
-
-        proxy = None if proxy_bypass(self._host) else getproxies().get("https")
-        if not proxy:
+        proxy = proxy_url(self._host, self._port or 443)
+        if proxy is None:
             return http.client.HTTPSConnection(
                 self._host, self._port, timeout=seconds, context=self._context
             )
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        if parts.scheme != "http":
+        try:
+            parts = urlsplit(proxy)
+            is_plain = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_plain = False
+        if not is_plain:
             # Its password would cross the network in the clear.
             raise SettingsError(
-                f"the proxy of the environment has the unsupported scheme {parts.scheme!r}",
-                hint="use an http:// proxy; the connection to the service is still TLS",
+                "the proxy of the environment is not a valid http:// URL",
+                hint="write HTTPS_PROXY or ALL_PROXY as http://HOST:PORT: the connection to the "
+                "service is still TLS",
             )
         link = http.client.HTTPSConnection(
             parts.hostname or "", parts.port or 8080, timeout=seconds, context=self._context
@@ -174,7 +178,10 @@ class HttpApi:
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self._connection.ca_file)
+        path = self._connection.ca_file
+        if path is not None and os.path.isdir(path):
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
 
     def _allows(self, pause: float) -> bool:
         deadline = current_deadline()

@@ -125,3 +125,37 @@ class Relay(SilentServer):
                     if not data:
                         return
                     ends[end].sendall(data)
+
+
+class ConnectProxy(SilentServer):
+    """Be an HTTP proxy: pass on what is sent after a CONNECT, whatever it is.
+
+    Attributes:
+        asked: The ``host:port`` of each CONNECT, and whether credentials came with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, bool]] = []
+
+    def serve(self, link: socket.socket) -> None:
+        """Answer one CONNECT, and pass bytes both ways until one side hangs up."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            received = link.recv(65_536)
+            if not received:
+                return
+            head += received
+        target = head.split(b" ", 2)[1].decode()
+        self.asked.append((target, b"proxy-authorization:" in head.lower()))
+        host, _, port = target.rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as service:
+            link.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            ends = {link: service, service: link}
+            while not self._stopped.is_set():
+                ready, _, _ = select.select([*ends], [], [], _POLL_SECONDS)
+                for end in ready:
+                    data = end.recv(65_536)
+                    if not data:
+                        return
+                    ends[end].sendall(data)

@@ -49,7 +49,7 @@ def decrypt(access: Access, request: Mapping[str, Any]) -> Mapping[str, Any]:
     raw = json.dumps(request, default=kit.to_base64).encode()
     headers = {"content-type": _JSON, "host": urlsplit(url).netloc, "x-amz-target": _DECRYPT}
     signed = signed_headers(headers, raw, _credentials(access), f"{access.region}/kms")
-    api = kit.HttpApi(url, access.connection.trusting("AWS_CA_BUNDLE"), attempts=1)
+    api = kit.HttpApi(url, access.connection, attempts=1)
     content, replied = kit.exchange_json(api, "POST", "/", signed, raw)
     kit.require_texts(content["KeyId"])
     content["Plaintext"] = kit.from_base64(content["Plaintext"])

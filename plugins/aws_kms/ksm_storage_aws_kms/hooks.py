@@ -96,7 +96,7 @@ class Access:
             if role_arn is None and settings.given(name):
                 raise kit.SettingsError(f"the setting {name!r} needs the setting 'role_arn'")
         return cls(
-            connection=kit.Connection.from_settings(settings),
+            connection=kit.Connection.from_settings(settings).trusting("AWS_CA_BUNDLE"),
             region=region,
             profile=settings.text("profile"),
             role_arn=role_arn,

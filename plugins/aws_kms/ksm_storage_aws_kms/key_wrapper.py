@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ksm_storage import plugin as kit
 
@@ -322,6 +323,7 @@ def _shared_loader(data_path: str | None) -> Any:
 
 def _client_of(session: Any, access: Access, service: str) -> Any:
     from botocore.config import Config
+    from botocore.utils import get_environ_proxies
 
     connection = access.connection
     arguments = {"endpoint_url": connection.endpoint, "verify": connection.ca_file}
@@ -329,10 +331,15 @@ def _client_of(session: Any, access: Access, service: str) -> Any:
     endpoint = client.meta.endpoint_url
     # It may have come from the AWS configuration.
     kit.validate_endpoint(endpoint, named="the endpoint of KMS")
+    host = urlsplit(endpoint)
+    proxy = None
     if not kit.is_plain_http(endpoint):
-        return client
+        # The AWS client knows no ALL_PROXY, and no network in NO_PROXY.
+        proxy = kit.proxy_url(host.hostname or "", host.port or 443)
+        if proxy == get_environ_proxies(endpoint).get("https"):
+            return client
     client.close()
-    direct = Config(proxies={})
+    direct = Config(proxies={} if proxy is None else {"https": proxy})
     return session.create_client(service, region_name=access.region, config=direct, **arguments)
 
 

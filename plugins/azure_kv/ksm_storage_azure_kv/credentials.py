@@ -147,21 +147,23 @@ def _validate_texts(choice: CredentialChoice) -> None:
         "the setting 'tenant_id'": choice.tenant_id,
         "the setting 'client_id'": choice.client_id,
     }
-    if choice.kind == "client-secret":
-        given["the setting 'client_secret'"] = choice.client_secret()
     if choice.kind in ("default", "environment", "workload-identity"):
         names = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
         given |= {name: os.environ.get(name) for name in names}
     for named, value in given.items():
-        if value and (not value.isprintable() or value != value.strip(" \"'")):
-            raise kit.SettingsError(
-                f"{named} has a line end, a blank or a quotation mark at its ends",
-                hint="write the value alone, on one line and without quotes",
-            )
+        _validate_text(value, named=named)
         if value and "tenant" in named.lower() and not _TENANT.fullmatch(value):
             raise kit.SettingsError(
                 f"{named} is not a tenant", hint="write the tenant's id or its domain name"
             )
+
+
+def _validate_text(value: str | None, *, named: str) -> None:
+    if value and (not value.isprintable() or value != value.strip(" \"'")):
+        raise kit.SettingsError(
+            f"{named} has a line end, a blank or a quotation mark at its ends",
+            hint="write the value alone, on one line and without quotes",
+        )
 
 
 def _validate_token_file(given: str | None) -> None:
@@ -198,6 +200,7 @@ def _application(choice: CredentialChoice, common: dict[str, Any]) -> Any:
     tenant_id, client_id = choice.tenant_id or "", choice.client_id or ""
     if choice.kind == "client-secret":
         secret = choice.client_secret() or ""
+        _validate_text(secret, named="the setting 'client_secret'")
         return identity.ClientSecretCredential(tenant_id, client_id, secret, **common)
     return identity.CertificateCredential(
         tenant_id,
@@ -298,7 +301,8 @@ def _refused(
     if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in kit.chain_of(exc)):
         return _unreachable()
     number = _number(exc)
-    if number is None and kind in _ASK_ENTRA and _last_status(exc) in (0, 200):
+    # What is no JSON does not come from Entra ID.
+    if kind in _ASK_ENTRA and any(isinstance(link, ValueError) for link in kit.chain_of(exc)):
         return kit.UnavailableError(
             "invalid reply from the service that issues the Azure credentials",
             hint="check the proxy between this host and Microsoft Entra ID, and 'authority_host'",

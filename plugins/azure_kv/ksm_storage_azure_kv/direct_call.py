@@ -37,8 +37,6 @@ def unwrap(
         Exception: The call failed.
     """
     credential_source(key, access)
-    trusted = access.connection.trusting("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    access = access._replace(connection=trusted)
     token = _token(access, f"https://{host_of(key).partition('.')[2]}")
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     api = kit.HttpApi(

@@ -190,7 +190,7 @@ class Access(NamedTuple):
             "variables",
         )
         return cls(
-            connection=kit.Connection.from_settings(settings),
+            connection=kit.Connection.from_settings(settings).trusting(),
             credential=CredentialChoice(
                 kind=kind,
                 tenant_id=settings.text("tenant_id"),

@@ -33,26 +33,31 @@ AUTH, SET = AuthenticationError, SettingsError
 B = BrokenSetup
 
 
+def tenant(m: Machine) -> str:
+    """Return the tenant of the vault."""
+    return str(m.settings.pop("tenant"))
+
+
 def secret(m: Machine, **values: object) -> Machine:
-    named = {"tenant_id": TENANT, "client_id": CLIENT, "client_secret": SECRET}
+    named = {"tenant_id": tenant(m), "client_id": CLIENT, "client_secret": SECRET}
     return m.options(credential="client-secret", authority_host=m.server, **{**named, **values})
 
 
 def variables(m: Machine, **values: str) -> Machine:
-    given = {"TENANT_ID": TENANT, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, **values}
+    given = {"TENANT_ID": tenant(m), "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, **values}
     m.variables(**{f"AZURE_{name}": value for name, value in given.items()})
     return m.options(credential="environment", authority_host=m.server)
 
 
 def certificate(m: Machine, content: str | bytes | None) -> Machine:
     path = str(m.folder / "gone") if content is None else m.file("app.pem", content)
-    named = {"tenant_id": TENANT, "client_id": CLIENT, "certificate_path": path}
+    named = {"tenant_id": tenant(m), "client_id": CLIENT, "certificate_path": path}
     return m.options(credential="client-certificate", authority_host=m.server, **named)
 
 
 def workload(m: Machine, token: str | bytes | None) -> Machine:
     path = str(m.folder / "gone") if token is None else m.file("token", token)
-    named = {"tenant_id": TENANT, "client_id": CLIENT, "token_file": path}
+    named = {"tenant_id": tenant(m), "client_id": CLIENT, "token_file": path}
     return m.options(credential="workload-identity", authority_host=m.server, **named)
 
 
@@ -139,9 +144,11 @@ def test_a_broken_setup_is_named(
     scripted.refuse_tokens(PAGE)
     # A page is repeated while the deadline allows it.
     settings = {**scripted.wire_settings, "credential_timeout": 1.0, "deadline": 3.0}
+    settings["tenant"] = scripted.service.directory.tenant_id
     machine = Machine(tmp_path, monkeypatch, scripted.url, settings)
     setup = SETUPS[name]
     setup.break_it(machine)
+    machine.settings.pop("tenant", None)
     wrapped = WrappedDek(KID, "RSA-OAEP-256", b"c" * 256)
 
     with (

@@ -134,7 +134,7 @@ class Access(NamedTuple):
         if account is not None and not _is_address(account):
             raise kit.SettingsError(f"not a valid e-mail address of a service account: {account!r}")
         return cls(
-            connection=kit.Connection.from_settings(settings),
+            connection=kit.Connection.from_settings(settings).trusting(),
             credential=kind,
             credentials_file=settings.file("credentials_file"),
             impersonated=account,

@@ -77,7 +77,7 @@ def metadata(m: Machine, host: str) -> Machine:
 
 
 SETUPS = {
-    "nothing at all": B(lambda m: m.variables(NO_GCE_CHECK="true"), AUTH, VARIABLE),
+    "nothing at all": B(lambda m: m, AUTH, VARIABLE),
     "variable to nothing": B(lambda m: m.variables(**{VARIABLE: "/no/such"}), SET, VARIABLE),
     "variable with a line end": B(
         lambda m: m.variables(**{VARIABLE: m.file("a.json", "{}") + "\n"}), SET, "line end"

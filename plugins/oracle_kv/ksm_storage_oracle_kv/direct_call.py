@@ -55,8 +55,7 @@ def decrypt(
     config = _config(access)
     raw = json.dumps({_MEMBERS[member]: value for member, value in details.items()}).encode()
     headers = signed_headers("post", PATH, urlsplit(url).netloc, raw, config)
-    link = access.connection.trusting("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    api = kit.HttpApi(url, link, attempts=1)
+    api = kit.HttpApi(url, access.connection, attempts=1)
     content, replied = kit.exchange_json(api, "POST", PATH, headers, raw)
     members = {member: content.get(key) for member, key in _IN_REPLY.items()}
     if not all(isinstance(value, str | None) for value in members.values()):

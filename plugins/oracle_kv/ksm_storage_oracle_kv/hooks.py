@@ -128,7 +128,7 @@ class Access:
         if region is not None and not _REGION.fullmatch(region):
             raise kit.SettingsError(f"the setting 'region' is not a region name: {region!r}")
         return cls(
-            connection=kit.Connection.from_settings(settings),
+            connection=kit.Connection.from_settings(settings).trusting(),
             region=region,
             management_endpoint=kit.endpoint_setting(settings, "management_endpoint"),
             credential=kit.credential_kind(settings, CREDENTIALS),

@@ -253,11 +253,7 @@ UNUSABLE = {
         SettingsError,
         "authentication_type",
     ),
-    "no file of that form": (
-        "no section\n",
-        AuthenticationError,
-        "cannot obtain credentials of the kind",
-    ),
+    "no file of that form": ("no section\n", SettingsError, "incomplete or malformed"),
 }
 
 

@@ -109,7 +109,7 @@ def access_from(settings: kit.Settings) -> Access:
     if credential == JWT and not (settings.given("jwt") or settings.given("jwt_file")):
         raise kit.SettingsError("the setting 'jwt_file' or 'jwt' is missing for credential 'jwt'")
     if connection.ca_file is None:
-        connection = connection._replace(ca_file=_ca_file())
+        connection = connection._replace(ca_file=_ca_file()).trusting()
     mount = settings.text("auth_mount") or credential
     if not is_path(mount):
         raise kit.SettingsError(

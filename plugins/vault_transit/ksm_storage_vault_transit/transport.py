@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ksm_storage.plugin import Connection, SettingsError
+from ksm_storage.plugin import Connection, SettingsError, proxy_url
 
 if TYPE_CHECKING:
     from .hooks import Address
@@ -89,7 +89,7 @@ class Transport:
         if self._context is None:
             # To this machine only, and never by a proxy: the data key is in the clear.
             return http.client.HTTPConnection(host, port or 80, timeout=timeout)
-        proxy = _proxy(host)
+        proxy = _proxy(host, port or 443)
         if proxy is None:
             return http.client.HTTPSConnection(
                 host, port or 443, timeout=timeout, context=self._context
@@ -123,6 +123,8 @@ class _SocketConnection(http.client.HTTPConnection):
 def _tls_context(address: Address, ca_file: str | None) -> ssl.SSLContext | None:
     if not address.url.startswith("https://"):
         return None
+    if ca_file is not None and os.path.isdir(ca_file):
+        return ssl.create_default_context(capath=ca_file)
     return ssl.create_default_context(cafile=ca_file)
 
 
@@ -150,18 +152,14 @@ def _texts(received: bytes) -> tuple[str, ...]:
     return tuple(str(text) for text in errors) if isinstance(errors, list) else ()
 
 
-def _proxy(host: str) -> Any:
-    if not any(name.lower() == "https_proxy" for name in os.environ):
+def _proxy(host: str, port: int) -> Any:
+    url = proxy_url(host, port)
+    if url is None or host in ("localhost", "127.0.0.1", "::1"):
         return None
-    from urllib.request import getproxies, proxy_bypass
-
-    url = getproxies().get("https")
-    if not url or proxy_bypass(host) or host in ("localhost", "127.0.0.1", "::1"):
-        return None
-    proxy = urlsplit(url if "://" in url else f"http://{url}")
+    proxy = urlsplit(url)
     if proxy.scheme != "http" or not proxy.hostname:
         raise SettingsError(
-            "the environment variable HTTPS_PROXY is not the URL of an http proxy",
+            "the environment variable HTTPS_PROXY or ALL_PROXY is not the URL of an http proxy",
             hint="write it as http://HOST:PORT, or list the server in NO_PROXY",
         )
     return proxy

@@ -187,7 +187,7 @@ def error_for(
 ) -> KsmStorageError:
     """Return the error by the rules; that of an unreadable reply where no rule fits."""
     rule = rule_for_failure(exc, rules)
-    return unreadable_reply(exc, call) if rule is None else rule.error(call)
+    return unreadable_reply(call) if rule is None else rule.error(call)
 
 
 def rule_for_status(status: int) -> ErrorRule:
@@ -203,9 +203,9 @@ def shown_code(code: object) -> str:
     return text if _CODE.fullmatch(text) else "unknown code"
 
 
-def unreadable_reply(exc: Exception, call: Call) -> KsmStorageError:
+def unreadable_reply(call: Call) -> KsmStorageError:
     """Return the error for an exception in no table: the client could not read the reply."""
-    return UNREADABLE_REPLY.error(call, detail=type(exc).__name__)
+    return UNREADABLE_REPLY.error(call, detail="not in the format of the service")
 
 
 def incomplete_reply(name: str, call: Call, *, request_id: str | None = None) -> KsmStorageError:

@@ -157,14 +157,19 @@ def _read_file(path: str, *, any_owner_and_mode: bool) -> str:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, NotADirectoryError) as exc:
-        raise SettingsError(f"PIN file not found: {shown_path(path)}") from exc
+        raise SettingsError(
+            f"PIN file not found: {shown_path(path)}", hint="check the setting 'pin_file'"
+        ) from exc
     except OSError as exc:
         raise unreadable(path, exc, what="PIN file") from exc
     except ValueError as exc:
         raise SettingsError(f"not a valid file name: {shown_path(path)}") from exc
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SettingsError(f"the PIN file {shown_path(path)} is not a regular file")
+            raise SettingsError(
+                f"the PIN file {shown_path(path)} is not a regular file",
+                hint="check the setting 'pin_file'; a pipe goes into 'pin_fd'",
+            )
         if not any_owner_and_mode:
             refuse_exposed(
                 descriptor, what="PIN file", path=path, cure="change the PIN", opt_out=_OPT_OUT
@@ -181,7 +186,10 @@ def _read_descriptor(descriptor: int) -> str:
         while len(raw) <= MAX_PIN_BYTES and (more := os.read(descriptor, MAX_PIN_BYTES)):
             raw += more
     except (OSError, OverflowError) as exc:
-        raise SettingsError("cannot read the file descriptor of the setting 'pin_fd'") from exc
+        raise SettingsError(
+            "cannot read the file descriptor of the setting 'pin_fd'",
+            hint="it must be open for reading in this process, as in: ksm-storage ... 3< FILE",
+        ) from exc
     if not raw:
         raise AuthenticationError(
             "the file descriptor of the setting 'pin_fd' is empty, or was read before",
@@ -197,7 +205,7 @@ def _decoded(raw: bytes, what: str) -> str:
     except UnicodeDecodeError:
         pass
     # Outside the except block on purpose: the exception holds the PIN.
-    raise SettingsError(f"{what} is not UTF-8")
+    raise SettingsError(f"{what} is not UTF-8", hint=_GIVE_IT)
 
 
 def _asked(place: str) -> str:

@@ -299,7 +299,7 @@ def translated(
     elif rule is None and call.operation == "Connect":
         rule = kit.ErrorRule(kit.SettingsError, *_BAD_CONFIGURATION)
     if rule is None:
-        return kit.unreadable_reply(exc, call)
+        return kit.unreadable_reply(call)
     if rule is CLIENT_FAILURES["BotoCoreError"]:
         return rule.error(call, detail=type(exc).__name__)
     return rule.error(call, detail=_file_and_profile(exc, profile))

@@ -219,7 +219,7 @@ def translated(exc: Exception, call: kit.Call) -> kit.KsmStorageError:
     """Return the documented error for a failed call, none of the client's text copied."""
     response: Any = getattr(exc, "response", None)
     if isinstance(exc, UnexpectedReplyError) and response.status_code == 200:
-        error = kit.unreadable_reply(exc, call)
+        error = kit.unreadable_reply(call)
         error.request_id = response.headers.get(REQUEST_ID)
         return error
     is_half = isinstance(exc, (DecodeError, IncompleteReadError))
@@ -230,10 +230,10 @@ def translated(exc: Exception, call: kit.Call) -> kit.KsmStorageError:
     if type(exc) is ValueError:
         return FOREIGN_CHALLENGE.error(call)
     if isinstance(exc, DecodeError) and not isinstance(exc, IncompleteReadError):
-        return kit.unreadable_reply(exc, call)
+        return kit.unreadable_reply(call)
     rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
     detail = type(exc).__name__
-    return kit.unreadable_reply(exc, call) if rule is None else rule.error(call, detail=detail)
+    return kit.unreadable_reply(call) if rule is None else rule.error(call, detail=detail)
 
 
 def _from_reply(response: Any, call: kit.Call) -> kit.KsmStorageError:

@@ -13,6 +13,7 @@ from ksm_storage.errors import (
     KsmStorageError,
     PermissionDeniedError,
     SettingsError,
+    UnavailableError,
 )
 from ksm_storage.testing.broken_setups import (
     SECRET,
@@ -44,7 +45,7 @@ SETUPS = {
     "wrong PIN": B(lambda m: m.options(pin=SECRET), AUTH, "PIN"),
     "PIN with a line end inside": B(lambda m: m.options(pin=f"{SECRET}\nx"), SET, "PIN"),
     "PIN with a NUL": B(lambda m: m.options(pin=f"{SECRET}\0"), SET, "NUL"),
-    "PIN too long": B(lambda m: m.options(pin=SECRET * 20), SET, "PIN"),
+    "PIN too long": B(lambda m: m.options(pin=SECRET * 200), SET, "PIN"),
     "PIN empty": B(lambda m: m.options(pin=""), SET, "PIN"),
     "PIN file missing": B(lambda m: m.options(pin_file="/no/such"), SET, "PIN file"),
     "PIN file empty": B(lambda m: pin_file(m, ""), SET, "PIN"),
@@ -61,9 +62,10 @@ SETUPS = {
         lambda m: m.options(module=m.file("x.so", "no library")), SET, "module"
     ),
     "library is a folder": B(lambda m: m.options(module=str(m.folder)), SET, "module"),
-    "unknown token": B(lambda m: m.options(key="token=nobody;object=one"), SET, "token"),
+    "unknown token": B(
+        lambda m: m.options(key="token=nobody;object=one"), UnavailableError, "token"
+    ),
     "unknown key": B(lambda m: m.options(key="token=ksm;object=nobody"), KeyNotFoundError, "key"),
-    "no login": B(lambda m: m.options(login=False), KeyNotFoundError, "login"),
 }
 
 

@@ -272,7 +272,7 @@ def translated(exc: Exception, method: str, key: str) -> kit.KsmStorageError:
     call = kit.Call(method, key, "Cloud KMS", _permission(exc, method))
     rule = _rule(exc, method)
     if rule is None:
-        return kit.unreadable_reply(exc, call)
+        return kit.unreadable_reply(call)
     return rule.error(call, request_id=_id(exc), detail=code_of(exc))
 
 

@@ -201,7 +201,7 @@ def translated(exc: Exception, call: kit.Call) -> kit.KsmStorageError:
         return _from_reply(service_error, call)
     rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
     if rule is None:
-        return kit.unreadable_reply(exc, call)
+        return kit.unreadable_reply(call)
     return rule.error(call, detail=_malformed_members(exc))
 
 

@@ -171,7 +171,7 @@ def translated(exc: Exception, call: Call) -> KsmStorageError:
     if isinstance(exc, ImportError):
         return _NO_LIBRARY.error(call)
     if not isinstance(exc, TpmError):
-        return unreadable_reply(exc, call)
+        return unreadable_reply(call)
     detail = f"0x{exc.code:x}"
     if exc.layer not in (_LAYER_TPM, _LAYER_RESOURCE_MANAGER):
         return _UNREACHABLE.error(call, detail=f"layer {exc.layer}, {detail}")

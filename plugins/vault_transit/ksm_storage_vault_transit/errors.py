@@ -152,7 +152,7 @@ def translated(exc: Exception, call: Call) -> KsmStorageError:
             rule = _LOGIN_REFUSED
         return rule.error(call, detail=f"status {exc.status}")
     failure = rule_for_failure(exc, _FAILURES)
-    return failure.error(call) if failure else unreadable_reply(exc, call)
+    return failure.error(call) if failure else unreadable_reply(call)
 
 
 def rule_for_reply(exc: ReplyError) -> ErrorRule:

@@ -69,7 +69,7 @@ SETUPS = {
     "address without a scheme": B(lambda m: m.options(endpoint="vault:8200"), SET, "https://"),
     "address in the clear": B(lambda m: m.options(endpoint="http://vault:8200"), SET, "https"),
     "address with a path": B(
-        lambda m: m.options(endpoint=f"https://u:{SECRET}@vault/"), SET, "password"
+        lambda m: m.options(endpoint=f"https://u:{SECRET}@vault/"), SET, "https"
     ),
     "nobody listens": B(
         lambda m: m.options(endpoint="http://127.0.0.1:1"), UnavailableError, "network"

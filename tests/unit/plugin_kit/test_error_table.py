@@ -104,9 +104,7 @@ def test_a_code_that_is_no_plain_word_is_not_repeated(code: str) -> None:
     assert shown_code(code) == "unknown code"
 
 
-@pytest.mark.parametrize(
-    "error", [unreadable_reply(CALL), incomplete_reply("kid", CALL)]
-)
+@pytest.mark.parametrize("error", [unreadable_reply(CALL), incomplete_reply("kid", CALL)])
 def test_a_reply_that_cannot_be_used_may_be_asked_for_again(error: KsmStorageError) -> None:
     assert error.retryable
     assert "secret" not in str(error.as_dict())

@@ -58,7 +58,8 @@ def keeper_vault(keeper_vault_server: LocalVault, monkeypatch: pytest.MonkeyPatc
     """Return a function that makes an application with records and a bound device for it.
 
     It takes the records by title, each as its fields by type: ``{"Database": {"login": "app",
-    "password": "x"}}``. Each call makes an application that sees only its own records.
+    "password": "x"}}``. Each call makes an application that sees only its own records. Anything
+    else is a SettingsError.
     """
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", keeper_vault_server.ca_file)
 
@@ -75,10 +76,10 @@ def _fill(vault: LocalVault, records: Mapping[str, RecordFields]) -> TestVault:
     from .owner.access import create_application
     from .owner.records import add_records
 
-    app = new_uid()
+    app, made = new_uid(), _records(records)
     with vault.owner() as owner:
         create_application(owner, app)
-        uids = add_records(owner, [_record(*item) for item in records.items()], app=app)
+        uids = add_records(owner, made, app=app)
     config = InMemoryKeyValueStorage()
     SecretsManager(
         token=vault.new_client(app=app).token,
@@ -90,6 +91,17 @@ def _fill(vault: LocalVault, records: Mapping[str, RecordFields]) -> TestVault:
     ).bind()
     named = dict(zip(records, uids, strict=True))
     return TestVault(vault.address, vault.ca_file, named, config.read_storage())
+
+
+def _records(records: Mapping[str, RecordFields]) -> list[dict[str, Any]]:
+    from ksm_storage.errors import SettingsError
+
+    if isinstance(records, Mapping) and all(isinstance(one, Mapping) for one in records.values()):
+        return [_record(*item) for item in records.items()]
+    raise SettingsError(
+        "the records of keeper_vault must be a dict of titles to dicts of fields",
+        hint='for example {"Database": {"login": "app", "password": "x"}}',
+    )
 
 
 def _record(title: str, values: RecordFields) -> dict[str, Any]:

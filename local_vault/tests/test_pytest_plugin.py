@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from ksm_storage_local_vault.pytest_plugin import MakeVault
 
 from ksm_storage.engine import SecretsManager
+from ksm_storage.errors import SettingsError
 
 
 def test_a_test_reads_the_records_that_it_gave(keeper_vault: MakeVault) -> None:
@@ -52,3 +54,9 @@ def test_the_vault_shows_no_secret(keeper_vault: MakeVault) -> None:
     vault: Any = keeper_vault({})
 
     assert vault.config["privateKey"] not in repr(vault)
+
+
+@pytest.mark.parametrize("records", [{"a": 5}, {"a": None}, [], None, {5: {}}, {"": {}}])
+def test_what_holds_no_records_is_refused(keeper_vault: Any, records: Any) -> None:
+    with pytest.raises(SettingsError):
+        keeper_vault(records)

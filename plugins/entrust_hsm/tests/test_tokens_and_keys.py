@@ -266,7 +266,7 @@ def test_a_pair_with_two_public_halves_cannot_wrap() -> None:
     [("token=ksm;object=one", RSA_SHA1), ("token=ksm;object=rsa-one", "CKM_AES_GCM")],
 )
 def test_a_mechanism_of_another_kind_of_key_is_refused(key: str, mechanism: str) -> None:
-    with open_kek(key, mechanism=mechanism) as kek, pytest.raises(KeyStateError, match="kind"):
+    with open_kek(key, mechanism=mechanism) as kek, pytest.raises(KeyStateError, match="type"):
         kek.wrap(DEK, aad=AAD)
 
 

@@ -101,7 +101,7 @@ REPLIES: Mapping[str, tuple[int, object, type[KsmStorageError], str]] = {
         AuthenticationError,
         "rejected the token",
     ),
-    "firewall": (403, "<html>", PermissionDeniedError, "may not"),
+    "firewall": (403, "<html>", PermissionDeniedError, "not allowed to"),
     "unknown text": (400, {"errors": ["a sentence of tomorrow"]}, ProviderError, "status 400"),
     "page of a proxy": (200, "<html>", UnavailableError, "invalid reply"),
     "empty": (200, "", UnavailableError, "invalid reply"),

@@ -29,7 +29,7 @@ SOURCES = sorted(
 
 # A word of a command stands before the value; "it lies in {path!r}" is no command.
 COMMAND = re.compile(
-    r"(?:ksm-storage|chmod|chown|chgrp|find|rm|mv|cp|cat|export|setfacl|restorecon|ls|git|pip)\b"
+    r"\b(?:ksm-storage|chmod|chown|chgrp|find|rm|mv|cp|cat|export|setfacl|restorecon|ls|git|pip)\b"
     r"[^\"'{}]*$"
 )
 OF_FILES = re.compile(r"path|file|folder|target|real|source|where|output")

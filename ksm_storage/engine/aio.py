@@ -359,20 +359,22 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
 
 
 class _Flights:
-    """Let identical concurrent calls share one task."""
+    """Let identical concurrent calls of one event loop share one task."""
 
     def __init__(self) -> None:
-        self._under_way: dict[str, _Flight] = {}
+        # By loop too: a program may have one in each thread, and a forked child starts a new one.
+        self._under_way: dict[tuple[asyncio.AbstractEventLoop, str], _Flight] = {}
 
     async def join(self, question: str, start: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Return the result of the task for this question; start the task if none is running.
 
         A cancelled caller leaves the task to the others; the last one cancels it.
         """
-        flight = self._under_way.get(question)
+        key = (asyncio.get_running_loop(), question)
+        flight = self._under_way.get(key)
         if flight is None:
-            flight = self._under_way[question] = _Flight(asyncio.ensure_future(start()))
-            flight.task.add_done_callback(lambda task: self._landed(question, task))
+            flight = self._under_way[key] = _Flight(asyncio.ensure_future(start()))
+            flight.task.add_done_callback(lambda task: self._landed(key, task))
             flight.task.add_done_callback(_retrieve)
         flight.waiting += 1
         try:
@@ -382,13 +384,13 @@ class _Flights:
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
                 flight.task.cancel()
-                self._landed(question, flight.task)
+                self._landed(key, flight.task)
 
     def leave_alone(self) -> None:
         """Let no further caller join the tasks that are running."""
         self._under_way.clear()
 
-    def _landed(self, question: str, task: asyncio.Task[Any]) -> None:
-        flight = self._under_way.get(question)
+    def _landed(self, key: tuple[asyncio.AbstractEventLoop, str], task: asyncio.Task[Any]) -> None:
+        flight = self._under_way.get(key)
         if flight is not None and flight.task is task:
-            del self._under_way[question]
+            self._under_way.pop(key, None)

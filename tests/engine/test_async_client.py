@@ -138,6 +138,25 @@ def test_calls_at_the_same_time_bind_once_and_share_a_request(
     assert [path for path, _ in filled.asked] == ["get_secret", "get_secret"]
 
 
+def test_a_loop_of_another_thread_asks_for_itself(filled: Any, connect_async: Any) -> None:
+    async def test() -> None:
+        manager = connect_async()
+        await manager.bind()
+        held = Held(filled, "get_secret")
+        first = asyncio.create_task(manager.get_secrets([UID]))
+        await held.has_arrived()
+        held.arrived.clear()
+
+        there = asyncio.to_thread(lambda: asyncio.run(manager.get_secrets([UID])))
+        second = asyncio.create_task(there)
+        await held.has_arrived()
+        held.release.set()
+
+        assert [records[0].uid for records in await asyncio.gather(first, second)] == [UID, UID]
+
+    run(test())
+
+
 def test_calls_that_ask_something_else_do_not_share(filled: Any, connect_async: Any) -> None:
     async def test() -> None:
         manager = connect_async()

@@ -167,7 +167,8 @@ class CreatesSigningKey(Protocol):
         A request that the provider may have carried out is not sent again.
 
         Raises:
-            SettingsError: There is a key of this name, or only the provider names its keys.
+            SettingsError: Only the provider names its keys, or their versions.
+            KeyStateError: There is a key of this name.
             PermissionDeniedError: The caller may not; the error names the permission.
             ProviderError: The provider refused or failed.
         """

@@ -20,7 +20,8 @@ def create_signing_key(kek: Kek) -> KeyUri:
     """Create the P-256 signing key that the KEK's name means, and return its URI.
 
     Raises:
-        SettingsError: The plugin cannot create it, or it exists.
+        SettingsError: The plugin cannot create it.
+        KeyStateError: It exists.
         ProviderError: The key service rejected the call or failed.
         PluginContractError: The plugin returned something invalid.
     """

@@ -63,9 +63,9 @@ def require_version(key: object, version: str | None, *, hint: str) -> str:
     return version
 
 
-def key_exists(key: object) -> SettingsError:
+def key_exists(key: object) -> KeyStateError:
     """Return the error for a device key that was to be created and is there already."""
-    return SettingsError(
+    return KeyStateError(
         f"the key {str(key)!r} already exists",
         hint="leave out --create-device-key to use it, or name another key",
     )

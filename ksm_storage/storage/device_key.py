@@ -89,7 +89,8 @@ def create_device_key(key: KeyUri, open_kek: OpenKek) -> KeyUri:
 
     Raises:
         PluginError: No usable plugin serves the key's provider.
-        SettingsError: The plugin cannot create the key, or it exists.
+        SettingsError: The plugin cannot create the key.
+        KeyStateError: It exists.
         ProviderError: The key service rejected the call or failed.
     """
     from ..keys.signing import create_signing_key

@@ -12,7 +12,7 @@ import pytest
 
 from ..contract.abilities import SignsDigest
 from ..contract.key_uri import KeyUri
-from ..errors import KeyStateError, SettingsError
+from ..errors import KeyStateError
 from ..keys import signing
 from ..keys.discovery import Plugin
 from ..keys.kek import Kek
@@ -148,7 +148,7 @@ class SigningConformance(Subject):
         created = self._created(open_wrapper, new_key_id)
         before = signing.signing_key(self._bound(open_wrapper, created.key_id))
 
-        with pytest.raises(SettingsError):
+        with pytest.raises(KeyStateError):
             self._created(open_wrapper, new_key_id)
 
         assert signing.signing_key(self._bound(open_wrapper, created.key_id)) == before

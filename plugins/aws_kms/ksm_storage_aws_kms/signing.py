@@ -18,7 +18,8 @@ def create_signing_key(client: KmsClient, name: KeyName) -> str:
     """Create a signing key under an alias that is free, and return the key's ARN.
 
     Raises:
-        SettingsError: The name is not an alias, or there is one of this name.
+        SettingsError: The name is not an alias.
+        KeyStateError: There is a key or an alias of this name.
         ProviderError: KMS refused or failed.
     """
     if not name.is_alias:

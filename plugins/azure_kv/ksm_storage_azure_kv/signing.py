@@ -24,7 +24,8 @@ def create_signing_key(client: VaultClient, name: kit.KeyName) -> str:
     """Create a P-256 key, in the HSM where there is one, and return the URL of its version.
 
     Raises:
-        SettingsError: The name has a version, or there is a key of this name.
+        SettingsError: The name has a version.
+        KeyStateError: There is a key or an alias of this name.
         ProviderError: The service refused or failed.
     """
     if name.version is not None:

@@ -153,7 +153,7 @@ CODES: Mapping[str, kit.ErrorRule] = {
         "check the project, the location, the key ring, the key and the version",
     ),
     "ALREADY_EXISTS": kit.ErrorRule(
-        kit.SettingsError,
+        kit.KeyStateError,
         "the key {key} already exists",
         "leave out --create-device-key to use it, or name another key",
     ),

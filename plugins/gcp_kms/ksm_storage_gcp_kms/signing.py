@@ -25,7 +25,8 @@ def create_signing_key(client: KmsClient, name: kit.KeyName) -> str:
     """Create a key with one version, and return the name of the version once it can sign.
 
     Raises:
-        SettingsError: The name has a version, or there is a key of this name.
+        SettingsError: The name has a version.
+        KeyStateError: There is a key or an alias of this name.
         ProviderError: Cloud KMS refused or failed.
     """
     if name.version is not None:

@@ -50,7 +50,7 @@ CODE_ROWS: Mapping[str, type[errors.KsmStorageError]] = {
     "UNIMPLEMENTED": errors.ProviderError,
     # In no table.
     "OUT_OF_RANGE": errors.ProviderError,
-    "ALREADY_EXISTS": errors.ProviderError,
+    "ALREADY_EXISTS": errors.KeyStateError,
 }
 REASON_ROWS: Mapping[str, tuple[str, type[errors.KsmStorageError]]] = {
     "CREDENTIALS_MISSING": ("UNAUTHENTICATED", errors.AuthenticationError),

@@ -28,7 +28,8 @@ def create_signing_key(client: VaultClient, key: TransitKey) -> str:
     """Create a P-256 key, and return its name with its version.
 
     Raises:
-        SettingsError: The name has a version, or there is a key of this name.
+        SettingsError: The name has a version.
+        KeyStateError: There is a key or an alias of this name.
         ProviderError: The server refused or failed.
     """
     if key.version is not None:

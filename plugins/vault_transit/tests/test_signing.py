@@ -147,5 +147,5 @@ def test_the_permission_that_creating_lacks_is_named(bao: OpenBao, root: Setting
 
 
 def test_a_key_of_another_type_is_not_taken_for_a_new_one(bao: OpenBao, root: Settings) -> None:
-    with pytest.raises(SettingsError, match="already exists"):
+    with pytest.raises(KeyStateError, match="already exists"):
         opened(f"transit/{bao.new_key()}", root).create_signing_key()

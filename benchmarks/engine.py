@@ -26,7 +26,7 @@ from benchmarks.interleaved import child_environment
 from benchmarks.tables import Kind, Row, Table, publish, words
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
-from ksm_storage.wire.identity import new_private_key, private_key_to_text
+from ksm_storage.wire.keys import new_private_key, private_key_to_text
 
 ENGINES: dict[str, tuple[str, Kind]] = {
     "official": ("official SecretsManager", "official"),

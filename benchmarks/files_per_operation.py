@@ -22,7 +22,7 @@ from benchmarks.services.registry import started
 from ksm_storage.providers.key_file import key_uri_of, write_key_file
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
-from ksm_storage.wire.identity import new_private_key, private_key_to_text
+from ksm_storage.wire.keys import new_private_key, private_key_to_text
 
 CONFIG = {"hostname": "keepersecurity.com", "clientId": "aWQ=", "privateKey": "a2V5", "url": "x"}
 PACKAGE = "ksm_storage"
@@ -142,8 +142,7 @@ def _answer() -> bytes:
 @contextmanager
 def aws_operations() -> Iterator[dict[str, Operation]]:
     """Give the operations that ask AWS KMS to unwrap a DEK, over the emulator."""
-    from ksm_storage.contract.key_uri import KeyUri
-    from ksm_storage.contract.key_wrapper import Aad
+    from ksm_storage.contract.key_wrapper import Aad, KeyUri
     from ksm_storage.keys.kek import Kek
 
     with tempfile.TemporaryDirectory() as name, started("aws-kms", Path(name)) as found:

@@ -36,7 +36,7 @@ from benchmarks.tables import Kind, Row, Table, publish, words
 from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager
 from ksm_storage.wire.base64_forms import from_base64
 from ksm_storage.wire.endpoints import API_PATH, CLIENT_VERSION, GET_SECRET
-from ksm_storage.wire.identity import private_key_from_text
+from ksm_storage.wire.keys import private_key_from_text
 from ksm_storage.wire.signed_request import make_request, signer
 
 OURS = str(Path(sys.executable).with_name("ksm-storage"))

@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 
-from .contract.key_uri import KeyUri
+from .contract.key_wrapper import KeyUri
 from .keys.setting_sources import Arguments
 from .storage.encrypted_storage import EncryptedStorage
 from .storage.sources import open_storage as open_storage_now

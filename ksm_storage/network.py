@@ -1,16 +1,34 @@
-"""How the environment says that services are reached: one rule for the client and all plugins.
+"""How services are reached: the standard options, and one rule for endpoints, proxies and CAs.
 
-The page docs/network.md states it; the clients of the services each know a part of it.
+The page docs/network.md states the rule for proxies and authorities, which the client and all
+plugins share; the clients of the services each know a part of it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from .contract.settings import Option, Settings
+from .errors import SettingsError
 
 # The first that is set counts; a folder holds certificates under their hashes.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_URL_HINT = "write it as https://HOST or https://HOST:PORT"
+
+_STANDARD = (
+    Option("endpoint", "URL of {service}, for a private endpoint or an emulator."),
+    Option("ca_file", "PEM file of the certificate authorities to trust for TLS."),
+    Option("connect_timeout", "Seconds to wait for a connection.", kind=float, default=3.0),
+    Option("read_timeout", "Seconds to wait for a reply.", kind=float, default=6.0),
+    Option(
+        "deadline",
+        "Seconds for a whole call: credentials, retries and pauses included.",
+        kind=float,
+        default=20.0,
+    ),
+)
 
 
 class CaVariable(NamedTuple):
@@ -92,3 +110,175 @@ def _in_network(host: str, entry: str) -> bool | None:
         return ip_address(host) in network
     except ValueError:
         return False
+
+
+def standard_options(service: str, *, without: Sequence[str] = ()) -> list[Option]:
+    """Return the options that every plugin of a network service has, by the same names."""
+    return [
+        option._replace(help=option.help.format(service=service))
+        for option in _STANDARD
+        if option.name not in without
+    ]
+
+
+def direct_call_option(service: str) -> Option:
+    """Return the option by which a user turns the direct call of a plugin off."""
+    text = f"Send the first unwrap to {service} without its SDK, where the credentials allow it."
+    return Option("direct_call", text, kind=bool, default=True)
+
+
+class Connection(NamedTuple):
+    """Hold what the standard options say; what a plugin leaves out is None or the default."""
+
+    endpoint: str | None
+    ca_file: str | None
+    connect_timeout: float
+    read_timeout: float
+    deadline: float
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Connection:
+        """Check the standard settings, and shorten one attempt so that it fits the deadline.
+
+        Raises:
+            SettingsError: A setting cannot be used.
+        """
+        declared = set(settings)
+        seconds = {
+            option.name: settings.seconds(option.name)
+            if option.name in declared
+            else float(str(option.default))
+            for option in _STANDARD
+            if option.kind is float
+        }
+        attempt = seconds["connect_timeout"] + seconds["read_timeout"]
+        shortened = min(1.0, seconds["deadline"] / attempt)
+        return cls(
+            endpoint=endpoint_setting(settings, "endpoint") if "endpoint" in declared else None,
+            ca_file=settings.authorities("ca_file"),
+            connect_timeout=seconds["connect_timeout"] * shortened,
+            read_timeout=seconds["read_timeout"] * shortened,
+            deadline=seconds["deadline"],
+        )
+
+    def trusting(self, *variables: str) -> Connection:
+        """Return it with the CA file or folder of the environment, unless it has one.
+
+        Args:
+            variables: Those of the service, which go before the ones that all programs share.
+        """
+        if self.ca_file is not None:
+            return self
+        found = ca_variable(*variables)
+        return self if found is None else self._replace(ca_file=found.path)
+
+    @property
+    def attempt(self) -> float:
+        """Seconds that one attempt may take at most."""
+        return self.connect_timeout + self.read_timeout
+
+
+class CredentialKind(NamedTuple):
+    """Say which options one kind of credential needs, and which others it may take."""
+
+    needed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+def credential_kind(
+    settings: Settings, kinds: Mapping[str, CredentialKind], *, hint: str | None = None
+) -> str:
+    """Return the kind that the option ``credential`` chooses, with its options checked.
+
+    Raises:
+        SettingsError: An option that the kind needs is missing, or one of another kind is given:
+            ignoring it would hide that the wrong kind was chosen.
+    """
+    kind = settings.required_text("credential")
+    needed, optional = kinds[kind]
+    for name in needed:
+        if not settings.given(name):
+            raise SettingsError(
+                f"the setting {name!r} is missing for credential {kind!r}", hint=hint
+            )
+    for name in dict.fromkeys(name for each in kinds.values() for name in (*each[0], *each[1])):
+        if settings.given(name) and name not in needed + optional:
+            raise SettingsError(
+                f"the setting {name!r} does not belong to credential {kind!r}",
+                hint="check the option 'credential'",
+            )
+    return kind
+
+
+def endpoint_setting(settings: Settings, name: str) -> str | None:
+    """Return a setting that is the URL of a service, without a slash at its end, or None.
+
+    Raises:
+        SettingsError: As :func:`validate_endpoint` does.
+    """
+    url = settings.text(name)
+    if url is None:
+        return None
+    validate_endpoint(url, named=f"the setting {name!r}")
+    return url.rstrip("/")
+
+
+def validate_endpoint(url: str, *, named: str) -> None:
+    """Refuse an address over which a data key would cross the network in the clear.
+
+    Plain HTTP is for an emulator on this machine. The address is not repeated in a message, but
+    for its host: it may hold a password.
+
+    Args:
+        url: The address.
+        named: What the message calls it, as in ``the setting 'endpoint'``.
+
+    Raises:
+        SettingsError: It is not an HTTP URL with a host, or plain HTTP to another machine; or it
+            has a user, a password, a query or a fragment.
+    """
+    # Loaded with the plugins that have such a setting: the built-in keys do without.
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    # Its text is a part of the address, and its cause would repeat it.
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or not _is_plain(url):
+        raise SettingsError(f"{named} is not an http or https URL with a host", hint=_URL_HINT)
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise SettingsError(
+            f"{named} would send keys over the network in the clear, to {host!r}",
+            hint="use https; plain http is for an emulator on this machine (127.0.0.1)",
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise SettingsError(
+            f"{named} has a user, a password, a query or a fragment",
+            hint="remove it, use the options for credentials, and rotate any secret in it that "
+            "others may have seen",
+        )
+
+
+def is_plain_http(url: str) -> bool:
+    """Tell whether the URL is plain HTTP: an emulator's, which must be reached without a proxy.
+
+    Through a proxy the data key would leave this machine in the clear, and the proxy's
+    "localhost" is another machine.
+    """
+    return url.lower().startswith("http://")
+
+
+def _is_plain(url: str) -> bool:
+    # What a shell or a file left at its ends would become a part of the address.
+    return url.isascii() and url.isprintable() and " " not in url
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

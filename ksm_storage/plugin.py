@@ -35,14 +35,14 @@ if TYPE_CHECKING:
         SignsDigest,
     )
     from .contract.redaction import shown_path
-    from .network import proxy_url
-    from .plugin_kit.connection import (
+    from .network import (
         Connection,
         CredentialKind,
         credential_kind,
         direct_call_option,
         endpoint_setting,
         is_plain_http,
+        proxy_url,
         standard_options,
         validate_endpoint,
     )
@@ -105,10 +105,9 @@ _LAZY = {
         "contract.abilities": "CreatesSigningKey DescribesKey KeyDescription KeyState Need "
         "PermissionProbe ProbesPermissions SigningKey SignsDigest",
         "contract.redaction": "shown_path",
-        "network": "proxy_url",
+        "network": "Connection CredentialKind credential_kind direct_call_option "
+        "endpoint_setting is_plain_http proxy_url standard_options validate_endpoint",
         "process": "gc_pause",
-        "plugin_kit.connection": "Connection CredentialKind credential_kind direct_call_option "
-        "endpoint_setting is_plain_http standard_options validate_endpoint",
         "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
         "error_rules incomplete_reply other_key_error rule_for_failure rule_for_status shown_code "
         "unreadable_reply",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import KsmStorageError
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import Option

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..engine import InMemoryKeyValueStorage, SecretsManager
 from ..engine.one_time_token import check_length, parse_token
 from ..envelope.opening import covers

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from ..contract.abilities import NEEDS, Need
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..doctor.examination import examine_file, examine_key
 from ..doctor.finding import (
     FileFinding,

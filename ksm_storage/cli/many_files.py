@@ -36,7 +36,7 @@ from ..batch.provider_queue import Work
 from ..batch.runner import Deadline, Runner, ServiceOf
 from ..batch.selection import is_one_file, selected_paths
 from ..config.recognise import is_plain
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import looks_like_envelope, peek_header
 from ..envelope.opening import candidates
 from ..errors import StorageError

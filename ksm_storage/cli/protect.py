@@ -9,7 +9,7 @@ import click
 
 from ..batch.provider_queue import FileResult
 from ..config.recognise import Form, recognise, refuse_empty
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode
 from ..envelope.model import Recipient
 from ..envelope.opening import candidates

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import format_time
 from ..envelope.model import Envelope
 from ..errors import SettingsError

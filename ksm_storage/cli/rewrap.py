@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..contract.key_uri import refuse_pin
+from ..contract.key_wrapper import refuse_pin
 from ..envelope.opening import covers
 from ..errors import KsmStorageError
 from ..files.reading import resolved

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from ..contract.abilities import KeyDescription, Need
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode
 from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError, StorageError
 from ..files.reading import resolved

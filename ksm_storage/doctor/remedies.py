@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 
 _GCP = re.compile(
     r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/keyRings/(?P<ring>[^/]+)"

@@ -19,8 +19,7 @@ from ..wire import endpoints
 from ..wire.aes import KEY_BYTES, gcm_open
 from ..wire.answers import SecretsAnswer
 from ..wire.base64_forms import from_base64, to_base64
-from ..wire.ecies import load_public_point
-from ..wire.identity import new_private_key, private_key_to_text
+from ..wire.keys import load_public_point, new_private_key, private_key_to_text
 from ..wire.requests import GetRequest
 from . import late_errors as errors
 from .answer import parse_answer

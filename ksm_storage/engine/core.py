@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, overload
 
 from ..errors import KsmStorageError
 from ..wire import endpoints
-from ..wire.ecies import ecies_seal
+from ..wire.keys import ecies_seal
 from . import writing
 from .answer import SecretsManagerResponse, fetch_records, fetch_response, query
 from .backoff import BackoffPolicy, asked_seconds

@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ..errors import KsmStorageError
 from ..wire.aes import KEY_BYTES
 from ..wire.base64_forms import from_base64
-from ..wire.ecies import load_public_point, public_point_of
-from ..wire.identity import private_key_from_text
+from ..wire.keys import load_public_point, private_key_from_text, public_point_of
 from ..wire.signed_request import signer
 from . import late_errors as errors
 from .configkeys import ConfigKeys, DeviceKeyFields

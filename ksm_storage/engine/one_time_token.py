@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..wire.base64_forms import from_base64, to_url_safe
-from ..wire.identity import TOKEN_BYTES, client_id_from_token
+from ..wire.keys import TOKEN_BYTES, client_id_from_token
 from . import late_errors as errors
 from .device import HOSTS, check_public_key, host_of
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from ..wire import endpoints
 from ..wire.aes import KEY_BYTES, cbc_seal, gcm_seal
 from ..wire.base64_forms import new_uid, to_base64, to_url_safe
-from ..wire.ecies import ecies_seal
 from ..wire.json_objects import list_of_objects, parse_object
+from ..wire.keys import ecies_seal
 from ..wire.requests import (
     AddFileRequest,
     CompleteTransactionRequest,

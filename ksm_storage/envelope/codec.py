@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK, Aad
+from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK, Aad, KeyUri
 from ..errors import EnvelopeError, SettingsError
 from .model import (
     ENVELOPE_ID_BYTES,

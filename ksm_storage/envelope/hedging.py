@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..errors import KsmStorageError, SettingsError, UnavailableError
 
 _Result = TypeVar("_Result")

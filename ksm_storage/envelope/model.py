@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 
 SUITE = 1
 MAX_FILE_BYTES = 2_097_152

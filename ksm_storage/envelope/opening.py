@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..audit.events import emit
-from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import Aad, WrappedDek
+from ..contract.key_wrapper import Aad, KeyUri, WrappedDek
 from ..errors import (
     DecryptionError,
     KsmStorageError,

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import DEK_BYTES, Aad, WrappedDek
+from ..contract.key_wrapper import DEK_BYTES, Aad, KeyUri, WrappedDek
 from ..errors import DecryptionError, EnvelopeError, KeyNotFoundError, SettingsError
 from ..keys.kek import Kek
 from ..keys.known_providers import OFFLINE

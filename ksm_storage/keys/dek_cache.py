@@ -9,8 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import DEK_BYTES, Aad, WrappedDek
+from ..contract.key_wrapper import DEK_BYTES, Aad, KeyUri, WrappedDek
 from ..errors import PluginError, SettingsError
 from ..process import no_core_dumps
 from .discovery import find_entry_points, find_plugin

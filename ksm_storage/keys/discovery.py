@@ -24,8 +24,7 @@ from inspect import getattr_static
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from ..contract.key_uri import KeyUri, refuse_pin
-from ..contract.key_wrapper import KeyWrapper
+from ..contract.key_wrapper import KeyUri, KeyWrapper, refuse_pin
 from ..contract.settings import Option, Settings
 from ..errors import (
     KsmStorageError,

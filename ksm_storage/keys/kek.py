@@ -8,15 +8,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
-from ..contract.key_uri import KeyUri, is_visible_ascii
 from ..contract.key_wrapper import (
     DEK_BYTES,
     MAX_ALGORITHM,
     MAX_WRAPPED_DEK,
     Aad,
+    KeyUri,
     KeyWrapper,
     ReadsOfficialFormat,
     WrappedDek,
+    is_visible_ascii,
 )
 from ..errors import (
     DecryptionError,

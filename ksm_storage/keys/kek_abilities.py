@@ -13,8 +13,7 @@ from ..contract.abilities import (
     PermissionProbe,
     ProbesPermissions,
 )
-from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import Aad, WrappedDek
+from ..contract.key_wrapper import Aad, KeyUri, WrappedDek
 from ..errors import SettingsError
 from .kek import Kek
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..contract.settings import Option, Setting, Settings, checked
 from ..errors import SettingsError
 

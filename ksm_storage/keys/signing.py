@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..contract.abilities import CreatesSigningKey, SigningKey, SignsDigest
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..errors import KeyStateError, SettingsError
 from .kek import Kek
 

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import SettingsError
-from ..network import proxy_url
-from .connection import Connection, is_plain_http
+from ..network import Connection, is_plain_http, proxy_url
 from .service_client import NotDirectError, current_deadline, seconds_left
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..errors import StorageError
 from ..files.lock import locked
 from ..keys.setting_sources import Arguments, gather_settings

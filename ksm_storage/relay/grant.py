@@ -15,9 +15,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from ..errors import SettingsError
 from ..wire.aes import KEY_BYTES, gcm_seal
 from ..wire.base64_forms import from_base64, to_base64, to_url_safe
-from ..wire.ecies import public_point_of
-from ..wire.identity import TOKEN_BYTES, client_id_from_token, new_private_key, private_key_to_text
 from ..wire.json_objects import parse_object
+from ..wire.keys import (
+    TOKEN_BYTES,
+    client_id_from_token,
+    new_private_key,
+    private_key_to_text,
+    public_point_of,
+)
 
 _UID = re.compile(r"[A-Za-z0-9_-]{22}")
 _MAX_NAME = 100

@@ -26,9 +26,8 @@ from ..serving.database import Database
 from ..storage.device_key import RELAY_KEY
 from ..wire.aes import GCM_IV_BYTES, KEY_BYTES
 from ..wire.base64_forms import from_base64, to_base64, to_url_safe
-from ..wire.ecies import public_point_of
-from ..wire.identity import new_private_key, private_key_from_text, private_key_to_text
 from ..wire.json_objects import parse_object
+from ..wire.keys import new_private_key, private_key_from_text, private_key_to_text, public_point_of
 from .grant import Client
 
 # Far from the ids of Keeper's servers: a client that lost the relay's key reports an unknown id

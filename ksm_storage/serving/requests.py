@@ -25,8 +25,8 @@ from ..wire.api_errors import (
     ApiError,
 )
 from ..wire.base64_forms import from_base64
-from ..wire.ecies import ecies_open, load_public_point
 from ..wire.json_objects import NotAnObjectError, parse_object
+from ..wire.keys import ecies_open, load_public_point
 from ..wire.signed_request import SignedRequest, read_request, verify
 
 Payload = dict[str, object]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..contract.abilities import KeyDescription, is_public_key_algorithm
-from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import Aad
+from ..contract.key_wrapper import Aad, KeyUri
 from ..envelope.codec import format_time
 from ..envelope.model import Recipient
 from ..envelope.opening import covers, wrapped_dek

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.opening import covers
 from ..errors import DecryptionError, KeyNotFoundError, SettingsError
 from .file_status import FileStatus

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..errors import KsmStorageError, SettingsError, StorageError
 from ..keys.kek import Kek
 from .encrypted_storage import DEVICE_KEY
@@ -143,6 +143,6 @@ def not_in_file(config: Mapping[str, str]) -> KsmStorageError:
 
 
 def _load(point: bytes) -> EllipticCurvePublicKey:
-    from ..wire.ecies import load_public_point
+    from ..wire.keys import load_public_point
 
     return load_public_point(point)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..audit.events import emit
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.model import Envelope, Header
 from ..envelope.opening import Opened, candidates, check_context, covers, open_envelope
 from ..errors import KsmStorageError, SettingsError

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..config.document import Document, InvalidConfigError, read_object, string_map
 from ..config.recognise import Form, Plain, is_plain, recognise
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.opening import OpenKek
 from ..errors import DecryptionError, EnvelopeError, KsmStorageError
 from ..keys.known_providers import LOCAL

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ..audit.events import emit
 from ..config.document import Document, write_payload
 from ..config.recognise import Form, refuse_empty
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode, encode, looks_like_envelope
 from ..envelope.model import Envelope
 from ..envelope.opening import Candidate, unlock

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from ..audit.events import emit
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import encode
 from ..envelope.model import Envelope
 from ..envelope.opening import Candidate, Opened, OpenKek, unlock

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..audit.events import emit
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode, encode
 from ..envelope.model import Envelope, Recipient
 from ..envelope.opening import Candidate, Opened, is_dek_of, unlock

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import looks_like_envelope
 from ..errors import EnvelopeError, StorageError
 from ..files.reading import (

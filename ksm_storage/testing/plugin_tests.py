@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from ..contract.abilities import NEEDS, DescribesKey, ProbesPermissions, is_public_key_algorithm
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..errors import SettingsError
 from ..keys.discovery import Plugin
 from ..keys.kek import Kek
@@ -26,7 +26,7 @@ _LOADED_MODULES = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from ksm_storage.keys.discovery import find_plugin
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 plugin = find_plugin(sys.argv[2])
 plugin.options()
 for text in json.loads(sys.argv[3]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..contract.abilities import SignsDigest
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..errors import KeyStateError
 from ..keys import signing
 from ..keys.discovery import Plugin

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from ..contract.key_uri import KeyUri
+from ..contract.key_wrapper import KeyUri
 from ..errors import KsmStorageError
 from ..keys.discovery import Plugin, find_plugin
 from ..keys.setting_sources import FILE_VARIABLE, gather_settings

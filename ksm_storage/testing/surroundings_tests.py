@@ -30,7 +30,7 @@ CANARY = "the program's own input\n"
 _ROUND_TRIP = """
 import json, os, sys
 sys.path[:] = json.loads(sys.argv[1])
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import Aad

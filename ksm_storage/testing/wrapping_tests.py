@@ -11,8 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from ..contract.key_uri import KeyUri
-from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK
+from ..contract.key_wrapper import MAX_ALGORITHM, MAX_WRAPPED_DEK, KeyUri
 from ..errors import DecryptionError
 from ..keys.discovery import Plugin
 from ..keys.kek import Kek

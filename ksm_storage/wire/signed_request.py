@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from . import endpoints
 from .aes import KEY_BYTES, gcm_seal
 from .base64_forms import from_base64, to_base64
-from .ecies import ecies_seal
+from .keys import ecies_seal
 
 # Takes a message and returns its ECDSA signature over SHA-256, in DER.
 Sign = Callable[[bytes], bytes]

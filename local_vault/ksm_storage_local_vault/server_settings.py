@@ -9,8 +9,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ksm_storage.errors import StorageError
 from ksm_storage.wire.base64_forms import to_url_safe
-from ksm_storage.wire.ecies import public_point_of
-from ksm_storage.wire.identity import new_private_key, private_key_from_text, private_key_to_text
+from ksm_storage.wire.keys import (
+    new_private_key,
+    private_key_from_text,
+    private_key_to_text,
+    public_point_of,
+)
 
 from .data_folder import DataFolder, read_private, write_private
 

@@ -15,9 +15,8 @@ from ksm_storage_local_vault.testing import LocalVault
 
 from ksm_storage.wire.aes import cbc_seal, gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64, new_uid, to_base64
-from ksm_storage.wire.ecies import public_point_of
 from ksm_storage.wire.endpoints import API_PATH, CLIENT_VERSION
-from ksm_storage.wire.identity import client_id_from_token, new_private_key
+from ksm_storage.wire.keys import client_id_from_token, new_private_key, public_point_of
 from ksm_storage.wire.signed_request import SignedRequest, make_request, signer
 
 

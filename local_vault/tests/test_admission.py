@@ -15,7 +15,7 @@ from ksm_storage_local_vault.testing import APP_NAME, LocalVault, SampleContent
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64, new_uid, to_base64
-from ksm_storage.wire.identity import new_private_key
+from ksm_storage.wire.keys import new_private_key
 from ksm_storage.wire.signed_request import SignedRequest, make_request, signer
 
 from .device import Device

@@ -19,8 +19,8 @@ RIVALS = 5
 RIVAL = """
 import http.client, json, ssl, sys
 from ksm_storage.wire.base64_forms import from_base64, to_base64
-from ksm_storage.wire.ecies import public_point_of
-from ksm_storage.wire.identity import client_id_from_token, new_private_key
+from ksm_storage.wire.keys import public_point_of
+from ksm_storage.wire.keys import client_id_from_token, new_private_key
 from ksm_storage.wire.signed_request import make_request, signer
 
 address, ca_file, token, key, key_id = sys.argv[1:]

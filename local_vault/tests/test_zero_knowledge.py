@@ -14,7 +14,7 @@ from ksm_storage_local_vault.testing import LocalVault, running_vault
 
 from ksm_storage.wire.aes import gcm_open
 from ksm_storage.wire.base64_forms import from_base64, to_base64
-from ksm_storage.wire.identity import private_key_to_text
+from ksm_storage.wire.keys import private_key_to_text
 
 from .device import Device
 

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import ksm_storage
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode, mac_input, payload_aad, wrap_aad
 from ksm_storage.envelope.model import Envelope, Recipient
 from ksm_storage.envelope.opening import PAYLOAD_NONCE, derive_keys, header_mac, open_envelope

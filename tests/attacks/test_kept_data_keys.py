@@ -11,8 +11,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.config.document import Document, write_payload
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import WrappedDek
+from ksm_storage.contract.key_wrapper import KeyUri, WrappedDek
 from ksm_storage.envelope.codec import decode, encode, wrap_aad
 from ksm_storage.envelope.model import Envelope
 from ksm_storage.envelope.opening import open_envelope

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519Pr
 
 import ksm_storage
 from ksm_storage.cli.main import main
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode, wrap_aad
 from ksm_storage.errors import DecryptionError, SettingsError
 from ksm_storage.keys.kek import Kek

@@ -8,11 +8,9 @@ import pytest
 
 from benchmarks.files_per_operation import Operation, aws_operations, counted, local_operations
 
-MAX_FILES = {"open and get": 20, "set": 14, "protect": 26, "engine read": 19}
+MAX_FILES = {"open and get": 20, "set": 14, "protect": 26, "engine read": 18}
 # The direct call sends its request through the kit, where the other calls the AWS client.
-# One is the network rule, which the client and all plugins share; one is the credentials of AWS,
-# whose failures are told apart by their source.
-MAX_AWS_FILES = {"AWS unwrap": 14, "AWS unwrap, direct": 15}
+MAX_AWS_FILES = {"AWS unwrap": 12, "AWS unwrap, direct": 13}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from ksm_storage.cli.masking import Masker
 from ksm_storage.cli.references import _BARE, Reference
 from ksm_storage.cli.run import _CREDENTIALS, _environment
 from ksm_storage.cli.sealed_file import SealedFile
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Recipient
 from tests.cli.command import COMMAND, key_file, run

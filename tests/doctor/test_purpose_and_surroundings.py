@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.contract.abilities import Need, PermissionProbe
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.doctor.finding import KeyFinding, lines_of_key
 from ksm_storage.doctor.remedies import remedy
 from ksm_storage.doctor.surroundings import clock_notes, network_notes, network_variables

@@ -16,9 +16,14 @@ from typing import Any
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64, to_url_safe
-from ksm_storage.wire.ecies import ecies_open, load_public_point, public_point_of
 from ksm_storage.wire.endpoints import API_PATH
-from ksm_storage.wire.identity import client_id_from_token, new_private_key
+from ksm_storage.wire.keys import (
+    client_id_from_token,
+    ecies_open,
+    load_public_point,
+    new_private_key,
+    public_point_of,
+)
 from ksm_storage.wire.signed_request import read_request, verify
 
 Reply = tuple[int, bytes, dict[str, str]]

@@ -29,8 +29,7 @@ from ksm_storage.engine.transport import HttpsTransport, run
 from ksm_storage.errors import SettingsError, StorageError
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.base64_forms import from_base64, to_url_safe
-from ksm_storage.wire.ecies import public_point_of
-from ksm_storage.wire.identity import client_id_from_token
+from ksm_storage.wire.keys import client_id_from_token, public_point_of
 
 
 def other_token(server: Any) -> str:

@@ -14,7 +14,7 @@ from ksm_storage.engine import KeeperFileUpload, ServerAnswerError, keeper_file
 from ksm_storage.errors import DecryptionError, SettingsError, StorageError
 from ksm_storage.wire.aes import gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import from_base64
-from ksm_storage.wire.ecies import ecies_open
+from ksm_storage.wire.keys import ecies_open
 from tests.engine.sealed_secrets import login, record
 
 FILE_KEY = os.urandom(32)

@@ -25,7 +25,7 @@ from ksm_storage.engine import (
 from ksm_storage.engine.notation import parse_notation
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import to_base64
-from ksm_storage.wire.identity import new_private_key, private_key_to_text
+from ksm_storage.wire.keys import new_private_key, private_key_to_text
 from tests.engine.sealed_secrets import login, record
 
 APP_KEY = os.urandom(32)

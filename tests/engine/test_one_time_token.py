@@ -8,8 +8,7 @@ from ksm_storage.engine.device import host_of
 from ksm_storage.engine.one_time_token import parse_token
 from ksm_storage.errors import SettingsError
 from ksm_storage.wire.base64_forms import to_url_safe
-from ksm_storage.wire.ecies import public_point_of
-from ksm_storage.wire.identity import new_private_key
+from ksm_storage.wire.keys import new_private_key, public_point_of
 
 SECRET = bytes(range(32))
 TOKEN = to_url_safe(SECRET)

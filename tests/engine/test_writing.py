@@ -19,7 +19,7 @@ from ksm_storage.errors import SettingsError
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import cbc_open, gcm_open
 from ksm_storage.wire.base64_forms import from_base64
-from ksm_storage.wire.ecies import ecies_open
+from ksm_storage.wire.keys import ecies_open
 from tests.engine.sealed_secrets import child_folder, login, record, root_folder
 
 ROOT_KEY = os.urandom(32)

@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives import hashes, keywrap, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from ksm_storage_emulators.pytest_plugin import EmulatorStarter
 
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import WrappedDek
+from ksm_storage.contract.key_wrapper import KeyUri, WrappedDek
 from ksm_storage.envelope.codec import decode, wrap_aad
 from ksm_storage.keys.kek import Kek
 from tests.call_counts.services import SERVICES

@@ -22,8 +22,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.cli.main import main
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad
+from ksm_storage.contract.key_wrapper import Aad, KeyUri
 from ksm_storage.contract.settings import Option
 from ksm_storage.errors import KsmStorageError, PermissionDeniedError, StorageError
 from ksm_storage.keys.setting_sources import gather_settings

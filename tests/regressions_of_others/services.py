@@ -87,7 +87,7 @@ class Azure:
         from ksm_storage_azure_kv.hooks import Access, key_wrapper_options
         from ksm_storage_azure_kv.transport import make_transport
 
-        from ksm_storage.contract.key_uri import KeyUri
+        from ksm_storage.contract.key_wrapper import KeyUri
         from ksm_storage.keys.setting_sources import gather_settings
 
         settings = gather_settings(KeyUri("azure-kv", key), key_wrapper_options(), {})

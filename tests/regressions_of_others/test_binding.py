@@ -18,8 +18,7 @@ from ksm_storage.cli.main import main
 from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager, TokenExpiredError
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.base64_forms import to_url_safe
-from ksm_storage.wire.ecies import public_point_of
-from ksm_storage.wire.identity import client_id_from_token, new_private_key
+from ksm_storage.wire.keys import client_id_from_token, new_private_key, public_point_of
 
 SECRET = bytes(range(32))
 TOKEN = to_url_safe(SECRET)

@@ -148,7 +148,7 @@ def test_ksm_831_a_missing_sdk_is_no_error_of_others() -> None:
 
     told = run_python(
         without + "import ksm_storage;"
-        "from ksm_storage.keys.kek import Kek; from ksm_storage.contract.key_uri import KeyUri;"
+        "from ksm_storage.keys.kek import Kek; from ksm_storage.contract.key_wrapper import KeyUri;"
         "from ksm_storage.contract.key_wrapper import Aad;"
         "from ksm_storage.errors import KsmStorageError\n"
         "kek = Kek.open(KeyUri.parse('aws-kms://alias/app'), {'aws-kms': {'region': 'eu-west-1'}})"

@@ -17,7 +17,7 @@ from ksm_storage.relay.grant import Grant
 from ksm_storage.serving import requests
 from ksm_storage.wire.aes import cbc_open, gcm_open
 from ksm_storage.wire.base64_forms import from_base64, to_base64
-from ksm_storage.wire.identity import new_private_key, private_key_to_text
+from ksm_storage.wire.keys import new_private_key, private_key_to_text
 from tests.attacks.claims import the_attacker
 from tests.relay.relay import Relay, now
 

@@ -35,7 +35,7 @@ from ksm_storage.relay.state import RelayState
 from ksm_storage.relay.upstream import Upstream
 from ksm_storage.wire.base64_forms import from_base64
 from ksm_storage.wire.endpoints import CLIENT_VERSION
-from ksm_storage.wire.identity import private_key_from_text
+from ksm_storage.wire.keys import private_key_from_text
 from ksm_storage.wire.signed_request import make_request, signer
 from tests.attacks.claims import the_attacker
 from tests.cli.command import run

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad
+from ksm_storage.contract.key_wrapper import Aad, KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KsmStorageError,

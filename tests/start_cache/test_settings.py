@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad, WrappedDek
+from ksm_storage.contract.key_wrapper import Aad, KeyUri, WrappedDek
 from ksm_storage.errors import SettingsError
 from ksm_storage.keys import kernel_keyring
 from ksm_storage.keys.dek_cache import DekCache, configured_cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import PluginContractError, PluginNotFoundError, SettingsError
 from ksm_storage.keys.discovery import Plugin, find_plugin, resolve_key
 from ksm_storage.testing.distributions import write_distribution

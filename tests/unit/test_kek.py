@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad
+from ksm_storage.contract.key_wrapper import Aad, KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,

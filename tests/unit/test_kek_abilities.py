@@ -11,8 +11,7 @@ import pytest
 
 from ksm_storage import plugin
 from ksm_storage.contract.abilities import KeyDescription, PermissionProbe
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad, WrappedDek
+from ksm_storage.contract.key_wrapper import Aad, KeyUri, WrappedDek
 from ksm_storage.errors import KeyNotFoundError, PluginContractError
 from ksm_storage.keys.kek import Kek
 from ksm_storage.keys.kek_abilities import (

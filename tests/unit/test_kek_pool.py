@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad, WrappedDek
+from ksm_storage.contract.key_wrapper import Aad, KeyUri, WrappedDek
 from ksm_storage.errors import PluginContractError
 from ksm_storage.keys.kek import Kek, KekPool
 

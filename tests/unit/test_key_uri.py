@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.contract.key_uri import MAX_KEY_ID, MAX_PROVIDER, KeyUri
+from ksm_storage.contract.key_wrapper import MAX_KEY_ID, MAX_PROVIDER, KeyUri
 from ksm_storage.errors import SettingsError
 
 

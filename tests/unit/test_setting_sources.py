@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.contract.settings import Option
 from ksm_storage.errors import SettingsError
 from ksm_storage.keys.setting_sources import (

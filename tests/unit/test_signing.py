@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ksm_storage.contract.abilities import SigningKey
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import KeyStateError, PluginContractError, SettingsError, ThrottledError
 from ksm_storage.keys.kek import Kek
 from ksm_storage.keys.signing import sign_digest, signing_key

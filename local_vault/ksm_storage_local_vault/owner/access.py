@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from ksm_storage.errors import SettingsError
 from ksm_storage.wire.aes import KEY_BYTES, gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_url_safe
-from ksm_storage.wire.ecies import public_point_of
-from ksm_storage.wire.identity import TOKEN_BYTES, client_id_from_token
+from ksm_storage.wire.keys import TOKEN_BYTES, client_id_from_token, public_point_of
 
 from ..client_row import ClientRow, all_clients
 from ..server_settings import ServerKey, current_server_key

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ksm_storage.errors import SettingsError
 from ksm_storage.wire.aes import KEY_BYTES, gcm_open, gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
-from ksm_storage.wire.ecies import ecies_seal, public_point_of
+from ksm_storage.wire.keys import ecies_seal, public_point_of
 
 from .folders import OwnedFolder, find_folder, open_folders
 from .session import OwnedApplication, OwnerKeyring, OwnerSession

@@ -16,8 +16,8 @@ from ksm_storage.errors import SettingsError, StorageError
 from ksm_storage.serving.addresses import Clock, now_milliseconds
 from ksm_storage.serving.database import Database
 from ksm_storage.wire.base64_forms import from_base64, to_base64
-from ksm_storage.wire.identity import new_private_key, private_key_from_text, private_key_to_text
 from ksm_storage.wire.json_objects import parse_object
+from ksm_storage.wire.keys import new_private_key, private_key_from_text, private_key_to_text
 
 from ..data_folder import DataFolder, make_private_folder, read_private, write_private
 from ..schema import open_vault

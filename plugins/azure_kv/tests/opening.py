@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.kek import Kek
 from ksm_storage.keys.setting_sources import gather_settings

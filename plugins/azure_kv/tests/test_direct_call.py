@@ -12,7 +12,7 @@ from ksm_storage_azure_kv.direct_call import credential_source
 from ksm_storage_azure_kv.hooks import NAMES, Access
 
 from ksm_storage import errors
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import NotDirectError

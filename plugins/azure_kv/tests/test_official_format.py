@@ -15,7 +15,7 @@ from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
 from ksm_storage_emulators.azure_key_vault.vaults import Vault
 
 import ksm_storage
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KeyStateError,

@@ -14,7 +14,7 @@ from ksm_storage_azure_kv.hooks import Access
 from ksm_storage_azure_kv.hooks import key_wrapper_options as options
 from ksm_storage_azure_kv.transport import make_transport
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import KeyStateError
 from ksm_storage.keys.setting_sources import gather_settings
 

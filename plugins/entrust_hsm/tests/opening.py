@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.keys.kek import Kek
 from ksm_storage.plugin import Aad
 

@@ -6,7 +6,7 @@ import pytest
 from ksm_storage_entrust_hsm.hooks import recognise_key
 from ksm_storage_entrust_hsm.key_names import KeyName, covers
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import SettingsError
 
 from .opening import open_kek

@@ -219,7 +219,7 @@ def test_the_management_endpoint_is_the_crypto_endpoints_neighbour() -> None:
     from ksm_storage_oracle_kv.client import VaultClient
     from ksm_storage_oracle_kv.hooks import NAMES, Access
 
-    from ksm_storage.contract.key_uri import KeyUri
+    from ksm_storage.contract.key_wrapper import KeyUri
     from ksm_storage.keys.discovery import find_plugin
     from ksm_storage.keys.setting_sources import gather_settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import SettingsError
 from ksm_storage.keys.discovery import find_plugin
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ksm_storage_tpm2.key_wrapper import TpmKeyWrapper
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import Aad

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.model import (
     MAX_CONTEXT_BYTES,
     MAX_LINEAGE,

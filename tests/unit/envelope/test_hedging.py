@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.hedging import OpenTimeouts, attempt_in_time
 from ksm_storage.errors import DecryptionError, KsmStorageError, SettingsError, UnavailableError
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope import opening
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Envelope, Recipient

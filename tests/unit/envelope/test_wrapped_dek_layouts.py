@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from ksm_storage import open_storage
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import WrappedDek
+from ksm_storage.contract.key_wrapper import KeyUri, WrappedDek
 from ksm_storage.envelope.codec import decode, wrap_aad
 from ksm_storage.envelope.opening import covers
 from ksm_storage.errors import DecryptionError

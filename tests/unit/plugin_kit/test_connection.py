@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import SettingsError
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ksm_storage.errors import SettingsError
-from ksm_storage.plugin_kit.connection import validate_endpoint
+from ksm_storage.network import validate_endpoint
 
 
 @pytest.mark.parametrize(

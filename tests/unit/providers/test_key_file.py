@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad, KeyWrapper
+from ksm_storage.contract.key_wrapper import Aad, KeyUri, KeyWrapper
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,

@@ -14,8 +14,7 @@ from pathlib import Path
 import keyring.backends.SecretService
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad, KeyWrapper
+from ksm_storage.contract.key_wrapper import Aad, KeyUri, KeyWrapper
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,
@@ -388,7 +387,7 @@ def test_nothing_of_the_kek_is_in_an_error(secret_service: KeyringDaemon) -> Non
 _WRAP_WHEN_TOLD = """
 import base64, sys
 from ksm_storage.contract.key_wrapper import Aad
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.providers import os_keyring
 from ksm_storage.keys.setting_sources import gather_settings
 

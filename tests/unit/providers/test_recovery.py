@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from ksm_storage.contract.key_uri import MAX_KEY_ID, KeyUri
+from ksm_storage.contract.key_wrapper import MAX_KEY_ID, KeyUri
 from ksm_storage.errors import (
     DecryptionError,
     KeyNotFoundError,

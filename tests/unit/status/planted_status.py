@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from ksm_storage.contract.abilities import KeyDescription
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.errors import KsmStorageError
 from ksm_storage.status.file_status import FileStatus

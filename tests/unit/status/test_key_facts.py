@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.contract.abilities import KeyDescription
-from ksm_storage.contract.key_uri import KeyUri
-from ksm_storage.contract.key_wrapper import Aad
+from ksm_storage.contract.key_wrapper import Aad, KeyUri
 from ksm_storage.envelope.model import Recipient
 from ksm_storage.errors import PluginNotFoundError, UnavailableError
 from ksm_storage.keys.kek import KekPool

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from ksm_storage.contract.abilities import KeyDescription, KeyState
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import DecryptionError, KeyNotFoundError, SettingsError, UnavailableError
 from ksm_storage.status.key_loss import KeyLossImpact, is_lost_by
 from tests.unit.status.planted_status import KEY, file_status, recipient_status

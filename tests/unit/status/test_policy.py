@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ksm_storage.contract.abilities import KeyDescription
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import SettingsError, UnavailableError
 from ksm_storage.keys.file_demands import FileDemands
 from ksm_storage.keys.trust_rules import TrustRule, parse_rules

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from ksm_storage.config.document import Document, write_payload
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import encode
 from ksm_storage.envelope.sealing import open_and_wrap_new_dek, seal
 from ksm_storage.keys.kek import Kek

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ksm_storage
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode, wrap_aad
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import recipient_of, rekey, rewrap, seal, wrap_new_dek

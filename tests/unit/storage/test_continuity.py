@@ -14,7 +14,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.config.document import Document, write_payload
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.lineage import Record
 from ksm_storage.envelope.model import Envelope

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import ksm_storage
 from ksm_storage.config.recognise import Form
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import DecryptionError
 from tests.unit.storage.fixtures import CONFIG
 from tests.unit.storage.planted import Counted

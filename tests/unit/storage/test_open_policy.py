@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode, wrap_aad
 from ksm_storage.envelope.hedging import OpenTimeouts
 from ksm_storage.envelope.opening import open_envelope

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import StorageError
 from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.plaintext_source import is_officially_sealed, read_plaintext

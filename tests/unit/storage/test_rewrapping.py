@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import ksm_storage
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.model import Envelope, Recipient
 from ksm_storage.envelope.opening import open_envelope

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.envelope.codec import decode, encode
 from ksm_storage.envelope.opening import open_envelope
 from ksm_storage.envelope.sealing import rekey

@@ -8,7 +8,7 @@ import pytest
 from keeper_secrets_manager_core.crypto import CryptoUtils  # type: ignore[import-untyped, unused-ignore]
 
 from ksm_storage.errors import DecryptionError
-from ksm_storage.wire import aes, base64_forms, ecies, identity
+from ksm_storage.wire import aes, base64_forms, keys
 from ksm_storage.wire.signed_request import make_request, read_request, signer, verify
 
 KEY = bytes(range(32))
@@ -26,17 +26,17 @@ def test_the_official_package_opens_our_cbc_and_we_open_its() -> None:
 
 
 def test_the_official_package_opens_our_ecies_and_we_open_its() -> None:
-    private_key = identity.new_private_key()
-    point = ecies.public_point_of(private_key)
+    private_key = keys.new_private_key()
+    point = keys.public_point_of(private_key)
 
-    assert CryptoUtils.decrypt_ec(private_key, ecies.ecies_seal(point, KEY)) == KEY
-    assert ecies.ecies_open(private_key, CryptoUtils.public_encrypt(KEY, point)) == KEY
+    assert CryptoUtils.decrypt_ec(private_key, keys.ecies_seal(point, KEY)) == KEY
+    assert keys.ecies_open(private_key, CryptoUtils.public_encrypt(KEY, point)) == KEY
 
 
 def test_a_sealed_32_byte_key_has_125_bytes() -> None:
-    point = ecies.public_point_of(identity.new_private_key())
+    point = keys.public_point_of(keys.new_private_key())
 
-    assert len(ecies.ecies_seal(point, KEY)) == 125
+    assert len(keys.ecies_seal(point, KEY)) == 125
 
 
 @pytest.mark.parametrize("position", [0, 12, -1])
@@ -74,9 +74,9 @@ def test_a_key_of_another_length_is_refused(length: int) -> None:
 @pytest.mark.parametrize("point", [b"", bytes(65), b"\x04" + bytes(64), b"\x02" + bytes(32)])
 def test_what_is_no_point_is_refused(point: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        ecies.load_public_point(point)
+        keys.load_public_point(point)
     with pytest.raises(DecryptionError):
-        ecies.ecies_open(identity.new_private_key(), point + bytes(60))
+        keys.ecies_open(keys.new_private_key(), point + bytes(60))
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\xfb\xff", b"\xfb\xff\xbf", bytes(range(65))])
@@ -110,22 +110,22 @@ def test_a_uid_has_22_characters_and_no_leading_dash() -> None:
 
 def test_the_client_id_is_the_published_hmac() -> None:
     # Computed once with: openssl dgst -sha512 -mac HMAC -macopt hexkey:0001...1f
-    assert identity.client_id_from_token(KEY) == (
+    assert keys.client_id_from_token(KEY) == (
         "HDWtY7+/cWpJ86C1KBh6DgWY4ovDJBrjliUeY7fvzOEVISYTHNlkqkoyz0IHQrqO0GLFvBPnFb6JvPOzemsZEg=="
     )
 
 
 def test_a_private_key_survives_its_text() -> None:
-    key = identity.new_private_key()
+    key = keys.new_private_key()
 
-    again = identity.private_key_from_text(identity.private_key_to_text(key))
+    again = keys.private_key_from_text(keys.private_key_to_text(key))
 
-    assert ecies.public_point_of(again) == ecies.public_point_of(key)
+    assert keys.public_point_of(again) == keys.public_point_of(key)
 
 
 @pytest.mark.parametrize("part", ["key", "body", "signature"])
 def test_a_signature_covers_the_transmission_key_and_the_body(part: str) -> None:
-    private_key = identity.new_private_key()
+    private_key = keys.new_private_key()
     parts = {"key": b"k" * 125, "body": b"body"}
     made = signer(private_key)(parts["key"] + parts["body"])
     public = private_key.public_key()
@@ -140,18 +140,18 @@ def test_a_signature_covers_the_transmission_key_and_the_body(part: str) -> None
 
 
 def test_a_request_is_read_as_it_was_made() -> None:
-    client, server = identity.new_private_key(), identity.new_private_key()
+    client, server = keys.new_private_key(), keys.new_private_key()
 
     request, key = make_request(
         TEXT,
         sign=signer(client),
-        server_public_key=ecies.public_point_of(server),
+        server_public_key=keys.public_point_of(server),
         public_key_id="10",
     )
     arrived = read_request(request.headers(), request.body)
 
     assert arrived == request
-    assert ecies.ecies_open(server, arrived.transmission_key) == key
+    assert keys.ecies_open(server, arrived.transmission_key) == key
     assert aes.gcm_open(key, arrived.body) == TEXT
     assert verify(
         client.public_key(),

@@ -38,7 +38,7 @@ _VERSION_FORM = re.compile(r"[a-z]{2}([0-9]{1,4})\.[0-9]{1,4}\.[0-9]{1,4}[a-z0-9
 _MIN_VERSION = 16
 _UID_FORM = re.compile(r"[A-Za-z0-9_-]{20,24}")
 _WINDOW_SECONDS = 3600
-_MAX_REMEMBERED = 100_000
+MAX_REMEMBERED = 100_000
 # Of the digest; so many are enough to tell requests apart, and take 10 MB at most.
 _REMEMBERED_BYTES = 16
 
@@ -178,7 +178,7 @@ class ReplayWindow:
     def _forget(self, now: int) -> None:
         while self._order:
             oldest = self._seconds[0]
-            if now - oldest[0] <= _WINDOW_SECONDS and len(self._order) < _MAX_REMEMBERED:
+            if now - oldest[0] <= _WINDOW_SECONDS and len(self._order) < MAX_REMEMBERED:
                 return
             self._seen.discard(self._order.popleft())
             oldest[1] -= 1

@@ -25,12 +25,20 @@ from ksm_storage.relay.state import RelayState
 STOP_SECONDS = 20
 
 RUN = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from ksm_storage import open_storage
+from ksm_storage.relay import exchange
 from ksm_storage.relay.server import RelaySettings, run_relay
 from ksm_storage.serving import listening
 path, options = sys.argv[1], json.loads(sys.argv[2])
+remembered = options.pop("remembered_requests", 0)
+class FilledWindow(exchange.ReplayWindow):
+    def __init__(self):
+        super().__init__()
+        for _ in range(remembered):
+            self.reject_repeated(os.urandom(32))
+exchange.ReplayWindow = FilledWindow
 for name in ("_STOP_SECONDS", "_REQUEST_SECONDS"):
     if name in options:
         setattr(listening, name, options.pop(name))

@@ -170,7 +170,7 @@ def test_of_repeated_requests_the_last_ones_of_an_hour_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seconds = 0.0
-    monkeypatch.setattr(requests, "_MAX_REMEMBERED", 3)
+    monkeypatch.setattr(requests, "MAX_REMEMBERED", 3)
     monkeypatch.setattr("time.monotonic", lambda: seconds)
     window = requests.ReplayWindow()
     digests = [bytes([number]) * 32 for number in range(4)]

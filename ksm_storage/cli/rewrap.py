@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..contract.key_wrapper import refuse_pin
+from ..contract.key_wrapper import refuse_credentials
 from ..envelope.opening import covers
 from ..errors import KsmStorageError
 from ..files.reading import resolved
@@ -174,7 +174,7 @@ def _unproven_notes(keys: Sequence[str], path: str) -> list[str]:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    refuse_pin(text)
+    refuse_credentials(text)
     # A key name may contain "=", as pkcs11 URIs do: the one that separates has a key on each side.
     for at, character in enumerate(text):
         if character == "=" and _is_key(text[:at]) and _is_key(text[at + 1 :]):

@@ -17,6 +17,8 @@ MAX_ALGORITHM = 64
 
 # Recovery words, a configuration, a one-time token. Compiled for a mistake only.
 _NOT_REPEATED = r"[^!-~]|[{\"]|[A-Za-z0-9+_=-]{40}"
+# Before the host of a URL: with a colon under any provider, alone where a URL begins.
+_USER_INFO = r"://[^/@\s:]*:[^/@\s]+@|https?://[^/?#\s]*@"
 _PROVIDER = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
@@ -31,12 +33,21 @@ def is_visible_ascii(text: object, *, max_length: int) -> bool:
     )
 
 
-def refuse_pin(text: str) -> None:
-    """Refuse the name of a key that holds a PIN, as RFC 7512 allows and other programs want it.
+def refuse_credentials(text: str) -> None:
+    """Refuse the name of a key that holds a PIN or a password.
+
+    RFC 7512 allows a PIN in it, and other programs want it there; URLs allow a password.
 
     Raises:
         SettingsError: It holds one; the text is not repeated, as messages do with names of keys.
     """
+    # Without "@" there is no password: this runs at each start.
+    if "@" in text and re.search(_USER_INFO, text):
+        raise SettingsError(
+            "a key URI must not contain a user name or password",
+            hint="leave out what stands before '@' in the host, and change that password if "
+            "others could see it; credentials are settings of the plugin",
+        )
     if "pin-value=" in text.lower():
         raise SettingsError(
             "a key URI must not contain a PIN",

@@ -38,6 +38,8 @@ _HIDDEN = "(not shown)"
 # With slashes, which a path has too.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _HEX = re.compile(r"[0-9A-Fa-f-]+")
+# A key of 16 bytes or more. Not with hyphens, which the ids of keys and records have.
+_HEX_KEY = re.compile(r"[0-9A-Fa-f]{32,}")
 
 
 def shown_path(path: str) -> str:
@@ -75,15 +77,15 @@ def shown_value(name: str, value: object) -> str:
 def may_be_secret(text: str) -> bool:
     """Tell whether an argument looks like a configuration, a key or a token.
 
-    Names of files and keys do not, nor do digests in hexadecimal; a long name that was generated
-    at random may.
+    Names of files and keys do not, nor does a digest in hexadecimal inside of one; a long name that
+    was generated at random may, and so may 32 hexadecimal digits where no key is named.
     """
     text = text.strip().strip("'\"")
     # Quoted, or as a line of variables or of YAML.
     last = re.split(r"[=\s'\"]", text.rstrip("="))[-1]
     if _FIELD.search(text) or _TOKEN.fullmatch(last) or _PEM.search(text):
         return True
-    if _WORDS.fullmatch(text) or _PASSWORD.search(text):
+    if _WORDS.fullmatch(text) or _PASSWORD.search(text) or _HEX_KEY.fullmatch(last):
         return True
     if len(text) < _MIN_SECRET:
         return False

@@ -24,7 +24,7 @@ from inspect import getattr_static
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from ..contract.key_wrapper import KeyUri, KeyWrapper, refuse_pin
+from ..contract.key_wrapper import KeyUri, KeyWrapper, refuse_credentials
 from ..contract.settings import Option, Settings
 from ..errors import (
     KsmStorageError,
@@ -167,10 +167,10 @@ def resolve_key(text: str) -> KeyUri:
     """Read a key URI, or a native key name that an installed plugin recognises.
 
     Raises:
-        SettingsError: No plugin recognises the text, or it contains a PIN.
+        SettingsError: No plugin recognises the text, or it contains credentials.
         PluginNotFoundError: The text names a key of a known provider that is not installed.
     """
-    refuse_pin(text)
+    refuse_credentials(text)
     provider, separator, _ = text.partition("://")
     entries = find_entry_points()
     if separator and any(entry.name == provider for entry in entries):

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from enum import Enum
+from itertools import accumulate
 from typing import NamedTuple
 
 from ..config.document import decode_base64
@@ -32,14 +33,30 @@ _SECRET = re.compile(
     rb"([A-Za-z0-9+/_-]{42,}={0,2})",
     re.IGNORECASE,
 )
+# The same with its value on the lines below, in one or several: a block or a folded text of YAML, a
+# string that goes on after a line end. The value is looked at and not passed, for it may be the
+# next field.
+_FOLD = rb"(?:\\r)?(?:\\n|\\?\r?\n)[ \t]*"
+_FOLDED_SECRET = re.compile(
+    rb"(?<![A-Za-z0-9])(privatekey|appkey|clientkey)[\\\"']*\s*[:=][ \t]*"
+    rb"(?:[|>][0-9+-]{0,2}[ \t]*(?:\#[^\r\n]*)?)?(?:" + _FOLD + rb")*[\\\"']*"
+    rb"(?=([A-Za-z0-9+/_-]+(?:" + _FOLD + rb"[A-Za-z0-9+/_-]+){0,64}={0,2}))",
+    re.IGNORECASE,
+)
 _FIELDS_IN_JSON = re.compile(rb'"(?:privateKey|appKey|clientKey)"\s*:\s*"[^"]')
 # Base64, on one line or folded: YAML, mail and "base64" break lines, JSON writes the break as \n.
-_FOLD = rb"(?:\\r)?(?:\\n|\\?\r?\n)[ \t]*"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+(?:" + _FOLD + rb"[A-Za-z0-9+/_-]+)*")
 _FOLDS = re.compile(_FOLD)
 
 # "+", "/" and "=" as .NET and others write them in JSON, perhaps in a string of more JSON.
 _ESCAPED = re.compile(rb"\\{1,8}u00(2[bBfF]|3[dD])")
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    *((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32")),
+    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")),
+)
+_BEGINNING = 8192
 
 _MIN_SECRET = 43
 _MIN_BASE64 = 60
@@ -72,7 +89,8 @@ _KINDS = {Form.JSON: Kind.JSON, Form.BASE64: Kind.BASE64, Form.INI: Kind.INI}
 
 def find_secrets(raw: bytes) -> Iterator[Finding]:
     """Yield what the bytes of a file hold in plain text, in order, at most one finding a line."""
-    text = _as_utf_8(raw)
+    encoding = text_encoding(raw)
+    text = raw if encoding is None else _as_utf_8(raw, encoding)
     whole = _whole(text)
     if whole is not None:
         # One finding for the file: it is one thing to protect.
@@ -80,19 +98,37 @@ def find_secrets(raw: bytes) -> Iterator[Finding]:
         return
     found = {Finding(line, Kind.BASE64) for line in _base64_lines(text)}
     lines = {finding.line for finding in found}
-    for number, line in enumerate(_unescaped(text).splitlines(), 1):
+    unescaped = _unescaped(text)
+    for number, line in enumerate(unescaped.splitlines(), 1):
         kind = _in_line(line) if len(line) >= _MIN_SECRET else None
         if kind is not None and (kind is Kind.SECRET or number not in lines):
             found.discard(Finding(number, Kind.BASE64))
             found.add(Finding(number, kind))
+    lines = {finding.line for finding in found}
+    found |= {Finding(n, Kind.SECRET) for n in _folded_secrets(unescaped) if n not in lines}
     yield from sorted(found, key=lambda finding: finding.line)
 
 
-def _as_utf_8(raw: bytes) -> bytes:
-    # What Windows' PowerShell writes with ">".
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", errors="replace").encode("utf-8", errors="replace")
-    return raw.removeprefix(b"\xef\xbb\xbf")
+def text_encoding(raw: bytes) -> str | None:
+    """Return the encoding of a text, by its byte order mark or by where its NUL bytes stand.
+
+    None stands for UTF-8 and everything like it, and for what is not text.
+    """
+    marked = next((name for mark, name in _MARKS if raw.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    # Most of a configuration is ASCII, so that every other byte is NUL: what Windows' tools write
+    # without a mark.
+    low, high = raw[:_BEGINNING:2], raw[1:_BEGINNING:2]
+    if b"\0" not in low and high.count(0) * 2 > len(high):
+        return "utf-16-le"
+    if b"\0" not in high and low.count(0) * 2 > len(low):
+        return "utf-16-be"
+    return None
+
+
+def _as_utf_8(raw: bytes, encoding: str) -> bytes:
+    return raw.decode(encoding, errors="replace").encode("utf-8", errors="replace")
 
 
 def _unescaped(text: bytes) -> bytes:
@@ -123,6 +159,21 @@ def _in_line(line: bytes) -> Kind | None:
     return None
 
 
+def _folded_secrets(text: bytes) -> Iterator[int]:
+    """Yield the line of each field whose value stands on the lines below it."""
+    ends: list[int] | None = None
+    for match in _FOLDED_SECRET.finditer(text):
+        # The next field may follow the value without a sign between them.
+        values = accumulate(_FOLDS.split(match[2]))
+        if any(len(value) >= _MIN_SECRET and _is_key_of(match[1], value) for value in values):
+            ends = ends or _ends_of_lines(text)
+            yield bisect_right(ends, match.start()) + 1
+
+
+def _ends_of_lines(text: bytes) -> list[int]:
+    return [match.end() for match in re.finditer(rb"\n", text)]
+
+
 def _is_key_of(name: bytes, value: bytes) -> bool:
     decoded = _decoded(value)
     if name.lower() == b"privatekey":
@@ -142,7 +193,7 @@ def _base64_lines(text: bytes) -> Iterator[int]:
             continue
         place = _place_in_run(run[0])
         if place is not None:
-            ends = ends or [match.end() for match in re.finditer(rb"\n", text)]
+            ends = ends or _ends_of_lines(text)
             yield bisect_right(ends, run.start() + place) + 1
 
 

@@ -94,9 +94,10 @@ class GitHistory:
 
     def _first_commit(self, oid: str) -> str | None:
         found = self._output(
-            # -m: a stash is a merge, and a merge may add what no parent has.
-            *("log", "--all", "--reflog", "--reverse", "-m", "--no-patch", "--no-ext-diff"),
-            *("--no-textconv", "--format=%h", f"--find-object={oid}"),
+            # -m: a stash is a merge, and a merge may add what no parent has. By parents and not by
+            # dates, which a rebase makes equal and a wrong clock turns around.
+            *("log", "--all", "--reflog", "--topo-order", "--reverse", "-m", "--no-patch"),
+            *("--no-ext-diff", "--no-textconv", "--format=%h", f"--find-object={oid}"),
         )
         return found.decode().partition("\n")[0] or None
 

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 
 from ..contract.redaction import shown_argument
 from ..errors import StorageError
+from .detection import text_encoding
 
 MAX_BYTES = 4_194_304
 
@@ -100,4 +101,4 @@ def is_excluded(path: str, patterns: Sequence[str]) -> bool:
 def is_binary(content: bytes) -> bool:
     """Tell whether a file with this beginning is not text."""
     beginning = content[:_BEGINNING]
-    return b"\0" in beginning and not beginning.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return b"\0" in beginning and text_encoding(beginning) is None

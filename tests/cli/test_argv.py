@@ -92,7 +92,18 @@ def test_an_unforeseen_error_shows_its_class_and_nothing_else() -> None:
     assert "CANARY" not in done.stderr
 
 
-@pytest.mark.parametrize("key", ["pkcs11:object=k?pin-value=CANARY", "PKCS11://k;PIN-VALUE=CANARY"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pkcs11:object=k?pin-value=CANARY",
+        "PKCS11://k;PIN-VALUE=CANARY",
+        "https://user:CANARY@my.vault.azure.net/keys/k",
+        "https://CANARY@my.vault.azure.net/keys/k",
+        "azure-kv://https://CANARY@my.vault.azure.net/keys/k",
+        "azure-kv://user:CANARY@my.vault.azure.net/keys/k",
+        "nothing://user:CANARY@host/k",
+    ],
+)
 @pytest.mark.parametrize(
     "command",
     [
@@ -110,7 +121,7 @@ def test_an_unforeseen_error_shows_its_class_and_nothing_else() -> None:
     ],
     ids=" ".join,
 )
-def test_a_pin_in_the_name_of_a_key_is_refused_and_not_shown(
+def test_credentials_in_the_name_of_a_key_are_refused_and_not_shown(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -127,4 +138,5 @@ def test_a_pin_in_the_name_of_a_key_is_refused_and_not_shown(
     said = capfd.readouterr()
     assert code == 2
     assert "CANARY" not in said.out + said.err
-    assert "a key URI must not contain a PIN" in said.err
+    kind = "a PIN" if "CANARY@" not in key else "a user name or password"
+    assert f"a key URI must not contain {kind}" in said.err

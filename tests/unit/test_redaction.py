@@ -58,6 +58,9 @@ SECRETS = {
     "a share of a recovery secret": "academic acid duckling romp beard actress acid emission evoke "
     "glasses pumps acid alto acid survive lair acid fraction amount acid mule acid",
     "a URL with a password": "https://user:a-password-of-a-proxy@example.com/x",
+    "a key in hexadecimal": os.urandom(32).hex(),
+    "a key of 16 bytes in hexadecimal": os.urandom(16).hex().upper(),
+    "a line of a key in hexadecimal": f"VAULT_PASSWORD={os.urandom(32).hex()}",
     "an application key": base64.b64encode(hashlib.sha256(b"a").digest()).decode(),
 }  # fmt: skip
 
@@ -71,6 +74,10 @@ NAMES = (
     f"/nix/store/{hashlib.sha256(b'x').hexdigest()[:32]}-ksm-storage-0.1.0/share/config.json",
     f"/run/{uuid.UUID(int=7)}/{uuid.UUID(int=9)}/config",
     f"aws-kms://arn:aws:kms:eu-west-1:111122223333:key/{uuid.UUID(int=7)}",
+    f"arn:aws:kms:eu-west-1:111122223333:key/mrk-{uuid.UUID(int=7).hex}",
+    f"aws-kms://{uuid.UUID(int=7).hex}",
+    f"https://my.vault.azure.net/keys/k/{uuid.UUID(int=7).hex}",
+    str(uuid.UUID(int=7)),
     "/tmp/pytest-of-root/pytest-259/test_what_a_parser_raises_keep86/policy.toml",
     "fleet/**/*.json",
     "my new configuration for the second server in the left rack.json",

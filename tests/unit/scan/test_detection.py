@@ -33,6 +33,7 @@ CONFIG = {"hostname": "h", "clientId": "C", "privateKey": KEY, "appKey": APP_KEY
 JSON = json.dumps(CONFIG)
 BASE64 = base64.b64encode(JSON.encode()).decode()
 INI = f"[_default]\nclientid = C\nprivatekey = {KEY}\n"
+INDENTED_KEY = textwrap.indent("\n".join(textwrap.wrap(KEY, 64)) + "\n", "    ")
 FOLDED = base64.encodebytes(JSON.encode()).decode()
 
 
@@ -91,6 +92,15 @@ def unsaid(value: object) -> str:
             Kind.SECRET,
         ),
         (f'{{"clientKey": "{TOKEN}", "other": 1}}\n', 1, Kind.SECRET),
+        # How YAML folds a long value, with the next field right behind it.
+        (f"a: 1\nprivateKey: >-\n{INDENTED_KEY}hostname: h\n", 2, Kind.SECRET),
+        (f"privateKey: |2+ # ours\n{INDENTED_KEY}", 1, Kind.SECRET),
+        (f"ksm:\r\n  appKey: >-\r\n    {APP_KEY[:20]}\r\n    {APP_KEY[20:]}\r\n", 2, Kind.SECRET),
+        (f"ksm:\n  clientKey: >\n    {TOKEN}\n  hostname: h\n", 2, Kind.SECRET),
+        (f"appKey:\n  privateKey: {KEY[:64]}\n    {KEY[64:]}\n", 2, Kind.SECRET),
+        (f'privateKey: "{KEY[:64]}\\\n    {KEY[64:]}"\n', 1, Kind.SECRET),
+        (f'x = {{\n"privateKey":\n    "{KEY}"}}\n', 2, Kind.SECRET),
+        (json.dumps({"config.yaml": f"privateKey: |\n{INDENTED_KEY}x: 1\n"}), 1, Kind.SECRET),
         (f"#!/bin/sh\nksm profile init --token US:{TOKEN}\n", 2, Kind.TOKEN),
         (f"token=eu:{TOKEN}", 1, Kind.TOKEN),
         (f"keepersecurity.com.au:{TOKEN}", 1, Kind.TOKEN),
@@ -101,9 +111,17 @@ def test_what_should_be_sealed_is_found_where_it_is(text: str, line: int, kind: 
     assert list(find_secrets(text.encode())) == [Finding(line, kind)]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
-def test_what_windows_writes_is_found_too(encoding: str) -> None:
-    assert list(find_secrets(JSON.encode(encoding))) == [Finding(1, Kind.JSON)]
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_what_windows_writes_is_found_too(encoding: str, tmp_path: Path) -> None:
+    texts = {JSON: Finding(1, Kind.JSON), f"# \u00fc\u4e2d\nx: {BASE64}": Finding(2, Kind.BASE64)}
+    for number, text in enumerate(texts):
+        (tmp_path / str(number)).write_bytes(text.encode(encoding))
+
+    read = dict(Tree([str(tmp_path)]).contents())
+
+    assert [list(find_secrets(read[path])) for path in sorted(read)] == [
+        [f] for f in texts.values()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +135,9 @@ def test_what_windows_writes_is_found_too(encoding: str) -> None:
         f"app_secret: {APP_KEY}",
         f"sha256:{TOKEN}",
         "US:" + "A" * 42,
+        "appKey: >-\n    a long text that was folded\n    by an editor\n",
+        f"appKey:\nsha256: {APP_KEY}\n",
+        f"privateKey: |\n  {base64.b64encode(bytes(138)).decode()}\n",
         base64.b64encode(json.dumps({"name": "x" * 90}).encode()).decode(),
         f"serverPublicKey: {APP_KEY}",
     ],
@@ -144,6 +165,7 @@ def test_each_form_that_export_writes_is_found(form: str, before: str) -> None:
         "name{}",
         "A{}" + "A" * 60,
         "privatekey ",
+        "privatekey:\\n" + "A" * 30,
         "a.b:" + "-" * 60,
     ],
     ids=repr,

@@ -101,6 +101,37 @@ def test_packed_objects_are_searched(repository: Path) -> None:
     assert found_in(repository) == [("c.json", added, 1, Kind.JSON)]
 
 
+def test_a_file_that_was_renamed_then_deleted_and_packed_is_found_once(repository: Path) -> None:
+    (repository / "c.json").write_text(PLAIN)
+    added = commit(repository)
+    git(repository, "mv", "c.json", "d.json")
+    commit(repository)
+    git(repository, "rm", "-q", "d.json")
+    commit(repository)
+    git(repository, "gc", "-q", "--aggressive", "--prune=now")
+
+    ((path, where, line, kind),) = found_in(repository)
+
+    assert path in ("c.json", "d.json")
+    assert (where, line, kind) == (added, 1, Kind.JSON)
+
+
+def test_a_delta_in_a_pack_is_searched_and_so_is_utf_16_without_a_mark(repository: Path) -> None:
+    rest = "".join(f"line {n}\n" for n in range(400))
+    (repository / "notes").write_text(rest)
+    (repository / "windows.json").write_bytes(PLAIN.encode("utf-16-le"))
+    (repository / "photo.png").write_bytes(b"\x89PNG\0\0\0\rIHDR" + PLAIN.encode())
+    first = commit(repository)
+    (repository / "notes").write_text(f"{rest}token=US:{'Ab0-' * 10}Ab0\n")
+    second = commit(repository)
+    git(repository, "gc", "-q", "--aggressive")
+
+    assert sorted(found_in(repository), key=lambda found: found[0]) == [
+        ("notes", second, 401, Kind.TOKEN),
+        ("windows.json", first, 1, Kind.JSON),
+    ]
+
+
 def test_what_is_excluded_binary_or_too_large_is_skipped(repository: Path) -> None:
     (repository / "c.json").write_text(PLAIN)
     (repository / "b.bin").write_bytes(b"\0" + PLAIN.encode())

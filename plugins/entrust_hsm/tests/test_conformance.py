@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -39,6 +40,7 @@ class SoftHsmKeys(KeyWrapperConformance):
     __test__ = False
     provider = "pkcs11"
     sdk_modules = ("ctypes", "_ctypes", "pkcs11")
+    documentation = Path(__file__).parents[3] / "docs" / "plugins" / "entrust-hsm.md"
     native_names: ClassVar[Mapping[str, str]] = {f"pkcs11:{NATIVE}": NATIVE}
     key: ClassVar[tuple[str, str]] = ("one", "%01")
     other_key: ClassVar[tuple[str, str]] = ("two", "%02")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 from ksm_storage_entrust_hsm.errors import DECRYPTION_VALUES, RETURN_VALUES
-from ksm_storage_entrust_hsm.hooks import MECHANISMS, key_wrapper_options
+from ksm_storage_entrust_hsm.hooks import MECHANISMS
 
 from ksm_storage.plugin import ErrorRule
 
@@ -31,11 +30,6 @@ def test_the_page_has_each_return_value_beside_its_error(
     lines = [line for line in page.splitlines() if line.startswith(f"| `{rule.kind.__name__}` |")]
 
     assert any(f"`{name}`" in line for line in lines)
-
-
-@pytest.mark.parametrize("option", [option.name for option in key_wrapper_options()])
-def test_the_page_has_each_option(page: str, option: str) -> None:
-    assert re.search(rf"^\| `{option}` \|", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

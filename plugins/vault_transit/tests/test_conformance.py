@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -23,6 +24,7 @@ from .openbao import OpenBao
 class _Transit(KeyWrapperConformance):
     provider = "vault-transit"
     sdk_modules = ("http.client", "ssl")
+    documentation = Path(__file__).parents[3] / "docs" / "plugins" / "vault-transit.md"
     options: ClassVar[Mapping[str, object]] = {}
 
     @pytest.fixture

@@ -15,6 +15,8 @@ from ..errors import KsmStorageError, UnavailableError
 from .process import current_process
 
 FILE_VARIABLE = "KSM_CONFIG_FILE"
+# The names that a system has for standard input, which are links to no file if it is a pipe.
+STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 # A name somebody may have meant. Anything else may be a token or a password in the wrong place.
 _NAME = re.compile(r"[a-z][a-z-]{0,23}")
@@ -87,8 +89,11 @@ class _Command(click.Command):
         given = self._positional(ctx, args)
         if len(given) < sum(each.required for each in arguments):
             return True
-        # Any number of other files may follow, none of which is a sealed one.
-        return arguments[-1].nargs == -1 and not _is_sealed(given[0])
+        if arguments[-1].nargs != -1:
+            return False
+        # Any number of other files may follow. Before them, standard input is PATH, as everywhere;
+        # it is not read here: what a pipe holds can be read once.
+        return given[0] not in STDIN and not _is_sealed(given[0])
 
     def _positional(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         options: list[click.Parameter] = [

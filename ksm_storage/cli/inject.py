@@ -13,7 +13,7 @@ from ..errors import SettingsError, StorageError
 from ..files.lock import locked
 from ..files.reading import resolved
 from ..files.replacement import create_file, replace_file
-from .commands import command
+from .commands import FILE_VARIABLE, STDIN, UsageError, command
 from .options import PATH, json_option
 from .output import echo_err, echo_json, echo_raw
 from .references import references_in
@@ -21,7 +21,6 @@ from .secret_source import Source, source_options
 
 _MAX_TEMPLATE_BYTES = 10_485_760
 _MODE = 0o600
-_STDIN = "-"
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
@@ -64,7 +63,8 @@ def inject(
 
     A reference is written {{ keeper://RECORD/field/NAME }}, or bare where it has no blanks; it may
     end with a default (:-DEFAULT) and transformations (|base64). All are resolved with one request
-    before anything is written. A TEMPLATE may be a folder, or '-' for standard input.
+    before anything is written. A TEMPLATE may be a folder, or '-' for standard input; a '-' that
+    other templates follow is PATH.
 
     Files are replaced atomically and are readable only by you.
     """
@@ -72,6 +72,11 @@ def inject(
         raise click.UsageError("--check writes nothing: leave out --output")
     if output in _STDOUT:
         output = None
+    if source.file.piped is not None and any(each in STDIN for each in templates):
+        raise UsageError(
+            "standard input holds PATH, and cannot be a TEMPLATE too",
+            hint=f"name the sealed file, or set ${FILE_VARIABLE} and leave out PATH",
+        )
     found = list(_found(templates))
     into_folder = len(found) > 1 or any(os.path.isdir(path) for path in templates)
     if into_folder and output is None and not check:
@@ -150,7 +155,7 @@ def _read(template: _Template) -> str:
         # A pipe would be waited for.
         raise SettingsError(f"{path!r} is not a regular file")
     try:
-        if path == _STDIN:
+        if path in STDIN:
             raw = sys.stdin.buffer.read(_MAX_TEMPLATE_BYTES + 1)
         else:
             with open(path, "rb") as file:
@@ -168,7 +173,7 @@ def _read(template: _Template) -> str:
 def _mode_of(path: str) -> int:
     """Return the mode of what is written for a template: a script stays one, for its owner."""
     try:
-        executable = path != _STDIN and os.stat(path).st_mode & 0o100
+        executable = path not in STDIN and os.stat(path).st_mode & 0o100
     except OSError:
         return _MODE
     return _MODE | executable

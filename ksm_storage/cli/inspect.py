@@ -11,10 +11,10 @@ from ..errors import SettingsError, StorageError
 from ..files.reading import read_file, resolved
 from ..keys.dek_cache import configured_cache
 from ..keys.trust_rules import all_rules
-from .commands import command
+from .commands import STDIN, command
 from .options import json_option, path_argument
 from .output import echo, echo_err, echo_json, printable
-from .sealed_file import STDIN, read_stdin
+from .sealed_file import read_stdin
 
 
 @command()

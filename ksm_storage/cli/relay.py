@@ -162,6 +162,7 @@ def status(file: SealedFile, folder: Path, as_json: bool) -> None:
     if as_json:
         echo_json(report)
         return
+    report["running"] = "no" if running is None else "yes"
     for name, value in report.items():
         echo(f"{name.replace('_', ' ') + ':':<24}{value}")
 

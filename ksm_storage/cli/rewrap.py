@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..contract.key_wrapper import refuse_credentials
+from ..contract.key_wrapper import KeyUri, refuse_credentials
 from ..envelope.opening import covers
 from ..errors import KsmStorageError
 from ..files.reading import resolved
@@ -19,7 +19,7 @@ from ..storage.recipient_changes import RecipientChanges, Replacements, names
 from ..storage.rekeying import Rekeyed, rehearse_rekey, rekey_file
 from ..storage.rewrapping import Rewrapped, rehearse_rewrap, rewrap_file
 from ..storage.snapshot import existing_envelope
-from .commands import command
+from .commands import UsageError, command
 from .many_files import Files, many_files_options, services_in_header
 from .options import (
     Settings,
@@ -75,6 +75,8 @@ def rewrap(
             "one of --add-key, --remove-key, --replace-key, --refresh is required"
         )
     pairs: Replacements = dict(map(_pair, replace))
+    for old, new in pairs.items():
+        _refuse_itself(old, new)
     # A mistake in it is one of the command, not one of each file.
     named = RecipientChanges.of(add, remove, pairs) if add or remove or replace else None
     with KekPool(settings) as pool:
@@ -180,6 +182,14 @@ def _pair(text: str) -> tuple[str, str]:
         if character == "=" and _is_key(text[:at]) and _is_key(text[at + 1 :]):
             return text[:at], text[at + 1 :]
     raise click.BadParameter(f"{text!r} is not OLD=NEW", param_hint="'--replace-key'")
+
+
+def _refuse_itself(old: str | KeyUri, new: str | KeyUri) -> None:
+    if (key := read_key(new)) == read_key(old):
+        raise UsageError(
+            f"cannot replace the key {str(key)!r} by itself",
+            hint="to wrap again under the newest version of each key, use --refresh",
+        )
 
 
 def _is_key(text: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StorageError
+from .commands import STDIN
 from .options import (
     Command,
     Settings,
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from ..envelope.model import Envelope
     from ..storage.encrypted_storage import EncryptedStorage
     from ..storage.open_policy import OpenPolicy
-
-# The names that a system has for standard input, which are links to no file if it is a pipe.
-STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 
 @dataclass(frozen=True, slots=True)

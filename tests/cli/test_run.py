@@ -620,6 +620,37 @@ def test_a_template_comes_from_a_pipe_and_the_path_from_the_environment(
     assert run("inject", "-", stdin=TEMPLATE).stdout == RENDERED
 
 
+@pytest.mark.parametrize("path", ["-", "/dev/stdin"])
+def test_before_a_template_standard_input_is_the_sealed_file(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("KSM_CONFIG_FILE", "other.json")
+    Path("template").write_text(TEMPLATE)
+
+    done = subprocess.run(
+        [COMMAND, "inject", path, "template"],
+        input=sealed.read_bytes(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.decode()) == (0, RENDERED), done.stderr
+
+
+def test_standard_input_is_not_both_the_sealed_file_and_a_template(sealed: Path) -> None:
+    done = subprocess.run(
+        [COMMAND, "inject", "-", "-"],
+        input=sealed.read_bytes(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"cannot be a TEMPLATE too" in done.stderr
+
+
 def test_a_file_is_written_for_its_owner_alone(sealed: Path) -> None:
     Path("template").write_text(TEMPLATE)
     Path("out").write_text("before")

@@ -199,6 +199,13 @@ def test_the_output_is_what_the_snapshot_shows(
     assert colours == "colour" or not COLOUR.search(text)
 
 
+@pytest.mark.parametrize("columns", [80, 40])
+def test_no_screen_shows_a_value_as_python_writes_it(columns: int) -> None:
+    text = (SNAPSHOTS / f"{columns}.txt").read_text(encoding="utf-8")
+
+    assert re.findall(r"\b(?:True|False|None)\b", text) == []
+
+
 def test_each_command_has_a_snapshot() -> None:
     first = {line.split()[0] for line in SCRIPT.splitlines()}
 

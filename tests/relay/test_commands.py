@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,9 @@ def test_an_operator_serves_adds_lists_and_revokes(
         assert (record.title, configuration["hostname"]) == ("alone", listening["address"])
         status = json.loads(run("relay", "status", str(sealed), *state, "--json").stdout)
         assert (status["running"], status["active_clients"], status["records"]) == (True, 1, 3)
+        shown = run("relay", "status", str(sealed), *state).stdout
+        assert re.search(r"^running: +yes$", shown, re.MULTILINE)
+        assert re.search(r"^answer age seconds: +[0-9]+$", shown, re.MULTILINE)
         revoked = run("relay", "client", "revoke", str(sealed), "web", *state)
         assert revoked.stderr == "revoked web\n"
         with pytest.raises(Exception, match="revoked"):

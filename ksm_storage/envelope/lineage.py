@@ -33,12 +33,14 @@ class Record(NamedTuple):
         generation: How many DEKs it has had.
         fingerprint: Identifies the DEK and reveals nothing of it (C2), 32 bytes.
         revision: How often it has been changed.
+        header_mac: Tells it from another one of the same revision, 32 bytes.
     """
 
     envelope_id: bytes
     generation: int
     fingerprint: bytes
     revision: int
+    header_mac: bytes
 
 
 def continuity_secret(dek: bytes, envelope_id: bytes) -> bytes:
@@ -79,9 +81,9 @@ def open_lineage(sealed: bytes, *, dek: bytes, envelope_id: bytes, aad: bytes) -
 
 
 def break_before_opening(
-    record: Record, *, envelope_id: bytes, generation: int, revision: int
+    record: Record, *, envelope_id: bytes, generation: int, revision: int, header_mac: bytes
 ) -> str | None:
-    """Return why a header cannot continue a record, or None; needs no key service (C10).
+    """Return why an envelope cannot continue a record, or None; needs no key service (C10).
 
     None of these accepts the file: the header is not authenticated yet.
     """
@@ -99,6 +101,11 @@ def break_before_opening(
             f"its revision {revision} is more than {MAX_REVISION_JUMP} ahead of the recorded "
             f"revision {record.revision}"
         )
+    # Each change adds one, so that two different files of one revision are two lines. With a new
+    # DEK the lineage decides.
+    is_same = (generation, revision) == (record.generation, record.revision)
+    if is_same and header_mac != record.header_mac:
+        return f"it is a fork: another file of revision {revision} is recorded"
     return None
 
 
@@ -115,6 +122,7 @@ def break_after_opening(record: Record, found: Record, lineage: Sequence[bytes])
         envelope_id=found.envelope_id,
         generation=found.generation,
         revision=found.revision,
+        header_mac=found.header_mac,
     )
     if early is not None:
         return early

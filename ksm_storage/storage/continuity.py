@@ -31,7 +31,7 @@ from ..wire.json_objects import parse_object
 OFF, WARN, REFUSE = "off", "warn", "refuse"
 
 _FOLDER_MODE = 0o700
-_FIELDS = {"name", "envelope", "generation", "key_fingerprint", "revision"}
+_FIELDS = {"name", "envelope", "generation", "key_fingerprint", "revision", "header_mac"}
 
 
 class Memory:
@@ -109,15 +109,15 @@ class Continuity(NamedTuple):
     memories: tuple[Memory, ...]
     is_configured: bool = True
 
-    def check(self, header: Header, name: str) -> None:
-        """Act on what a header says that is not authenticated yet (C10).
+    def check(self, envelope: Envelope, name: str) -> None:
+        """Act on what an envelope says that is not authenticated yet (C10).
 
         Raises:
             ContinuityError: It breaks a record, and the action is to refuse.
             StorageError: A record cannot be read, and the action is to refuse.
         """
         for _, record in self._records(name):
-            reason = early_break(record, header)
+            reason = early_break(record, envelope)
             if reason is not None:
                 self._act(broken(name, reason, is_recorded=True))
 
@@ -130,13 +130,13 @@ class Continuity(NamedTuple):
         """
         if self.action == OFF or not self.memories:
             return
-        found = record_of(envelope.header, dek)
+        found = record_of(envelope, dek)
         for memory, record in self._records(name):
             if record is not None and record != found:
                 reason = break_after_opening(record, found, lineage_of(envelope, dek))
                 if reason is not None:
                     # A warning for what the header shows was given before the opening.
-                    if self.action == REFUSE or early_break(record, envelope.header) is None:
+                    if self.action == REFUSE or early_break(record, envelope) is None:
                         self._act(broken(name, reason, is_recorded=True))
                     continue
             if record != found:
@@ -153,7 +153,7 @@ class Continuity(NamedTuple):
         """
         if self.action == OFF or not self.memories:
             return
-        found = record_of(envelope.header, dek)
+        found = record_of(envelope, dek)
         for memory in self.memories:
             try:
                 before = None if is_new else memory.read(name)
@@ -187,7 +187,7 @@ class Continuity(NamedTuple):
                 before.append(memory.read(name))
             except StorageError:
                 before.append(None)
-            memory.write(name, record_of(envelope.header, dek), only_forward=False)
+            memory.write(name, record_of(envelope, dek), only_forward=False)
         return before
 
     def _records(self, name: str) -> Iterator[tuple[Memory, Record | None]]:
@@ -232,21 +232,28 @@ def name_of(path: str | None, header: Header) -> str:
     return f"id:{header.envelope_id.hex()}" if path is None else os.path.abspath(path)
 
 
-def record_of(header: Header, dek: bytes) -> Record:
+def record_of(envelope: Envelope, dek: bytes) -> Record:
     """Return the record of an envelope, its fingerprint made from the DEK (C6)."""
-    fingerprint = fingerprint_of(continuity_secret(dek, header.envelope_id))
-    return Record(header.envelope_id, header.generation, fingerprint, header.revision)
+    header = envelope.header
+    return Record(
+        header.envelope_id,
+        header.generation,
+        fingerprint_of(continuity_secret(dek, header.envelope_id)),
+        header.revision,
+        envelope.header_mac,
+    )
 
 
-def early_break(record: Record | None, header: Header) -> str | None:
-    """Return why a header cannot continue a record, without a key service; None without one."""
+def early_break(record: Record | None, envelope: Envelope) -> str | None:
+    """Return why an envelope cannot continue a record, without a key service; None without one."""
     if record is None:
         return None
     return break_before_opening(
         record,
-        envelope_id=header.envelope_id,
-        generation=header.generation,
-        revision=header.revision,
+        envelope_id=envelope.header.envelope_id,
+        generation=envelope.header.generation,
+        revision=envelope.header.revision,
+        header_mac=envelope.header_mac,
     )
 
 
@@ -279,6 +286,7 @@ def _serialised(name: str, record: Record) -> bytes:
         "generation": record.generation,
         "key_fingerprint": record.fingerprint.hex(),
         "revision": record.revision,
+        "header_mac": record.header_mac.hex(),
     }
     return json.dumps(fields).encode() + b"\n"
 
@@ -293,12 +301,14 @@ def _parsed(content: bytes) -> Record | None:
             fields["generation"],
             bytes.fromhex(fields["key_fingerprint"]),
             fields["revision"],
+            bytes.fromhex(fields["header_mac"]),
         )
     except (ValueError, TypeError):
         return None
     numbers = (record.generation, record.revision)
     is_whole = all(type(number) is int and number >= 1 for number in numbers)
-    return record if is_whole and len(record.fingerprint) == 32 else None
+    is_whole = is_whole and len(record.fingerprint) == len(record.header_mac) == 32
+    return record if is_whole else None
 
 
 def _warn(error: KsmStorageError) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..audit.events import emit
 from ..contract.key_wrapper import KeyUri
-from ..envelope.model import Envelope, Header
+from ..envelope.model import Envelope
 from ..envelope.opening import Opened, candidates, check_context, covers, open_envelope
 from ..errors import KsmStorageError, SettingsError
 from ..keys.discovery import resolve_key
@@ -115,7 +115,7 @@ class OpenPolicy(NamedTuple):
         for rule in rules:
             rule.check_context(header.context)
         candidates(header.recipients, self.keys, required=rules)
-        self._continuity(rules, header, path)
+        self._continuity(rules, envelope, path)
 
     def open(self, envelope: Envelope, *, path: str | None = None) -> Opened:
         """Open an envelope through a trusted recipient, and record it if that is configured.
@@ -131,7 +131,7 @@ class OpenPolicy(NamedTuple):
         header, rules = envelope.header, self.rules_for(path)
         # What this refuses is told to the sinks by who read the file: another process may have
         # saved a newer version since, and then there was nothing to refuse.
-        continuity = self._continuity(rules, header, path)
+        continuity = self._continuity(rules, envelope, path)
         try:
             for rule in rules:
                 rule.check_context(header.context)
@@ -219,16 +219,16 @@ class OpenPolicy(NamedTuple):
         return continuity_of(strictest(rule.continuity for rule in rules), folders)
 
     def _continuity(
-        self, rules: Sequence[TrustRule], header: Header | None, path: str | None
+        self, rules: Sequence[TrustRule], envelope: Envelope | None, path: str | None
     ) -> Continuity | None:
         # Loaded for who asks for a memory only: it costs the others nothing (C9).
         if not any(rule.memory is not None for rule in rules) and current_command_memory() is None:
             return None
         found = self.continuity(path)
-        if header is not None:
+        if envelope is not None:
             from .continuity import name_of
 
-            found.check(header, name_of(path, header))
+            found.check(envelope, name_of(path, envelope.header))
         return found
 
 

@@ -216,10 +216,9 @@ def _require_successor(before: Snapshot, envelope: Envelope, path: str | None) -
     # What another process saved is looked at here first, before any key service (C8, C10).
     from .continuity import broken, early_break, name_of, record_of
 
-    known = before.envelope.header
-    reason = early_break(record_of(known, before.dek), envelope.header)
+    reason = early_break(record_of(before.envelope, before.dek), envelope)
     if reason is not None:
-        raise broken(name_of(path, known), reason, is_recorded=False)
+        raise broken(name_of(path, before.envelope.header), reason, is_recorded=False)
 
 
 def _require_proof(before: Snapshot, envelope: Envelope, dek: bytes, path: str | None) -> None:
@@ -227,11 +226,10 @@ def _require_proof(before: Snapshot, envelope: Envelope, dek: bytes, path: str |
     from ..envelope.sealing import lineage_of
     from .continuity import broken, name_of, record_of
 
-    known = before.envelope.header
-    found, lineage = record_of(envelope.header, dek), lineage_of(envelope, dek)
-    reason = break_after_opening(record_of(known, before.dek), found, lineage)
+    found, lineage = record_of(envelope, dek), lineage_of(envelope, dek)
+    reason = break_after_opening(record_of(before.envelope, before.dek), found, lineage)
     if reason is not None:
-        raise broken(name_of(path, known), reason, is_recorded=False)
+        raise broken(name_of(path, before.envelope.header), reason, is_recorded=False)
 
 
 def document_of(payload: bytes) -> Document:

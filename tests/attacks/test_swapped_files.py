@@ -185,6 +185,70 @@ def test_an_encrypt_permission_is_not_enough(
     assert ksm_storage.open_storage(sealed).read_storage() == CONFIG
 
 
+def _saved(path: Path) -> None:
+    ksm_storage.open_storage(path).set("hostname", "fork.example")
+
+
+# Each is made of one copy of a file, while the other one was changed as well.
+FORKS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object], str]] = {
+    "both saved": (_saved, _saved, "it is a fork"),
+    "saved and rewrapped": (
+        _saved,
+        lambda path: ksm_storage.rewrap(path, add=[new_key(path.parent / "fork.key")]),
+        "it is a fork",
+    ),
+    "both rekeyed": (ksm_storage.rekey, ksm_storage.rekey, "it is a fork"),
+    "both rekeyed, one saved": (
+        ksm_storage.rekey,
+        lambda path: (ksm_storage.rekey(path), _saved(path)),
+        "its data key was replaced without a rekey",
+    ),
+    "saved, and rekeyed twice": (
+        ksm_storage.rekey,
+        lambda path: (ksm_storage.rekey(path), ksm_storage.rekey(path)),
+        "does not prove that its data key replaced",
+    ),
+}
+
+
+@the_attacker("puts another copy of your file, which was saved or rekeyed elsewhere, in its place")
+@pytest.mark.parametrize("action", [None, "refuse", "warn", "off"])
+@pytest.mark.parametrize(("ours", "theirs", "reason"), FORKS.values(), ids=FORKS)
+def test_a_fork_is_refused_in_a_running_process_and_later_as_the_policy_says(
+    ours: Callable[[Path], object],
+    theirs: Callable[[Path], object],
+    reason: str,
+    action: str | None,
+    sealed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fork = sealed.with_name("fork.json")
+    fork.write_bytes(sealed.read_bytes())
+    theirs(fork)
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "memory"))
+    if action is not None:
+        monkeypatch.setenv("KSM_STORAGE_CONTINUITY", action)
+    ours(sealed)
+    running = ksm_storage.open_storage(sealed)
+
+    sealed.write_bytes(fork.read_bytes())
+
+    with pytest.raises(ContinuityError, match=reason):
+        running.get("hostname")
+    with pytest.raises(ContinuityError, match=reason):
+        running.set("hostname", "ours")
+    if action in (None, "refuse"):
+        with pytest.raises(ContinuityError, match=reason):
+            ksm_storage.open_storage(sealed)
+        assert run("check", str(sealed)).returncode == ContinuityError.exit_code
+    else:
+        assert ksm_storage.open_storage(sealed).read_storage()
+        assert (reason in caplog.text) is (action == "warn")
+    assert sealed.read_bytes() == fork.read_bytes()
+
+
 @the_attacker("makes a file from a DEK that they kept from before a rekey")
 @pytest.mark.parametrize(
     "changes",

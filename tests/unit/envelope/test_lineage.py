@@ -27,7 +27,7 @@ AAD = b"core"
 
 def record(generation: int, revision: int, *, dek: bytes | None = None) -> Record:
     secret = continuity_secret(dek or DEKS[generation], ENVELOPE_ID)
-    return Record(ENVELOPE_ID, generation, fingerprint_of(secret), revision)
+    return Record(ENVELOPE_ID, generation, fingerprint_of(secret), revision, bytes(32))
 
 
 def lineage_to(generation: int) -> list[bytes]:
@@ -83,6 +83,7 @@ def test_a_rekey_that_proves_the_recorded_dek_continues(generation: int) -> None
         (record(3, 8), lineage_to(3)[::-1], "does not prove"),
         (record(1, 7)._replace(envelope_id=bytes(16)), [], "another envelope"),
         (record(2, 10**18 - 1), [], "ahead"),
+        (record(1, 7)._replace(header_mac=b"m" * 32), [], "it is a fork"),
     ],
 )
 def test_anything_else_breaks_the_line(found: Record, lineage: list[bytes], reason: str) -> None:
@@ -95,11 +96,14 @@ def test_an_older_generation_breaks_the_line_whatever_its_revision() -> None:
 
 def test_what_the_header_says_is_told_before_a_key_service_is_asked() -> None:
     def early(**changed: object) -> str | None:
-        header = {"envelope_id": ENVELOPE_ID, "generation": 2, "revision": 7} | changed
-        return break_before_opening(record(2, 7), **header)  # type: ignore[arg-type]
+        header = {"envelope_id": ENVELOPE_ID, "generation": 2, "revision": 7}
+        found = {**header, "header_mac": bytes(32), **changed}
+        return break_before_opening(record(2, 7), **found)  # type: ignore[arg-type]
 
     assert early() is None
     assert early(revision=8, generation=3) is None
+    assert early(revision=8, header_mac=b"m" * 32) is None
+    assert "it is a fork" in str(early(header_mac=b"m" * 32))
     assert "another envelope" in str(early(envelope_id=bytes(16)))
     assert "from before a rekey" in str(early(generation=1))
     assert "older" in str(early(revision=6))

@@ -562,7 +562,7 @@ def test_a_file_that_was_sealed_is_remembered(by: str, folder: Path, key: str, s
 
 def test_a_lower_revision_or_generation_changes_nothing(tmp_path: Path) -> None:
     memory = Memory(str(tmp_path / "seen"))
-    newest = Record(bytes(16), 2, bytes(32), 7)
+    newest = Record(bytes(16), 2, bytes(32), 7, bytes(32))
     memory.write("/c", newest)
 
     for older in (newest._replace(revision=6), newest._replace(generation=1, revision=9)):

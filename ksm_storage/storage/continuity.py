@@ -1,12 +1,13 @@
 """Decide whether a file may take the place of the one that was opened at its path before.
 
-docs/continuity.md has the rules C1 to C10; ksm_storage.envelope.lineage compares two records.
+docs/continuity.md has the rules C1 to C11; ksm_storage.envelope.lineage compares two records.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from ..envelope.lineage import (
 )
 from ..envelope.model import Envelope, Header
 from ..envelope.sealing import lineage_of
-from ..errors import ContinuityError, KsmStorageError, StorageError
+from ..errors import ContinuityError, KsmStorageError, SettingsError, StorageError
 from ..files.lock import locked
 from ..files.reading import read_file
 from ..files.replacement import create_file, replace_file
@@ -45,12 +46,17 @@ class Memory:
 
         Raises:
             StorageError: The file cannot be read, or holds something else.
+            SettingsError: Somebody else can change it (C11).
         """
         path = self._file(name)
         try:
+            self._refuse_foreign(self.folder)
             content = read_file(path).content
+            self._refuse_foreign(path)
         except FileNotFoundError:
             return None
+        except PermissionError as exc:
+            raise StorageError(f"cannot read {self.folder!r}: {exc.strerror}") from exc
         record = _parsed(content)
         if record is None:
             raise StorageError(
@@ -64,9 +70,11 @@ class Memory:
 
         Raises:
             StorageError: It cannot be written; the old record stands.
+            SettingsError: Somebody else can change the folder (C11).
         """
         try:
             os.makedirs(self.folder, mode=_FOLDER_MODE, exist_ok=True)
+            self._refuse_foreign(self.folder)
         except OSError as exc:
             raise StorageError(f"cannot create {self.folder!r}: {exc.strerror}") from exc
         path, content = self._file(name), _serialised(name, record)
@@ -78,6 +86,26 @@ class Memory:
                 replace_file(path, content)
             else:
                 create_file(path, content)
+
+    def _refuse_foreign(self, path: str) -> None:
+        if os.name != "posix":
+            return
+        status, mine = os.stat(path, follow_symlinks=path == self.folder), os.geteuid()
+        # Root looks after the files of services, whose memory belongs to them.
+        if mine not in (0, status.st_uid) and status.st_uid != 0:
+            raise SettingsError(
+                f"the memory {path!r} belongs to another user (uid {status.st_uid})",
+                hint=f"name a folder that belongs to the user of this program (uid {mine})",
+            )
+        # The permissions of a link say nothing; whoever reads it refuses it.
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not stat.S_ISLNK(status.st_mode):
+            import shlex
+
+            raise SettingsError(
+                f"the memory {path!r} can be changed by other users "
+                f"(mode {stat.S_IMODE(status.st_mode):04o})",
+                hint=f"run: chmod go-w {shlex.quote(path)}",
+            )
 
     def _file(self, name: str) -> str:
         # Not by hashlib, which loads a second copy of OpenSSL at each start.
@@ -115,6 +143,7 @@ class Continuity(NamedTuple):
         Raises:
             ContinuityError: It breaks a record, and the action is to refuse.
             StorageError: A record cannot be read, and the action is to refuse.
+            SettingsError: Somebody else can change it, and the action is to refuse.
         """
         for _, record in self._records(name):
             reason = early_break(record, envelope)
@@ -127,6 +156,7 @@ class Continuity(NamedTuple):
         Raises:
             ContinuityError: It breaks a record, and the action is to refuse.
             StorageError: A record cannot be read or written, and the action is to refuse.
+            SettingsError: Somebody else can change it, and the action is to refuse.
         """
         if self.action == OFF or not self.memories:
             return
@@ -159,8 +189,8 @@ class Continuity(NamedTuple):
                 before = None if is_new else memory.read(name)
                 if before is None or before.envelope_id == found.envelope_id:
                     memory.write(name, found, only_forward=not is_new)
-            except StorageError as exc:
-                if self.is_configured:
+            except (StorageError, SettingsError) as exc:
+                if self.is_configured or isinstance(exc, SettingsError):
                     _warn(exc)
 
     def require_none(self, name: str) -> None:
@@ -169,6 +199,7 @@ class Continuity(NamedTuple):
         Raises:
             ContinuityError: There is a record, and the action is to refuse.
             StorageError: A record cannot be read, and the action is to refuse.
+            SettingsError: Somebody else can change it, and the action is to refuse.
         """
         for _, record in self._records(name):
             if record is not None:
@@ -180,6 +211,7 @@ class Continuity(NamedTuple):
 
         Raises:
             StorageError: A record cannot be written.
+            SettingsError: Somebody else can change it.
         """
         before = []
         for memory in self.memories:
@@ -196,13 +228,13 @@ class Continuity(NamedTuple):
         for memory in self.memories:
             try:
                 yield memory, memory.read(name)
-            except StorageError as exc:
+            except (StorageError, SettingsError) as exc:
                 self._act(exc)
 
     def _write(self, memory: Memory, name: str, record: Record) -> None:
         try:
             memory.write(name, record)
-        except StorageError as exc:
+        except (StorageError, SettingsError) as exc:
             self._act(exc)
 
     def _act(self, error: KsmStorageError) -> None:

@@ -24,6 +24,7 @@ from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import change_document, read_document
 from tests.attacks.claims import the_attacker
 from tests.cli.command import run
+from tests.unit.storage import forked
 from tests.unit.storage.fixtures import CONFIG, new_key, write_plain
 from tests.unit.storage.planted import Counted
 
@@ -189,6 +190,11 @@ def _saved(path: Path) -> None:
     ksm_storage.open_storage(path).set("hostname", "fork.example")
 
 
+def _rekeyed_and_saved(path: Path) -> None:
+    ksm_storage.rekey(path)
+    _saved(path)
+
+
 # Each is made of one copy of a file, while the other one was changed as well.
 FORKS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object], str]] = {
     "both saved": (_saved, _saved, "it is a fork"),
@@ -200,7 +206,7 @@ FORKS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object], str]]
     "both rekeyed": (ksm_storage.rekey, ksm_storage.rekey, "it is a fork"),
     "both rekeyed, one saved": (
         ksm_storage.rekey,
-        lambda path: (ksm_storage.rekey(path), _saved(path)),
+        _rekeyed_and_saved,
         "its data key was replaced without a rekey",
     ),
     "saved, and rekeyed twice": (
@@ -247,6 +253,67 @@ def test_a_fork_is_refused_in_a_running_process_and_later_as_the_policy_says(
         assert ksm_storage.open_storage(sealed).read_storage()
         assert (reason in caplog.text) is (action == "warn")
     assert sealed.read_bytes() == fork.read_bytes()
+
+
+@the_attacker("can write to the folder that keeps the records, or to a record")
+@pytest.mark.parametrize("action", ["refuse", "warn"])
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777, 0o1777])
+@pytest.mark.parametrize("place", ["folder", "record"])
+def test_a_memory_that_others_can_change_is_not_read(
+    place: str,
+    mode: int,
+    action: str,
+    sealed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory = tmp_path / "memory"
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(memory))
+    monkeypatch.setenv("KSM_STORAGE_CONTINUITY", action)
+    ksm_storage.open_storage(sealed)
+    (record,) = memory.iterdir()
+    exposed, before = memory if place == "folder" else record, record.read_bytes()
+    exposed.chmod(mode)
+    caplog.clear()
+
+    if action == "refuse":
+        with pytest.raises(SettingsError, match="can be changed by other users") as caught:
+            ksm_storage.open_storage(sealed)
+        assert caught.value.hint == f"run: chmod go-w {exposed}"
+        assert run("check", str(sealed)).returncode == SettingsError.exit_code
+    else:
+        ksm_storage.open_storage(sealed).set("hostname", "saved")
+        assert f"chmod go-w {exposed}" in caplog.text
+        assert record.read_bytes() == before
+
+
+@the_attacker("can write to the folder that keeps the records, or to a record")
+@forked.root_only
+@pytest.mark.parametrize("place", ["folder", "record"])
+def test_a_memory_of_another_user_is_not_read(
+    place: str, shared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, key = shared_folder / "work", new_key(shared_folder / "app.key")
+    work.mkdir()
+    path = made(work / "config", key)
+    memory = work / "memory"
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(memory))
+    ksm_storage.open_storage(path)
+    (record,) = memory.iterdir()
+    forked.give_to_nobody(work, path, shared_folder / "app.key", memory, record)
+    os.chown(memory if place == "folder" else record, 4321, 4321)
+    memory.chmod(0o755)
+    record.chmod(0o644)
+
+    def refused() -> None:
+        with pytest.raises(SettingsError, match=r"belongs to another user \(uid 4321\)"):
+            ksm_storage.open_storage(path)
+
+    assert forked.run_as_nobody(refused) == 0
+    # Root reads it: it looks after the files of other users.
+    os.chown(shared_folder / "app.key", 0, 0)
+    ksm_storage.open_storage(path)
 
 
 @the_attacker("makes a file from a DEK that they kept from before a rekey")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .contract.hookspecs import hookimpl
 from .contract.key_wrapper import DEK_BYTES, Aad, KeyWrapper, ReadsOfficialFormat, WrappedDek
 from .contract.settings import Option, Settings, validate_ca_bundle
 from .errors import (
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
         SigningKey,
         SignsDigest,
     )
+    from .contract.hookspecs import hookimpl
     from .contract.redaction import shown_path
     from .network import (
         Connection,
@@ -104,6 +104,7 @@ _LAZY = {
     for module, names in {
         "contract.abilities": "CreatesSigningKey DescribesKey KeyDescription KeyState Need "
         "PermissionProbe ProbesPermissions SigningKey SignsDigest",
+        "contract.hookspecs": "hookimpl",
         "contract.redaction": "shown_path",
         "network": "Connection CredentialKind credential_kind direct_call_option "
         "endpoint_setting is_plain_http proxy_url standard_options validate_endpoint",

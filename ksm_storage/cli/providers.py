@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import click
 
-from ..keys.discovery import find_entry_points
+from ..keys.entry_points import EntryPoint, find_entry_points
+from ..keys.known_providers import BUILT_IN
 from .commands import command
 from .options import PATH, json_option
 from .output import echo, echo_err, echo_json, echo_table
@@ -33,9 +35,19 @@ def providers(as_json: bool) -> None:
             ["PROVIDER", "DISTRIBUTION", "VERSION"],
             [[entry.name, entry.distribution, entry.version] for entry in entries],
         )
-    counts = Counter(entry.name for entry in entries)
+    _warn_of_conflicts(entries)
+
+
+def _warn_of_conflicts(entries: Sequence[EntryPoint]) -> None:
+    counts = Counter(entry.name for entry in entries if entry.name not in BUILT_IN)
     for name in (name for name, count in counts.items() if count > 1):
         echo_err(f"warning: {name!r} has several plugins and cannot be used; uninstall all but one")
+    for entry in entries:
+        if BUILT_IN.get(entry.name, entry.module) != entry.module:
+            echo_err(
+                f"warning: {entry.name!r} is built in; the one from {entry.distribution} is never "
+                "used: uninstall it"
+            )
 
 
 @command()

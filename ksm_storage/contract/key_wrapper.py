@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..errors import DecryptionError, SettingsError
 
@@ -159,8 +158,7 @@ class Aad(Mapping[str, str]):
         return isinstance(other, Aad) and self._pairs == other._pairs
 
 
-@dataclass(frozen=True, slots=True)
-class WrappedDek:
+class WrappedDek(NamedTuple):
     """Hold a DEK as its KEK encrypted it, and what is needed to have it decrypted again.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, NoReturn
@@ -223,6 +222,8 @@ def _converted(option: Option, value: object, *, source: str) -> SettingValue:
 
 def _is_countable(value: SettingValue) -> bool:
     # Nobody means "nan" seconds, and a time-out that is not a number never expires.
+    import math
+
     try:
         return not isinstance(value, (int, float)) or math.isfinite(value)
     except OverflowError:  # A whole number with more than 308 digits.

@@ -1,28 +1,18 @@
-"""From a provider's name to the one installed plugin that serves it.
+"""From a provider's name to the one plugin that serves it.
 
-``importlib.metadata.entry_points()`` opens and parses the metadata of each distribution: in an
-environment of a hundred that costs more than all the rest of a cold start. Here a folder of
-``sys.path`` is listed once, the ``entry_points.txt`` of each distribution is read as bytes, and
-only those that contain the group's name are parsed. What is not a folder (a zip file, an egg,
-another finder) is left to ``importlib.metadata``, so that the result is the same.
-
-A process remembers what it found until a folder of the path changes, as Python's own import system
-does.
+The name of a built-in provider always means the built-in one: no installed distribution is looked
+at for it, so none can take its place or stop it, and a start under such a key neither reads the
+metadata of what is installed nor loads ``pluggy``. Every other name is an installed plugin's.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
-import stat
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.machinery import PathFinder
-from inspect import getattr_static
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..contract.key_wrapper import KeyUri, KeyWrapper, refuse_credentials
 from ..contract.settings import Option, Settings
@@ -35,32 +25,14 @@ from ..errors import (
     SettingsError,
 )
 from ..process import gc_pause
-from .known_providers import DISTRIBUTIONS, NATIVE_NAMES, install_hint
+from .known_providers import BUILT_IN, DISTRIBUTIONS, NATIVE_NAMES, install_hint
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution
-
     import pluggy
 
-GROUP = "ksm_storage.providers"
+    from .entry_points import EntryPoint
 
 _Result = TypeVar("_Result")
-_Offer = tuple[str, str, str]  # distribution, version, the text of its entry_points.txt
-_Identity = tuple[int, int, int]  # device, inode, time of the last change
-_PathState = tuple[_Identity | None, ...]
-
-# Modification times advance in ticks (up to 10 ms on Linux): a folder that changed within the
-# last one may change again and look the same.
-_TICK_NANOSECONDS = 100_000_000
-
-
-class EntryPoint(NamedTuple):
-    """Hold one entry point: its name, the module it names and who offers it."""
-
-    name: str
-    module: str
-    distribution: str
-    version: str
 
 
 class Plugin:
@@ -70,11 +42,11 @@ class Plugin:
     ``PluginContractError`` with its cause kept and its text, which may hold a secret, not copied.
     """
 
-    def __init__(self, entry: EntryPoint, hooks: pluggy.PluginManager) -> None:
-        self.provider = entry.name
-        self.distribution = entry.distribution
-        self.version = entry.version
-        self._hook = hooks.hook
+    def __init__(self, provider: str, distribution: str, version: str, hook: object) -> None:
+        self.provider = provider
+        self.distribution = distribution
+        self.version = version
+        self._hook = hook
 
     def options(self) -> Sequence[Option]:
         """Return the options that the plugin declares."""
@@ -142,13 +114,18 @@ class Plugin:
 
 
 def find_plugin(provider: str) -> Plugin:
-    """Import and register the one plugin that serves the provider, and no other.
+    """Import the one plugin that serves the provider, and no other.
 
     Raises:
         PluginNotFoundError: No distribution offers it; the hint says what to install.
-        PluginConflictError: More than one distribution offers it.
+        PluginConflictError: More than one distribution offers it, and it is not built in.
         PluginLoadError: It cannot be imported, or a hook is not valid.
     """
+    if provider in BUILT_IN:
+        return _built_in(provider)
+    # Late here and below: a start under a built-in key needs no search.
+    from .entry_points import find_entry_points
+
     entries = find_entry_points()
     matching = [entry for entry in entries if entry.name == provider]
     if not matching:
@@ -172,6 +149,10 @@ def resolve_key(text: str) -> KeyUri:
     """
     refuse_credentials(text)
     provider, separator, _ = text.partition("://")
+    if separator and provider in BUILT_IN:
+        return KeyUri.parse(text)
+    from .entry_points import find_entry_points
+
     entries = find_entry_points()
     if separator and any(entry.name == provider for entry in entries):
         return KeyUri.parse(text)
@@ -187,10 +168,10 @@ def resolve_key(text: str) -> KeyUri:
 
 def _is_key_wrapper(candidate: object) -> bool:
     # Until Python 3.12 isinstance reads the property binds_aad, which may ask the key service:
-    # opening must not.
-    absent = object()
-    names = ("binds_aad", "wrap", "unwrap", "close")
-    return all(getattr_static(candidate, name, absent) is not absent for name in names)
+    # opening must not. inspect.getattr_static would do, for 5 ms of each start.
+    names = {"binds_aad", "wrap", "unwrap", "close"}
+    own = getattr(candidate, "__dict__", {})
+    return names <= {*own, *(name for kind in type(candidate).__mro__ for name in vars(kind))}
 
 
 def _provider_for_native_name(text: str) -> str | None:
@@ -206,7 +187,40 @@ def _recognised(entry: EntryPoint, text: str) -> KeyUri | None:
         return None
 
 
+def _built_in(provider: str) -> Plugin:
+    known = _plugins.get(provider)
+    module = sys.modules.get(BUILT_IN[provider])
+    if known is not None and known[0] is module:
+        return known[1]
+    from .. import __version__
+
+    module = import_module(BUILT_IN[provider])
+    plugin = Plugin(provider, DISTRIBUTIONS[provider], __version__, _FunctionsOf(module))
+    _plugins[provider] = module, plugin
+    return plugin
+
+
+class _FunctionsOf:
+    """Call the hooks of a module of ours by their names; a hook that it lacks has no answer.
+
+    What pluggy checks of a plugin each time it is loaded, tests check of these modules once.
+    """
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(self._module, name, _no_answer)
+        return found
+
+
+def _no_answer(**_arguments: object) -> None:
+    return None
+
+
 def _loaded(entry: EntryPoint) -> Plugin:
+    if BUILT_IN.get(entry.name) == entry.module:
+        return _built_in(entry.name)
     known = _plugins.get(entry)
     if known is not None and sys.modules.get(entry.module) is known[0]:
         return known[1]
@@ -217,7 +231,7 @@ def _loaded(entry: EntryPoint) -> Plugin:
         from ..contract import hookspecs
 
     try:
-        module = importlib.import_module(entry.module)
+        module = import_module(entry.module)
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         manager.register(module, name=entry.name)
@@ -230,7 +244,7 @@ def _loaded(entry: EntryPoint) -> Plugin:
             provider=entry.name,
         ) from exc
     _refuse_misspelt_hooks(entry, manager)
-    plugin = Plugin(entry, manager)
+    plugin = Plugin(entry.name, entry.distribution, entry.version, manager.hook)
     _plugins[entry] = module, plugin
     return plugin
 
@@ -276,124 +290,6 @@ def _close_matches(word: str, known: Sequence[str], *, n: int) -> list[str]:
     return get_close_matches(word, known, n=n)
 
 
-def find_entry_points(group: str = GROUP) -> list[EntryPoint]:
-    """Return the entry points of the group in the order of ``sys.path``; imports none of them.
-
-    As for an import, the first distribution of a name on the path hides a later one of that name.
-    The folders are listed again only once one of them has changed.
-    """
-    state = _path_state()
-    known = _found.get(group)
-    if known is not None and state is not None and known[0] == state:
-        return list(known[1])
-    found: list[EntryPoint] = []
-    seen: set[str] = set()
-    for distribution, version, text in _offers(group):
-        if distribution not in seen:
-            seen.add(distribution)
-            found += _parsed(text, group, distribution, version)
-    newest = max((identity[2] for identity in state or () if identity is not None), default=0)
-    if state is not None and time.time_ns() - newest > _TICK_NANOSECONDS:
-        _found[group] = state, tuple(found)
-    return found
-
-
-def _path_state() -> _PathState | None:
-    """Return what tells whether a search would find the same again; None if nothing does."""
-    for finder in sys.meta_path:
-        if finder is not PathFinder and hasattr(finder, "find_distributions"):
-            return None
-    state: list[_Identity | None] = []
-    for entry in sys.path:
-        if not isinstance(entry, str):
-            continue
-        try:
-            status = os.stat(entry or ".")
-        except (OSError, ValueError):
-            state.append(None)
-            continue
-        if entry.endswith(".egg") or not stat.S_ISDIR(status.st_mode):
-            return None
-        state.append((status.st_dev, status.st_ino, status.st_mtime_ns))
-    return tuple(state)
-
-
-def _offers(group: str) -> Iterator[_Offer]:
-    for finder in sys.meta_path:
-        if finder is PathFinder:
-            for entry in dict.fromkeys(item for item in sys.path if isinstance(item, str)):
-                yield from _at(entry, group)
-        # The backport's finder searches the same path with the same result. Import hooks of
-        # editable installs find modules, not distributions: most other finders end here.
-        elif (find := getattr(finder, "find_distributions", None)) is not None and type(
-            finder
-        ).__module__.partition(".")[0] != "importlib_metadata":
-            from importlib.metadata import DistributionFinder
-
-            yield from _described(find(DistributionFinder.Context()))
-
-
-def _at(entry: str, group: str) -> Iterable[_Offer]:
-    try:
-        status = os.stat(entry or ".")
-    except (OSError, ValueError):  # ValueError: the path holds a NUL
-        return ()
-    if entry.endswith(".egg") or not stat.S_ISDIR(status.st_mode):
-        from importlib.metadata import distributions
-
-        return _described(distributions(path=[entry]))
-    return _in_folder(entry or ".", group)
-
-
-def _described(distributions: Iterable[Distribution]) -> Iterator[_Offer]:
-    for distribution in distributions:
-        text = distribution.read_text("entry_points.txt") or ""
-        yield _normalised(distribution.name or "unknown"), distribution.version or "", text
-
-
-def _in_folder(folder: str, group: str) -> Iterator[_Offer]:
-    try:
-        with os.scandir(folder) as listing:
-            names = [item.name for item in listing]
-    except OSError:
-        return
-    for name in names:
-        # pip renames what it is about to replace to "~name"; a killed pip leaves it behind.
-        if name.endswith((".dist-info", ".egg-info")) and not name.startswith("~"):
-            distribution, _, version = name.rpartition(".")[0].partition("-")
-            text = _entry_points_text(os.path.join(folder, name), group)
-            # An .egg-info folder may carry the Python version behind the distribution's own.
-            yield _normalised(distribution), version.partition("-py")[0], text
-
-
-def _normalised(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def _entry_points_text(metadata: str, group: str) -> str:
-    try:
-        with open(os.path.join(metadata, "entry_points.txt"), "rb") as file:
-            raw = file.read()
-    except OSError:
-        return ""
-    return raw.decode("utf-8", errors="replace") if group.encode() in raw else ""
-
-
-def _parsed(text: str, group: str, distribution: str, version: str) -> Iterator[EntryPoint]:
-    # The grammar is importlib.metadata's; configparser would cost more than the whole search.
-    section = None
-    for line in map(str.strip, text.splitlines()):
-        if line.startswith("[") and line.endswith("]"):
-            section = line.strip("[]")
-        elif section == group and not line.startswith("#"):
-            name, separator, value = line.partition("=")
-            if separator:
-                module = value.partition("[")[0].strip()
-                yield EntryPoint(name.strip(), module, distribution, version)
-
-
-# What is remembered: by group with the state of the whole path, and by entry point with the module
-# that was registered. It belongs to the process, as sys.modules does; threads that fill it at once
-# find the same.
-_found: dict[str, tuple[_PathState, tuple[EntryPoint, ...]]] = {}
-_plugins: dict[EntryPoint, tuple[ModuleType, Plugin]] = {}
+# By the name of a built-in provider, or by entry point, with the module that was loaded. It belongs
+# to the process, as sys.modules does; threads that fill it at once find the same.
+_plugins: dict[str | EntryPoint, tuple[ModuleType, Plugin]] = {}

@@ -16,6 +16,13 @@ DISTRIBUTIONS = {
     "recovery": "ksm-storage",
 }
 
+# The module of each provider that is part of ksm-storage itself.
+BUILT_IN = {
+    "key-file": "ksm_storage.providers.key_file",
+    "os-keyring": "ksm_storage.providers.os_keyring",
+    "recovery": "ksm_storage.providers.recovery",
+}
+
 # The extra of ksm-storage that installs what is not built in.
 _EXTRAS = {
     "ksm-storage-aws-kms": "aws",

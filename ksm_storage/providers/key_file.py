@@ -17,7 +17,6 @@ from ..plugin import (
     PermissionDeniedError,
     Settings,
     SettingsError,
-    hookimpl,
 )
 from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
 
@@ -31,7 +30,6 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 
-@hookimpl
 def key_wrapper_options() -> Sequence[Option]:
     """Declare the options for a key file that was moved, or that a platform hands out."""
     return [
@@ -45,7 +43,6 @@ def key_wrapper_options() -> Sequence[Option]:
     ]
 
 
-@hookimpl
 def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one key file; the file is read when it is used."""
     moved = settings.text("path")

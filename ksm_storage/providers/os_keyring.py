@@ -23,7 +23,6 @@ from ..plugin import (
     Option,
     Settings,
     SettingsError,
-    hookimpl,
 )
 from .aes_gcm_wrapper import KEK_BYTES, AesGcmWrapper
 from .native_store import AUTO, BACKENDS, NativeStore
@@ -39,7 +38,6 @@ PROMPTS = (NEVER, WHEN_INTERACTIVE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-@hookimpl
 def key_wrapper_options() -> Sequence[Option]:
     """Declare which native store is used, and whether it may prompt the user."""
     return [
@@ -58,7 +56,6 @@ def key_wrapper_options() -> Sequence[Option]:
     ]
 
 
-@hookimpl
 def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one KEK; the store is accessed when the KEK is used."""
     if not _NAME.fullmatch(key_id):

@@ -16,7 +16,6 @@ from ..plugin import (
     Settings,
     SettingsError,
     WrappedDek,
-    hookimpl,
 )
 from .recovery_key import (
     ALGORITHM,
@@ -36,7 +35,6 @@ _TAG_BYTES = 16
 _CIPHERTEXT_BYTES = PUBLIC_KEY_BYTES + _ENCAPSULATED_BYTES + DEK_BYTES + _TAG_BYTES
 
 
-@hookimpl
 def key_wrapper_options() -> Sequence[Option]:
     """Declare the ways to give the secret; wrapping needs none of them."""
     return [
@@ -46,13 +44,11 @@ def key_wrapper_options() -> Sequence[Option]:
     ]
 
 
-@hookimpl
 def open_key_wrapper(key_id: str, settings: Settings) -> KeyWrapper:
     """Open the key wrapper of one recovery key; the secret is read when it unwraps."""
     return RecoveryKek(RecoveryKey.parse(key_id), lambda: given_secret(settings))
 
 
-@hookimpl
 def key_covers(trusted: str, key_id: str) -> bool:
     """Tell whether both name one key: by its public key, or by the fingerprint of that."""
     try:
@@ -61,7 +57,6 @@ def key_covers(trusted: str, key_id: str) -> bool:
         return False
 
 
-@hookimpl
 def newest_version(key_id: str, algorithm: str, ciphertext: bytes) -> str | None:
     """Return the key id with the public key, which the wrapped DEK contains.
 

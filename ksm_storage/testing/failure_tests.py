@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 import pytest
 
@@ -155,7 +154,7 @@ class SecrecyTests(Subject):
         wrapped = key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
 
         with pytest.raises(DecryptionError) as caught:
-            key_wrapper.unwrap(replace(wrapped, ciphertext=wrapped.ciphertext[:-1]), aad=AAD)
+            key_wrapper.unwrap(wrapped._replace(ciphertext=wrapped.ciphertext[:-1]), aad=AAD)
 
         shown = f"{caught.value!s} {caught.value.as_dict()!r}"
         for text in texts_of_causes(caught.value):
@@ -165,7 +164,7 @@ class SecrecyTests(Subject):
         wrapped = key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
 
         with pytest.raises(DecryptionError) as caught:
-            key_wrapper.unwrap(replace(wrapped, ciphertext=b""), aad=AAD)
+            key_wrapper.unwrap(wrapped._replace(ciphertext=b""), aad=AAD)
 
         message = caught.value.message
         assert message, "an error says what is wrong"
@@ -177,4 +176,4 @@ def _use(key_wrapper: KeyWrapper, dek: bytes) -> None:
     wrapped = key_wrapper.wrap(dek, aad=AAD)
     key_wrapper.unwrap(wrapped, aad=AAD)
     with pytest.raises(DecryptionError):
-        key_wrapper.unwrap(replace(wrapped, ciphertext=wrapped.ciphertext[:-1]), aad=AAD)
+        key_wrapper.unwrap(wrapped._replace(ciphertext=wrapped.ciphertext[:-1]), aad=AAD)

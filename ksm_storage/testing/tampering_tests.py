@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -54,7 +53,7 @@ class DamageTests(Subject):
     @pytest.mark.parametrize("damage", DAMAGE)
     def test_damage_is_a_decryption_error(self, key_wrapper: KeyWrapper, damage: str) -> None:
         wrapped = key_wrapper.wrap(os.urandom(DEK_BYTES), aad=AAD)
-        damaged = replace(wrapped, ciphertext=DAMAGE[damage](wrapped.ciphertext))
+        damaged = wrapped._replace(ciphertext=DAMAGE[damage](wrapped.ciphertext))
 
         with pytest.raises(DecryptionError) as caught:
             key_wrapper.unwrap(damaged, aad=AAD)
@@ -67,7 +66,7 @@ class DamageTests(Subject):
         dek = os.urandom(DEK_BYTES)
         wrapped = key_wrapper.wrap(dek, aad=AAD)
         with pytest.raises(DecryptionError):
-            key_wrapper.unwrap(replace(wrapped, ciphertext=wrapped.ciphertext[:-1]), aad=AAD)
+            key_wrapper.unwrap(wrapped._replace(ciphertext=wrapped.ciphertext[:-1]), aad=AAD)
 
         assert key_wrapper.unwrap(wrapped, aad=AAD) == dek
 

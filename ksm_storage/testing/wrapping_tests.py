@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -211,7 +210,7 @@ class IdentityTests(Subject):
 
         # The caller may use both keys, so only a call that names the key is refused.
         with pytest.raises(DecryptionError):
-            key_wrapper.unwrap(replace(foreign, key_id=own.key_id), aad=AAD)
+            key_wrapper.unwrap(foreign._replace(key_id=own.key_id), aad=AAD)
 
     def test_a_dek_under_another_keks_name_is_a_decryption_error(
         self, key_wrapper: KeyWrapper, other_key_wrapper: KeyWrapper
@@ -219,13 +218,13 @@ class IdentityTests(Subject):
         own, foreign = _wrapped(key_wrapper), _wrapped(other_key_wrapper)
 
         with pytest.raises(DecryptionError):
-            key_wrapper.unwrap(replace(own, key_id=foreign.key_id), aad=AAD)
+            key_wrapper.unwrap(own._replace(key_id=foreign.key_id), aad=AAD)
 
     def test_another_algorithms_name_is_a_decryption_error(self, key_wrapper: KeyWrapper) -> None:
         wrapped = _wrapped(key_wrapper)
 
         with pytest.raises(DecryptionError):
-            key_wrapper.unwrap(replace(wrapped, algorithm="no-such-algorithm"), aad=AAD)
+            key_wrapper.unwrap(wrapped._replace(algorithm="no-such-algorithm"), aad=AAD)
 
 
 def _wrapped(key_wrapper: KeyWrapper) -> WrappedDek:

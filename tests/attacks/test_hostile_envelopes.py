@@ -268,20 +268,41 @@ def test_the_largest_file_of_many_recipients_is_bounded_by_their_number(sealed: 
 
 
 @the_attacker("installs a distribution that offers a taken provider name")
-@pytest.mark.parametrize("provider", ["key-file", "os-keyring", "aws-kms", "pkcs11"])
+@pytest.mark.parametrize("provider", ["aws-kms", "pkcs11"])
 def test_a_distribution_that_takes_a_name_stops_it_and_is_named(
     provider: str, sealed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = f"open({str(folder / 'ran')!r}, 'w')\n"
-    write_distribution(
-        folder, "aaa-attacker", providers={provider: "attacker"}, modules={"attacker.py": source}
-    )
-    monkeypatch.syspath_prepend(str(folder))
+    plant_attacker(provider, folder, monkeypatch)
+    write_distribution(folder, "zzz-first", providers={provider: "first"})
     raw = sealed.read_bytes()
     sealed.write_bytes(raw.replace(b"recipient: key-file", b"recipient: " + provider.encode(), 1))
 
     with pytest.raises(PluginConflictError) as caught:
         ksm_storage.open_storage(sealed)
 
-    assert "aaa-attacker and ksm-storage" in caught.value.message
+    assert "aaa-attacker and " in caught.value.message
     assert not (folder / "ran").exists()
+
+
+@the_attacker("installs a distribution that offers a taken provider name")
+def test_a_distribution_that_takes_the_name_of_a_built_in_provider_is_never_used(
+    sealed: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plant_attacker("key-file", folder, monkeypatch)
+
+    assert ksm_storage.open_storage(sealed).get("hostname") is not None
+    assert main(["providers"]) == 0
+    assert "the one from aaa-attacker is never used" in capsys.readouterr().err
+    assert not (folder / "ran").exists()
+
+
+def plant_attacker(provider: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a distribution on the path that offers the provider and notes that it was imported."""
+    source = f"open({str(folder / 'ran')!r}, 'w')\n"
+    write_distribution(
+        folder, "aaa-attacker", providers={provider: "attacker"}, modules={"attacker.py": source}
+    )
+    monkeypatch.syspath_prepend(str(folder))

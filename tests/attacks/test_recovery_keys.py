@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def test_a_foreign_public_key_is_refused_before_anything_is_wrapped(
 def test_a_recipient_under_the_name_of_another_key_does_not_unwrap(recoverable: Path) -> None:
     theirs = RecoveryKey.of("office", os.urandom(32))
     with Kek.open(KeyUri("recovery", theirs.public_id)) as kek:
-        wrapped = replace(kek.wrap(bytes(32), aad=wrap_aad(b"", 1, {})), key_id=OFFICE.key_id)
+        wrapped = kek.wrap(bytes(32), aad=wrap_aad(b"", 1, {}))._replace(key_id=OFFICE.key_id)
 
     words = {"recovery": {"words": " ".join(words_of(SECRET))}}
     with (

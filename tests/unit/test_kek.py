@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -57,7 +56,7 @@ def test_a_plugins_error_keeps_what_it_said_and_gets_what_it_left_out() -> None:
     wrapped = kek.wrap(DEK, aad=AAD)
 
     with pytest.raises(DecryptionError) as caught:
-        kek.unwrap(replace(wrapped, key_id="two"), aad=AAD)
+        kek.unwrap(wrapped._replace(key_id="two"), aad=AAD)
 
     error = caught.value
     assert (error.provider, error.key, error.operation) == ("memory", "memory://one", "unwrap")

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
+
+import pluggy
 import pytest
 
+from ksm_storage.contract import hookspecs
+from ksm_storage.contract.key_uri import KeyUri
 from ksm_storage.errors import PluginNotFoundError, SettingsError
-from ksm_storage.keys import discovery
-from ksm_storage.keys.discovery import find_entry_points, find_plugin, resolve_key
-from ksm_storage.keys.known_providers import DISTRIBUTIONS, LOCAL, OFFLINE
+from ksm_storage.keys import entry_points
+from ksm_storage.keys.discovery import find_plugin, resolve_key
+from ksm_storage.keys.entry_points import find_entry_points
+from ksm_storage.keys.known_providers import BUILT_IN, DISTRIBUTIONS, LOCAL, OFFLINE
 
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no plugin be found."""
-    monkeypatch.setattr(discovery, "find_entry_points", list)
+    monkeypatch.setattr(entry_points, "find_entry_points", list)
 
 
 @pytest.mark.parametrize(
@@ -26,9 +36,6 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pkcs11", "'.[hsm]'"),
         ("tpm2", "'.[tpm2]'"),
         ("vault-transit", "'.[vault-transit]'"),
-        ("key-file", "."),
-        ("os-keyring", "."),
-        ("recovery", "."),
     ],
 )
 @pytest.mark.usefixtures("nothing_installed")
@@ -39,6 +46,51 @@ def test_the_hint_for_a_known_provider_installs_it_from_a_clone(provider: str, t
     assert caught.value.hint == (
         f"in a clone of ksm-storage run: pip install {target}; the names are on no index yet"
     )
+
+
+@pytest.mark.usefixtures("nothing_installed")
+@pytest.mark.parametrize("provider", BUILT_IN)
+def test_a_built_in_provider_is_found_without_looking_at_what_is_installed(provider: str) -> None:
+    assert find_plugin(provider).distribution == "ksm-storage"
+    assert resolve_key(f"{provider}://key") == KeyUri(provider, "key")
+
+
+def test_the_built_in_providers_are_the_entry_points_of_this_distribution() -> None:
+    ours = [each for each in find_entry_points() if each.distribution == "ksm-storage"]
+
+    assert {each.name: each.module for each in ours} == BUILT_IN
+    assert {find_plugin(name).version for name in BUILT_IN} == {each.version for each in ours}
+
+
+@pytest.mark.parametrize("provider", BUILT_IN)
+def test_pluggy_finds_nothing_wrong_with_the_hooks_of_a_built_in_provider(provider: str) -> None:
+    # They are called by their names: what pluggy checks of a plugin is checked here.
+    module = import_module(BUILT_IN[provider])
+    hooks = {name for name in vars(hookspecs) if hasattr(vars(hookspecs)[name], "ksm_storage_spec")}
+    marked = SimpleNamespace(
+        **{name: hookspecs.hookimpl(copy_of(module, name)) for name in hooks & set(vars(module))}
+    )
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+
+    manager.register(marked)
+    manager.check_pending()
+
+    for name in vars(marked):
+        expected = inspect.signature(getattr(hookspecs, name)).parameters
+        assert list(inspect.signature(getattr(module, name)).parameters) == list(expected)
+    assert {"key_wrapper_options", "open_key_wrapper"} <= set(vars(marked))
+
+
+def copy_of(module: ModuleType, name: str) -> Callable[..., object]:
+    # Marked itself, the module would stay so for the tests that follow.
+    function: Callable[..., object] = getattr(module, name)
+
+    @wraps(function)
+    def copy(*arguments: object, **named: object) -> object:
+        return function(*arguments, **named)
+
+    return copy
 
 
 @pytest.mark.usefixtures("nothing_installed")

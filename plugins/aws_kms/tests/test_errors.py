@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -108,11 +107,11 @@ class TestReplies(ReplyTests):
     """Replies of a scripted KMS."""
 
     altered_deks: ClassVar[Mapping[str, WrappedDek]] = {
-        "another key": replace(SYMMETRIC, key_id=OTHER_ARN),
-        "an alias": replace(SYMMETRIC, key_id="alias/app"),
-        "another algorithm": replace(SYMMETRIC, algorithm="RSAES_OAEP_SHA_1"),
-        "empty": replace(SYMMETRIC, ciphertext=b""),
-        "longer than KMS makes": replace(SYMMETRIC, ciphertext=bytes(6145)),
+        "another key": SYMMETRIC._replace(key_id=OTHER_ARN),
+        "an alias": SYMMETRIC._replace(key_id="alias/app"),
+        "another algorithm": SYMMETRIC._replace(algorithm="RSAES_OAEP_SHA_1"),
+        "empty": SYMMETRIC._replace(ciphertext=b""),
+        "longer than KMS makes": SYMMETRIC._replace(ciphertext=bytes(6145)),
     }
     foreign_wraps: ClassVar[Mapping[str, Answer]] = {
         name: wrapped(key_id=name)

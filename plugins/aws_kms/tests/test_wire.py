@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 
 import pytest
 
@@ -91,7 +90,7 @@ def test_a_multi_region_key_is_asked_in_the_region_of_the_option(scripted: Scrip
     scripted.answer = unwrapped(key_id=replica)
 
     with open_kek(MRK, scripted.url, region="us-east-1") as kek:
-        kek.unwrap(replace(SYMMETRIC, key_id=MRK), aad=AAD)
+        kek.unwrap(SYMMETRIC._replace(key_id=MRK), aad=AAD)
 
     assert scripted.asked[0].body["KeyId"] == replica
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,14 +79,14 @@ class TestReplies(ReplyTests):
     """Replies of a scripted vault."""
 
     altered_deks: ClassVar[Mapping[str, WrappedDek]] = {
-        "another key": replace(RSA, key_id=OTHER_KID),
-        "without version": replace(RSA, key_id=KEY),
-        "junk": replace(RSA, key_id="junk"),
-        "SHA-1": replace(RSA, algorithm="RSA-OAEP"),
-        "AES": replace(RSA, algorithm="A256GCM"),
-        "empty": replace(RSA, ciphertext=b""),
-        "short": replace(RSA, ciphertext=bytes(255)),
-        "long": replace(RSA, ciphertext=bytes(513)),
+        "another key": RSA._replace(key_id=OTHER_KID),
+        "without version": RSA._replace(key_id=KEY),
+        "junk": RSA._replace(key_id="junk"),
+        "SHA-1": RSA._replace(algorithm="RSA-OAEP"),
+        "AES": RSA._replace(algorithm="A256GCM"),
+        "empty": RSA._replace(ciphertext=b""),
+        "short": RSA._replace(ciphertext=bytes(255)),
+        "long": RSA._replace(ciphertext=bytes(513)),
     }
     foreign_wraps: ClassVar[Mapping[str, Reply]] = {
         kid: wrapped(kid=kid) for kid in (OTHER_KID, KEY, "junk", HSM_KID)

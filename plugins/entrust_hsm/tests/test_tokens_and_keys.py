@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ctypes import byref, c_ulong
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -173,7 +172,7 @@ def test_what_a_serial_found_is_opened_by_the_serial_alone() -> None:
 def test_a_recorded_key_that_is_not_the_one_found_is_refused_before_the_token_decrypts(
     interposer: Interposer, recorded: str
 ) -> None:
-    altered = replace(_wrapped(ONE), key_id=recorded)
+    altered = _wrapped(ONE)._replace(key_id=recorded)
     before = interposer.calls["C_Decrypt"]
 
     with (
@@ -199,7 +198,7 @@ def test_a_recorded_key_that_is_not_the_one_found_is_refused_before_the_token_de
 def test_what_cannot_be_its_own_is_refused_without_a_call(
     interposer: Interposer, change: dict[str, Any]
 ) -> None:
-    altered = replace(_wrapped(ONE), **change)
+    altered = _wrapped(ONE)._replace(**change)
     interposer.calls.clear()
 
     with open_kek(ONE) as kek, pytest.raises(DecryptionError):
@@ -211,7 +210,7 @@ def test_what_cannot_be_its_own_is_refused_without_a_call(
 def test_a_mechanism_that_takes_no_such_key_is_refused_before_the_token_decrypts(
     interposer: Interposer,
 ) -> None:
-    altered = replace(_wrapped(ONE), algorithm=RSA_SHA1)
+    altered = _wrapped(ONE)._replace(algorithm=RSA_SHA1)
     interposer.calls.clear()
 
     with open_kek(ONE) as kek, pytest.raises(DecryptionError, match="does not work with"):

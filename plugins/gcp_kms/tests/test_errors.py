@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,10 +73,10 @@ class TestReplies(ReplyTests):
     """Replies of a scripted Cloud KMS."""
 
     altered_deks: ClassVar[Mapping[str, WrappedDek]] = {
-        "another key": replace(WRAPPED, key_id=f"{KEY}2/cryptoKeyVersions/1"),
-        "junk": replace(WRAPPED, key_id="junk"),
-        "another algorithm": replace(WRAPPED, algorithm="ROT13"),
-        "empty": replace(WRAPPED, ciphertext=b""),
+        "another key": WRAPPED._replace(key_id=f"{KEY}2/cryptoKeyVersions/1"),
+        "junk": WRAPPED._replace(key_id="junk"),
+        "another algorithm": WRAPPED._replace(algorithm="ROT13"),
+        "empty": WRAPPED._replace(ciphertext=b""),
     }
     foreign_wraps: ClassVar[Mapping[str, Answer]] = {
         name: replied(encrypted(name=name))

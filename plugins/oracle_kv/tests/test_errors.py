@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -90,11 +89,11 @@ class TestReplies(ReplyTests):
     """Replies of a scripted vault."""
 
     altered_deks: ClassVar[Mapping[str, WrappedDek]] = {
-        "another key": replace(AES, key_id=OTHER_KEY),
-        "no key": replace(AES, key_id="alias"),
-        "another algorithm": replace(AES, algorithm="RSA_OAEP_SHA_1"),
-        "empty": replace(AES, ciphertext=b""),
-        "longer than a vault makes": replace(AES, ciphertext=bytes(4097)),
+        "another key": AES._replace(key_id=OTHER_KEY),
+        "no key": AES._replace(key_id="alias"),
+        "another algorithm": AES._replace(algorithm="RSA_OAEP_SHA_1"),
+        "empty": AES._replace(ciphertext=b""),
+        "longer than a vault makes": AES._replace(ciphertext=bytes(4097)),
     }
     foreign_wraps: ClassVar[Mapping[str, Answer]] = {
         "another key": wrapped(keyId=OTHER_KEY),

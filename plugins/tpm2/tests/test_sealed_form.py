@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
 from ksm_storage_tpm2.hooks import BANKS, NO_PCRS, Pcrs
@@ -62,7 +61,7 @@ def test_a_weaker_policy_than_the_sealed_one_is_an_altered_file(
     weaker = bytes(sealed._replace(policy=Policy(needs_pin=needs_pin)))
 
     with pytest.raises(DecryptionError):
-        wrapper.unwrap(replace(wrapped, ciphertext=weaker), aad=AAD)
+        wrapper.unwrap(wrapped._replace(ciphertext=weaker), aad=AAD)
 
 
 def test_every_bit_of_the_form_counts(tpm: SoftwareTpm) -> None:
@@ -74,5 +73,5 @@ def test_every_bit_of_the_form_counts(tpm: SoftwareTpm) -> None:
         altered[place // 8] ^= 1 << place % 8
         with pytest.raises(DecryptionError):
             opened("owner/app", tpm.settings, {"prompt": "never", "pin": "1"}).unwrap(
-                replace(wrapped, ciphertext=bytes(altered)), aad=AAD
+                wrapped._replace(ciphertext=bytes(altered)), aad=AAD
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -151,7 +150,7 @@ def test_another_spelling_that_the_server_accepts_is_refused(
     wrapped = key.wrap(new_dek(), aad=AAD)
 
     with pytest.raises(DecryptionError):
-        key.unwrap(replace(wrapped, ciphertext=change(wrapped.ciphertext)), aad=AAD)
+        key.unwrap(wrapped._replace(ciphertext=change(wrapped.ciphertext)), aad=AAD)
 
 
 def test_the_servers_rewrap_knows_no_associated_data(bao: OpenBao, root: Settings) -> None:

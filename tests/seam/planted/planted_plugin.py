@@ -70,12 +70,12 @@ class DecryptsWithoutTheKeysName(Planted):
 
 class IgnoresTheKeyId(Planted):
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
-        return super().unwrap(replace(wrapped, key_id=self._resolved()), aad=aad)
+        return super().unwrap(wrapped._replace(key_id=self._resolved()), aad=aad)
 
 
 class IgnoresTheAlgorithm(Planted):
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
-        return super().unwrap(replace(wrapped, algorithm=ALGORITHM), aad=aad)
+        return super().unwrap(wrapped._replace(algorithm=ALGORITHM), aad=aad)
 
 
 class DropsTheAad(Planted):
@@ -92,14 +92,14 @@ class IgnoresTheAad(Planted):
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
         wrapped = super().wrap(dek, aad=aad)
         kept = ",".join(f"{name}={aad[name]}" for name in aad).encode()
-        return replace(wrapped, ciphertext=bytes([len(kept)]) + kept + wrapped.ciphertext)
+        return wrapped._replace(ciphertext=bytes([len(kept)]) + kept + wrapped.ciphertext)
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
         length = wrapped.ciphertext[0] if wrapped.ciphertext else 0
         kept, rest = wrapped.ciphertext[1 : 1 + length], wrapped.ciphertext[1 + length :]
         pairs = (pair.partition("=") for pair in kept.decode("latin-1").split(",") if pair)
         found = Aad({name: value for name, _, value in pairs})
-        return super().unwrap(replace(wrapped, ciphertext=rest), aad=found)
+        return super().unwrap(wrapped._replace(ciphertext=rest), aad=found)
 
 
 class BindsOnlyTheValues(Planted):
@@ -233,7 +233,7 @@ class ReturnsJunk(Planted):
 
 class ForgetsTrailingBytes(Planted):
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
-        return super().unwrap(replace(wrapped, ciphertext=wrapped.ciphertext[:68]), aad=aad)
+        return super().unwrap(wrapped._replace(ciphertext=wrapped.ciphertext[:68]), aad=aad)
 
 
 class StripsTheDek(Planted):
@@ -248,16 +248,16 @@ class ReturnsAByteArray(Planted):
 
 class LeavesTheAliasUnresolved(Planted):
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
-        return replace(super().wrap(dek, aad=aad), key_id=self._key_id)
+        return super().wrap(dek, aad=aad)._replace(key_id=self._key_id)
 
     def unwrap(self, wrapped: WrappedDek, *, aad: Aad) -> bytes:
-        return super().unwrap(replace(wrapped, key_id=self._resolved()), aad=aad)
+        return super().unwrap(wrapped._replace(key_id=self._resolved()), aad=aad)
 
 
 class RenamesItsKeyEachTime(Planted):
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
         wrapped = super().wrap(dek, aad=aad)
-        return replace(wrapped, key_id=f"{wrapped.key_id}?{os.urandom(4).hex()}")
+        return wrapped._replace(key_id=f"{wrapped.key_id}?{os.urandom(4).hex()}")
 
 
 class HasSpacesInItsNames(Planted):
@@ -376,7 +376,7 @@ class KnowsOnlyTheNameItWasGiven(Planted):
         return super().unwrap(wrapped, aad=aad)
 
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
-        return replace(super().wrap(dek, aad=aad), key_id=self._resolved() + "/version/1")
+        return super().wrap(dek, aad=aad)._replace(key_id=self._resolved() + "/version/1")
 
 
 class SaysItsKeyIsDisabled(Planted):
@@ -391,7 +391,7 @@ class NamesAnotherVersion(Planted):
 
 class ForgetsThatItsKeyIsPublic(Planted):
     def wrap(self, dek: bytes, *, aad: Aad) -> WrappedDek:
-        return replace(super().wrap(dek, aad=aad), algorithm="MEMORY-RSA-OAEP")
+        return super().wrap(dek, aad=aad)._replace(algorithm="MEMORY-RSA-OAEP")
 
 
 class KnowsNoCaller(Planted):

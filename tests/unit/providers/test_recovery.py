@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,7 +102,7 @@ def test_a_secret_that_does_not_serve_is_told(
 def test_another_name_of_the_same_secret_is_another_key() -> None:
     home = RecoveryKey.of("home", SECRET)
     with Kek.open(URI) as kek:
-        renamed = replace(kek.wrap(DEK, aad=AAD), key_id=home.key_id)
+        renamed = kek.wrap(DEK, aad=AAD)._replace(key_id=home.key_id)
 
     assert home.key_id != KEY.key_id
     with (
@@ -138,7 +137,7 @@ def test_every_part_of_a_wrapped_dek_is_authenticated(place: int) -> None:
         altered[place] ^= 1
 
         with pytest.raises(DecryptionError):
-            kek.unwrap(replace(wrapped, ciphertext=bytes(altered)), aad=AAD)
+            kek.unwrap(wrapped._replace(ciphertext=bytes(altered)), aad=AAD)
 
 
 @pytest.mark.parametrize("missing", ["mlkem.MLKEM768PublicKey", "mlkem.MLKEM768PrivateKey"])
@@ -331,7 +330,7 @@ def test_a_part_of_a_recovery_file_that_is_too_short_is_refused(line: int) -> No
 @pytest.mark.parametrize("length", [0, 80, 2_383, 2_385])
 def test_a_wrapped_dek_of_another_length_is_refused_before_it_is_decrypted(length: int) -> None:
     with Kek.open(URI) as kek:
-        wrapped = replace(kek.wrap(DEK, aad=AAD), ciphertext=bytes(length))
+        wrapped = kek.wrap(DEK, aad=AAD)._replace(ciphertext=bytes(length))
 
         with pytest.raises(DecryptionError, match="wrong length"):
             kek.unwrap(wrapped, aad=AAD)

@@ -27,9 +27,9 @@ IMPORTS = (
 SCANS = (
     IMPORTS[0],
     python(
-        "ksm_storage.keys.entry_points.find_entry_points()",
+        "ksm_storage.keys.discovery.find_entry_points()",
         "ours",
-        "from ksm_storage.keys.entry_points import find_entry_points; assert find_entry_points()",
+        "from ksm_storage.keys.discovery import find_entry_points; assert find_entry_points()",
     ),
     python(
         "importlib.metadata.entry_points(group=...)",

@@ -69,7 +69,7 @@ def test_importing_what_an_application_imports_loads_no_sdk() -> None:
 
 
 def test_listing_the_providers_imports_none_of_them() -> None:
-    listing = "from ksm_storage.keys.entry_points import find_entry_points; find_entry_points()"
+    listing = "from ksm_storage.keys.discovery import find_entry_points; find_entry_points()"
     names = loaded(listing)
 
     assert not names & SDKS

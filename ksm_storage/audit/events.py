@@ -192,7 +192,7 @@ def _sink(kind: str, name: str) -> pluggy.PluginManager:
 def _plugin(name: str) -> object:
     import importlib
 
-    from ..keys.entry_points import find_entry_points
+    from ..keys.discovery import find_entry_points
 
     for entry in find_entry_points(GROUP):
         if entry.name == name:

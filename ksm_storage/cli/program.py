@@ -11,7 +11,7 @@ import click
 
 from .. import __version__
 from ..errors import KsmStorageError, PluginNotFoundError
-from ..keys.entry_points import EntryPoint, find_entry_points
+from ..keys.discovery import EntryPoint, find_entry_points
 from ..keys.setting_sources import command_memory
 from ..process import gc_pause, no_core_dumps
 from .commands import Group

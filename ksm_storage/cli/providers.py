@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..keys.entry_points import EntryPoint, find_entry_points
+from ..keys.discovery import EntryPoint, find_entry_points
 from ..keys.known_providers import BUILT_IN
 from .commands import command
 from .options import PATH, json_option

@@ -12,8 +12,7 @@ from typing import NamedTuple
 from ..contract.key_wrapper import DEK_BYTES, Aad, KeyUri, WrappedDek
 from ..errors import PluginError, SettingsError
 from ..process import no_core_dumps
-from .discovery import find_plugin
-from .entry_points import find_entry_points
+from .discovery import find_entry_points, find_plugin
 from .known_providers import DISTRIBUTIONS, LOCAL, OFFLINE
 from .setting_sources import Arguments, file_table
 from .trust_rules import MAX_CACHE_SECONDS, TrustRule

@@ -3,16 +3,28 @@
 The name of a built-in provider always means the built-in one: no installed distribution is looked
 at for it, so none can take its place or stop it, and a start under such a key neither reads the
 metadata of what is installed nor loads ``pluggy``. Every other name is an installed plugin's.
+
+``importlib.metadata.entry_points()`` opens and parses the metadata of each distribution. Here a
+folder of ``sys.path`` is listed once, the ``entry_points.txt`` of each distribution is read as
+bytes, and only those that contain the group's name are parsed. What is not a folder (a zip file, an
+egg, another finder) is left to ``importlib.metadata``, so that the result is the same. A process
+remembers what it found until a folder of the path changes, as Python's own import system does.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
+from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from ..contract.key_wrapper import KeyUri, KeyWrapper, refuse_credentials
 from ..contract.settings import Option, Settings
@@ -21,18 +33,42 @@ from ..errors import (
     PluginConflictError,
     PluginContractError,
     PluginLoadError,
-    PluginNotFoundError,
     SettingsError,
 )
 from ..process import gc_pause
-from .known_providers import BUILT_IN, DISTRIBUTIONS, NATIVE_NAMES, install_hint
+from .known_providers import (
+    BUILT_IN,
+    DISTRIBUTIONS,
+    close_matches,
+    native_provider,
+    plugin_not_found,
+)
 
 if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
     import pluggy
 
-    from .entry_points import EntryPoint
+GROUP = "ksm_storage.providers"
 
 _Result = TypeVar("_Result")
+_FindHook = Callable[[str], Callable[..., Any]]
+_Offer = tuple[str, str, str]  # distribution, version, the text of its entry_points.txt
+_Identity = tuple[int, int, int]  # device, inode, time of the last change
+_PathState = tuple[_Identity | None, ...]
+
+# Modification times advance in ticks (up to 10 ms on Linux): a folder that changed within the
+# last one may change again and look the same.
+_TICK_NANOSECONDS = 100_000_000
+
+
+class EntryPoint(NamedTuple):
+    """Hold one entry point: its name, the module it names and who offers it."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
 
 
 class Plugin:
@@ -42,7 +78,7 @@ class Plugin:
     ``PluginContractError`` with its cause kept and its text, which may hold a secret, not copied.
     """
 
-    def __init__(self, provider: str, distribution: str, version: str, hook: object) -> None:
+    def __init__(self, provider: str, distribution: str, version: str, hook: _FindHook) -> None:
         self.provider = provider
         self.distribution = distribution
         self.version = version
@@ -98,7 +134,7 @@ class Plugin:
 
     def _call(self, name: str, call: Callable[[Any], _Result]) -> _Result:
         try:
-            return call(getattr(self._hook, name))
+            return call(self._hook(name))
         except KsmStorageError:
             raise
         # The contract: nothing foreign passes this seam, not even a wish to end the process.
@@ -123,13 +159,10 @@ def find_plugin(provider: str) -> Plugin:
     """
     if provider in BUILT_IN:
         return _built_in(provider)
-    # Late here and below: a start under a built-in key needs no search.
-    from .entry_points import find_entry_points
-
     entries = find_entry_points()
     matching = [entry for entry in entries if entry.name == provider]
     if not matching:
-        raise _not_found(provider, entries)
+        raise plugin_not_found(provider, (entry.name for entry in entries))
     if len(matching) > 1:
         names = " and ".join(sorted(entry.distribution for entry in matching))
         raise PluginConflictError(
@@ -151,40 +184,27 @@ def resolve_key(text: str) -> KeyUri:
     provider, separator, _ = text.partition("://")
     if separator and provider in BUILT_IN:
         return KeyUri.parse(text)
-    from .entry_points import find_entry_points
-
     entries = find_entry_points()
     if separator and any(entry.name == provider for entry in entries):
         return KeyUri.parse(text)
     for entry in entries:
-        found = _recognised(entry, text)
-        if found is not None:
-            return found
-    native = _provider_for_native_name(text)
+        # A broken plugin keeps no other from recognising its keys; it is reported when chosen.
+        with suppress(KsmStorageError):
+            found = _loaded(entry).recognise_key(text)
+            if found is not None:
+                return found
+    native = native_provider(text)
     if native is not None:
-        raise _not_found(native, entries)
+        raise plugin_not_found(native, (entry.name for entry in entries))
     return KeyUri.parse(text)
 
 
 def _is_key_wrapper(candidate: object) -> bool:
-    # Until Python 3.12 isinstance reads the property binds_aad, which may ask the key service:
-    # opening must not. inspect.getattr_static would do, for 5 ms of each start.
+    # Until Python 3.12 isinstance reads the property binds_aad, which may ask the key service.
+    # inspect.getattr_static would do, for 5 ms of each start.
     names = {"binds_aad", "wrap", "unwrap", "close"}
     own = getattr(candidate, "__dict__", {})
     return names <= {*own, *(name for kind in type(candidate).__mro__ for name in vars(kind))}
-
-
-def _provider_for_native_name(text: str) -> str | None:
-    return next((name for form, name in NATIVE_NAMES if re.match(form, text)), None)
-
-
-def _recognised(entry: EntryPoint, text: str) -> KeyUri | None:
-    try:
-        return _loaded(entry).recognise_key(text)
-    # One broken plugin must not keep another from recognising its keys; it is reported when it
-    # is itself chosen.
-    except KsmStorageError:
-        return None
 
 
 def _built_in(provider: str) -> Plugin:
@@ -195,27 +215,16 @@ def _built_in(provider: str) -> Plugin:
     from .. import __version__
 
     module = import_module(BUILT_IN[provider])
-    plugin = Plugin(provider, DISTRIBUTIONS[provider], __version__, _FunctionsOf(module))
+    # Called by their names, and one that is missing has no answer: what pluggy checks of a plugin
+    # each time it is loaded, tests check of these modules once.
+    plugin = Plugin(
+        provider,
+        DISTRIBUTIONS[provider],
+        __version__,
+        lambda name: getattr(module, name, lambda **_: None),
+    )
     _plugins[provider] = module, plugin
     return plugin
-
-
-class _FunctionsOf:
-    """Call the hooks of a module of ours by their names; a hook that it lacks has no answer.
-
-    What pluggy checks of a plugin each time it is loaded, tests check of these modules once.
-    """
-
-    def __init__(self, module: ModuleType) -> None:
-        self._module = module
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        found: Callable[..., Any] = getattr(self._module, name, _no_answer)
-        return found
-
-
-def _no_answer(**_arguments: object) -> None:
-    return None
 
 
 def _loaded(entry: EntryPoint) -> Plugin:
@@ -244,7 +253,7 @@ def _loaded(entry: EntryPoint) -> Plugin:
             provider=entry.name,
         ) from exc
     _refuse_misspelt_hooks(entry, manager)
-    plugin = Plugin(entry.name, entry.distribution, entry.version, manager.hook)
+    plugin = Plugin(entry.name, entry.distribution, entry.version, partial(getattr, manager.hook))
     _plugins[entry] = module, plugin
     return plugin
 
@@ -259,7 +268,7 @@ def _refuse_misspelt_hooks(entry: EntryPoint, manager: pluggy.PluginManager) -> 
         plugin = manager.get_plugin(entry.name)
         callers = manager.get_hookcallers(plugin) or []
         unknown = next((caller.name for caller in callers if not caller.has_spec()), "")
-        close = _close_matches(unknown, known, n=1)
+        close = close_matches(unknown, known, n=1)
         raise PluginLoadError(
             f"the plugin {entry.name!r} from {entry.distribution} implements an unknown hook: "
             f"{unknown!r}",
@@ -268,28 +277,124 @@ def _refuse_misspelt_hooks(entry: EntryPoint, manager: pluggy.PluginManager) -> 
         ) from exc
 
 
-def _not_found(provider: str, entries: Iterable[EntryPoint]) -> PluginNotFoundError:
-    distribution = DISTRIBUTIONS.get(provider)
-    names = sorted({entry.name for entry in entries})
-    if distribution is not None:
-        hint = install_hint(distribution)
-    elif close := _close_matches(provider, names, n=1):
-        hint = f"did you mean {close[0]!r}?"
-    else:
-        hint = f"installed providers: {', '.join(names) or 'none'}; install the missing plugin"
-    # Anything else may be a secret in the wrong place.
-    shown = repr(provider) if re.fullmatch(r"[a-z0-9_-]{1,64}", provider) else "(not shown)"
-    message = f"no plugin is installed for the provider {shown}"
-    return PluginNotFoundError(message, hint=hint, provider=provider)
+def find_entry_points(group: str = GROUP) -> list[EntryPoint]:
+    """Return the entry points of the group in the order of ``sys.path``; imports none of them.
+
+    As for an import, the first distribution of a name on the path hides a later one of that name.
+    The folders are listed again only once one of them has changed.
+    """
+    state = _path_state()
+    known = _found.get(group)
+    if known is not None and state is not None and known[0] == state:
+        return list(known[1])
+    found: list[EntryPoint] = []
+    seen: set[str] = set()
+    for distribution, version, text in _offers(group):
+        if distribution not in seen:
+            seen.add(distribution)
+            found += _parsed(text, group, distribution, version)
+    newest = max((identity[2] for identity in state or () if identity is not None), default=0)
+    if state is not None and time.time_ns() - newest > _TICK_NANOSECONDS:
+        _found[group] = state, tuple(found)
+    return found
 
 
-def _close_matches(word: str, known: Sequence[str], *, n: int) -> list[str]:
-    # Loaded for a mistake only: every start would pay for it otherwise.
-    from difflib import get_close_matches
+def _path_state() -> _PathState | None:
+    """Return what tells whether a search would find the same again; None if nothing does."""
+    for finder in sys.meta_path:
+        if finder is not PathFinder and hasattr(finder, "find_distributions"):
+            return None
+    state: list[_Identity | None] = []
+    for entry in sys.path:
+        if not isinstance(entry, str):
+            continue
+        try:
+            status = os.stat(entry or ".")
+        except (OSError, ValueError):
+            state.append(None)
+            continue
+        if entry.endswith(".egg") or not stat.S_ISDIR(status.st_mode):
+            return None
+        state.append((status.st_dev, status.st_ino, status.st_mtime_ns))
+    return tuple(state)
 
-    return get_close_matches(word, known, n=n)
+
+def _offers(group: str) -> Iterator[_Offer]:
+    for finder in sys.meta_path:
+        if finder is PathFinder:
+            for entry in dict.fromkeys(item for item in sys.path if isinstance(item, str)):
+                yield from _at(entry, group)
+        # The backport's finder searches the same path with the same result. Import hooks of
+        # editable installs find modules, not distributions: most other finders end here.
+        elif (find := getattr(finder, "find_distributions", None)) is not None and type(
+            finder
+        ).__module__.partition(".")[0] != "importlib_metadata":
+            from importlib.metadata import DistributionFinder
+
+            yield from _described(find(DistributionFinder.Context()))
 
 
-# By the name of a built-in provider, or by entry point, with the module that was loaded. It belongs
-# to the process, as sys.modules does; threads that fill it at once find the same.
+def _at(entry: str, group: str) -> Iterable[_Offer]:
+    try:
+        status = os.stat(entry or ".")
+    except (OSError, ValueError):  # ValueError: the path holds a NUL
+        return ()
+    if entry.endswith(".egg") or not stat.S_ISDIR(status.st_mode):
+        from importlib.metadata import distributions
+
+        return _described(distributions(path=[entry]))
+    return _in_folder(entry or ".", group)
+
+
+def _described(distributions: Iterable[Distribution]) -> Iterator[_Offer]:
+    for distribution in distributions:
+        text = distribution.read_text("entry_points.txt") or ""
+        yield _normalised(distribution.name or "unknown"), distribution.version or "", text
+
+
+def _in_folder(folder: str, group: str) -> Iterator[_Offer]:
+    try:
+        with os.scandir(folder) as listing:
+            names = [item.name for item in listing]
+    except OSError:
+        return
+    for name in names:
+        # pip renames what it is about to replace to "~name"; a killed pip leaves it behind.
+        if name.endswith((".dist-info", ".egg-info")) and not name.startswith("~"):
+            distribution, _, version = name.rpartition(".")[0].partition("-")
+            text = _entry_points_text(os.path.join(folder, name), group)
+            # An .egg-info folder may carry the Python version behind the distribution's own.
+            yield _normalised(distribution), version.partition("-py")[0], text
+
+
+def _normalised(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _entry_points_text(metadata: str, group: str) -> str:
+    try:
+        with open(os.path.join(metadata, "entry_points.txt"), "rb") as file:
+            raw = file.read()
+    except OSError:
+        return ""
+    return raw.decode("utf-8", errors="replace") if group.encode() in raw else ""
+
+
+def _parsed(text: str, group: str, distribution: str, version: str) -> Iterator[EntryPoint]:
+    # The grammar is importlib.metadata's; configparser would cost more than the whole search.
+    section = None
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            section = line.strip("[]")
+        elif section == group and not line.startswith("#"):
+            name, separator, value = line.partition("=")
+            if separator:
+                module = value.partition("[")[0].strip()
+                yield EntryPoint(name.strip(), module, distribution, version)
+
+
+# What is remembered belongs to the process, as sys.modules does; threads that fill it at once find
+# the same. Entry points by group, with the state of the whole path; plugins by entry point, or by
+# the name of a built-in provider, with the module that was loaded.
+_found: dict[str, tuple[_PathState, tuple[EntryPoint, ...]]] = {}
 _plugins: dict[str | EntryPoint, tuple[ModuleType, Plugin]] = {}

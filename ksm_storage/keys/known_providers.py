@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+
+from ..errors import PluginNotFoundError
+
 # Which distribution to install for a provider.
 DISTRIBUTIONS = {
     "aws-kms": "ksm-storage-aws-kms",
@@ -50,6 +55,11 @@ LOCAL = frozenset({"key-file", "os-keyring", "tpm2"})
 OFFLINE = frozenset({"recovery"})
 
 
+def native_provider(text: str) -> str | None:
+    """Return the known provider that writes the names of its keys so, installed or not."""
+    return next((name for form, name in NATIVE_NAMES if re.match(form, text)), None)
+
+
 def install_hint(distribution: str) -> str:
     """Return how to install a distribution of this project, with a warning about its name."""
     return extra_install_hint(_EXTRAS.get(distribution))
@@ -60,3 +70,27 @@ def extra_install_hint(extra: str | None) -> str:
     wanted = f"'.[{extra}]'" if extra else "."
     # Whoever registers an unclaimed name on an index decides what an install by name runs.
     return f"in a clone of ksm-storage run: pip install {wanted}; the names are on no index yet"
+
+
+def plugin_not_found(provider: str, installed: Iterable[str]) -> PluginNotFoundError:
+    """Return the error for a provider that no plugin serves, with what to install as its hint."""
+    distribution = DISTRIBUTIONS.get(provider)
+    names = sorted(set(installed))
+    if distribution is not None:
+        hint = install_hint(distribution)
+    elif close := close_matches(provider, names, n=1):
+        hint = f"did you mean {close[0]!r}?"
+    else:
+        hint = f"installed providers: {', '.join(names) or 'none'}; install the missing plugin"
+    # Anything else may be a secret in the wrong place.
+    shown = repr(provider) if re.fullmatch(r"[a-z0-9_-]{1,64}", provider) else "(not shown)"
+    message = f"no plugin is installed for the provider {shown}"
+    return PluginNotFoundError(message, hint=hint, provider=provider)
+
+
+def close_matches(word: str, known: Sequence[str], *, n: int) -> list[str]:
+    """Return the known words that are most like a mistyped one."""
+    # Loaded for a mistake only: every start would pay for it otherwise.
+    from difflib import get_close_matches
+
+    return get_close_matches(word, known, n=n)

@@ -139,7 +139,7 @@ def _stray_settings(tables: Mapping[str, object]) -> Iterator[str]:
 def _is_known(table: str) -> bool:
     if table in CORE_TABLES:
         return True
-    from .entry_points import find_entry_points
+    from .discovery import find_entry_points
     from .known_providers import DISTRIBUTIONS
 
     # The project's own first: one that is not installed here may be on another machine.
@@ -182,7 +182,7 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
 
 
 def _tables() -> Iterable[str]:
-    from .entry_points import find_entry_points
+    from .discovery import find_entry_points
     from .known_providers import DISTRIBUTIONS
 
     return (*CORE_TABLES, *DISTRIBUTIONS, *(each.name for each in find_entry_points()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..keys.entry_points import GROUP
+from ..keys.discovery import GROUP
 
 
 def write_distribution(

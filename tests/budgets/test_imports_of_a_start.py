@@ -17,7 +17,6 @@ NOT_TO_OPEN = {
     "importlib.metadata",
     "inspect",
     "ksm_storage.contract.hookspecs",
-    "ksm_storage.keys.entry_points",
     "tokenize",
     "weakref",
 }

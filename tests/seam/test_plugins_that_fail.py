@@ -18,8 +18,7 @@ from ksm_storage.errors import (
     PluginNotFoundError,
     ThrottledError,
 )
-from ksm_storage.keys.discovery import find_plugin, resolve_key
-from ksm_storage.keys.entry_points import find_entry_points
+from ksm_storage.keys.discovery import find_entry_points, find_plugin, resolve_key
 from ksm_storage.keys.kek import Kek
 from ksm_storage.testing.distributions import write_distribution
 

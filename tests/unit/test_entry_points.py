@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ksm_storage.keys import entry_points as search
-from ksm_storage.keys.entry_points import GROUP, EntryPoint, find_entry_points
+from ksm_storage.keys import discovery
+from ksm_storage.keys.discovery import GROUP, EntryPoint, find_entry_points
 from ksm_storage.testing.distributions import write_distribution
 
 Row = tuple[str, str, str]
@@ -246,7 +246,7 @@ def test_a_search_of_an_unchanged_path_parses_nothing(
     monkeypatch.setattr(sys, "path", [str(folder)])
     first = ours()
     # In a fleet of files this was a third of the time of each.
-    monkeypatch.setattr(search, "_parsed", None)
+    monkeypatch.setattr(discovery, "_parsed", None)
 
     assert ours() == first == [("acme", "m", "acme")]
 
@@ -315,7 +315,7 @@ def listing_of(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
 
 def test_a_plain_search_imports_neither_importlib_metadata_nor_configparser() -> None:
     code = (
-        "import json, sys; from ksm_storage.keys.entry_points import find_entry_points as find; "
+        "import json, sys; from ksm_storage.keys.discovery import find_entry_points as find; "
         "names = [entry.name for entry in find()]; print(json.dumps([names, list(sys.modules)]))"
     )
 

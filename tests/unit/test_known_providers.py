@@ -12,18 +12,17 @@ import pluggy
 import pytest
 
 from ksm_storage.contract import hookspecs
-from ksm_storage.contract.key_uri import KeyUri
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import PluginNotFoundError, SettingsError
-from ksm_storage.keys import entry_points
-from ksm_storage.keys.discovery import find_plugin, resolve_key
-from ksm_storage.keys.entry_points import find_entry_points
+from ksm_storage.keys import discovery
+from ksm_storage.keys.discovery import find_entry_points, find_plugin, resolve_key
 from ksm_storage.keys.known_providers import BUILT_IN, DISTRIBUTIONS, LOCAL, OFFLINE
 
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no plugin be found."""
-    monkeypatch.setattr(entry_points, "find_entry_points", list)
+    monkeypatch.setattr(discovery, "find_entry_points", list)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from ksm_storage.keys.entry_points import GROUP
+from ksm_storage.keys.discovery import GROUP
 from tests.unit.envelope.key_service import KeyService, ServicePlugin
 
 

@@ -18,7 +18,7 @@ from ksm_storage.contract.key_wrapper import KeyUri, WrappedDek
 from ksm_storage.envelope.codec import decode, wrap_aad
 from ksm_storage.envelope.opening import covers
 from ksm_storage.errors import DecryptionError
-from ksm_storage.keys.entry_points import find_entry_points
+from ksm_storage.keys.discovery import find_entry_points
 from ksm_storage.keys.kek import Kek
 from ksm_storage.providers.os_keyring import SERVICE, KeyringKek
 from ksm_storage.providers.recovery_key import RecoveryKey

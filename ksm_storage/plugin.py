@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         rule_for_status,
         shown_code,
         unreadable_reply,
+        unresolved_name,
     )
     from .plugin_kit.foreign_code import HelperNotFoundError, ask_person, start_helper
     from .plugin_kit.http_api import (
@@ -111,7 +112,7 @@ _LAZY = {
         "process": "gc_pause",
         "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
         "error_rules incomplete_reply other_key_error rule_for_failure rule_for_status shown_code "
-        "unreadable_reply",
+        "unreadable_reply unresolved_name",
         "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
         "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError "
         "exchange_json from_base64 read_ini require_direct require_texts to_base64",
@@ -213,6 +214,7 @@ __all__ = [
     "to_base64",
     "translating",
     "unreadable_reply",
+    "unresolved_name",
     "validate_ca_bundle",
     "uncounted",
     "validate_endpoint",

@@ -352,6 +352,6 @@ def unreachable(exc: Exception, *, host: str, port: int, proxy: Proxy | None) ->
 
 def _resolve_hint(name: str) -> str:
     if "." in name:
-        return "check the network and the hostname"
+        return "check the hostname, the network, and DNS on this host (/etc/resolv.conf, a VPN)"
     # Most likely the first part of a one-time token.
     return f"the regions are {', '.join(HOSTS)}; otherwise use a hostname"

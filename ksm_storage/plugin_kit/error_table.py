@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..errors import KsmStorageError, ProviderError, SettingsError, ThrottledError, UnavailableError
 from .exception_chain import chain_of
 
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -84,6 +85,11 @@ UNREACHABLE = ErrorRule(
     "cannot reach {place}",
     "check the network, the proxy settings and the address of the service",
 )
+_CHECK_NAMES = (
+    "check the address of the service, the proxy variables, and DNS on this host "
+    "(/etc/resolv.conf, a VPN, a private zone)"
+)
+UNRESOLVED = ErrorRule(UnavailableError, "cannot resolve the hostname of {place}", _CHECK_NAMES)
 TOO_SLOW = ErrorRule(
     UnavailableError,
     "{place} did not answer in time",
@@ -137,10 +143,10 @@ NETWORK_RULES: Mapping[str, ErrorRule] = {
     "RedirectRefusedError": REDIRECTED,
     "TooManyRedirects": REDIRECTED,
     "DeadlinePassedError": TOO_SLOW,
+    "NameResolutionError": UNRESOLVED,
+    "gaierror": UNRESOLVED,
     # Before the time-outs: one of urllib3's is both.
     "NewConnectionError": UNREACHABLE,
-    "NameResolutionError": UNREACHABLE,
-    "gaierror": UNREACHABLE,
     "ConnectionRefusedError": UNREACHABLE,
     "ConnectTimeoutError": TOO_SLOW,
     "ReadTimeoutError": TOO_SLOW,
@@ -179,7 +185,16 @@ def rule_for_failure(exc: BaseException, rules: Mapping[str, ErrorRule]) -> Erro
     if any(_is_about_a_file(link) for link in chain):
         return UNREADABLE_FILE
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
-    return next((rule for name, rule in rules.items() if name in names), None)
+    found = next((rule for name, rule in rules.items() if name in names), None)
+    return unresolved_name(_host_in(chain)) if found is UNRESOLVED else found
+
+
+def unresolved_name(host: object) -> ErrorRule:
+    """Return the rule for a name without an address; the message has the name if it is one."""
+    if not isinstance(host, str) or not _HOST.fullmatch(host):
+        return UNRESOLVED
+    # The proxy's, if there is one.
+    return UNRESOLVED._replace(message=f"cannot resolve the hostname {host!r}")
 
 
 def error_for(
@@ -237,6 +252,11 @@ def other_key_error(
         hint=f"check {check}: {service} itself does not do this",
         request_id=request_id,
     )
+
+
+def _host_in(chain: list[BaseException]) -> object:
+    connections = (getattr(link, "conn", None) for link in chain)
+    return next((host for each in connections if (host := getattr(each, "host", None))), None)
 
 
 def _is_about_a_file(exc: BaseException) -> bool:

@@ -59,7 +59,10 @@ def test_a_refused_connection_is_unavailable(any_credentials: None, closed_port:
 
 
 def test_a_host_without_an_address_is_unavailable(any_credentials: None) -> None:
-    assert type(refused("https://kms.invalid")) is errors.UnavailableError
+    error = refused("https://kms.invalid")
+
+    assert type(error) is errors.UnavailableError
+    assert error.message == "cannot resolve the hostname 'kms.invalid'"
 
 
 def test_a_silent_server_is_unavailable(any_credentials: None, silent_port: int) -> None:

@@ -32,6 +32,7 @@ _COMMANDS = 3
 
 # No reply, or half of one.
 _UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, kit.DeadlinePassedError)
+_NAMES = {name: kit.NETWORK_RULES[name] for name in ("NameResolutionError", "gaierror")}
 _NUMBER = re.compile(r"AADSTS([0-9]{5,7})\b")
 _TENANT = re.compile(r"[0-9A-Za-z.-]{1,253}")
 
@@ -285,7 +286,7 @@ def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> kit.Ks
             "'deadline'",
         )
     if isinstance(exc, _UNREACHED):
-        return _unreachable()
+        return _unreachable(exc)
     if not isinstance(exc, AzureError) and kind != "cli":
         return kit.SettingsError(
             f"cannot use the settings for credentials of the kind {kind!r}", hint=_ADVICE[kind]
@@ -299,7 +300,7 @@ def _refused(
     exc: ClientAuthenticationError, *, kind: str, tenant: str | None
 ) -> kit.KsmStorageError:
     if _last_status(exc) >= 500 or any(isinstance(link, _UNREACHED) for link in kit.chain_of(exc)):
-        return _unreachable()
+        return _unreachable(exc)
     number = _number(exc)
     # What is no JSON does not come from Entra ID.
     if kind in _ASK_ENTRA and any(isinstance(link, ValueError) for link in kit.chain_of(exc)):
@@ -332,7 +333,10 @@ def _of(tenant: str | None) -> str:
     return f"; the vault belongs to the tenant {tenant}"
 
 
-def _unreachable() -> kit.UnavailableError:
+def _unreachable(exc: Exception) -> kit.KsmStorageError:
+    rule = kit.rule_for_failure(exc, _NAMES)
+    if rule is not None:
+        return rule.error(kit.Call("GetToken", "", "Microsoft Entra ID"))
     return kit.UnavailableError(
         "cannot reach the service that issues the Azure credentials, or it failed",
         hint="retry; if it persists, check the network, the proxy settings, 'authority_host' and "

@@ -51,7 +51,10 @@ def test_a_refused_connection_is_unavailable(scripted: ScriptedVault, closed_por
 
 
 def test_a_host_without_an_address_is_unavailable(scripted: ScriptedVault) -> None:
-    assert type(refused(scripted, connect_to="vault.invalid:443")) is errors.UnavailableError
+    error = refused(scripted, connect_to="vault.invalid:443")
+
+    assert type(error) is errors.UnavailableError
+    assert "cannot resolve the hostname" in error.message
 
 
 @pytest.mark.parametrize("first", ["vault", "Entra ID"])

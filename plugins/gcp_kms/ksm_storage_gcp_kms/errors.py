@@ -37,6 +37,8 @@ _PERMISSIONS = {
     "get_crypto_key_version": GET_VERSION,
 }
 _PERMISSION = re.compile(r"[A-Za-z.]{1,100}")
+# gRPC resolves names in its own library.
+_UNRESOLVED = re.compile(r"DNS resolution failed for ([A-Za-z0-9._-]{1,253})")
 _STATE = re.compile(r"current state is: ([A-Z_]{1,40})")
 
 _BAD_TOKEN = kit.ErrorRule(
@@ -216,6 +218,7 @@ _UNREACHABLE_CREDENTIALS = kit.ErrorRule(
     "cannot reach the service that issues the Google credentials",
     "check the network, the proxy settings, and the option 'credential'",
 )
+_NAMES = {name: kit.NETWORK_RULES[name] for name in ("NameResolutionError", "gaierror")}
 _SIGN_IN_AGAIN = "gcloud auth application-default login"
 MAY_NOT_IMPERSONATE = kit.ErrorRule(
     kit.PermissionDeniedError,
@@ -286,6 +289,8 @@ def credential_error(exc: Exception, access: Access) -> kit.KsmStorageError:
             rule = MAY_NOT_IMPERSONATE
         elif getattr(exc, "retryable", False) or _is_about_transport(exc):
             rule = _UNREACHABLE_CREDENTIALS
+    if rule is _UNREACHABLE_CREDENTIALS:
+        rule = kit.rule_for_failure(exc, _NAMES) or rule
     if rule in (None, _UNREADABLE_CREDENTIALS) and is_federated(access.credentials_file):
         rule = _NOT_FEDERATED
     return (rule or _UNREADABLE_CREDENTIALS).error(
@@ -324,6 +329,8 @@ def _rule(exc: Exception, method: str) -> kit.ErrorRule | None:
         # gRPC verifies it in its own library, so that no exception in the chain names this.
         return kit.NETWORK_RULES["SSLCertVerificationError"]
     code, reason = code_of(exc), str(getattr(exc, "reason", None))
+    if code == "UNAVAILABLE" and (name := _UNRESOLVED.search(str(exc))):
+        return kit.unresolved_name(name[1])
     if reason in REASONS:
         return REASONS[reason]
     if code == "FAILED_PRECONDITION":

@@ -54,7 +54,7 @@ def test_braces_in_a_key_are_not_filled_in() -> None:
 
 FAILURES = {
     "refused": (ConnectionRefusedError(), "cannot reach"),
-    "no address": (socket.gaierror(-2, "x"), "cannot reach"),
+    "no address": (socket.gaierror(-2, "x"), "cannot resolve the hostname of Acme (eu)"),
     "slow": (TimeoutError(), "in time"),
     "deadline": (DeadlinePassedError(), "in time"),
     "reset": (ConnectionResetError(), "closed before"),
@@ -76,6 +76,31 @@ def test_a_failure_of_the_network_is_its_documented_error(name: str) -> None:
         rule = rule_for_failure(each, NETWORK_RULES)
         assert rule is not None
         assert words in rule.error(CALL).message
+
+
+class _Connection:
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("kms.invalid", "cannot resolve the hostname 'kms.invalid'"),
+        ("user:secret@kms", "cannot resolve the hostname of Acme (eu)"),
+    ],
+)
+def test_a_name_without_an_address_is_in_the_message(host: str, message: str) -> None:
+    wrapped = Exception("the SDK's own, as urllib3 has it")
+    wrapped.__cause__ = socket.gaierror(-2, "x")
+    wrapped.conn = _Connection(host)  # type: ignore[attr-defined]
+
+    rule = rule_for_failure(wrapped, NETWORK_RULES)
+
+    assert rule is not None
+    error = rule.error(CALL)
+    assert (error.message, error.retryable) == (message, True)
+    assert "DNS" in str(error.hint)
 
 
 def test_the_first_rule_that_fits_anything_in_the_chain_counts() -> None:

@@ -138,7 +138,10 @@ def test_the_command_line_bounds_the_opening_too(two: TwoServices, key: str) -> 
 
     assert done.returncode == 5
     # The bound of the opening and that of the whole command end at about the same time.
-    told = ("error: the key service did not answer within 1 seconds", "error: not finished within")
+    told = (
+        "error: the key service did not answer within 1 seconds",
+        "error: did not finish within the 1 s",
+    )
     assert done.stderr.startswith(told)
 
 

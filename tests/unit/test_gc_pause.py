@@ -25,6 +25,9 @@ def collections() -> Iterator[list[int]]:
 
 
 def test_what_is_made_in_the_block_wakes_nobody(collections: list[int]) -> None:
+    gc.collect()  # else what was made before the block may wake one on the way into it
+    collections.clear()
+
     with gc_pause():
         made = [[number] for number in range(100_000)]
     woken = list(collections)

@@ -215,8 +215,7 @@ def _built_in(provider: str) -> Plugin:
     from .. import __version__
 
     module = import_module(BUILT_IN[provider])
-    # Called by their names, and one that is missing has no answer: what pluggy checks of a plugin
-    # each time it is loaded, tests check of these modules once.
+    # By their names, without an answer if missing: tests check here what pluggy checks of plugins.
     plugin = Plugin(
         provider,
         DISTRIBUTIONS[provider],
@@ -301,9 +300,8 @@ def find_entry_points(group: str = GROUP) -> list[EntryPoint]:
 
 def _path_state() -> _PathState | None:
     """Return what tells whether a search would find the same again; None if nothing does."""
-    for finder in sys.meta_path:
-        if finder is not PathFinder and hasattr(finder, "find_distributions"):
-            return None
+    if any(map(_searches_elsewhere, sys.meta_path)):
+        return None
     state: list[_Identity | None] = []
     for entry in sys.path:
         if not isinstance(entry, str):
@@ -324,14 +322,16 @@ def _offers(group: str) -> Iterator[_Offer]:
         if finder is PathFinder:
             for entry in dict.fromkeys(item for item in sys.path if isinstance(item, str)):
                 yield from _at(entry, group)
-        # The backport's finder searches the same path with the same result. Import hooks of
-        # editable installs find modules, not distributions: most other finders end here.
-        elif (find := getattr(finder, "find_distributions", None)) is not None and type(
-            finder
-        ).__module__.partition(".")[0] != "importlib_metadata":
+        elif _searches_elsewhere(finder):
             from importlib.metadata import DistributionFinder
 
-            yield from _described(find(DistributionFinder.Context()))
+            yield from _described(finder.find_distributions(DistributionFinder.Context()))
+
+
+def _searches_elsewhere(finder: Any) -> bool:
+    # The backport's finder searches the same path; import hooks of editable installs find modules.
+    is_other = finder is not PathFinder and hasattr(finder, "find_distributions")
+    return is_other and type(finder).__module__.partition(".")[0] != "importlib_metadata"
 
 
 def _at(entry: str, group: str) -> Iterable[_Offer]:

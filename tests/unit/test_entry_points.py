@@ -251,6 +251,21 @@ def test_a_search_of_an_unchanged_path_parses_nothing(
     assert ours() == first == [("acme", "m", "acme")]
 
 
+def test_what_was_found_is_remembered_beside_the_finder_of_the_backport(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It searches the same path; libraries that the fleets of some users import put it there.
+    backport = type("MetadataPathFinder", (OwnFinder,), {"__module__": "importlib_metadata"})
+    write_distribution(folder, "acme", providers={"acme": "m"})
+    settle(folder)
+    monkeypatch.setattr(sys, "path", [str(folder)])
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, backport(folder)])
+    first = ours()
+    monkeypatch.setattr(discovery, "_parsed", None)
+
+    assert ours() == first == [("acme", "m", "acme")]
+
+
 def test_a_finder_that_comes_later_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_distribution(folder, "acme", providers={"acme": "m"})
     settle(folder)

@@ -26,10 +26,11 @@ def rows() -> list[str]:
 
 
 def claimed() -> dict[str, list[str]]:
-    """Return the tests of this folder, of the relay and of devices by the row that each claims."""
+    """Return the tests by the row that each claims: here, of the relay, of devices and of FIPS."""
     found: dict[str, list[str]] = {}
     others = [FOLDER.parent / name for name in ("relay", "device")]
     files = [path for folder in (FOLDER, *others) for path in folder.glob("test_*.py")]
+    files.append(FOLDER.parent / "unit" / "test_fips.py")
     for path in sorted(files):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):

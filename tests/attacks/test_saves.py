@@ -9,9 +9,10 @@ import pytest
 
 import ksm_storage
 from ksm_storage.cli.main import main
-from ksm_storage.errors import EnvelopeError
+from ksm_storage.errors import EnvelopeError, StorageError
 from ksm_storage.files.lock import locked
 from tests.attacks.claims import the_attacker
+from tests.unit.storage import forked
 
 ACL = "system.posix_acl_access"
 
@@ -47,6 +48,26 @@ def test_a_writer_is_not_overtaken_by_one_that_never_pauses(sealed: Path) -> Non
         ended.set()
         for thread in others:
             thread.join()
+
+
+@the_attacker("makes a storage read-only, so that a client cannot save what it learns")
+def test_a_client_on_a_read_only_mount_keeps_the_servers_key_and_nothing_else(
+    folder: Path, key: str
+) -> None:
+    path = folder / "config"
+    ksm_storage.open_storage(path, keys=[key]).set("hostname", "h")
+
+    def work() -> None:
+        storage = ksm_storage.open_storage(path)
+        before = path.read_bytes()
+        for number in ("17", "16"):
+            storage.set("serverPublicKeyId", number)
+        with pytest.raises(StorageError, match="Read-only file system"):
+            storage.set("hostname", "attacker.example")
+        assert storage.read_storage() == {"hostname": "h", "serverPublicKeyId": "16"}
+        assert path.read_bytes() == before
+
+    assert forked.run_with_mount(["--bind", "-o", "ro", str(folder), str(folder)], work) == 0
 
 
 @the_attacker("waits for a save to loosen the access to the file")

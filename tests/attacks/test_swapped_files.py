@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.encrypted_storage import EncryptedStorage
 from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.storage.profiles import change_document, read_document
+from ksm_storage.testing.distributions import write_distribution
 from tests.attacks.claims import the_attacker
 from tests.cli.command import run
 from tests.unit.storage import forked
@@ -334,6 +336,80 @@ def test_a_dek_from_before_a_rekey_makes_no_file(
     sealed.write_bytes(forged(old, dek, **changes))
 
     refused_everywhere(sealed, storage)
+
+
+LOOSE = '''
+"""A plugin whose only KEK binds no AAD, as RSA-OAEP and AES key wrap do not."""
+
+from ksm_storage.plugin import Aad, hookimpl
+from ksm_storage.testing.memory_kek import MemoryKek, MemoryKeyService
+
+service = MemoryKeyService("one")
+
+
+class LooseKek(MemoryKek):
+    binds_aad = False
+
+    def __init__(self):
+        super().__init__("one", service)
+
+    def wrap(self, dek, *, aad):
+        return super().wrap(dek, aad=Aad({}))
+
+    def unwrap(self, wrapped, *, aad):
+        return super().unwrap(wrapped, aad=Aad({}))
+
+
+@hookimpl
+def key_wrapper_options():
+    return []
+
+
+@hookimpl
+def open_key_wrapper(key_id, settings):
+    return LooseKek()
+'''
+
+
+@the_attacker(
+    "keeps a wrapped DEK from before a rekey, and that DEK, under a key that binds no AAD "
+    "(RSA-OAEP, AES-KWP)"
+)
+@pytest.mark.parametrize("remembers", [True, False])
+@pytest.mark.parametrize("binds_aad", [True, False])
+def test_a_wrapped_dek_from_before_a_rekey_opens_only_unseen_and_without_an_aad(
+    binds_aad: bool,
+    remembers: bool,
+    folder: Path,
+    tmp_path: Path,
+    counted: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "planted_loose_plugin"
+    plugins = tmp_path / "loose"
+    write_distribution(
+        plugins, "planted-loose", providers={"loose": name}, modules={f"{name}.py": LOOSE}
+    )
+    monkeypatch.syspath_prepend(str(plugins))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    if remembers:
+        monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "memory"))
+    path = made(folder / "ours", "counted://one" if binds_aad else "loose://one")
+    old = decode(path.read_bytes())
+    dek = open_envelope(old).dek
+    ksm_storage.rekey(path)
+    running = ksm_storage.open_storage(path)
+
+    path.write_bytes(forged(old, dek, generation=2, lineage=bytes(48), revision=99))
+
+    with pytest.raises((ContinuityError, DecryptionError)):
+        running.get("hostname")
+    if binds_aad or remembers:
+        with pytest.raises((ContinuityError, DecryptionError)):
+            ksm_storage.open_storage(path)
+    else:
+        # What docs/threat-model.md does not promise.
+        assert ksm_storage.open_storage(path).get("hostname") == "attacker.example"
 
 
 @the_attacker("puts the file of an old device back")

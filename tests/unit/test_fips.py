@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 import ksm_storage
 from ksm_storage.errors import PluginLoadError
 from ksm_storage.providers import recovery_key, recovery_secret
+from tests.attacks.claims import the_attacker
 from tests.unit.storage.fixtures import CONFIG, folder, key, new_key, sealed
 
 __all__ = ["folder", "key", "sealed"]
@@ -32,6 +33,7 @@ def only_approved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery_secret, "Scrypt", refuse)
 
 
+@the_attacker("waits for a machine that allows only approved algorithms (FIPS) to use a weaker one")
 def test_a_file_is_opened_changed_and_gets_other_keys(
     only_approved: None, sealed: Path, tmp_path: Path
 ) -> None:
@@ -45,6 +47,7 @@ def test_a_file_is_opened_changed_and_gets_other_keys(
     assert storage.read_storage() == {**CONFIG, "hostname": "other"}
 
 
+@the_attacker("waits for a machine that allows only approved algorithms (FIPS) to use a weaker one")
 def test_a_recovery_key_is_refused_and_the_file_stays(
     sealed: Path, request: pytest.FixtureRequest
 ) -> None:

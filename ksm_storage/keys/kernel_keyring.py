@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import sys
+import time
 
 SESSION, USER, PERSISTENT = KEYRINGS = ("session", "user", "persistent")
 
@@ -33,6 +34,8 @@ _SET_TIMEOUT, _INVALIDATE, _GET_PERSISTENT = 15, 21, 22
 # its attributes, so that nobody can prolong it.
 _PERMISSIONS = 0x001B0000
 
+_END_BYTES = 8
+
 _GONE = (errno.ENOKEY, errno.EKEYEXPIRED, errno.EKEYREVOKED)
 
 
@@ -44,7 +47,11 @@ def find(description: str, *, keyring: str) -> bytes | None:
     """
     try:
         key = _search(description, keyring)
-        return _read(key) if key is not None and _is_ours(key) else None
+        if key is None or not _is_ours(key):
+            return None
+        raw = _read(key)
+        end = int.from_bytes(raw[-_END_BYTES:], "big")
+        return raw[:-_END_BYTES] if _nanoseconds() < end else None
     except OSError as exc:
         # It ended between two calls.
         if exc.errno in _GONE:
@@ -60,10 +67,13 @@ def keep(description: str, secret: bytes, *, keyring: str, seconds: int) -> None
     """
     destination = _keyring(keyring)
     name = description.encode()
+    # The kernel goes by the system's clock: an entry would live longer when that is set back.
+    end = _nanoseconds() + seconds * 1_000_000_000
+    entry = secret + end.to_bytes(_END_BYTES, "big")
     # First in a keyring that ends with this thread: if it is killed before the time is set, no
     # entry without an end is left. Not in that of the process: there add_key would update what
     # another thread has just made, and nobody may write that.
-    key = _add_key(b"user", name, secret, len(secret), _THREAD_KEYRING)
+    key = _add_key(b"user", name, entry, len(entry), _THREAD_KEYRING)
     try:
         _keyctl(_SET_TIMEOUT, key, seconds)
         _keyctl(_SETPERM, key, _PERMISSIONS)
@@ -114,6 +124,13 @@ def _filled(operation: int, key: int) -> bytes:
     buffer = ctypes.create_string_buffer(512)
     length = _keyctl(operation, key, buffer, len(buffer))
     return buffer.raw[: min(length, len(buffer))]
+
+
+def _nanoseconds() -> int:
+    if sys.platform != "linux":
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    # Nobody can set this clock, and it goes on while the machine sleeps.
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _keyctl(operation: int, *arguments: object) -> int:

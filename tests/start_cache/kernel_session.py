@@ -18,8 +18,9 @@ def join_new_session() -> None:
 
 def plant(description: str, secret: bytes) -> None:
     """Put an entry into the session's keyring as any program could, with all permissions."""
-    name = description.encode()
-    kernel_keyring._add_key(b"user", name, secret, len(secret), -3)
+    # With an end that is far away, as an attacker would write it.
+    name, raw = description.encode(), secret + b"\x7f" * kernel_keyring._END_BYTES
+    kernel_keyring._add_key(b"user", name, raw, len(raw), -3)
 
 
 def entry(description: str) -> list[str]:

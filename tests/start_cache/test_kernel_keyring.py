@@ -85,6 +85,19 @@ def test_the_kernel_ends_an_entry(name: str) -> None:
         time.sleep(0.02)
 
 
+def test_an_entry_ends_although_the_clock_of_the_system_was_set_back(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel_keyring.keep(name, SECRET, keyring="session", seconds=60)
+    now = kernel_keyring._nanoseconds()
+
+    # The kernel would give it out for another 60 seconds.
+    monkeypatch.setattr(kernel_keyring, "_nanoseconds", lambda: now + 60_000_000_000)
+
+    assert kernel_keyring.find(name, keyring="session") is None
+    assert entry(name)
+
+
 def test_a_hit_does_not_prolong_it_and_nobody_may(name: str) -> None:
     kernel_keyring.keep(name, SECRET, keyring="session", seconds=50)
     kernel_keyring.find(name, keyring="session")

@@ -300,7 +300,7 @@ def find_entry_points(group: str = GROUP) -> list[EntryPoint]:
 
 def _path_state() -> _PathState | None:
     """Return what tells whether a search would find the same again; None if nothing does."""
-    if any(map(_searches_elsewhere, sys.meta_path)):
+    if any(map(_search_of, sys.meta_path)):
         return None
     state: list[_Identity | None] = []
     for entry in sys.path:
@@ -322,16 +322,16 @@ def _offers(group: str) -> Iterator[_Offer]:
         if finder is PathFinder:
             for entry in dict.fromkeys(item for item in sys.path if isinstance(item, str)):
                 yield from _at(entry, group)
-        elif _searches_elsewhere(finder):
+        elif search := _search_of(finder):
             from importlib.metadata import DistributionFinder
 
-            yield from _described(finder.find_distributions(DistributionFinder.Context()))
+            yield from _described(search(DistributionFinder.Context()))
 
 
-def _searches_elsewhere(finder: Any) -> bool:
+def _search_of(finder: Any) -> Any:
     # The backport's finder searches the same path; import hooks of editable installs find modules.
-    is_other = finder is not PathFinder and hasattr(finder, "find_distributions")
-    return is_other and type(finder).__module__.partition(".")[0] != "importlib_metadata"
+    is_same = finder is PathFinder or type(finder).__module__.startswith("importlib_metadata")
+    return None if is_same else getattr(finder, "find_distributions", None)
 
 
 def _at(entry: str, group: str) -> Iterable[_Offer]:

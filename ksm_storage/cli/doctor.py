@@ -19,7 +19,7 @@ from ..doctor.finding import (
     lines_of_file,
     lines_of_key,
 )
-from ..doctor.surroundings import network_notes, network_variables
+from ..doctor.surroundings import network_notes, network_variables, version_notes
 from ..doctor.unread import unread_tables, unread_variables
 from ..keys.setting_sources import settings_file
 from ..storage.open_policy import read_key
@@ -90,7 +90,8 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
     there = os.path.exists(source)
     variables = unread_variables(os.environ, {KeyUri.parse(key.uri).provider for key in keys})
     tables = unread_tables()
-    network, network_faults = network_variables(os.environ), list(network_notes(os.environ))
+    network = network_variables(os.environ)
+    faults = [*version_notes(None), *network_notes(os.environ)]
     if as_json:
         content: dict[str, object] = {
             "settings_file": source,
@@ -98,7 +99,7 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
             "unread_variables": variables,
             "unread_tables": tables,
             "network": network,
-            "notes": network_faults,
+            "notes": faults,
             "files": [file_as_dict(file) for file in files],
             "keys": [key_as_dict(key) for key in keys],
         }
@@ -107,7 +108,7 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
     echo_err(f"settings file: {source}{'' if there else ' (missing)'}")
     for name, value in network.items():
         echo_err(f"network: {name}={value}")
-    for note in network_faults:
+    for note in faults:
         echo_err(f"warning: {note}")
     for name in variables:
         echo_err(f"note: unknown variable {name}; check the spelling")

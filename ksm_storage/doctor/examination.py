@@ -24,7 +24,7 @@ from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import read_envelope
 from .finding import FileFinding, KeyFinding, SettingFinding
 from .remedies import remedy
-from .surroundings import clock_notes, label_of, lock_notes
+from .surroundings import clock_notes, label_of, lock_notes, version_notes
 
 
 def examine_file(path: str) -> FileFinding:
@@ -82,6 +82,7 @@ def examine_key(uri: KeyUri, arguments: Arguments | None, *, purpose: Need = "op
         plugin = find_plugin(uri.provider)
         found.plugin = f"{plugin.distribution} {plugin.version}"
         found.libraries = libraries_of(plugin.distribution, uri.provider)
+        found.notes += version_notes(uri.provider)
         with _problems_of(found):
             found.settings = _settings(uri, plugin, arguments)
             with Kek.open(uri, arguments) as kek:

@@ -1,4 +1,4 @@
-"""What can interfere on this machine: the clock, proxies, CA files, locks, labels."""
+"""What can interfere on this machine: versions, the clock, proxies, CA files, locks, labels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SCHEMES = ("http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://")
@@ -21,6 +22,41 @@ _CA_FILES = (
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 # What file systems answer that have no locks, or whose lock server does not run.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+# Releases that their makers withdrew from the index: distribution, versions, the provider that
+# needs it (None for the command line), and why.
+_WITHDRAWN = (
+    ("click", {"8.2.2"}, None, "it changes the meaning of boolean options"),
+    (
+        "grpcio",
+        {"1.78.1"},
+        "gcp-kms",
+        "it caused outages on Google's serverless platforms",
+    ),
+    (
+        "requests",
+        {"2.32.0", "2.32.1"},
+        "azure-kv",
+        "it conflicts with its own fix of CVE-2024-35195",
+    ),
+    ("urllib3", {"2.0.0", "2.0.1"}, "oracle-kv", "it cuts off large compressed replies"),
+)
+
+
+def version_notes(provider: str | None) -> Iterator[str]:
+    """Yield which libraries of a provider, or of the command line, are in a withdrawn version."""
+    for name, versions, user, reason in _WITHDRAWN:
+        if user != provider:
+            continue
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            continue
+        if installed in versions:
+            yield (
+                f"{name} {installed} was withdrawn by its maintainers: {reason}; "
+                f"run: pip install --upgrade {name}"
+            )
 
 
 def network_variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -206,6 +207,26 @@ def test_the_schemas_of_files_take_what_the_program_takes(
     else:
         with pytest.raises(fastjsonschema.JsonSchemaException):
             check(content)
+
+
+# A settings or policy file in a page: a block, or a file that a shell writes.
+_TOML = re.compile(r"^(?:```toml|\$ cat > \w+\.toml <<TOML)\n(.*?)^(?:```|TOML)$", re.M | re.S)
+_FIRST_LINE = re.compile(r"#:schema \./(settings|policy)\.schema\.json\n")
+PAGES = sorted(
+    page
+    for page in Path(__file__).parents[2].glob("docs/**/*.md")
+    if "[project]" not in page.read_text(encoding="utf-8")
+    and _TOML.search(page.read_text(encoding="utf-8"))
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_settings_or_policy_file_in_the_docs_names_its_schema_and_follows_it(page: Path) -> None:
+    for text in _TOML.findall(page.read_text(encoding="utf-8")):
+        named = _FIRST_LINE.match(text)
+
+        assert named is not None, text
+        fastjsonschema.compile(schema(named[1]))(parse_toml(text.encode(), name=page.name))
 
 
 # A command of its own process, in which a key service does what the body says.

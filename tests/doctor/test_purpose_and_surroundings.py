@@ -12,11 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from ksm_storage.cli.main import main
 from ksm_storage.contract.abilities import Need, PermissionProbe
 from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.doctor.finding import KeyFinding, lines_of_key
 from ksm_storage.doctor.remedies import remedy
-from ksm_storage.doctor.surroundings import clock_notes, network_notes, network_variables
+from ksm_storage.doctor.surroundings import (
+    clock_notes,
+    network_notes,
+    network_variables,
+    version_notes,
+)
+from ksm_storage.testing.distributions import write_distribution
 from tests.doctor.conftest import Findings, Patient
 
 ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
@@ -146,6 +153,50 @@ def test_a_file_system_without_locks_is_noted(
 
     assert "has no locks" in found.notes
     assert found.code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "provider"),
+    [
+        ("click", "8.2.2", None),
+        ("grpcio", "1.78.1", "gcp-kms"),
+        ("requests", "2.32.1", "azure-kv"),
+        ("urllib3", "2.0.0", "oracle-kv"),
+    ],
+)
+def test_a_withdrawn_version_is_noted_for_who_uses_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    version: str,
+    provider: str | None,
+) -> None:
+    write_distribution(tmp_path / "bad", name, version=version)
+    write_distribution(tmp_path / "good", name, version="99.0")
+
+    monkeypatch.syspath_prepend(str(tmp_path / "bad"))
+    (note,) = version_notes(provider)
+    others = [*version_notes("key-file")]
+    monkeypatch.syspath_prepend(str(tmp_path / "good"))
+    mended = [*version_notes(provider)]
+
+    assert note.startswith(f"{name} {version} was withdrawn")
+    assert (others, mended) == ([], [])
+
+
+def test_doctor_warns_of_a_withdrawn_version(
+    patient: Patient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_distribution(tmp_path / "bad", "click", version="8.2.2")
+    monkeypatch.syspath_prepend(str(tmp_path / "bad"))
+
+    code = main(["doctor", str(patient.path)])
+
+    assert code == 0
+    assert "warning: click 8.2.2 was withdrawn" in capsys.readouterr().err
 
 
 def test_doctor_changes_nothing(patient: Patient, doctor: Callable[..., Findings]) -> None:

@@ -40,8 +40,8 @@ from .known_providers import (
     BUILT_IN,
     DISTRIBUTIONS,
     close_matches,
-    native_provider,
     plugin_not_found,
+    refuse_native_name,
 )
 
 if TYPE_CHECKING:
@@ -193,9 +193,7 @@ def resolve_key(text: str) -> KeyUri:
             found = _loaded(entry).recognise_key(text)
             if found is not None:
                 return found
-    native = native_provider(text)
-    if native is not None:
-        raise plugin_not_found(native, (entry.name for entry in entries))
+    refuse_native_name(text, find_plugin)
     return KeyUri.parse(text)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from ..errors import PluginNotFoundError
+from ..errors import PluginNotFoundError, SettingsError
 
 # Which distribution to install for a provider.
 DISTRIBUTIONS = {
@@ -48,6 +48,16 @@ NATIVE_NAMES = (
     (r"pkcs11:", "pkcs11"),
 )
 
+# How such a name is written; for a hint.
+_NATIVE_FORMS = {
+    "aws-kms": "arn:aws:kms:REGION:ACCOUNT:key/ID",
+    "azure-kv": "https://VAULT.vault.azure.net/keys/NAME or .../NAME/VERSION, without a port",
+    "gcp-kms": "projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY, "
+    "and /cryptoKeyVersions/NUMBER for one version",
+    "oracle-kv": "ocid1.key.REALM.REGION.VAULT.ID",
+    "pkcs11": "pkcs11:token=TOKEN;object=KEY, with %20 for a blank",
+}
+
 # Answer without a network.
 LOCAL = frozenset({"key-file", "os-keyring", "tpm2"})
 
@@ -55,9 +65,23 @@ LOCAL = frozenset({"key-file", "os-keyring", "tpm2"})
 OFFLINE = frozenset({"recovery"})
 
 
-def native_provider(text: str) -> str | None:
-    """Return the known provider that writes the names of its keys so, installed or not."""
-    return next((name for form, name in NATIVE_NAMES if re.match(form, text)), None)
+def refuse_native_name(text: str, find_plugin: Callable[[str], object]) -> None:
+    """Refuse a native key name that no installed plugin recognises; let anything else pass.
+
+    Raises:
+        PluginError: The plugin for it is not installed, or broken.
+        SettingsError: It is usable, and the name has a slip in it.
+    """
+    # In any case, and with blanks around it: one with a slip is still such a name.
+    found = (name for form, name in NATIVE_NAMES if re.match(form, text.strip(), re.IGNORECASE))
+    provider = next(found, None)
+    if provider is None:
+        return
+    find_plugin(provider)
+    raise SettingsError(
+        f"not a valid key name for {provider!r}: {text!r}",
+        hint=f"write {_NATIVE_FORMS[provider]}; check for capitals, blanks and a slash at the end",
+    )
 
 
 def install_hint(distribution: str) -> str:

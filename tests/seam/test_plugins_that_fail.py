@@ -138,6 +138,18 @@ def test_a_missing_plugin_is_not_found() -> None:
         find_plugin("acme")
 
 
+def test_a_broken_plugin_of_this_project_is_not_a_slip_in_the_key(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "site-packages" not in entry])
+    name = "broken_gcp_plugin"
+    modules = {f"{name}.py": "raise ImportError"}
+    write_distribution(folder, "ksm-storage-gcp", providers={"gcp-kms": name}, modules=modules)
+
+    with pytest.raises(PluginLoadError):
+        resolve_key("projects/p/locations/l/keyRings/r/cryptoKeys/k")
+
+
 def test_a_missing_plugin_of_this_project_comes_with_its_install_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

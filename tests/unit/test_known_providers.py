@@ -133,3 +133,30 @@ def test_the_providers_of_this_project_are_in_the_table() -> None:
 def test_only_the_built_in_providers_are_local() -> None:
     assert {"key-file", "os-keyring", "tpm2"} == LOCAL
     assert {"recovery"} == OFFLINE
+
+
+SLIPS = (
+    ("aws-kms", "arn:aws:kms:EU-WEST-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"),
+    ("aws-kms", "ARN:AWS:KMS:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"),
+    ("aws-kms", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab "),
+    ("aws-kms", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab/"),
+    ("azure-kv", "https://demo.vault.azure.net/keys/app/"),
+    ("azure-kv", "https://demo.vault.azure.net:443/keys/app"),
+    ("gcp-kms", "projects/p/locations/l/keyRings/r/cryptoKeys/k/"),
+    ("gcp-kms", "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/latest"),
+    ("oracle-kv", "OCID1.key.oc1.iad.abc.def"),
+    ("oracle-kv", "ocid1.key.oc1.iad.abc.def "),
+    ("pkcs11", "pkcs11:token=My Token;object=app"),
+)
+
+
+@pytest.mark.parametrize(("provider", "text"), SLIPS)
+def test_a_slip_in_a_native_name_is_not_a_missing_plugin(provider: str, text: str) -> None:
+    if provider not in {entry.name for entry in find_entry_points()}:
+        pytest.skip(f"the plugin for {provider} is not installed")
+
+    with pytest.raises(SettingsError, match="not a valid key name") as caught:
+        resolve_key(text)
+
+    assert repr(provider) in caught.value.message
+    assert "pip install" not in str(caught.value.hint)

@@ -6,6 +6,8 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from subprocess import PIPE, STDOUT, CompletedProcess
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import requests
@@ -140,6 +142,7 @@ def _own(access: Access, request: Any) -> Any:
 def _self_signing(found: Any) -> Any:
     from google.auth.credentials import with_scopes_if_required
 
+    _keep_stdin_from_executable(found)
     # A user's credentials have the scopes of the login, and asking for others would fail.
     found = with_scopes_if_required(found, list(SCOPES))
     # As the client does by itself: a service account signs its own token and asks nobody.
@@ -147,6 +150,35 @@ def _self_signing(found: Any) -> Any:
     if hasattr(found, "with_always_use_jwt_access"):
         return found.with_always_use_jwt_access(True)
     return found
+
+
+def _keep_stdin_from_executable(found: Any) -> None:
+    import sys
+
+    # Loaded by the client for a credentials file with an executable, and for nothing else.
+    pluggable = sys.modules.get("google.auth.pluggable")
+    if pluggable is None or type(found) is not pluggable.Credentials:
+        return
+    # The client lets the executable inherit our standard input, where a secret may be piped in,
+    # and offers no way to give it another. So its method runs with our way to start a helper;
+    # the module that other code in this process uses stays as it is.
+    method = FunctionType(
+        pluggable.Credentials.retrieve_subject_token.__code__,
+        {**vars(pluggable), "subprocess": SimpleNamespace(run=_run, PIPE=PIPE, STDOUT=STDOUT)},
+    )
+    # A class and not a method of the instance: what the client copies has the same class.
+    found.__class__ = type(
+        "Credentials", (pluggable.Credentials,), {"retrieve_subject_token": method}
+    )
+
+
+def _run(command: Sequence[str], *, timeout: float, env: Any, **_: Any) -> CompletedProcess[bytes]:
+    try:
+        helper = kit.start_helper(command, stdout=PIPE, stderr=STDOUT, env=env)
+    except kit.HelperNotFoundError:
+        raise FileNotFoundError from None
+    output, _ = helper.communicate(timeout=timeout)
+    return CompletedProcess(command, helper.returncode, output)
 
 
 def _with_quota_project(found: Any, access: Access) -> Any:

@@ -7,6 +7,7 @@ plugins share; the clients of the services each know a part of it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,11 +16,18 @@ from .errors import SettingsError
 
 # The first that is set counts; a folder holds certificates under their hashes.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# Without blanks, and without what would be cut off: a password's own '/', '?' and '#'.
+_PROXY = re.compile(r"(?:https?://)?(?:[^/?#\s]*@)?[\w.:\[\]-]+/?", re.ASCII)
+_PROXY_HINT = (
+    "write it as http://[USER:PASSWORD@]HOST:PORT, with special characters in the password "
+    "percent-encoded"
+)
+_PORTS = {"http": 80, "https": 443}
 _URL_HINT = "write it as https://HOST or https://HOST:PORT"
 
 _STANDARD = (
     Option("endpoint", "URL of {service}, for a private endpoint or an emulator."),
-    Option("ca_file", "PEM file of the certificate authorities to trust for TLS."),
+    Option("ca_file", "PEM file or folder of the certificate authorities to trust for TLS."),
     Option("connect_timeout", "Seconds to wait for a connection.", kind=float, default=3.0),
     Option("read_timeout", "Seconds to wait for a reply.", kind=float, default=6.0),
     Option(
@@ -37,11 +45,6 @@ class CaVariable(NamedTuple):
     name: str
     path: str
 
-    @property
-    def is_folder(self) -> bool:
-        """Tell whether it is a folder."""
-        return os.path.isdir(self.path)
-
 
 def ca_variable(*first: str, environment: Mapping[str, str] = os.environ) -> CaVariable | None:
     """Return the variable for authorities that counts; those of one service go first."""
@@ -51,15 +54,132 @@ def ca_variable(*first: str, environment: Mapping[str, str] = os.environ) -> CaV
     return None
 
 
-def proxy_url(host: str, port: int, *, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the proxy for TLS to a host, or None; one without a scheme is an http proxy.
+class Proxy(NamedTuple):
+    """Hold the address of a proxy; it may have a password, and so is in no ``repr``.
+
+    Attributes:
+        named: What messages call it: the variable or the argument that it comes from.
+        user: Its user and password as the URL has them, percent-encoded, or nothing.
+    """
+
+    named: str
+    scheme: str
+    host: str
+    port: int
+    user: str
+
+    @property
+    def url(self) -> str:
+        """Its URL, a secret."""
+        return f"{self.scheme}://{self.user}{'@' if self.user else ''}{self}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a CONNECT request, a secret."""
+        if not self.user:
+            return {}
+        from base64 import b64encode
+        from urllib.parse import unquote
+
+        name, _, password = self.user.partition(":")
+        # An environment variable may hold bytes that are not text.
+        raw = f"{unquote(name)}:{unquote(password)}".encode("utf-8", "surrogateescape")
+        return {"Proxy-Authorization": f"Basic {b64encode(raw).decode('ascii')}"}
+
+    def require_http(self) -> None:
+        """Refuse a proxy that is spoken to over TLS, for a client that cannot.
+
+        Raises:
+            SettingsError: It is one.
+        """
+        if self.scheme != "http":
+            raise SettingsError(
+                f"{self.named} names an https:// proxy, which is not supported here",
+                hint="write it as http://HOST:PORT if the proxy allows it: the connection to the "
+                "service is TLS all the same",
+            )
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    __repr__ = __str__
+
+
+def proxy_for(host: str, port: int, environment: Mapping[str, str] = os.environ) -> Proxy | None:
+    """Return the proxy of the environment for TLS to a host, or None.
 
     ``HTTPS_PROXY`` goes before ``ALL_PROXY``, lower case before upper case, as in curl.
+
+    Raises:
+        SettingsError: As :func:`parse_proxy` does.
     """
-    found = _either("HTTPS_PROXY", environment) or _either("ALL_PROXY", environment)
-    if not found or is_excluded(host, port, _either("NO_PROXY", environment) or ""):
+    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    name = next((each for each in names if environment.get(each)), None)
+    exceptions = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if name is None or is_excluded(host, port, exceptions):
         return None
-    return found if "://" in found else f"http://{found}"
+    return parse_proxy(environment[name], named=f"the environment variable {name}")
+
+
+def parse_proxy(text: str, *, named: str) -> Proxy:
+    """Return the proxy of an address; one without a scheme is an ``http`` proxy.
+
+    Raises:
+        SettingsError: It is not the address of an HTTP proxy. The message does not repeat it, as
+            it may hold a password.
+    """
+    # Imported here: most machines have no proxy.
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname or "", parts.port
+    # Its text is a part of the address, and its cause would repeat it.
+    except ValueError:
+        host, port = "", None
+    if not host or port == 0 or not _PROXY.fullmatch(text):
+        raise SettingsError(f"{named} is not a valid proxy address", hint=_PROXY_HINT)
+    user = parts.netloc.rpartition("@")[0]
+    return Proxy(named, parts.scheme, host, port or _PORTS[parts.scheme], user)
+
+
+def proxies_for(url: str) -> dict[str, str]:
+    """Return the proxy for a URL in the form of ``requests``; nothing for plain HTTP.
+
+    Plain HTTP is for an emulator or a metadata service, which no proxy can reach.
+
+    Raises:
+        SettingsError: As :func:`parse_proxy` does.
+    """
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        return {}
+    proxy = proxy_for(parts.hostname or "", parts.port or 443)
+    return {} if proxy is None else {"https": proxy.url}
+
+
+def certificates_of(folder: str) -> bytes:
+    """Return the certificates of a folder as PEM; raise SettingsError if it has none."""
+    from pathlib import Path
+
+    try:
+        files = {each.resolve() for each in Path(folder).iterdir() if each.is_file()}
+        # The mark that some editors put first hides a certificate from some libraries.
+        texts = [each.read_bytes().removeprefix(b"\xef\xbb\xbf") for each in sorted(files)]
+    except OSError as exc:
+        raise SettingsError(
+            f"cannot read the folder of certificate authorities {folder!r}: {exc.strerror}",
+            hint="check its path and its permissions",
+        ) from exc
+    found = b"\n".join(text for text in texts if b"-----BEGIN CERTIFICATE-----" in text)
+    if not found:
+        raise SettingsError(
+            f"the folder of certificate authorities {folder!r} has no PEM certificate",
+            hint="put the PEM files there and run: openssl rehash FOLDER",
+        )
+    return found
 
 
 def is_excluded(host: str, port: int, exceptions: str) -> bool:
@@ -69,10 +189,6 @@ def is_excluded(host: str, port: int, exceptions: str) -> bool:
     """
     host = host.strip("[]").rstrip(".").lower()
     return any(_matches(entry, host, port) for entry in exceptions.replace(",", " ").split())
-
-
-def _either(name: str, environment: Mapping[str, str]) -> str | None:
-    return environment.get(name.lower()) or environment.get(name)
 
 
 def _matches(entry: str, host: str, port: int) -> bool:

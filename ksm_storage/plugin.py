@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from .network import (
         Connection,
         CredentialKind,
+        certificates_of,
         credential_kind,
         direct_call_option,
         endpoint_setting,
         is_plain_http,
-        proxy_url,
+        proxies_for,
+        proxy_for,
         standard_options,
         validate_endpoint,
     )
@@ -107,8 +109,8 @@ _LAZY = {
         "PermissionProbe ProbesPermissions SigningKey SignsDigest",
         "contract.hookspecs": "hookimpl",
         "contract.redaction": "shown_path",
-        "network": "Connection CredentialKind credential_kind direct_call_option "
-        "endpoint_setting is_plain_http proxy_url standard_options validate_endpoint",
+        "network": "Connection CredentialKind certificates_of credential_kind direct_call_option "
+        "endpoint_setting is_plain_http proxies_for proxy_for standard_options validate_endpoint",
         "process": "gc_pause",
         "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
         "error_rules incomplete_reply other_key_error rule_for_failure rule_for_status shown_code "
@@ -174,6 +176,7 @@ __all__ = [
     "UnavailableError",
     "WrappedDek",
     "ask_person",
+    "certificates_of",
     "chain_of",
     "credential_kind",
     "current_deadline",
@@ -196,7 +199,8 @@ __all__ = [
     "not_a_signing_key",
     "other_key_error",
     "pin_options",
-    "proxy_url",
+    "proxies_for",
+    "proxy_for",
     "public_key_of_point",
     "quiet_logs",
     "raise_from",

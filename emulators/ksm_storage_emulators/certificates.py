@@ -39,7 +39,7 @@ class PrivateAuthority:
         return self._certificate.public_bytes(Encoding.PEM)
 
     def server_context(self, hostnames: Sequence[str]) -> ssl.SSLContext:
-        """Return a TLS context for localhost, 127.0.0.1 and the names given."""
+        """Return a TLS context for localhost, its addresses and the names given."""
         pem = b"".join(self.server_pem(hostnames))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -51,14 +51,14 @@ class PrivateAuthority:
         return context
 
     def server_pem(self, hostnames: Sequence[str]) -> tuple[bytes, bytes]:
-        """Return a private key and a certificate for localhost, 127.0.0.1 and the names given."""
+        """Return a private key and a certificate for localhost and the names given."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._issue(key.public_key(), hostnames).public_bytes(Encoding.PEM)
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), certificate
 
     def _issue(self, key: ec.EllipticCurvePublicKey, hostnames: Sequence[str]) -> x509.Certificate:
         names: list[x509.GeneralName] = [x509.DNSName(n) for n in ("localhost", *hostnames)]
-        names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+        names += [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
         authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         server_auth = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         return (

@@ -116,11 +116,14 @@ class Settings:
         return path
 
     def authorities(self, name: str) -> str | None:
-        """Return a setting that is a PEM file of authorities for TLS, or None.
+        """Return a setting that is a PEM file or a folder of authorities for TLS, or None.
 
         Raises:
-            SettingsError: The file does not exist or has no usable certificate.
+            SettingsError: It does not exist, or the file has no usable certificate.
         """
+        path = self.text(name)
+        if path is None or os.path.isdir(path):
+            return path
         path = self.file(name)
         if path is not None:
             validate_ca_bundle(path, setting=name)

@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import aiohttp
 import yarl
 
+from ..network import Proxy
 from . import late_errors as errors
-from .proxy import proxy_for
 from .transport import (
     MAX_ANSWER_BYTES,
     HttpAnswer,
     Tls,
     bounded_timeout,
+    chosen_proxy,
     following_redirects,
     split_url,
     too_long,
@@ -123,7 +124,7 @@ class AsyncHttpsTransport:
         proxy_url: str | None,
     ) -> HttpAnswer:
         host, port, target = split_url(url)
-        proxy = proxy_for(host, port, given=proxy_url)
+        proxy = chosen_proxy(host, port, given=proxy_url)
         authority = f"[{host}]" if ":" in host else host
         # In a thread the first time: it reads a file of many certificates.
         context = await asyncio.to_thread(lambda: self._tls.context)
@@ -138,13 +139,13 @@ class AsyncHttpsTransport:
                     data=body,
                     headers={"Accept-Encoding": "identity", **with_agent(headers)},
                     allow_redirects=False,
-                    proxy=None if proxy is None else f"http://{proxy.host}:{proxy.port}",
+                    proxy=None if proxy is None else f"{proxy.scheme}://{proxy}",
                     proxy_headers=None if proxy is None else proxy.headers,
                 ) as response,
             ):
                 return await _read(response, limit=limit)
         except aiohttp.ClientConnectorCertificateError as exc:
-            raise _certificate_error(exc, host) from exc
+            raise _certificate_error(exc, host, proxy) from exc
         # UnicodeError, ValueError: a name that cannot be one in DNS.
         except (OSError, aiohttp.ClientError, UnicodeError, ValueError) as exc:
             raise unreachable(_cause(exc), host=host, port=port, proxy=proxy) from exc
@@ -181,10 +182,12 @@ async def _read(response: aiohttp.ClientResponse, *, limit: int) -> HttpAnswer:
     )
 
 
-def _certificate_error(exc: aiohttp.ClientConnectorCertificateError, host: str) -> Exception:
+def _certificate_error(
+    exc: aiohttp.ClientConnectorCertificateError, host: str, proxy: Proxy | None
+) -> Exception:
     found = exc.certificate_error
     if isinstance(found, ssl.SSLCertVerificationError):
-        return untrusted(found, host)
+        return untrusted(found, host, proxy)
     return errors.ServerUnreachableError(
         f"the certificate of {host!r} is not trusted", operation="connect"
     )

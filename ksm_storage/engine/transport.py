@@ -20,10 +20,9 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from .. import __version__
 from ..errors import KsmStorageError, VaultError
-from ..network import ca_variable
+from ..network import Proxy, ca_variable, parse_proxy, proxy_for
 from . import late_errors as errors
 from .device import HOSTS
-from .proxy import Proxy, proxy_for
 
 _T = TypeVar("_T")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -160,8 +159,9 @@ class HttpsTransport:
         connection = _Connection(
             host, port, context=self._tls.context, timeout=self._connect_timeout
         )
-        proxy = proxy_for(host, port, given=proxy_url)
+        proxy = chosen_proxy(host, port, given=proxy_url)
         if proxy is not None:
+            proxy.require_http()
             connection.go_through(proxy)
         try:
             connection.connect()
@@ -170,7 +170,7 @@ class HttpsTransport:
             connection.request(method, target, body=body, headers=with_agent(headers))
             return _read(connection.getresponse(), limit=limit)
         except ssl.SSLCertVerificationError as exc:
-            raise untrusted(exc, host) from exc
+            raise untrusted(exc, host, proxy) from exc
         # UnicodeError: a name that cannot be one in DNS, such as a..b.
         except (OSError, http.client.HTTPException, UnicodeError) as exc:
             raise unreachable(exc, host=host, port=port, proxy=proxy) from exc
@@ -201,6 +201,13 @@ async def following_redirects(
     raise errors.ServerAnswerError(
         f"the download was redirected more than {_MAX_REDIRECTS} times", operation="download"
     )
+
+
+def chosen_proxy(host: str, port: int, *, given: str | None) -> Proxy | None:
+    """Return the given proxy, else the environment's; raise SettingsError for an invalid one."""
+    if given:
+        return parse_proxy(given, named="the argument proxy_url")
+    return proxy_for(host, port)
 
 
 def bounded_timeout(seconds: float) -> float:
@@ -319,10 +326,17 @@ def too_long(limit: int) -> VaultError:
 # Why no answer came, in words of our own: the cause's text may repeat what was sent.
 
 
-def untrusted(exc: ssl.SSLCertVerificationError, host: str) -> VaultError:
+def untrusted(
+    exc: ssl.SSLCertVerificationError, host: str, proxy: Proxy | None = None
+) -> VaultError:
     """Return the error for a certificate that cannot be verified."""
     message = f"the certificate of {host!r} is not trusted"
     hint = "pass the CA that signed it as ca_file"
+    if proxy is not None:
+        hint = (
+            f"the proxy '{proxy}' probably inspects TLS: name a file with its CA certificate in "
+            "$SSL_CERT_FILE, or pass it as ca_file"
+        )
     if exc.verify_code in _OTHER_NAME:
         message += ": it was issued for another name"
         hint = "use the hostname in the certificate"
@@ -335,7 +349,7 @@ def untrusted(exc: ssl.SSLCertVerificationError, host: str) -> VaultError:
 def unreachable(exc: Exception, *, host: str, port: int, proxy: Proxy | None) -> VaultError:
     """Return the error for a connection that failed or timed out."""
     server = repr(f"{host}:{port}")
-    peer = server if proxy is None else f"the proxy '{proxy.host}:{proxy.port}'"
+    peer = server if proxy is None else f"the proxy '{proxy}'"
     hint = "check the network, the proxy and the hostname"
     if isinstance(exc, (socket.gaierror, UnicodeError)):
         name = host if proxy is None else proxy.host

@@ -17,10 +17,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from ..errors import SettingsError
-from ..network import Connection, is_plain_http, proxy_url
+from ..network import Connection, is_plain_http, proxy_for
 from .service_client import NotDirectError, current_deadline, seconds_left
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class HttpApi:
         Raises:
             OSError, http.client.HTTPException: No attempt brought a reply.
             RedirectRefusedError: The reply is a redirect.
-            SettingsError: The proxy of the environment is to be spoken to over TLS.
+            SettingsError: The proxy of the environment is invalid, or spoken to over TLS.
         """
         for attempt in range(1, self._attempts + 1):
             pause = 0.2 * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311  # a pause, no key
@@ -152,27 +151,16 @@ class HttpApi:
             return _Elsewhere(
                 self._host, self._address, port=self._port, timeout=seconds, context=self._context
             )
-        proxy = proxy_url(self._host, self._port or 443)
+        proxy = proxy_for(self._host, self._port or 443)
         if proxy is None:
             return http.client.HTTPSConnection(
                 self._host, self._port, timeout=seconds, context=self._context
             )
-        try:
-            parts = urlsplit(proxy)
-            is_plain = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_plain = False
-        if not is_plain:
-            # Its password would cross the network in the clear.
-            raise SettingsError(
-                "the proxy of the environment is not a valid http:// URL",
-                hint="write HTTPS_PROXY or ALL_PROXY as http://HOST:PORT: the connection to the "
-                "service is still TLS",
-            )
+        proxy.require_http()
         link = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port or 8080, timeout=seconds, context=self._context
+            proxy.host, proxy.port, timeout=seconds, context=self._context
         )
-        link.set_tunnel(self._host, self._port or 443, headers=_proxy_headers(parts))
+        link.set_tunnel(self._host, self._port or 443, headers=proxy.headers)
         return link
 
     @cached_property
@@ -290,14 +278,3 @@ class _Elsewhere(http.client.HTTPSConnection):
 def _advised(reply: HttpReply) -> float:
     advice = reply.headers.get("retry-after", "")
     return float(advice) if advice.isdigit() else 0.0
-
-
-def _proxy_headers(parts: object) -> dict[str, str]:
-    from base64 import b64encode
-
-    username = getattr(parts, "username", None)
-    if username is None:
-        return {}
-    password = getattr(parts, "password", None) or ""
-    given = f"{unquote(username)}:{unquote(password)}".encode()
-    return {"Proxy-Authorization": f"Basic {b64encode(given).decode()}"}

@@ -6,16 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from ksm_storage.engine.proxy import proxy_for
-from ksm_storage.engine.transport import HttpsTransport
+from ksm_storage.engine.transport import HttpsTransport, chosen_proxy
 from ksm_storage.engine.utils import get_totp_code
 from ksm_storage.errors import SettingsError
 
 CANARY = "c4n4ry"
 
 MISTAKES: dict[str, Callable[[], object]] = {
-    "proxy's port": lambda: proxy_for("localhost", 443, given=f"http://u:{CANARY}@proxy:port"),
-    "proxy's scheme": lambda: proxy_for("localhost", 443, given=f"ftp://u:{CANARY}@proxy:1"),
+    "proxy's port": lambda: chosen_proxy("localhost", 443, given=f"http://u:{CANARY}@proxy:port"),
+    "proxy's scheme": lambda: chosen_proxy("localhost", 443, given=f"ftp://u:{CANARY}@proxy:1"),
     "one-time code": lambda: get_totp_code(f"otpauth://[{CANARY}"),
     "code by counter": lambda: get_totp_code(f"otpauth://hotp/x?secret={CANARY}"),
     "time-out": lambda: HttpsTransport(connect_timeout_seconds=0),

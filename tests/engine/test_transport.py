@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from ksm_storage.engine import ServerAnswerError, ServerUnreachableError, transport
-from ksm_storage.engine.proxy import proxy_for
-from ksm_storage.engine.transport import HttpsTransport, run
+from ksm_storage.engine.transport import HttpsTransport, chosen_proxy, run
 from ksm_storage.errors import SettingsError
 
 
@@ -299,34 +298,34 @@ def test_the_environment_s_proxy_is_used_unless_the_host_is_excepted(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "localhost,.internal,ksm.example:8443")
 
-    used = proxy_for("keepersecurity.eu", 443, given=None)
+    used = chosen_proxy("keepersecurity.eu", 443, given=None)
 
     assert used is not None
     assert (used.host, used.port) == ("proxy.example", 3128)
-    assert proxy_for("localhost", 443, given=None) is None
-    assert proxy_for("ksm.internal", 443, given=None) is None
-    assert proxy_for("ksm.example", 8443, given=None) is None
-    assert proxy_for("ksm.example", 443, given=None) is not None
+    assert chosen_proxy("localhost", 443, given=None) is None
+    assert chosen_proxy("ksm.internal", 443, given=None) is None
+    assert chosen_proxy("ksm.example", 8443, given=None) is None
+    assert chosen_proxy("ksm.example", 443, given=None) is not None
 
 
 @pytest.mark.parametrize(
-    "url", ["socks5://p:1", "https://p:1", "http://:1", "http://p:port", "http://[p:1"]
+    "url", ["socks5://p:1", "http://p p:1", "http://:1", "http://p:port", "http://[p:1"]
 )
 def test_a_proxy_of_another_kind_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        proxy_for("localhost", 443, given=url)
+        chosen_proxy("localhost", 443, given=url)
 
     assert url not in str(caught.value)
 
 
 def test_a_password_of_a_proxy_may_be_no_text() -> None:
-    proxy = proxy_for("h", 443, given="http://user:\udcff@p:1")
+    proxy = chosen_proxy("h", 443, given="http://user:\udcff@p:1")
 
     assert proxy is not None
     assert proxy.headers == {"Proxy-Authorization": "Basic dXNlcjr/"}
 
 
 def test_the_password_of_a_proxy_is_not_in_its_repr() -> None:
-    proxy = proxy_for("h", 443, given="http://user:pass@p:1")
+    proxy = chosen_proxy("h", 443, given="http://user:pass@p:1")
 
     assert "Basic" not in repr(proxy)

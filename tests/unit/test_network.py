@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage.network import ca_variable, is_excluded, proxy_url
+from ksm_storage.errors import SettingsError
+from ksm_storage.network import ca_variable, is_excluded, parse_proxy, proxy_for
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,9 @@ from ksm_storage.network import ca_variable, is_excluded, proxy_url
     ],
 )
 def test_the_proxy_of_the_environment(environment: dict[str, str], expected: str | None) -> None:
-    assert proxy_url("kms.example.com", 443, environment=environment) == expected
+    proxy = proxy_for("kms.example.com", 443, environment)
+
+    assert (proxy and proxy.url) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,3 +73,34 @@ def test_the_first_variable_for_authorities_counts_and_a_services_own_goes_first
     assert first == ("CURL_CA_BUNDLE", "/b")
     assert own == ("AWS_CA_BUNDLE", "/a")
     assert ca_variable(environment={}) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "header"),
+    [
+        ("proxy", "http://proxy:80", {}),
+        ("https://proxy/", "https://proxy:443", {}),
+        ("http://[fd00::1]:3128", "http://[fd00::1]:3128", {}),
+        (
+            "http://u%40d:p%2Fw@proxy:1",
+            "http://u%40d:p%2Fw@proxy:1",
+            {"Proxy-Authorization": "Basic dUBkOnAvdw=="},
+        ),
+    ],
+)
+def test_the_address_of_a_proxy_is_read(address: str, url: str, header: dict[str, str]) -> None:
+    proxy = parse_proxy(address, named="it")
+
+    assert (proxy.url, proxy.headers) == (url, header)
+    assert "p%2Fw" not in f"{proxy} {proxy!r}"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://", "http://u:hunter2@p:x", "ftp://u:hunter2@p", "u:hunter2#@p:1", "p q"]
+)
+def test_an_invalid_address_is_named_and_not_repeated(address: str) -> None:
+    with pytest.raises(SettingsError, match="HTTPS_PROXY is not a valid proxy") as caught:
+        proxy_for("kms.example.com", 443, {"HTTPS_PROXY": address})
+
+    assert "hunter2" not in str(caught.value.as_dict())
+    assert caught.value.__cause__ is None

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ksm_storage import plugin as kit
 
@@ -275,6 +275,8 @@ def _session(access: Access) -> Any:
     session: Any = botocore.session.Session(profile=access.profile)
     loader = _shared_loader(session.get_config_variable("data_path"))
     session.register_component("data_loader", loader)
+    # An attribute, so that the clients of STS and SSO, which the session makes, follow it too.
+    session.create_client = _by_network_rule(session.create_client, connection.ca_file)
     # botocore itself reads AWS_DEFAULT_REGION only; every other SDK of AWS reads this one first.
     region = access.region or os.environ.get("AWS_REGION")
     if region is not None and not re.fullmatch(r"[A-Za-z0-9-]{1,63}", region):
@@ -322,25 +324,57 @@ def _shared_loader(data_path: str | None) -> Any:
 
 
 def _client_of(session: Any, access: Access, service: str) -> Any:
+    client = session.create_client(
+        service, region_name=access.region, endpoint_url=access.connection.endpoint
+    )
+    # It may have come from the AWS configuration.
+    kit.validate_endpoint(client.meta.endpoint_url, named="the endpoint of KMS")
+    return client
+
+
+def _by_network_rule(create: Callable[..., Any], ca_file: str | None) -> Callable[..., Any]:
+    """Return the session's ``create_client`` with our proxy and authorities, for each service.
+
+    The AWS client knows no ALL_PROXY, no network in NO_PROXY, and no folder of authorities.
+    """
     from botocore.config import Config
     from botocore.utils import get_environ_proxies
 
-    connection = access.connection
-    arguments = {"endpoint_url": connection.endpoint, "verify": connection.ca_file}
-    client = session.create_client(service, region_name=access.region, **arguments)
-    endpoint = client.meta.endpoint_url
-    # It may have come from the AWS configuration.
-    kit.validate_endpoint(endpoint, named="the endpoint of KMS")
-    host = urlsplit(endpoint)
-    proxy = None
-    if not kit.is_plain_http(endpoint):
-        # The AWS client knows no ALL_PROXY, and no network in NO_PROXY.
-        proxy = kit.proxy_url(host.hostname or "", host.port or 443)
-        if proxy == get_environ_proxies(endpoint).get("https"):
+    if ca_file is not None and os.path.isdir(ca_file):
+        ca_file = _bundle_of(ca_file, os.getpid())
+
+    def create_client(service: str, *positional: Any, **named: Any) -> Any:
+        if named.get("verify") is None:
+            named["verify"] = ca_file
+        client = create(service, *positional, **named)
+        endpoint = client.meta.endpoint_url
+        proxies = kit.proxies_for(endpoint)
+        if proxies == get_environ_proxies(endpoint):
             return client
-    client.close()
-    direct = Config(proxies={} if proxy is None else {"https": proxy})
-    return session.create_client(service, region_name=access.region, config=direct, **arguments)
+        client.close()
+        given, own = named.pop("config", None), Config(proxies=proxies)
+        return create(service, *positional, **named, config=given.merge(own) if given else own)
+
+    return create_client
+
+
+@lru_cache(maxsize=4)
+def _bundle_of(folder: str, process: int) -> str:
+    """Return a file of this process with the certificates of a folder; it is removed at its end."""
+    import atexit
+    import tempfile
+
+    descriptor, path = tempfile.mkstemp(prefix="ksm-storage-ca-", suffix=".pem")
+    with open(descriptor, "wb") as file:
+        file.write(kit.certificates_of(folder))
+
+    def remove() -> None:
+        # A fork inherits this, and its parent still needs the file.
+        if os.getpid() == process:
+            Path(path).unlink(missing_ok=True)
+
+    atexit.register(remove)
+    return path
 
 
 def _retry_limit(attempt_seconds: float) -> Callable[..., bool | None]:

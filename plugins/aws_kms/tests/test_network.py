@@ -1,93 +1,149 @@
-"""The proxy and the authorities of the environment, at a real proxy on loopback."""
+"""The rule for proxies and authorities, with and without the AWS client, for STS too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from ksm_storage_aws_kms.key_wrapper import KmsClient
 from ksm_storage_emulators.aws_kms.service import AwsKmsService
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
 
-from ksm_storage.errors import AuthenticationError
+from ksm_storage.contract.key_wrapper import KeyUri
+from ksm_storage.errors import AuthenticationError, SettingsError
+from ksm_storage.keys.discovery import find_plugin
+from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import WrappedDek
 from ksm_storage.testing.loopback import ConnectProxy
+from ksm_storage.testing.network_tests import (
+    NetworkTests,
+    OtherAuthority,
+    TlsService,
+    rehashed_folder,
+)
 
 from .opening import AAD, open_kek
 from .scripted_kms import ARN
 
 WRAPPED = WrappedDek(ARN, "SYMMETRIC_DEFAULT", b"c" * 150)
+ROLE = "arn:aws:iam::111122223333:role/sealer"
 
 
 @pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The URL of a service behind TLS, and the file of its authority."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsService]:
     ca_file = tmp_path_factory.mktemp("tls") / "ca.pem"
     with Emulator(AwsKmsService(), authority=PrivateAuthority(), ca_file=ca_file) as emulator:
-        yield emulator.url, str(ca_file)
+        yield TlsService(emulator.url.replace("localhost", "127.0.0.1"), str(ca_file))
 
 
-@pytest.fixture
-def proxy() -> Iterator[ConnectProxy]:
-    with ConnectProxy() as server:
-        assert isinstance(server, ConnectProxy)
-        yield server
+@pytest.fixture(autouse=True)
+def _one_attempt(any_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
-@pytest.mark.parametrize("direct_call", [True, False], ids=["direct", "client"])
+def call(url: str, **settings: object) -> None:
+    # The service does not know the credentials: the call came as far as the signature.
+    with open_kek(ARN, url, **settings) as kek, pytest.raises(AuthenticationError):
+        kek.unwrap(WRAPPED, aad=AAD)
+
+
+class TestNetwork(NetworkTests):
+    @pytest.fixture
+    def service(self, running: TlsService) -> TlsService:
+        return running
+
+    @pytest.fixture
+    def other_authority(self) -> OtherAuthority:
+        authority = PrivateAuthority()
+        return OtherAuthority(authority.server_context([]), authority.certificate_pem)
+
+    def call(self, url: str, *, direct: bool) -> None:
+        call(url, direct_call=direct)
+
+
+def test_the_variable_of_aws_goes_before_those_of_all(
+    running: TlsService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "other.pem").write_bytes(PrivateAuthority().certificate_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", running.ca_file)
+
+    call(running.url)
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_sts_is_asked_for_a_role_through_the_proxy_and_with_the_authorities(
+    running: TlsService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: bool
+) -> None:
+    path = rehashed_folder(tmp_path, Path(running.ca_file)) if folder else running.ca_file
+    monkeypatch.setenv("CURL_CA_BUNDLE", path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", running.url)
+    # The AWS client by itself knows neither of these.
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1:1,10.0.0.0/8")
+
+    with ConnectProxy() as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        call("http://127.0.0.1:1", role_arn=ROLE)
+
+    assert isinstance(proxy, ConnectProxy)
+    assert set(proxy.asked) == {(running.url.partition("//")[2], False)}
+
+
+def test_a_folder_without_certificates_is_a_settings_error(
+    running: TlsService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+    with (
+        open_kek(ARN, running.url, direct_call=False) as kek,
+        pytest.raises(SettingsError, match="has no PEM certificate"),
+    ):
+        kek.unwrap(WRAPPED, aad=AAD)
+
+
 @pytest.mark.parametrize(
-    ("variable", "exceptions", "is_asked"),
+    ("variables", "profile", "expected"),
     [
-        ("HTTPS_PROXY", "", True),
-        ("https_proxy", "", True),
-        ("ALL_PROXY", "", True),
-        ("all_proxy", "10.0.0.0/8", True),
-        ("HTTPS_PROXY", "127.0.0.0/8", False),
-        ("HTTPS_PROXY", "127.0.0.1:1", True),
-        ("HTTPS_PROXY", "*", False),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "", "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1"}, "region = us-east-2", "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, "region = us-east-2", "us-east-1"),
+        ({}, "region = us-east-2", "us-east-2"),
     ],
 )
-def test_the_proxy_of_the_environment_is_used_and_its_exceptions(
-    any_credentials: None,
-    tls: tuple[str, str],
-    proxy: ConnectProxy,
-    monkeypatch: pytest.MonkeyPatch,
-    direct_call: bool,
-    variable: str,
-    exceptions: str,
-    is_asked: bool,
-) -> None:
-    url = tls[0].replace("localhost", "127.0.0.1")
-    monkeypatch.setenv(variable, proxy.url.replace("//", "//user:word@"))
-    monkeypatch.setenv("NO_PROXY", exceptions)
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-
-    with (
-        open_kek(ARN, url, ca_file=tls[1], direct_call=direct_call) as kek,
-        pytest.raises(AuthenticationError),
-    ):
-        kek.unwrap(WRAPPED, aad=AAD)
-
-    assert set(proxy.asked) == ({(url.partition("//")[2], True)} if is_asked else set())
-
-
-@pytest.mark.parametrize("direct_call", [True, False], ids=["direct", "client"])
 @pytest.mark.parametrize(
-    "variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+    ("option", "key", "instead"),
+    [
+        (None, "alias/app", None),
+        ("sa-east-1", "alias/app", "sa-east-1"),
+        (None, ARN, ARN.split(":")[3]),
+    ],
+    ids=["by the environment", "by the option", "by the ARN"],
 )
-def test_the_authorities_of_the_environment_are_trusted(
-    any_credentials: None,
-    tls: tuple[str, str],
+def test_the_region_is_the_arns_else_the_options_else_the_environments(
     monkeypatch: pytest.MonkeyPatch,
-    direct_call: bool,
-    variable: str,
+    tmp_path: Path,
+    variables: dict[str, str],
+    profile: str,
+    expected: str,
+    option: str | None,
+    key: str,
+    instead: str | None,
 ) -> None:
-    monkeypatch.setenv(variable, tls[1])
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    (tmp_path / "config").write_text(f"[default]\n{profile}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    plugin = find_plugin("aws-kms")
+    given = {} if option is None else {"region": option}
+    settings = gather_settings(KeyUri("aws-kms", key), plugin.options(), {"aws-kms": given})
 
-    # It came as far as the signature.
-    with (
-        open_kek(ARN, tls[0], direct_call=direct_call) as kek,
-        pytest.raises(AuthenticationError),
-    ):
-        kek.unwrap(WRAPPED, aad=AAD)
+    wrapper = plugin.open_key_wrapper(key, settings)
+    client: KmsClient = wrapper._client  # type: ignore[attr-defined]  # nothing is sent
+    region = client.ask("Decrypt", lambda kms: kms.meta.region_name)
+    wrapper.close()
+
+    assert region == (instead or expected)

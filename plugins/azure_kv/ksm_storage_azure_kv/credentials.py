@@ -266,6 +266,10 @@ def _noting(credential: Any, failures: list[Exception]) -> _Source:
 
 def credential_error(exc: Exception, *, kind: str, tenant: str | None) -> kit.KsmStorageError:
     """Return the documented error for credentials that were not obtained, no text copied."""
+    # The client wraps whatever is raised on the way: an invalid proxy.
+    own = next((link for link in kit.chain_of(exc) if isinstance(link, kit.SettingsError)), None)
+    if own is not None:
+        return kit.SettingsError(own.message, hint=own.hint)
     if isinstance(exc, CredentialUnavailableError):
         return kit.AuthenticationError(
             f"no Azure credentials of the kind {kind!r} found",

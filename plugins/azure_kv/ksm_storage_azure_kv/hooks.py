@@ -29,7 +29,7 @@ CREDENTIALS = {
     ),
 }
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@]+)):([0-9]{1,5})")
-_HOST = re.compile(r"(?:https://)?([A-Za-z0-9.-]+(?::[0-9]{1,5})?)/?")
+_HOST = re.compile(r"(?:https://)?((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?)/?")
 
 HSM_SUFFIXES = (
     "managedhsm.azure.net",

@@ -51,6 +51,7 @@ class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package
         """Send one request with timeouts that end before the deadline does."""
         left = self._required(_seconds_left())
         self._last.status = None
+        kwargs["proxies"] = kit.proxies_for(request.url)
         for name, own in (
             ("connection_timeout", self.connection_config.timeout),
             ("read_timeout", self.connection_config.read_timeout),
@@ -103,6 +104,8 @@ def make_transport(host: str, access: Access) -> DeadlineTransport:
         connection_timeout=connection.connect_timeout,
         read_timeout=connection.read_timeout,
         connection_verify=connection.ca_file or True,
+        # It has a rule of its own for proxies, and reads passwords from ~/.netrc.
+        use_env_settings=False,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -140,22 +141,23 @@ def _channel(access: Access) -> Any:
         direct = [*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)]
         return grpc.insecure_channel(access.target, options=direct)
     ca_file = access.connection.ca_file
-    # gRPC, unlike others, finds no certificate behind the mark that some editors put first.
-    bundle = ca_file and b"\n".join(
-        each.read_bytes().removeprefix(codecs.BOM_UTF8) for each in _files_of(Path(ca_file))
-    )
+    bundle = None
+    if ca_file is not None:
+        # gRPC, unlike others, finds no certificate behind the mark that some editors put first.
+        bundle = (
+            kit.certificates_of(ca_file)
+            if os.path.isdir(ca_file)
+            else Path(ca_file).read_bytes().removeprefix(codecs.BOM_UTF8)
+        )
     credentials = grpc.ssl_channel_credentials(bundle)
     # gRPC itself reads the variables in lower case alone, and knows no ALL_PROXY.
     host, _, port = access.target.rpartition(":")
-    proxy = kit.proxy_url(host or access.target, int(port) if port.isdigit() else 443)
+    proxy = kit.proxy_for(host or access.target, int(port) if port.isdigit() else 443)
     through: tuple[str, object] = ("grpc.enable_http_proxy", 0)
     if proxy is not None:
-        through = ("grpc.http_proxy", proxy)
+        proxy.require_http()
+        through = ("grpc.http_proxy", proxy.url)
     return grpc.secure_channel(access.target, credentials, options=[*_CHANNEL_OPTIONS, through])
-
-
-def _files_of(path: Path) -> list[Path]:
-    return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
 def _retry() -> Any:

@@ -72,6 +72,8 @@ class BoundedRequest(transport.Request):  # type: ignore[misc]  # the class is u
     def __init__(self, *, ca_file: str | None) -> None:
         self._ca_file = ca_file
         self.session = requests.Session()
+        # It has a rule of its own for proxies, and reads passwords from ~/.netrc.
+        self.session.trust_env = False
         self._request = Request(session=self.session)
 
     def __call__(
@@ -90,7 +92,7 @@ class BoundedRequest(transport.Request):  # type: ignore[misc]  # the class is u
                 credentials library repeats those after a pause.
         """
         left = kit.seconds_left()
-        # As the session's "verify" it would lose to REQUESTS_CA_BUNDLE in the environment.
+        kwargs["proxies"] = kit.proxies_for(url)
         if self._ca_file is not None:
             kwargs.setdefault("verify", self._ca_file)
         seconds = left if timeout is None else min(timeout, left)

@@ -1,61 +1,73 @@
-"""The proxy and the authorities of the environment, at a real proxy on loopback."""
+"""The rule for proxies and authorities, for Cloud KMS over gRPC and for tokens."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from ksm_storage_emulators.certificates import PrivateAuthority
 
+from ksm_storage.errors import SettingsError
 from ksm_storage.testing.loopback import ConnectProxy
+from ksm_storage.testing.network_tests import NetworkTests, OtherAuthority, TlsService
 
 from .emulated_kms import EmulatedKms
 from .opening import AAD, DEK, open_kek
 
 
-@pytest.mark.parametrize(
-    ("variable", "exceptions", "is_asked"),
-    [
-        ("HTTPS_PROXY", "", True),
-        ("https_proxy", "", True),
-        ("ALL_PROXY", "", True),
-        ("HTTPS_PROXY", "127.0.0.0/8,localhost", False),
-        ("https_proxy", "*", False),
-    ],
-)
-def test_the_proxy_of_the_environment_is_used_and_its_exceptions(
-    kms_tls: EmulatedKms,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
-    exceptions: str,
-    is_asked: bool,
-) -> None:
-    with ConnectProxy() as proxy:
-        assert isinstance(proxy, ConnectProxy)
-        monkeypatch.setenv(variable, proxy.url.replace("//", "//user:word@"))
-        monkeypatch.setenv("NO_PROXY", exceptions)
-        with open_kek(kms_tls.create_key().name, kms_tls.settings) as kek:
+class TestNetwork(NetworkTests):
+    takes_https_proxy = False
+
+    @pytest.fixture
+    def service(self, kms_tls: EmulatedKms) -> TlsService:
+        self._kms = kms_tls
+        return TlsService(kms_tls.url.replace("localhost", "127.0.0.1"), str(kms_tls.ca_file))
+
+    @pytest.fixture(params=[False], ids=["client"])
+    def direct(self, request: pytest.FixtureRequest) -> bool:
+        return bool(request.param)
+
+    @pytest.fixture
+    def other_authority(self) -> OtherAuthority:
+        authority = PrivateAuthority()
+        return OtherAuthority(authority.server_context([]), authority.certificate_pem)
+
+    def call(self, url: str, *, direct: bool) -> None:
+        settings = {name: each for name, each in self._kms.settings.items() if name != "ca_file"}
+        with open_kek(self._kms.create_key().name, settings, endpoint=url) as kek:
             kek.wrap(DEK, aad=AAD)
 
-    assert set(proxy.asked) == ({(kms_tls.url.partition("//")[2], True)} if is_asked else set())
 
-
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_the_authorities_of_the_environment_are_trusted(
-    kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    settings = {name: each for name, each in kms_tls.settings.items() if name != "ca_file"}
-    monkeypatch.setenv(variable, str(kms_tls.ca_file))
-
-    with open_kek(kms_tls.create_key().name, settings) as kek:
-        kek.wrap(DEK, aad=AAD)
-
-
-def test_a_folder_of_authorities_is_trusted(
+def test_a_folder_without_certificates_is_a_settings_error(
     kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "0a1b2c3d.0").write_bytes(Path(str(kms_tls.ca_file)).read_bytes())
     settings = {name: each for name, each in kms_tls.settings.items() if name != "ca_file"}
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
 
-    with open_kek(kms_tls.create_key().name, settings) as kek:
+    with (
+        open_kek(kms_tls.create_key().name, settings) as kek,
+        pytest.raises(SettingsError, match="has no PEM certificate"),
+    ):
         kek.wrap(DEK, aad=AAD)
+
+
+def test_the_token_of_another_account_is_asked_for_through_the_proxy(
+    kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = "proxied@demo.iam.gserviceaccount.com"
+    kms_tls.service.tokens.add_account(account)
+    kms_tls.service.policy.grant(account, ["*"])
+    monkeypatch.setenv("NO_PROXY", kms_tls.url.partition("//")[2])
+
+    with ConnectProxy() as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        with open_kek(
+            kms_tls.create_key().name,
+            kms_tls.settings,
+            credential="impersonation",
+            impersonate_service_account=account,
+        ) as kek:
+            kek.wrap(DEK, aad=AAD)
+
+    assert isinstance(proxy, ConnectProxy)
+    assert {place for place, _ in proxy.asked} == {kms_tls.emulator.url.partition("//")[2]}

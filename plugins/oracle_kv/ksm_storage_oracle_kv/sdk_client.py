@@ -78,12 +78,18 @@ def create_client(
         circuit_breaker_strategy=NoCircuitBreakerStrategy(),
     )
     session = client.base_client.session
-    adapter = QuietAdapter(connection.ca_file)
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, adapter)
+    _prepare(session, access)
     # A 307 would send the DEK to wherever the reply says.
     session.max_redirects = 0
     return client
+
+
+def _prepare(session: Any, access: Access) -> None:
+    adapter = QuietAdapter(access.connection.ca_file)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, adapter)
+    # It has a rule of its own for proxies, and reads passwords from ~/.netrc.
+    session.trust_env = False
 
 
 def send(client: Any, operation: str, details: Mapping[str, object], access: Access) -> Any:
@@ -174,7 +180,7 @@ _POOLS = {"http": _HttpPool, "https": _HttpsPool}
 
 
 class QuietAdapter(HTTPAdapter):  # type: ignore[misc]  # the client has no annotations
-    """Send requests through connections that print nothing, with the caller's authorities."""
+    """Send requests through connections that print nothing, by the one rule for the network."""
 
     def __init__(self, ca_file: str | None) -> None:
         self._ca_file = ca_file
@@ -198,12 +204,10 @@ class QuietAdapter(HTTPAdapter):  # type: ignore[misc]  # the client has no anno
         timeout: Any = None,
         verify: Any = True,
         cert: Any = None,
-        proxies: Any = None,
+        proxies: Any = None,  # the signature is the superclass's
     ) -> Any:
-        """Send a request; ``verify`` may be REQUESTS_CA_BUNDLE, which the option overrides."""
-        if kit.is_plain_http(str(request.url)):
-            # To an emulator on this machine. Through a proxy the DEK would leave it in the clear.
-            proxies = None
+        """Send a request with the caller's authorities, through the proxy for its host."""
+        proxies = kit.proxies_for(str(request.url))
         return super().send(request, stream, timeout, self._ca_file or verify, cert, proxies)
 
 
@@ -246,12 +250,26 @@ def load_credentials(access: Access, *, region: str) -> Credentials:
 
 def _instance(access: Access) -> Any:
     # The default circuit breaker is one for the process: it would count others' failures.
-    return signers.InstancePrincipalsSecurityTokenSigner(
+    return _instance_signer(access)(
         retry_strategy=_credential_retries(),
         federation_client_retry_strategy=_credential_retries(),
         federation_client_circuit_breaker_strategy=NoCircuitBreakerStrategy(),
         federation_endpoint=access.federation_endpoint,
     )
+
+
+def _instance_signer(access: Access) -> Any:
+    # It asks for its first token while it is made, through a session of its own: this class comes
+    # between the two of the client that make the session and use it.
+    class Prepared(signers.X509FederationClientBasedSecurityTokenSigner):  # type: ignore[misc]
+        def __init__(self, federation_client: Any, **named: Any) -> None:
+            _prepare(federation_client.requests_session, access)
+            super().__init__(federation_client, **named)
+
+    class Signer(signers.InstancePrincipalsSecurityTokenSigner, Prepared):  # type: ignore[misc]
+        pass
+
+    return Signer
 
 
 def _oke() -> Any:

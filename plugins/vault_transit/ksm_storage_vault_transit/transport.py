@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ksm_storage.plugin import Connection, SettingsError, proxy_url
+from ksm_storage.plugin import Connection, proxy_for
 
 if TYPE_CHECKING:
     from .hooks import Address
@@ -89,15 +89,16 @@ class Transport:
         if self._context is None:
             # To this machine only, and never by a proxy: the data key is in the clear.
             return http.client.HTTPConnection(host, port or 80, timeout=timeout)
-        proxy = _proxy(host, port or 443)
+        proxy = proxy_for(host, port or 443)
         if proxy is None:
             return http.client.HTTPSConnection(
                 host, port or 443, timeout=timeout, context=self._context
             )
+        proxy.require_http()
         via = http.client.HTTPSConnection(
-            str(proxy.hostname), proxy.port or 80, timeout=timeout, context=self._context
+            proxy.host, proxy.port, timeout=timeout, context=self._context
         )
-        via.set_tunnel(host, port or 443, _proxy_headers(proxy.username, proxy.password))
+        via.set_tunnel(host, port or 443, proxy.headers)
         return via
 
 
@@ -150,26 +151,3 @@ def _texts(received: bytes) -> tuple[str, ...]:
         return ()
     errors = document.get("errors") if isinstance(document, dict) else None
     return tuple(str(text) for text in errors) if isinstance(errors, list) else ()
-
-
-def _proxy(host: str, port: int) -> Any:
-    url = proxy_url(host, port)
-    if url is None or host in ("localhost", "127.0.0.1", "::1"):
-        return None
-    proxy = urlsplit(url)
-    if proxy.scheme != "http" or not proxy.hostname:
-        raise SettingsError(
-            "the environment variable HTTPS_PROXY or ALL_PROXY is not the URL of an http proxy",
-            hint="write it as http://HOST:PORT, or list the server in NO_PROXY",
-        )
-    return proxy
-
-
-def _proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
-    if user is None:
-        return {}
-    from base64 import b64encode
-    from urllib.parse import unquote
-
-    secret = f"{unquote(user)}:{unquote(password or '')}".encode()
-    return {"Proxy-Authorization": f"Basic {b64encode(secret).decode()}"}

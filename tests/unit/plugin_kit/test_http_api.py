@@ -92,7 +92,7 @@ def test_a_proxy_over_tls_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "https://user:hunter2@proxy.example")
     monkeypatch.delenv("no_proxy", raising=False)
 
-    with pytest.raises(SettingsError, match="not a valid http:// URL") as caught:
+    with pytest.raises(SettingsError, match="https_proxy names an https:// proxy") as caught:
         send("https://service.example")
 
     assert "hunter2" not in str(caught.value.as_dict())

@@ -102,7 +102,8 @@ class Proxy(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def proxy_for(host: str, port: int, environment: Mapping[str, str] = os.environ) -> Proxy | None:
@@ -128,7 +129,6 @@ def parse_proxy(text: str, *, named: str) -> Proxy:
         SettingsError: It is not the address of an HTTP proxy. The message does not repeat it, as
             it may hold a password.
     """
-    # Imported here: most machines have no proxy.
     from urllib.parse import urlsplit
 
     try:

@@ -136,6 +136,11 @@ class VaultClient:
         from . import sdk_client
 
         endpoint = self._endpoint()
+        if "[" in endpoint:
+            raise kit.SettingsError(
+                f"Oracle's client does not accept an IPv6 address as endpoint: {endpoint!r}",
+                hint="set the option 'endpoint' to a host name that stands for the address",
+            )
         with (
             kit.translating(self._credential_error),
             kit.deadline_of(self.access.credential_timeout),

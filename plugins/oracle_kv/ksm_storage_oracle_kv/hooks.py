@@ -127,14 +127,8 @@ class Access:
         region = settings.text("region")
         if region is not None and not _REGION.fullmatch(region):
             raise kit.SettingsError(f"the setting 'region' is not a region name: {region!r}")
-        connection = kit.Connection.from_settings(settings).trusting()
-        if "[" in (connection.endpoint or ""):
-            raise kit.SettingsError(
-                "the setting 'endpoint' is an IPv6 address, which Oracle's client does not accept",
-                hint="use a host name that stands for the address",
-            )
         return cls(
-            connection=connection,
+            connection=kit.Connection.from_settings(settings).trusting(),
             region=region,
             management_endpoint=kit.endpoint_setting(settings, "management_endpoint"),
             credential=kit.credential_kind(settings, CREDENTIALS),

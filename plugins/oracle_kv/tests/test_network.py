@@ -105,6 +105,9 @@ def test_the_token_of_an_instance_comes_through_the_proxy_and_with_the_authoriti
     assert proxy.asked == [(url.partition("//")[2], False)] * 2
 
 
-def test_an_ipv6_address_is_refused_before_oracles_client_does() -> None:
-    with pytest.raises(SettingsError, match="is an IPv6 address"):
-        open_kek(KEY, "https://[::1]:443")
+def test_an_ipv6_address_that_oracles_client_rejects_is_named(config_file: Path) -> None:
+    with (
+        open_kek(KEY, "https://[::1]:443") as kek,
+        pytest.raises(SettingsError, match="does not accept an IPv6 address"),
+    ):
+        kek.wrap(DEK, aad=AAD)

@@ -28,7 +28,7 @@ _PREFIX = "cloudkms."
 def create_crypto_key(
     operation: Operation, request: kms_v1.CreateCryptoKeyRequest
 ) -> kms_v1.CryptoKey:
-    """Create a key with its first version; it can be used at once, unlike the service's pairs."""
+    """Create a key with its first version; pairs may take their time, as the service's do."""
     name = f"{request.parent}/cryptoKeys/{request.crypto_key_id}"
     require(name, "CryptoKey")
     operation.require(f"{_PREFIX}cryptoKeys.create", request.parent)
@@ -40,8 +40,8 @@ def create_crypto_key(
         raise GcpError("argument", detail="The algorithm does not fit the purpose.")
     level = wanted.version_template.protection_level
     key = CryptoKey(name, algorithm, level.name if level else "SOFTWARE")
-    operation.store.add(key)
     version = key.add_version()
+    operation.store.add(key)
     if algorithm == SYMMETRIC:
         key.primary = version
     return _described(key)

@@ -51,6 +51,7 @@ DESTROY_AFTER_SECONDS = 30 * 24 * 3600
 class State(StrEnum):
     """The states of a version that this emulator has: https://cloud.google.com/kms/docs/key-states."""
 
+    PENDING_GENERATION = "PENDING_GENERATION"
     ENABLED = "ENABLED"
     DISABLED = "DISABLED"
     DESTROY_SCHEDULED = "DESTROY_SCHEDULED"
@@ -68,6 +69,7 @@ class Version:
     protection_level: str = "SOFTWARE"
     state: State = State.ENABLED
     destroy_at: float | None = None
+    generated_at: float = 0
 
     def require_enabled(self) -> None:
         """Refuse any other state.
@@ -79,7 +81,9 @@ class Version:
             raise GcpError("state", resource=self.name, state=self.state.value)
 
     def settle(self, now: float) -> None:
-        """Destroy the material once its time has come."""
+        """Finish the generation, and destroy the material, once the time of each has come."""
+        if self.state is State.PENDING_GENERATION and now >= self.generated_at:
+            self.state = State.ENABLED
         if self.destroy_at is not None and now >= self.destroy_at:
             self.state, self.destroy_at = State.DESTROYED, None
             self.secret, self.private_key = b"", None

@@ -75,6 +75,11 @@ class GcpKmsService:
             self._store.add(key)
         return key
 
+    def generate_for(self, seconds: float) -> None:
+        """Let each key pair that is created from now on be generated for so long."""
+        with self._store.lock:
+            self._store.generation_seconds = seconds
+
     def rotate(self, key: CryptoKey) -> str:
         """Add a version, make it the primary of a symmetric key, and return its name."""
         with self._store.lock:
@@ -157,7 +162,7 @@ class GcpKmsService:
 
 
 def control_accounts(service: GcpKmsService, request: Request) -> Reply | None:
-    """Make an account, grant or revoke, or make a key; None for any other request.
+    """Make an account, grant or revoke, make a key or delay generation; None for any other request.
 
     Raises:
         ValueError, TypeError, KeyError: A body that makes no sense.
@@ -174,6 +179,9 @@ def control_accounts(service: GcpKmsService, request: Request) -> Reply | None:
         return Reply(204)
     if name == "DELETE grants":
         service.policy.revoke(str(body["member"]))
+        return Reply(204)
+    if name == "POST generation":
+        service.generate_for(float(body["seconds"]))
         return Reply(204)
     if name == "POST keys":
         key = service.create_key(**{each: str(value) for each, value in body.items()})

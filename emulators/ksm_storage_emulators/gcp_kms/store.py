@@ -6,14 +6,15 @@ import threading
 
 from ksm_storage_emulators.clock import MovableClock
 from ksm_storage_emulators.gcp_kms.errors import GcpError
-from ksm_storage_emulators.gcp_kms.keys import CryptoKey, Version, is_version, key_of
+from ksm_storage_emulators.gcp_kms.keys import CryptoKey, State, Version, is_version, key_of
 
 
 class Store:
     """Keys and key rings; `lock` is held during each operation."""
 
     def __init__(self, clock: MovableClock) -> None:
-        """Start empty."""
+        """Start empty; pairs are generated at once."""
+        self.generation_seconds = 0.0
         self.lock = threading.RLock()
         self._clock = clock
         self._keys: dict[str, CryptoKey] = {}
@@ -27,6 +28,10 @@ class Store:
         if key.name in self._keys:
             raise GcpError("exists", kind="CryptoKey", resource=key.name)
         self._keys[key.name] = key
+        if self.generation_seconds and "ASYMMETRIC" in key.purpose:
+            for version in key.versions:
+                version.state = State.PENDING_GENERATION
+                version.generated_at = self._clock.now() + self.generation_seconds
 
     def key(self, name: str) -> CryptoKey:
         """Return a key by its own name or that of one of its versions.

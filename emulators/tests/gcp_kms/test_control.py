@@ -6,6 +6,9 @@ import json
 import urllib.request
 from pathlib import Path
 
+import pytest
+from google.api_core.exceptions import FailedPrecondition
+
 from ksm_storage_emulators.emulator import Emulator
 from ksm_storage_emulators.gcp_kms.service import GcpKmsService
 from ksm_storage_emulators.registry import create_service
@@ -42,6 +45,19 @@ def test_a_key_is_made(kms: Kms, call: Caller) -> None:
     made = json.loads(_control(kms, "POST", "keys", key_id="made"))
 
     assert call("encrypt", name=made["name"], plaintext=b"p").name == made["version"]
+
+
+def test_a_key_pair_takes_as_long_as_it_is_told(kms: Kms, call: Caller) -> None:
+    kms.service.clock.freeze()
+    _control(kms, "POST", "generation", seconds=30)
+
+    made = json.loads(_control(kms, "POST", "keys", key_id="slow", algorithm="EC_SIGN_P256_SHA256"))
+    _control(kms, "POST", "generation", seconds=0)
+    with pytest.raises(FailedPrecondition, match="PENDING_GENERATION"):
+        call("get_public_key", name=made["version"])
+    kms.service.clock.advance(30)
+
+    assert call("get_public_key", name=made["version"]).pem
 
 
 def test_the_demonstration_tells_where_grpc_listens() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.service import ADMINISTRATOR
+from ksm_storage_gcp_kms import signing
 from ksm_storage_gcp_kms.key_wrapper import GcpKmsKeyWrapper
 
 from ksm_storage.plugin import (
@@ -57,7 +59,7 @@ class TestSigning(SigningConformance):
 
     @pytest.fixture
     def new_key_id(self, key: str) -> str:
-        return f"{key.partition('/cryptoKeys/')[0]}/cryptoKeys/{uuid4().hex}"
+        return new_name(key)
 
     @pytest.fixture
     def count_calls(self, kms: EmulatedKms) -> Callable[[], int]:
@@ -172,3 +174,52 @@ def test_the_permission_that_creating_lacks_is_named(kms: EmulatedKms, key: str)
 def test_a_name_with_a_version_is_not_created(kms: EmulatedKms, key: str) -> None:
     with pytest.raises(SettingsError, match="has a version"):
         opened(key, kms).create_signing_key()
+
+
+@pytest.fixture
+def waits(kms: EmulatedKms, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Let the plugin's pauses pass on the service's clock instead, and return them."""
+    slept: list[float] = []
+    kms.service.clock.freeze()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        kms.service.clock.advance(seconds)
+
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=sleep)
+    monkeypatch.setattr(signing, "time", clock)
+    yield slept
+    kms.service.generate_for(0)
+    kms.service.clock.reset()
+
+
+def test_a_new_key_is_returned_once_its_pair_is_generated(
+    kms: EmulatedKms, key: str, waits: list[float]
+) -> None:
+    kms.service.generate_for(1.2)
+
+    created = opened(new_name(key), kms).create_signing_key()
+
+    assert waits == [0.5] * 3
+    assert opened(created, kms).sign_digest(DIGEST)
+
+
+def test_a_pair_that_is_not_generated_by_the_deadline_is_an_error(
+    kms: EmulatedKms, key: str, waits: list[float]
+) -> None:
+    kms.service.generate_for(3600)
+    name = new_name(key)
+    wrapper = open_kek(name, kms.settings, deadline=10.0).wrapper
+    assert isinstance(wrapper, GcpKmsKeyWrapper)
+
+    with pytest.raises(KeyStateError, match="still being generated"):
+        wrapper.create_signing_key()
+
+    assert sum(waits) == 10.5
+    with pytest.raises(KeyStateError, match="still being generated"):
+        opened(f"{name}/cryptoKeyVersions/1", kms).sign_digest(DIGEST)
+
+
+def new_name(key: str) -> str:
+    """Return the name of a key that is free, in the ring of another one."""
+    return f"{key.partition('/cryptoKeys/')[0]}/cryptoKeys/{uuid4().hex}"

@@ -228,5 +228,5 @@ def _refuse_special(raw: bytes, name: str) -> None:
     if raw.startswith((b"\xff\xff", b"\x01\x02")):
         raise StorageError(
             f"{name} was encrypted by one of Keeper's own storage packages",
-            hint="export the plain configuration with that package, then protect it",
+            hint="give the key that opens it: ksm-storage protect FILE --from-key URI --key URI",
         )

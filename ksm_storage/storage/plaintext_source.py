@@ -95,7 +95,8 @@ def wrong_format(path: str, content: bytes) -> EnvelopeError:
             f"{path!r} is a plain configuration, not sealed",
             hint=f"seal it with: ksm-storage protect {shlex.quote(path)}",
         )
-    if is_blob(content):
+    # AWS KMS alone says nothing of itself at the start; by observation it begins so.
+    if is_blob(content) or content.startswith(b"\x01\x02"):
         return EnvelopeError(
             f"{path!r} was sealed by one of Keeper's own packages, not by ksm-storage",
             hint="give the key that opens it: "

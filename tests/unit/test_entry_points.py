@@ -227,6 +227,8 @@ def test_a_folder_is_listed_again_only_after_it_changed(
 ) -> None:
     write_distribution(folder, "acme", providers={"acme": "m"})
     settle(folder)
+    # Alone: other folders of the path may change while this runs.
+    monkeypatch.setattr(sys, "path", [str(folder)])
     listed = listing_of(monkeypatch, folder)
 
     first, second = ours(), ours()

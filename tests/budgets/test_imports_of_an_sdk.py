@@ -50,7 +50,6 @@ def test_the_sdk_is_imported_while_the_collector_pauses(
     path = tmp_path / "config"
     ksm_storage.open_storage(path, keys=measured.keys[:1]).save_storage(CONFIG)
 
-    # Google Cloud has no such option; there it is a variable of nobody.
     name = f"KSM_STORAGE_{provider.upper().replace('-', '_')}_DIRECT_CALL"
     monkeypatch.setenv(name, "false")
     code = SPY.format(roots=SDKS[provider], path=str(path))

@@ -28,7 +28,7 @@ TOLD.sort(key=lambda case: case[0])
 @pytest.fixture(autouse=True)
 def through_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the direct calls out: after a failed one the client asks again, whatever it was."""
-    for name in ("AWS_KMS", "AZURE_KV", "ORACLE_KV"):
+    for name in ("AWS_KMS", "AZURE_KV", "GCP_KMS", "ORACLE_KV"):
         monkeypatch.setenv(f"KSM_STORAGE_{name}_DIRECT_CALL", "false")
 
 

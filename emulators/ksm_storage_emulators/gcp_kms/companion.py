@@ -1,8 +1,10 @@
-"""The gRPC side: listen, apply faults and quotas, hand calls over, write down what happened."""
+"""The gRPC side: listen, apply faults and quotas, hand calls over, write down what happened.
+
+REST is served on the same port.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -13,7 +15,10 @@ from ksm_storage_emulators.admission import Outcome, admit
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.errors import GcpError
+from ksm_storage_emulators.gcp_kms.operation import Respond
 from ksm_storage_emulators.gcp_kms.operations import OPERATIONS, service_of
+from ksm_storage_emulators.gcp_kms.rest import RestService
+from ksm_storage_emulators.gcp_kms.shared_port import SharedPort
 from ksm_storage_emulators.listener import HOST
 from ksm_storage_emulators.message import Headers
 from ksm_storage_emulators.service import Bench
@@ -21,12 +26,9 @@ from ksm_storage_emulators.transcript import Exchange
 
 _FAILURES = {503: "unavailable", 504: "late"}
 
-# Answers one call: operation, request as bytes, metadata. Raises GcpError.
-Respond = Callable[[str, bytes, Headers], bytes]
-
 
 class Companion:
-    """A running gRPC server on 127.0.0.1, with TLS where an authority is given."""
+    """The running servers of gRPC and REST on 127.0.0.1, with TLS where an authority is given."""
 
     def __init__(
         self, bench: Bench, respond: Respond, *, port: int, authority: PrivateAuthority | None
@@ -38,30 +40,33 @@ class Companion:
         """
         self._bench = bench
         self._respond = respond
-        # A shared port would let two emulators answer each other's clients.
+        # A reused port would let two emulators answer each other's clients.
         options = [("grpc.so_reuseport", 0)]
         self._server = grpc.server(ThreadPoolExecutor(max_workers=32), options=options)
         for name in OPERATIONS:
             handlers = {name: self._handler(name)}
             generic = grpc.method_handlers_generic_handler(service_of(name), handlers)
             self._server.add_generic_rpc_handlers((generic,))
-        self.address = f"{HOST}:{self._bound(port, authority)}"
+        self._port = SharedPort(
+            RestService(respond, bench.clock),
+            bench,
+            port=port,
+            grpc_port=self._bound(authority),
+            tls=None if authority is None else authority.server_context([]),
+        )
+        self.address = f"{HOST}:{self._port.server_port}"
         self._server.start()
 
     def stop(self) -> None:
         """Stop, and wait until it has."""
         self._server.stop(grace=None).wait()
+        self._port.stop()
 
-    def _bound(self, port: int, authority: PrivateAuthority | None) -> int:
-        address = f"{HOST}:{port}"
-        try:
-            if authority is None:
-                return int(self._server.add_insecure_port(address))
-            pair = authority.server_pem([])
-            credentials = grpc.ssl_server_credentials([pair])
-            return int(self._server.add_secure_port(address, credentials))
-        except RuntimeError as exc:
-            raise OSError(98, "the port is taken") from exc
+    def _bound(self, authority: PrivateAuthority | None) -> int:
+        if authority is None:
+            return int(self._server.add_insecure_port(f"{HOST}:0"))
+        credentials = grpc.ssl_server_credentials([authority.server_pem([])])
+        return int(self._server.add_secure_port(f"{HOST}:0", credentials))
 
     def _handler(self, operation: str) -> Any:
         # Bytes in and out: the transcript keeps them, and a fault cuts them in half.

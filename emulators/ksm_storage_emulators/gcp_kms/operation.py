@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ksm_storage_emulators.faults import FaultKind
 from ksm_storage_emulators.gcp_kms.ciphertext import CiphertextCodec
 from ksm_storage_emulators.gcp_kms.policy import Policy
 from ksm_storage_emulators.gcp_kms.store import Store
+from ksm_storage_emulators.message import Headers
 from ksm_storage_emulators.service import Bench
+
+# Answers one call: operation, request as bytes, headers. Raises GcpError.
+Respond = Callable[[str, bytes, Headers], bytes]
 
 
 @dataclass(frozen=True, slots=True)

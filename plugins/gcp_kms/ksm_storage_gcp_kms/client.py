@@ -48,6 +48,7 @@ class KmsClient:
             deadline=access.connection.deadline,
             loggers=SDK_LOGGERS,
             load=_import_sdk,
+            direct_seconds=access.attempt_timeout if access.may_call_directly else None,
         )
 
     def call(self, method: str, request: Mapping[str, object]) -> Any:
@@ -69,6 +70,28 @@ class KmsClient:
         key = str(request.get("name") or request.get("resource") or request.get("parent"))
         with kit.translating(lambda exc: self._translated(exc, method, key)):
             return self._held.run(send)
+
+    def unwrap(
+        self, method: str, request: Mapping[str, object], read: Callable[[Any], bytes]
+    ) -> bytes:
+        """Return the DEK that ``read`` finds in a reply and checks; the first call is direct.
+
+        Raises:
+            KsmStorageError: As :meth:`call` and ``read`` do.
+        """
+
+        def direct() -> bytes:
+            from .direct_call import unwrap
+
+            return read(unwrap(self.access, method, request))
+
+        return self._held.run_first(direct, lambda: read(self.call(method, request)))
+
+    def first_unwrap(self) -> str:
+        """Say who sends the first unwrap of a process, for ``doctor``."""
+        from .direct_call import credential_source
+
+        return kit.first_unwrap(lambda: credential_source(self.access), client="the Google client")
 
     def identity(self) -> str | None:
         """Return the e-mail address of the caller, None where the credentials do not say it.

@@ -33,7 +33,7 @@ def validate_file(path: str | None) -> None:
     """
     if not path:
         return
-    content = _read(path)
+    content = read_file(path)
     kind = content.get("type")
     if not isinstance(kind, str) or kind not in _MEMBERS:
         raise _error(
@@ -55,12 +55,17 @@ def is_federated(path: str | None) -> bool:
     """Tell whether the file, or the one of the environment, is one of a federation."""
     path = path or os.environ.get(VARIABLE)
     try:
-        return path is not None and _read(path).get("type") == "external_account"
+        return path is not None and read_file(path).get("type") == "external_account"
     except kit.SettingsError:
         return False
 
 
-def _read(path: str) -> dict[str, Any]:
+def read_file(path: str) -> dict[str, Any]:
+    """Return the object in a file of credentials; it may hold a private key.
+
+    Raises:
+        SettingsError: It cannot be read, or is not a JSON object.
+    """
     if path.lstrip().startswith("{"):
         raise _error("is given as JSON, and not as the path of a file", _HINT)
     if not path.isprintable():

@@ -17,14 +17,7 @@ from google.auth.transport.requests import Request
 from ksm_storage import plugin as kit
 
 from .credential_files import VARIABLE, validate_file
-from .hooks import IMPERSONATION, METADATA, SERVICE_ACCOUNT, Access
-
-# Those that the client asks for by itself. IAM Credentials and the exchange of foreign tokens do
-# not take the second alone.
-SCOPES = (
-    "https://www.googleapis.com/auth/cloud-platform",
-    "https://www.googleapis.com/auth/cloudkms",
-)
+from .hooks import IMPERSONATION, METADATA, SCOPES, SERVICE_ACCOUNT, Access
 
 
 class CallCredentials:

@@ -35,6 +35,13 @@ CREDENTIALS = {
 PUBLIC_ENDPOINT = "https://cloudkms.googleapis.com"
 PUBLIC_IAM_ENDPOINT = "https://iamcredentials.googleapis.com"
 
+# Those that the client asks for by itself. IAM Credentials and the exchange of foreign tokens do
+# not take the second alone.
+SCOPES = (
+    "https://www.googleapis.com/auth/cloud-platform",
+    "https://www.googleapis.com/auth/cloudkms",
+)
+
 # Source: the reference of CryptoKeyVersionAlgorithm.
 SYMMETRIC_ALGORITHM = "GOOGLE_SYMMETRIC_ENCRYPTION"
 
@@ -65,6 +72,7 @@ def key_wrapper_options() -> Sequence[kit.Option]:
         *kit.standard_options("Cloud KMS", without=("endpoint", "connect_timeout", "read_timeout")),
         kit.Option("attempt_timeout", "Seconds for one attempt.", kind=float, default=6.0),
         kit.Option("credential_timeout", "Seconds to get credentials.", kind=float, default=6.0),
+        kit.direct_call_option("Cloud KMS"),
     ]
 
 
@@ -109,6 +117,7 @@ class Access(NamedTuple):
     iam_endpoint: str
     attempt_timeout: float
     credential_timeout: float
+    may_call_directly: bool
 
     @property
     def target(self) -> str:
@@ -143,6 +152,7 @@ class Access(NamedTuple):
             iam_endpoint=_host(settings, "iam_endpoint"),
             attempt_timeout=settings.seconds("attempt_timeout"),
             credential_timeout=settings.seconds("credential_timeout"),
+            may_call_directly=settings.flag("direct_call"),
         )
 
 

@@ -189,6 +189,7 @@ class GcpKmsKeyWrapper:
             "location": self._name.parts["location"],
             "endpoint": access.endpoint,
             "quota project": access.quota_project,
+            "first unwrap": self._client.first_unwrap(),
         }
         return {label: value for label, value in labels.items() if value}
 

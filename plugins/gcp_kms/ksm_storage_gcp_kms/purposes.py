@@ -48,7 +48,8 @@ def encrypt(client: KmsClient, name: str, plaintext: bytes, aad: bytes) -> Wrapp
 def decrypt(client: KmsClient, key: str, ciphertext: bytes, aad: bytes) -> bytes:
     """Decrypt with whichever version of a symmetric key made it; the name has no version."""
     fields = with_checksums(ciphertext=ciphertext, additional_authenticated_data=aad)
-    return checked(client.call("decrypt", {"name": key, **fields}), "plaintext")
+    request = {"name": key, **fields}
+    return client.unwrap("decrypt", request, lambda reply: checked(reply, "plaintext"))
 
 
 def raw_encrypt(client: KmsClient, version: str, plaintext: bytes, aad: bytes) -> Wrapped:
@@ -163,10 +164,13 @@ def fetch_public_key(client: KmsClient, version: str) -> PublicKey:
 
 def asymmetric_decrypt(client: KmsClient, version: str, ciphertext: bytes) -> bytes:
     """Decrypt with the private key of the version that encrypted."""
-    fields = with_checksums(ciphertext=ciphertext)
-    reply = client.call("asymmetric_decrypt", {"name": version, **fields})
-    require_received(reply, "ciphertext")
-    return checked(reply, "plaintext")
+
+    def read(reply: Any) -> bytes:
+        require_received(reply, "ciphertext")
+        return checked(reply, "plaintext")
+
+    request = {"name": version, **with_checksums(ciphertext=ciphertext)}
+    return client.unwrap("asymmetric_decrypt", request, read)
 
 
 def with_checksums(**fields: bytes) -> dict[str, object]:

@@ -82,8 +82,9 @@ def key_file(_running: EmulatedKms) -> str:
 
 @pytest.fixture
 def scripted_settings(scripted: ScriptedKms, key_file: str) -> Mapping[str, object]:
-    """Return the settings under which the scripted server is called."""
+    """Return the settings under which the Google client calls the scripted server."""
     return {
+        "direct_call": False,
         "endpoint": scripted.url,
         "credential": "service-account",
         "credentials_file": key_file,

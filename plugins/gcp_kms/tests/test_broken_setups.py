@@ -160,9 +160,14 @@ SETUPS = {
 }
 
 
+@pytest.mark.parametrize("direct_call", [True, False], ids=["direct", "client"])
 @pytest.mark.parametrize("name", SETUPS)
 def test_a_broken_setup_is_named(
-    kms: EmulatedKms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    kms: EmulatedKms,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    direct_call: bool,
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     setup = SETUPS[name]
@@ -176,7 +181,10 @@ def test_a_broken_setup_is_named(
     with ScriptedServer(Answer(200, PAGE, {"Content-Type": "text/html"}), read=read) as server:
         machine = Machine(tmp_path, monkeypatch, server.url, settings)
         setup.break_it(machine)
-        with pytest.raises(KsmStorageError) as caught, open_kek(key, machine.settings) as kek:
+        with (
+            pytest.raises(KsmStorageError) as caught,
+            open_kek(key, machine.settings, direct_call=direct_call) as kek,
+        ):
             kek.unwrap(wrapped, aad=AAD)
 
     assert_finishes_the_job(caught.value, setup)

@@ -38,6 +38,26 @@ class TestNetwork(NetworkTests):
             kek.wrap(DEK, aad=AAD)
 
 
+def test_the_direct_call_goes_through_the_proxy_to_the_authorities_of_the_environment(
+    kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = kms_tls.create_key().name
+    with open_kek(key, kms_tls.settings) as kek:
+        wrapped = kek.wrap(DEK, aad=AAD)
+    kms_tls.emulator.transcript.reset()
+    settings = {name: each for name, each in kms_tls.settings.items() if name != "ca_file"}
+    monkeypatch.setenv("SSL_CERT_FILE", str(kms_tls.ca_file))
+
+    with ConnectProxy() as proxy:
+        assert isinstance(proxy, ConnectProxy)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with open_kek(key, settings) as kek:
+            assert kek.unwrap(wrapped, aad=AAD) == DEK
+
+    assert list(proxy.asked) == [(kms_tls.url.partition("//")[2], False)]
+    assert [asked.method for asked in kms_tls.emulator.transcript.exchanges()] == ["POST"]
+
+
 def test_a_folder_without_certificates_is_a_settings_error(
     kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

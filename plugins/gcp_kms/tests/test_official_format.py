@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +28,6 @@ from ksm_storage.errors import (
 
 from .emulated_kms import EmulatedKms
 from .opening import open_kek
-from .rest_kms import running_rest
 
 CONFIG = {"clientId": "CLIENT", "hostname": "keepersecurity.eu", "privateKey": "PRIVATE"}
 
@@ -131,16 +129,14 @@ def already_sealed() -> dict[Kind, Sealed]:
 @pytest.fixture
 def official(
     kms_tls: EmulatedKms, already_sealed: dict[Kind, Sealed], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Official]:
+) -> Official:
     for name, value in kms_tls.settings.items():
         monkeypatch.setenv(f"KSM_STORAGE_GCP_KMS_{name.upper()}", str(value))
     # The package's own requests for tokens must trust the emulator.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(kms_tls.ca_file))
-    made = Official(kms_tls, already_sealed)
-    with running_rest(made.client) as url:
-        address = f"{url}/v1/{{0}}:rawEncrypt"
-        monkeypatch.setattr(official_calls, "RAW_ENCRYPT_GCP_API_URL", address)
-        yield made
+    address = f"{kms_tls.url}/v1/{{0}}:rawEncrypt"
+    monkeypatch.setattr(official_calls, "RAW_ENCRYPT_GCP_API_URL", address)
+    return Official(kms_tls, already_sealed)
 
 
 @pytest.fixture

@@ -115,6 +115,7 @@ def test_the_access_of_a_service_account_is_told_without_a_call(kms: EmulatedKms
         "project": "demo",
         "location": "global",
         "endpoint": kms.url,
+        "first unwrap": "direct, with the service account's key",
     }
     assert kms.calls() == 0
 

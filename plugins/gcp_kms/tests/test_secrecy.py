@@ -36,6 +36,12 @@ key, settings, mode = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 kek = open_kek(key, settings)
 wrapped = kek.wrap(DEK, aad=AAD)
 assert kek.unwrap(wrapped, aad=AAD) == DEK
+if mode == "direct":
+    import http.client
+    # Other code may have switched this on: it prints requests with their headers.
+    http.client.HTTPConnection.debuglevel = 1
+    with open_kek(key, settings) as other:
+        assert other.unwrap(wrapped, aad=AAD) == DEK
 if mode == "sdk":
     session = kek._wrapper._client._held._clients[os.getpid()]
     metadata = session.credentials.headers()
@@ -55,10 +61,14 @@ def _logged(kms: EmulatedKms, mode: str) -> str:
     return ran.stdout + ran.stderr
 
 
-def test_no_log_of_the_first_calls_shows_the_dek_or_a_token(kms: EmulatedKms) -> None:
-    logged = _logged(kms, "plugin")
+@pytest.mark.parametrize("mode", ["plugin", "direct"])
+def test_no_log_of_the_first_calls_shows_the_dek_or_a_token(kms: EmulatedKms, mode: str) -> None:
+    logged = _logged(kms, mode)
 
-    assert [text for text in encodings_of(DEK) if text in logged] == []
+    asked = kms.emulator.transcript.exchanges()
+    assert "POST" not in [each.method for each in asked] or mode == "direct"
+    tokens = {each.headers["authorization"].removeprefix("Bearer ") for each in asked}
+    assert [text for text in (*encodings_of(DEK), *tokens) if text in logged] == []
     assert "Bearer" not in logged
 
 

@@ -20,6 +20,7 @@ from release.sbom import write_sbom
 
 ROOT = Path(__file__).parents[1]
 SUMS = "SHA256SUMS"
+VERSION_FILE = "ksm_storage/__init__.py"
 
 # The hooks of the backend, as a build frontend calls them, without its four processes a project:
 # the wheel is built from the source distribution.
@@ -61,8 +62,9 @@ def build(folder: Path) -> list[Path]:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": committed}
     for project in projects():
         with tempfile.TemporaryDirectory() as temporary:
-            source = Path(temporary, "source")
+            source = Path(temporary, "source") / project.relative_to(ROOT)
             _export(project, tracked, source)
+            _export_version(Path(temporary, "source"))
             command = [sys.executable, "-c", _BUILD, str(folder.absolute()), temporary]
             done = subprocess.run(
                 command, cwd=source, env=environment, capture_output=True, text=True
@@ -84,6 +86,13 @@ def _export(project: Path, tracked: Sequence[str], target: Path) -> None:
             copy = target / name.removeprefix(prefix)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, copy)
+
+
+def _export_version(folder: Path) -> None:
+    # All distributions have the version of the core, and read it there.
+    target = folder / VERSION_FILE
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(ROOT / VERSION_FILE, target)
 
 
 def _write_sums(folder: Path) -> Path:

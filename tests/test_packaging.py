@@ -85,6 +85,15 @@ def test_an_sbom_lists_what_a_distribution_requires(wheelhouse: Path, project: P
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=named)
+def test_the_version_stands_in_one_place(project: Path) -> None:
+    settings = tomllib.loads((project / "pyproject.toml").read_text())
+
+    assert "version" in settings["project"]["dynamic"]
+    path = project / settings["tool"]["hatch"]["version"]["path"]
+    assert path.resolve() == ROOT / "ksm_storage/__init__.py"
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=named)
 def test_the_metadata_name_no_folder_and_the_one_version(wheelhouse: Path, project: Path) -> None:
     with zipfile.ZipFile(wheel_of(wheelhouse, project)) as wheel:
         name = next(each for each in wheel.namelist() if each.endswith("/METADATA"))

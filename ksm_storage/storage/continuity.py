@@ -24,7 +24,7 @@ from ..envelope.model import Envelope, Header
 from ..envelope.sealing import lineage_of
 from ..errors import ContinuityError, KsmStorageError, SettingsError, StorageError
 from ..files.lock import locked
-from ..files.reading import read_file
+from ..files.reading import file_error, read_file
 from ..files.replacement import create_file, replace_file
 from ..keys.setting_sources import current_command_memory
 from ..wire.json_objects import parse_object
@@ -55,8 +55,8 @@ class Memory:
             self._refuse_foreign(path)
         except FileNotFoundError:
             return None
-        except PermissionError as exc:
-            raise StorageError(f"cannot read {self.folder!r}: {exc.strerror}") from exc
+        except OSError as exc:
+            raise file_error("read", self.folder, exc) from exc
         record = _parsed(content)
         if record is None:
             raise StorageError(
@@ -76,7 +76,7 @@ class Memory:
             os.makedirs(self.folder, mode=_FOLDER_MODE, exist_ok=True)
             self._refuse_foreign(self.folder)
         except OSError as exc:
-            raise StorageError(f"cannot create {self.folder!r}: {exc.strerror}") from exc
+            raise file_error("create", self.folder, exc) from exc
         path, content = self._file(name), _serialised(name, record)
         with locked(path):
             before = self.read(name) if only_forward else None

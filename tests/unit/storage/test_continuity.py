@@ -386,6 +386,20 @@ def test_a_memory_that_cannot_be_written_is_an_error_where_a_file_is_opened(
         ksm_storage.open_storage(sealed)
 
 
+@pytest.mark.parametrize("place", ["file/memory", "file", "loop/memory", "a" * 300, "loop"])
+def test_a_memory_in_an_impossible_place_is_an_error_that_names_it(
+    place: str, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / place))
+
+    with pytest.raises(StorageError, match="cannot (read|create|open)") as caught:
+        ksm_storage.open_storage(sealed)
+
+    assert str(tmp_path / place) in caught.value.message
+
+
 def test_a_save_stands_where_the_memory_cannot_be_written(
     sealed: Path, seen: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from azure.keyvault.keys._shared import http_challenge_cache
 
 from .callers import Caller
 from .emulated_vault import EmulatedVault, running_emulator
@@ -16,6 +17,9 @@ from .scripted_vault import ScriptedVault, running_script
 def _isolated(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("KSM_")]:
         monkeypatch.delenv(name)
+    # The client remembers for the whole process where a vault's tokens come from; which requests a
+    # test sees would depend on the tests before it.
+    http_challenge_cache.clear()
 
 
 @pytest.fixture(scope="session")

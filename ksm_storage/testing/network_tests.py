@@ -70,6 +70,15 @@ class NetworkTests(ABC):
     ipv6_host = "[::1]"
 
     @pytest.fixture
+    def both_authorities(
+        self, service: TlsService, other_authority: OtherAuthority, tmp_path: Path
+    ) -> str:
+        """Return a file with the authority of the service and that of the proxy."""
+        both = tmp_path / "both.pem"
+        both.write_bytes(Path(service.ca_file).read_bytes() + other_authority.certificate_pem)
+        return str(both)
+
+    @pytest.fixture
     def service(self) -> TlsService:
         """Return the running service."""
         raise NotImplementedError
@@ -122,13 +131,11 @@ class NetworkTests(ABC):
         self,
         service: TlsService,
         other_authority: OtherAuthority,
+        both_authorities: str,
         monkeypatch: pytest.MonkeyPatch,
-        tmp_path: Path,
         direct: bool,
     ) -> None:
-        both = tmp_path / "both.pem"
-        both.write_bytes(Path(service.ca_file).read_bytes() + other_authority.certificate_pem)
-        monkeypatch.setenv("SSL_CERT_FILE", str(both))
+        monkeypatch.setenv("SSL_CERT_FILE", both_authorities)
 
         with _running(ConnectProxy(tls=other_authority.context)) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:hunter2@"))
@@ -193,19 +200,16 @@ class NetworkTests(ABC):
         self,
         service: TlsService,
         other_authority: OtherAuthority,
+        both_authorities: str,
         monkeypatch: pytest.MonkeyPatch,
-        tmp_path: Path,
         direct: bool,
     ) -> None:
-        both = tmp_path / "both.pem"
-        both.write_bytes(Path(service.ca_file).read_bytes() + other_authority.certificate_pem)
-
         with _running(ConnectProxy(inspecting=other_authority.context)) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
             monkeypatch.setenv("SSL_CERT_FILE", service.ca_file)
             with pytest.raises(ProviderError) as caught:
                 self.call(service.url, direct=direct)
-            monkeypatch.setenv("SSL_CERT_FILE", str(both))
+            monkeypatch.setenv("SSL_CERT_FILE", both_authorities)
             self.call(service.url, direct=direct)
 
         assert "proxy" in (caught.value.hint or "")

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         key_exists,
         not_a_signing_key,
         public_key_of_point,
+        refuse_version,
         require_version,
     )
     from .process import gc_pause
@@ -121,7 +122,7 @@ _LAZY = {
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
         "plugin_kit.signatures": "der_of_pem der_signature key_exists not_a_signing_key "
-        "public_key_of_point require_version",
+        "public_key_of_point refuse_version require_version",
         "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
         "current_deadline "
         "deadline_of first_unwrap lock_held quiet_logs seconds_left uncounted within_deadline",
@@ -205,6 +206,7 @@ __all__ = [
     "quiet_logs",
     "raise_from",
     "read_ini",
+    "refuse_version",
     "require_direct",
     "require_texts",
     "require_version",

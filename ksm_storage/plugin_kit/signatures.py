@@ -63,6 +63,23 @@ def require_version(key: object, version: str | None, *, hint: str) -> str:
     return version
 
 
+def refuse_version(key: object, version: str | None, *, chosen: str) -> None:
+    """Refuse a version in the name of a signing key that is to be created.
+
+    Args:
+        key: Its name.
+        version: The version in it, or None.
+        chosen: How the service chooses the first one; the hint says it.
+
+    Raises:
+        SettingsError: It has one.
+    """
+    if version is not None:
+        raise SettingsError(
+            f"the new key {str(key)!r} has a version in its name", hint=f"leave it out: {chosen}"
+        )
+
+
 def key_exists(key: object) -> KeyStateError:
     """Return the error for a device key that was to be created and is there already."""
     return KeyStateError(

@@ -28,11 +28,7 @@ def create_signing_key(client: VaultClient, name: kit.KeyName) -> str:
         KeyStateError: There is a key or an alias of this name.
         ProviderError: The service refused or failed.
     """
-    if name.version is not None:
-        raise kit.SettingsError(
-            f"the new key {str(name)!r} has a version in its name",
-            hint="leave it out: the vault chooses the version",
-        )
+    kit.refuse_version(name, name.version, chosen="the vault chooses the version")
     try:
         # The vault would add a version to a key that is there.
         key_bundle(client, name)

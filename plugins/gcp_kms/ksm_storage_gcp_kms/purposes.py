@@ -152,7 +152,7 @@ def fetch_public_key(client: KmsClient, version: str) -> PublicKey:
             hint="its algorithm must be one of RSA_DECRYPT_OAEP_*",
         )
     if reply.name != version:
-        raise kit.ProviderError(f"Cloud KMS returned a public key that is not that of {version!r}")
+        raise other_public_key(version)
     try:
         key = load_pem_public_key(checked(reply, "pem"))
     except (ValueError, UnsupportedAlgorithm) as exc:
@@ -194,6 +194,14 @@ def require_received(reply: Any, *fields: str) -> None:
                 "transit",
                 hint=_DAMAGED_HINT,
             )
+
+
+def other_public_key(version: str) -> kit.ProviderError:
+    """Return the error for a public key that is not that of the version it was asked for."""
+    return kit.ProviderError(
+        f"Cloud KMS returned a public key that is not that of {version!r}",
+        hint="retry; if it persists, check what answers at the endpoint",
+    )
 
 
 def checked(reply: Any, name: str) -> bytes:

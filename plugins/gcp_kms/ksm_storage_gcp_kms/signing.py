@@ -11,7 +11,7 @@ from ksm_storage import plugin as kit
 
 from .client import KmsClient
 from .hooks import NAMES
-from .purposes import checked, require_received, with_checksums
+from .purposes import checked, other_public_key, require_received, with_checksums
 
 ALGORITHM = "EC_SIGN_P256_SHA256"
 _PAUSE_SECONDS = 0.5
@@ -29,11 +29,7 @@ def create_signing_key(client: KmsClient, name: kit.KeyName) -> str:
         KeyStateError: There is a key or an alias of this name.
         ProviderError: Cloud KMS refused or failed.
     """
-    if name.version is not None:
-        raise kit.SettingsError(
-            f"the new key {str(name)!r} has a version in its name",
-            hint="leave it out: the first version is created with the key",
-        )
+    kit.refuse_version(name, name.version, chosen="the first version is created with the key")
     ring, _, key = name.key.rpartition("/cryptoKeys/")
     template = {"algorithm": ALGORITHM}
     client.call(
@@ -72,7 +68,7 @@ def signing_key(client: KmsClient, name: kit.KeyName) -> kit.SigningKey:
         raise kit.not_a_signing_key(version, create=CREATE)
     public_key = kit.der_of_pem(checked(reply, "pem").decode("ascii", "replace"))
     if reply.name != version or public_key is None:
-        raise kit.ProviderError(f"Cloud KMS returned a public key that is not that of {version!r}")
+        raise other_public_key(version)
     return kit.SigningKey(version, public_key)
 
 

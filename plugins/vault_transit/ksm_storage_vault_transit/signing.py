@@ -9,12 +9,12 @@ from ksm_storage.plugin import (
     Call,
     KeyNotFoundError,
     KeyStateError,
-    SettingsError,
     SigningKey,
     der_of_pem,
     incomplete_reply,
     key_exists,
     not_a_signing_key,
+    refuse_version,
     require_version,
 )
 
@@ -32,11 +32,7 @@ def create_signing_key(client: VaultClient, key: TransitKey) -> str:
         KeyStateError: There is a key or an alias of this name.
         ProviderError: The server refused or failed.
     """
-    if key.version is not None:
-        raise SettingsError(
-            f"the new key {str(key)!r} has a version in its name",
-            hint="leave it out: a new key has the version 1",
-        )
+    refuse_version(key, key.version, chosen="a new key has the version 1")
     path = key.path("keys")
     try:
         # The server answers "done" for a key that is there, whatever its type.

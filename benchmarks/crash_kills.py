@@ -80,6 +80,7 @@ class _Killed:
         started = time.monotonic()
         os.read(reading, 1)
         one_save = time.monotonic() - started
+        # The kill is to meet any moment of a save, so that none is left out for good.
         time.sleep(random.uniform(0, _SAVES_LONG * one_save))
         os.kill(process, signal.SIGKILL)
         forked.status_of(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import SettingsError, StorageError
+from ..files.reading import file_error
 
 _MAX_BYTES = 1_048_576
 
@@ -29,12 +30,16 @@ def read_dotenv(path: str) -> dict[str, str]:
         with open(path, "rb") as file:
             raw = file.read(_MAX_BYTES + 1)
         text = raw.decode("utf-8-sig")
+    except FileNotFoundError as exc:
+        raise StorageError(f"{path!r} does not exist", hint="check --env-file") from exc
     except OSError as exc:
-        raise StorageError(f"cannot read {path!r}: {exc.strerror}") from exc
+        raise file_error("read", path, exc) from exc
     except UnicodeDecodeError:
-        raise StorageError(f"{path!r} is not UTF-8 text") from None
+        raise StorageError(f"{path!r} is not UTF-8 text", hint="save it as UTF-8") from None
     if len(raw) > _MAX_BYTES:
-        raise StorageError(f"{path!r} is larger than {_MAX_BYTES} bytes")
+        raise StorageError(
+            f"{path!r} is larger than {_MAX_BYTES} bytes", hint="check that it is a dotenv file"
+        )
     return _parsed(text.replace("\r\n", "\n"), path)
 
 
@@ -78,4 +83,8 @@ def _unescaped(match: re.Match[str]) -> str:
 
 def _invalid(text: str, position: int, path: str, what: str) -> SettingsError:
     # The line itself is not shown: it may be a secret.
-    return SettingsError(f"line {text.count(chr(10), 0, position) + 1} of {path!r} {what}")
+    line = text.count("\n", 0, position) + 1
+    return SettingsError(
+        f"line {line} of {path!r} {what}",
+        hint="write each variable as NAME=VALUE, with quotes around a value of several lines",
+    )

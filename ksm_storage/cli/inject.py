@@ -153,7 +153,9 @@ def _read(template: _Template) -> str:
     path = template.path
     if template.in_folder and os.path.exists(path) and not os.path.isfile(path):
         # A pipe would be waited for.
-        raise SettingsError(f"{path!r} is not a regular file")
+        raise SettingsError(
+            f"{path!r} is not a regular file", hint="remove it, or name the templates one by one"
+        )
     try:
         if path in STDIN:
             raw = sys.stdin.buffer.read(_MAX_TEMPLATE_BYTES + 1)

@@ -163,7 +163,9 @@ def _read_file(path: str, *, any_owner_and_mode: bool) -> str:
     except OSError as exc:
         raise unreadable(path, exc, what="PIN file") from exc
     except ValueError as exc:
-        raise SettingsError(f"not a valid file name: {shown_path(path)}") from exc
+        raise SettingsError(
+            f"not a valid file name: {shown_path(path)}", hint="check the setting 'pin_file'"
+        ) from exc
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise SettingsError(

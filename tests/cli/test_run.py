@@ -305,7 +305,9 @@ def test_a_mistake_in_a_dotenv_file_is_named_by_its_line_alone(
 
     done = run("run", str(sealed), "--env-file", ".env", "--", "true")
 
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
+    error, hint = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, error) == (2, "", f"error: {said}")
+    assert hint.startswith("hint: write each variable as NAME=VALUE")
 
 
 @pytest.mark.parametrize("by", [UID, "main database"], ids=["uid", "title"])

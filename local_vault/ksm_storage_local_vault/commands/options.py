@@ -81,7 +81,7 @@ def read_json(content: bytes) -> object:
     except (ValueError, RecursionError):
         pass
     # Not in the except block: a parser's exception keeps the whole text.
-    raise SettingsError("the input is not valid JSON")
+    raise SettingsError("the input is not valid JSON", hint="check it with: python -m json.tool")
 
 
 def some_seconds(

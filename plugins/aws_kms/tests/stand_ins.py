@@ -76,7 +76,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str) -> None:
         except urllib.error.HTTPError:
             return
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.05)  # it says nothing when it is ready
     raise RuntimeError("a stand-in did not start")
 
 

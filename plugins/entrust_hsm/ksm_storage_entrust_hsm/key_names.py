@@ -101,7 +101,10 @@ def _read_value(name: str, value: str) -> str | bytes:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise kit.SettingsError(f"the attribute {name!r} of a PKCS #11 key is not UTF-8") from exc
+        raise kit.SettingsError(
+            f"the attribute {name!r} of a PKCS #11 key is not UTF-8",
+            hint="percent-encode its UTF-8 bytes, or name the key by its 'id'",
+        ) from exc
     if name == "type" and text not in (SECRET_KEY, PRIVATE):
         raise kit.SettingsError(
             f"a PKCS #11 object of type {text!r} cannot unwrap",

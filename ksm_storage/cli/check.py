@@ -11,8 +11,7 @@ from ..config.document import UNNAMED
 from ..envelope.codec import decode
 from ..envelope.lineage import Record
 from ..envelope.model import Envelope, Header
-from ..errors import StorageError
-from ..files.reading import resolved
+from ..files.reading import not_found, resolved
 from ..keys.kek import KekPool
 from ..keys.setting_sources import no_memory
 from ..storage.open_policy import OpenPolicy
@@ -152,4 +151,4 @@ def _used(path: str, use: Callable[[Envelope], _Result]) -> _Result:
     try:
         return with_envelope(resolved(path), lambda found: use(decode(found.content)))
     except FileNotFoundError as exc:
-        raise StorageError(f"{path!r} does not exist") from exc
+        raise not_found(path) from exc

@@ -16,7 +16,7 @@ from ..config.ini_form import format_ini
 from ..envelope.codec import decode
 from ..errors import StorageError
 from ..files.lock import locked
-from ..files.reading import resolved
+from ..files.reading import not_found, resolved
 from ..files.replacement import create_file
 from ..storage.snapshot import document_of, with_envelope
 from .commands import command
@@ -171,7 +171,7 @@ def _opened(file: SealedFile) -> Document:
     try:
         return with_envelope(resolved(file.path), lambda found: opened(found.content))
     except FileNotFoundError as exc:
-        raise StorageError(f"{file.path!r} does not exist") from exc
+        raise not_found(file.path) from exc
 
 
 def _formatted(document: Document, form: str, profile: str | None, name: str | None) -> bytes:

@@ -7,8 +7,8 @@ import stat
 
 from ..envelope.codec import decode, format_time, looks_like_envelope
 from ..envelope.model import SUITE, Header
-from ..errors import SettingsError, StorageError
-from ..files.reading import read_file, resolved
+from ..errors import SettingsError
+from ..files.reading import not_found, read_file, resolved
 from ..keys.dek_cache import configured_cache
 from ..keys.trust_rules import all_rules
 from .commands import STDIN, command
@@ -58,7 +58,7 @@ def _header(real: str, path: str) -> Header:
     try:
         content = read_file(real).content
     except FileNotFoundError as exc:
-        raise StorageError(f"{path!r} does not exist") from exc
+        raise not_found(path) from exc
     if content and not looks_like_envelope(content):
         from ..storage.plaintext_source import wrong_format
 

@@ -252,7 +252,9 @@ def _read_plain(source: str) -> Document:
     try:
         return _plain(read_file(resolved(source)).content, repr(source))
     except FileNotFoundError as exc:
-        raise SettingsError(f"{source!r} does not exist") from exc
+        raise SettingsError(
+            f"{source!r} does not exist", hint="name a plain configuration, or pipe it in"
+        ) from exc
 
 
 def _plain(raw: bytes, name: str) -> Document:

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from ..contract.abilities import KeyDescription, Need
 from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode
-from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError, StorageError
-from ..files.reading import resolved
+from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError
+from ..files.reading import not_found, resolved
 from ..keys.discovery import Plugin, find_plugin
 from ..keys.kek import Kek
 from ..keys.kek_abilities import describe_access, describe_key, probe_permissions
@@ -39,7 +39,7 @@ def examine_file(path: str) -> FileFinding:
         found.facts["revision"] = str(header.revision)
         found.keys = tuple(str(recipient.key) for recipient in header.recipients)
     except FileNotFoundError:
-        found.problems.append(StorageError(f"{path!r} does not exist"))
+        found.problems.append(not_found(path))
         return found
     except KsmStorageError as exc:
         found.problems.append(exc)

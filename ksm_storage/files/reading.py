@@ -319,6 +319,14 @@ def file_error(verb: str, path: str, exc: OSError) -> StorageError:
     )
 
 
+def not_found(path: str | os.PathLike[str]) -> StorageError:
+    """Return the error for a file that was named and is not there."""
+    return StorageError(
+        f"{os.fspath(path)!r} does not exist",
+        hint="check the path; a relative one starts at the working directory",
+    )
+
+
 def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
     return (
         status.st_dev,

@@ -44,7 +44,7 @@ class Tree:
         """
         for path in self._paths:
             if not os.path.lexists(path):
-                raise StorageError(f"{shown_argument(path)} does not exist")
+                raise StorageError(f"{shown_argument(path)} does not exist", hint="check the path")
             yield from self._read_all(self._files(path))
 
     def _files(self, path: str) -> Iterator[str]:

@@ -15,9 +15,8 @@ from ..errors import (
     EnvelopeError,
     KsmStorageError,
     SettingsError,
-    StorageError,
 )
-from ..files.reading import resolved
+from ..files.reading import not_found, resolved
 from ..keys.known_providers import OFFLINE
 from ..storage.encrypted_storage import DEVICE_KEY
 from ..storage.open_policy import OpenPolicy
@@ -105,7 +104,7 @@ def examine(path: str, facts: KeyFacts | None, policy: OpenPolicy | None = None)
     try:
         found = read_envelope(real)
     except FileNotFoundError as exc:
-        raise StorageError(f"{path!r} does not exist") from exc
+        raise not_found(path) from exc
     envelope = decode(found.content)
     header = envelope.header
     if facts is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..audit.events import emit
 from ..errors import StorageError
 from ..files.lock import locked
-from ..files.reading import FileContent, resolved
+from ..files.reading import FileContent, not_found, resolved
 from .open_policy import OpenPolicy
 from .snapshot import Snapshot, locked_content, open_snapshot, with_envelope
 
@@ -304,7 +304,7 @@ class SealedFile(EncryptedStorage):
         from ..files.replacement import create_file
 
         if self._new is None:
-            raise StorageError(f"{self._path!r} does not exist")
+            raise not_found(self._path)
         config: Config = {}
         change(config)
         document = Document.single(config)

@@ -13,7 +13,7 @@ from ..envelope.opening import is_dek_of, unlock
 from ..envelope.sealing import seal, seal_again, wrap_and_verify_new_dek
 from ..errors import SettingsError, StorageError
 from ..files.lock import locked
-from ..files.reading import FileContent, resolved
+from ..files.reading import FileContent, not_found, resolved
 from ..files.replacement import create_file, replace_file
 from .open_policy import OpenPolicy
 from .rewrapping import MAX_ATTEMPTS, changed_meanwhile, opened_unless_replaced
@@ -54,7 +54,7 @@ def read_document(path: str | os.PathLike[str], policy: OpenPolicy) -> Document:
     try:
         return with_envelope(real, opened)
     except FileNotFoundError as exc:
-        raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
+        raise not_found(path) from exc
 
 
 def change_document(

@@ -15,7 +15,7 @@ from ..envelope.model import Envelope
 from ..envelope.opening import is_dek_of, unlock
 from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
 from ..files.lock import locked
-from ..files.reading import FileContent, Signature, read_file
+from ..files.reading import FileContent, Signature, not_found, read_file
 from .open_policy import OpenPolicy
 
 _Result = TypeVar("_Result")
@@ -143,7 +143,7 @@ def existing_envelope(
     try:
         return with_envelope(real, parsed)
     except FileNotFoundError as exc:
-        raise StorageError(f"{os.fspath(path)!r} does not exist") from exc
+        raise not_found(path) from exc
 
 
 def locked_content(path: str) -> FileContent:

@@ -135,7 +135,9 @@ def test_quiet_leaves_out_what_is_no_data_and_no_error(
 ) -> None:
     assert main(["rewrap", "c.json", "missing.json", "--add-key", key_file(folder), "-q"]) == 7
 
-    assert capsys.readouterr() == ("", "error: 'missing.json' does not exist\n")
+    hint = "check the path; a relative one starts at the working directory"
+    said = f"error: 'missing.json' does not exist\nhint: {hint}\n"
+    assert capsys.readouterr() == ("", said)
 
 
 def test_files_with_one_cause_are_told_once(
@@ -147,8 +149,9 @@ def test_files_with_one_cause_are_told_once(
 
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "error: 'missing-000.json' does not exist"
-    assert said[1].startswith("error: 199 more files failed like missing-000.json (StorageError): ")
-    assert len(said) == 4
+    assert said[1].startswith("hint: check the path")
+    assert said[2].startswith("error: 199 more files failed like missing-000.json (StorageError): ")
+    assert len(said) == 5
 
 
 @pytest.mark.parametrize(

@@ -394,7 +394,7 @@ def test_a_memory_in_an_impossible_place_is_an_error_that_names_it(
     (tmp_path / "loop").symlink_to("loop")
     monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / place))
 
-    with pytest.raises(StorageError, match="cannot (read|create|open)") as caught:
+    with pytest.raises(StorageError, match=r"cannot (read|create|open)") as caught:
         ksm_storage.open_storage(sealed)
 
     assert str(tmp_path / place) in caught.value.message

@@ -169,6 +169,9 @@ def source_of(exc: Exception) -> str | None:
     """Return the source whose credentials failed; the innermost, where a role uses another."""
     named: list[Any] = []
     for link in kit.chain_of(exc):
-        arguments = getattr(link, "kwargs", {})
-        named += [getattr(link, "source", None), arguments.get("provider")]
-    return next((name for name in reversed(named) if name in CREDENTIAL_SOURCES), None)
+        # Any exception may be there, with attributes of these names that hold something else.
+        arguments = getattr(link, "kwargs", None)
+        provider = arguments.get("provider") if isinstance(arguments, dict) else None
+        named += [getattr(link, "source", None), provider]
+    texts = (name for name in reversed(named) if isinstance(name, str))
+    return next((name for name in texts if name in CREDENTIAL_SOURCES), None)

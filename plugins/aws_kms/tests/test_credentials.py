@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ksm_storage_aws_kms.credentials import CredentialSourceError, source_of
 from ksm_storage_emulators.aws_kms.identities import ACCOUNT, AccessKey, allow
 
 from ksm_storage.errors import AuthenticationError, PermissionDeniedError, SettingsError
@@ -224,3 +225,13 @@ def test_an_unknown_session_name_is_a_settings_error_of_ours_or_a_refusal_of_sts
         pytest.raises((AuthenticationError, SettingsError)),
     ):
         kek.wrap(DEK, aad=AAD)
+
+
+def test_a_foreign_exception_may_hold_anything_where_the_clients_name_the_source() -> None:
+    foreign = OSError("foreign")
+    foreign.kwargs, foreign.source = ["sso"], ["sso"]  # type: ignore[attr-defined]
+    named = CredentialSourceError("sso")
+    named.__cause__ = foreign
+
+    assert source_of(foreign) is None
+    assert source_of(named) == "sso"

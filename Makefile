@@ -21,7 +21,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/demo.stamp ## watch ksm-storage at work for a minute; needs no account
+demo: $(VENV)/demo.stamp ## watch ksm-storage at work; needs no account
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/test.stamp check ## run the checks, then all tests, documentation and packaging included

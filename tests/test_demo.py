@@ -8,9 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from examples.demo.stage import DemoFailedError, Stage
 
 ROOT = Path(__file__).parents[1]
 DEMO = [sys.executable, "-m", "examples.demo"]
@@ -98,6 +101,15 @@ def test_a_story_that_goes_wrong_says_so_and_cleans_up(
     assert done.returncode == 1, done.stdout
     assert complaint in done.stderr
     assert list(place.iterdir()) == []
+
+
+def test_a_command_that_no_step_shows_fails_the_demo(place: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        scene = Stage(place, {}, pool)
+        scene.begin_program([sys.executable, "-S", "-c", ""], {})
+
+        with pytest.raises(DemoFailedError, match="never shown"):
+            scene.ends()
 
 
 def test_the_picture_in_the_readme_is_what_a_run_draws(place: Path) -> None:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,8 @@ from typing import NoReturn
 
 COMMAND = str(Path(sys.executable).with_name("ksm-storage"))
 STOP_SECONDS = 10
+
+_Done = subprocess.CompletedProcess[str]
 
 
 class DemoFailedError(Exception):
@@ -26,10 +29,12 @@ class DemoFailedError(Exception):
 class Stage:
     """Speak, run commands in the demo's folder, and hold what they printed."""
 
-    def __init__(self, folder: Path, vault: dict[str, str]) -> None:
+    def __init__(self, folder: Path, vault: dict[str, str], pool: ThreadPoolExecutor) -> None:
         self.folder = folder
         self.vault = vault
         self._step = 0
+        self._pool = pool
+        self._begun: dict[tuple[str, ...], Future[_Done]] = {}
 
     def step(self, title: str) -> None:
         """Begin the next step of the story."""
@@ -53,6 +58,27 @@ class Stage:
         if show:
             self.show(done.stdout + done.stderr)
         return done.stdout
+
+    def begin(self, *arguments: str) -> None:
+        """Start a command that needs no stdin; the step that runs it shows what it said.
+
+        Most of a command's time is its start, and these need nothing of each other.
+        """
+        self.begin_program([COMMAND, *arguments], {})
+
+    def begin_program(self, command: Sequence[str], variables: Mapping[str, str]) -> None:
+        """Start a program that a step will run, in the same way."""
+        self._begun[tuple(command)] = self._pool.submit(self._call, command, variables, "")
+
+    def program(self, command: Sequence[str], variables: Mapping[str, str]) -> _Done:
+        """Run a program of the story with these variables besides the demo's own."""
+        begun = self._begun.pop(tuple(command), None)
+        return begun.result() if begun else self._call(command, variables, "")
+
+    def ends(self) -> None:
+        """Fail the demo if a command was started that no step has shown."""
+        if self._begun:
+            raise DemoFailedError(f"started but never shown: {[*self._begun]}")
 
     def quietly(self, *arguments: str, stdin: str = "") -> str:
         """Run a command that must succeed, show nothing, and return its stdout."""
@@ -78,19 +104,17 @@ class Stage:
         with _serving(command, self.folder, self.folder / f"{arguments[0]}.log") as announced:
             yield announced
 
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """Return the variables for a program of the story; nothing of the user's Keeper is left."""
-        return dict(os.environ)
-
-    def _run(
-        self, arguments: Sequence[str], stdin: str, *, announce: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    def _run(self, arguments: Sequence[str], stdin: str, *, announce: bool = True) -> _Done:
         if announce:
             print(f"    $ ksm-storage {self._readable(arguments)}", flush=True)
+        command = [COMMAND, *arguments]
+        return self._call(command, {}, stdin) if stdin else self.program(command, {})
+
+    def _call(self, command: Sequence[str], variables: Mapping[str, str], stdin: str) -> _Done:
         return subprocess.run(
-            [COMMAND, *arguments],
+            command,
             cwd=self.folder,
+            env={**os.environ, **variables},
             input=stdin,
             capture_output=True,
             text=True,
@@ -113,8 +137,9 @@ def stage() -> Iterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="ksm-storage-demo-"))
     try:
         _forget_the_users_settings(folder)
-        with _vault(folder) as listening:
-            yield Stage(folder, listening)
+        # As many as cores are common; a step that fails waits for those that it began.
+        with _vault(folder) as listening, ThreadPoolExecutor(2) as pool:
+            yield Stage(folder, listening, pool)
     finally:
         # A second Ctrl-C must not leave half of the folder behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

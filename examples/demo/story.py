@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from base64 import b64decode
 from importlib.util import find_spec
@@ -29,7 +28,12 @@ RECORD = {
 }
 OTHER_TITLE = "Payroll"
 CONFIG = "client-config.json"
+KEY_FILE = "app.key"
 NOTATION = f"keeper://{TITLE}/field/password"
+ADD_RELAY_CLIENT = (
+    *("relay", "client", "add", CONFIG, "reports"),
+    *("--record", TITLE, "--format", "json"),
+)
 SECRET_FIELDS = ("clientId", "privateKey", "appKey")
 
 
@@ -50,63 +54,91 @@ def main() -> int:
 
 def tell(scene: Stage) -> None:
     """Go through the steps; each one ends with what it proves."""
-    give_out_a_token(scene)
+    other = give_out_a_token(scene)
     device = bind(scene)
-    look_at_the_disk(scene)
+    secrets = look_at_the_disk(scene)
+    begin_what_only_reads(scene)
     read_a_secret(scene)
     read_with_the_official_sdk(scene)
-    give_a_program_one_record(scene)
-    run_a_program(scene)
+    give_a_program_one_record(scene, other)
+    run_a_program(scene, secrets)
     look_into_the_database(scene)
     use_the_token_again(scene, device)
     steal_the_file(scene)
     flip_a_byte(scene)
     revoke(scene)
+    scene.ends()
 
 
-def give_out_a_token(scene: Stage) -> None:
-    """Fill the vault."""
+def give_out_a_token(scene: Stage) -> str:
+    """Fill the vault, and return the UID of the record that no program gets."""
     scene.step("A vault starts on this machine; its owner stores a password")
+    scene.begin("keygen", KEY_FILE)
     scene.show(f"the vault listens on https://{scene.vault['address']}")
     scene.run("vault", "app", "create", "shop")
     records = json.dumps([RECORD, {**RECORD, "title": OTHER_TITLE}])
-    scene.run("vault", "record", "import", "--app", "shop", stdin=records)
+    uids = scene.run("vault", "record", "import", "--app", "shop", stdin=records)
     scene.proves("the password went in through a pipe, and was encrypted before the server saw it")
+    return uids.split()[1]
 
 
 def bind(scene: Stage) -> dict[str, str]:
     """Redeem the one-time token into a sealed file."""
     scene.step("The owner hands out a one-time token, and a device binds with it")
-    scene.run("keygen", "app.key")
+    scene.run("keygen", KEY_FILE)
     printed = scene.quietly(
         "vault", "client", "add", "--app", "shop", "--name", "web-server", "--json"
     )
     device: dict[str, str] = json.loads(printed)
     scene.show("(the owner makes a token: ksm-storage vault client add --app shop ...)")
-    key = f"key-file://{scene.folder / 'app.key'}"
+    key = f"key-file://{scene.folder / KEY_FILE}"
     scene.run("init", CONFIG, "--key", key, *server(device), stdin=device["token"])
     scene.proves("the device's configuration went to disk sealed, from its first byte on")
     return device
 
 
-def look_at_the_disk(scene: Stage) -> None:
-    """Search the sealed file for what it holds."""
+def look_at_the_disk(scene: Stage) -> list[str]:
+    """Search the sealed file for what it holds, and return that."""
     scene.step("What is on disk: which key opens the file, and nothing of what it holds")
+    scene.begin("export", CONFIG, "--reveal")
     scene.run("inspect", CONFIG)
-    texts = [scene.quietly("get", CONFIG, name, "--reveal").strip() for name in SECRET_FIELDS]
+    held: dict[str, str] = json.loads(scene.quietly("export", CONFIG, "--reveal"))
+    texts = [held[name] for name in SECRET_FIELDS]
     files = [path for path in scene.folder.iterdir() if path.is_file()]
     expect_nothing(scene, files, [text.encode() for text in texts] + [*map(b64decode, texts)])
     scene.proves(f"{', '.join(SECRET_FIELDS)}: none of them can be read on disk")
+    return texts
+
+
+def begin_what_only_reads(scene: Stage) -> None:
+    """Start the commands of the next steps, which change nothing for each other."""
+    scene.begin(*list_records(scene))
+    scene.begin(*get_password(scene))
+    if find_spec("keeper_secrets_manager_core") is not None:
+        scene.begin_program(*official_program(scene))
+    if _relay_program() is not None:
+        scene.begin(*ADD_RELAY_CLIENT)
+    scene.begin(*run_with_password(scene))
 
 
 def read_a_secret(scene: Stage) -> None:
     """Read with the engine of ksm-storage."""
     scene.step("The device reads its secrets, with ksm-storage's own client")
-    scene.run("secret", "list", CONFIG, *trust(scene))
-    read = scene.run("secret", "get", CONFIG, NOTATION, "--reveal", *trust(scene))
+    scene.run(*list_records(scene))
+    read = scene.run(*get_password(scene))
     if read.strip() != PASSWORD:
         raise DemoFailedError("another password came back")
     scene.proves("what the owner stored came back, decrypted on this device alone")
+
+
+def list_records(scene: Stage) -> list[str]:
+    """Return the command that lists the device's records."""
+    return ["secret", "list", CONFIG, *trust(scene)]
+
+
+def get_password(scene: Stage) -> list[str]:
+    """Return the command that reads the password."""
+    return ["secret", "get", CONFIG, NOTATION, "--reveal", *trust(scene)]
 
 
 def read_with_the_official_sdk(scene: Stage) -> None:
@@ -115,29 +147,27 @@ def read_with_the_official_sdk(scene: Stage) -> None:
     if find_spec("keeper_secrets_manager_core") is None:
         scene.show("(skipped: pip install keeper-secrets-manager-core)")
         return
-    code = (
-        "from keeper_secrets_manager_core import SecretsManager\n"
-        "from ksm_storage import open_storage\n"
-        f"manager = SecretsManager(config=open_storage({CONFIG!r}))\n"
-        f"print(manager.get_notation({NOTATION!r}))\n"
-    )
-    scene.show(code)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=scene.folder,
-        env={**scene.environment(), "REQUESTS_CA_BUNDLE": scene.vault["ca_file"]},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    command, variables = official_program(scene)
+    scene.show(command[-1])
+    done = scene.program(command, variables)
     if done.stdout.strip() != PASSWORD:
         raise DemoFailedError(f"the official library did not read it: {done.stderr[-500:]}")
     scene.show(f"-> {done.stdout}")
     scene.proves("one line of a program changes: where its configuration is opened")
 
 
-def give_a_program_one_record(scene: Stage) -> None:
+def official_program(scene: Stage) -> tuple[list[str], dict[str, str]]:
+    """Return a program that reads the password with Keeper's library, and its variables."""
+    code = (
+        "from keeper_secrets_manager_core import SecretsManager\n"
+        "from ksm_storage import open_storage\n"
+        f"manager = SecretsManager(config=open_storage({CONFIG!r}))\n"
+        f"print(manager.get_notation({NOTATION!r}))\n"
+    )
+    return [sys.executable, "-c", code], {"REQUESTS_CA_BUNDLE": scene.vault["ca_file"]}
+
+
+def give_a_program_one_record(scene: Stage, other: str) -> None:
     """Let a program read one record through the relay, and not the other."""
     scene.step("Another program gets one record through the relay, and not the configuration")
     program = _relay_program()
@@ -145,29 +175,18 @@ def give_a_program_one_record(scene: Stage) -> None:
         scene.show("(skipped: pip install keeper-secrets-manager-core)")
         return
     command, code, environment = program
-    listed = json.loads(scene.quietly("secret", "list", CONFIG, *trust(scene), "--json"))
-    other = next(record["uid"] for record in listed if record["title"] == OTHER_TITLE)
-    title = str(RECORD["title"])
-    given = ("relay", "client", "add", CONFIG, "reports", "--record", title, "--format", "json")
-    configuration = scene.quietly(*given).strip()
+    title = RECORD["title"]
+    configuration = scene.quietly(*ADD_RELAY_CLIENT).strip()
     scene.show(f"$ ksm-storage relay client add {CONFIG} reports --record {title!r} --format json")
     scene.show(code)
     with scene.serving("relay", "serve", CONFIG, *trust(scene)) as relay:
-        done = subprocess.run(
-            [*command, code, other],
-            cwd=scene.folder,
-            env={
-                **scene.environment(),
-                **environment,
-                "KSM_CONFIG": configuration,
-                "NODE_EXTRA_CA_CERTS": relay["ca_file"],
-                "REQUESTS_CA_BUNDLE": relay["ca_file"],
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        variables = {
+            **environment,
+            "KSM_CONFIG": configuration,
+            "NODE_EXTRA_CA_CERTS": relay["ca_file"],
+            "REQUESTS_CA_BUNDLE": relay["ca_file"],
+        }
+        done = scene.program([*command, code, other], variables)
     if done.stdout.split("\n")[:2] != [f"all: {title}", "the other, by its uid: 0 records"]:
         raise DemoFailedError(f"the relay gave something else: {done.stdout}{done.stderr[-500:]}")
     scene.show("".join(f"-> {line}\n" for line in done.stdout.splitlines()))
@@ -207,24 +226,26 @@ def _relay_program() -> tuple[list[str], str, dict[str, str]] | None:
     return [sys.executable, "-c"], code, {}
 
 
-def run_a_program(scene: Stage) -> None:
+def run_a_program(scene: Stage, secrets: list[str]) -> None:
     """Give a program one password, and look at all that it got."""
     scene.step("A program gets the one password that it needs, and no configuration")
-    listed = scene.run(
-        *("run", CONFIG, *trust(scene), "--env", f"DB_PASSWORD={NOTATION}"),
-        *("--", sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"),
-        show=False,
-    )
+    listed = scene.run(*run_with_password(scene), show=False)
     environment: dict[str, str] = json.loads(listed)
     if environment["DB_PASSWORD"] != PASSWORD:
         raise DemoFailedError("the program got another password")
     ours = [name for name in environment if name.startswith(("KSM_CONFIG", "KSM_STORAGE_"))]
-    texts = [scene.quietly("get", CONFIG, name, "--reveal").strip() for name in SECRET_FIELDS]
-    if ours or any(text in listed for text in texts):
+    if ours or any(text in listed for text in secrets):
         raise DemoFailedError("the program got more than its password")
     scene.show(f"DB_PASSWORD={environment['DB_PASSWORD']}")
     scene.show(f"(none of the other {len(environment) - 1} variables is ours)")
     scene.proves("the program could read one password, and nothing else of the application")
+
+
+def run_with_password(scene: Stage) -> list[str]:
+    """Return the command that runs a program which prints its variables."""
+    code = "import json, os; print(json.dumps(dict(os.environ)))"
+    given = [*trust(scene), "--env", f"DB_PASSWORD={NOTATION}"]
+    return ["run", CONFIG, *given, "--", sys.executable, "-c", code]
 
 
 def look_into_the_database(scene: Stage) -> None:
@@ -240,7 +261,7 @@ def use_the_token_again(scene: Stage, device: dict[str, str]) -> None:
     """Try to redeem the token a second time."""
     scene.step("Somebody has seen the token and tries to use it again")
     scene.refused(
-        *("init", "second.json", "--key", f"key-file://{scene.folder / 'app.key'}"),
+        *("init", "second.json", "--key", f"key-file://{scene.folder / KEY_FILE}"),
         *server(device),
         stdin=device["token"],
         because="already redeemed",
@@ -254,9 +275,9 @@ def steal_the_file(scene: Stage) -> None:
     loot = scene.folder / "loot"
     loot.mkdir()
     shutil.copy(scene.folder / CONFIG, loot / CONFIG)
-    key = scene.folder / "app.key"
+    key = scene.folder / KEY_FILE
     key.rename(loot / "away.key")
-    scene.refused("secret", "list", f"loot/{CONFIG}", *trust(scene), because="app.key")
+    scene.refused("secret", "list", f"loot/{CONFIG}", *trust(scene), because=KEY_FILE)
     (loot / "away.key").rename(key)
     scene.proves("the file alone is worth nothing")
     if not can_play_another_machine():
@@ -286,7 +307,7 @@ def revoke(scene: Stage) -> None:
     """End the device's access."""
     scene.step("The owner revokes the device")
     scene.run("vault", "client", "revoke", "--client", "web-server")
-    scene.refused("secret", "list", CONFIG, *trust(scene), because="revoked")
+    scene.refused(*list_records(scene), because="revoked")
     scene.proves("access ends with the next request")
 
 

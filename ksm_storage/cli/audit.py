@@ -14,9 +14,10 @@ import click
 from ..audit.chain import Verification, read_line
 from ..audit.events import Kind
 from ..errors import StorageError
+from ..files.reading import not_found
 from .commands import command, group
 from .options import PATH, json_option
-from .output import echo, echo_err, echo_json, printable
+from .output import echo, echo_err, echo_json, echo_line
 
 ALTERED = 6
 
@@ -47,7 +48,10 @@ def show(path: str, kind: str | None, last: int | None, as_json: bool) -> None:
     if last is not None:
         events = deque(events, maxlen=min(last, sys.maxsize))
     for event in events:
-        echo(json.dumps(event) if as_json else _as_text(event))
+        if as_json:
+            echo(json.dumps(event))
+        else:
+            echo_line(_as_text(event))
 
 
 @command(short_help="Find lines that were changed or removed.")
@@ -79,11 +83,12 @@ def verify(path: str, head: str | None, as_json: bool) -> int:
         echo_json(content)
         return ALTERED if problems else 0
     for problem in problems:
-        echo(printable(f"{path}:{problem['line']}: {problem['problem']}"))
+        echo_line(f"{path}:{problem['line']}: {problem['problem']}")
     if problems:
         echo_err(f"error: {path!r} was altered")
+        echo_err("hint: compare it with a copy; whoever can write the file can have changed it")
         return ALTERED
-    echo(printable(f"ok {path} {verification.count} events, head {found}"))
+    echo_line(f"ok {path} {verification.count} events, head {found}")
     return 0
 
 
@@ -107,6 +112,8 @@ def _lines(path: str) -> Iterator[bytes]:
         with open(path, "rb") as file:
             while line := file.readline(_MAX_LINE_BYTES):
                 yield line
+    except FileNotFoundError as exc:
+        raise not_found(path) from exc
     except OSError as exc:
         raise StorageError(f"cannot read {path!r}: {exc.strerror}") from exc
 
@@ -125,8 +132,7 @@ def _as_text(event: Mapping[str, Any]) -> str:
     if event.get("cached") is True:
         parts.append("from the cache")
     parts += ["user", event.get("user"), "process", event.get("process")]
-    # Whoever may name a file must not steer the terminal of whoever reads about it.
-    return printable(" ".join(str(part) for part in parts if part is not None))
+    return " ".join(str(part) for part in parts if part is not None)
 
 
 def _read_head(text: str | None) -> tuple[int, str] | None:

@@ -93,7 +93,7 @@ class _Command(click.Command):
             return False
         # Any number of other files may follow. Before them, standard input is PATH, as everywhere;
         # it is not read here: what a pipe holds can be read once.
-        return given[0] not in STDIN and not _is_sealed(given[0])
+        return given[0] not in STDIN and not is_sealed(given[0])
 
     def _positional(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         options: list[click.Parameter] = [
@@ -115,7 +115,8 @@ def timed_out(seconds: float) -> UnavailableError:
     )
 
 
-def _is_sealed(path: str) -> bool:
+def is_sealed(path: str) -> bool:
+    """Tell whether a path is a file that can be read and begins as an envelope does."""
     from ..envelope.codec import looks_like_envelope
 
     try:

@@ -27,7 +27,7 @@ from ..storage.sources import configured_path
 from .commands import command
 from .many_files import validated_paths
 from .options import PATH, Settings, json_option, setting_option
-from .output import echo, echo_err, echo_json, printable
+from .output import echo, echo_err, echo_json, echo_line
 from .process import current_process
 
 _MAX_THREADS = 8
@@ -118,7 +118,7 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
         if number:
             echo("")
         for line in lines:
-            echo(printable(line))
+            echo_line(line)
     codes = _exit_codes(files, keys)
     wrong = sum(code != 0 for code in codes)
     echo_err(f"error: {wrong} of {len(codes)} examined are not usable" if wrong else "ok")

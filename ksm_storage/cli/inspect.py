@@ -13,7 +13,7 @@ from ..keys.dek_cache import configured_cache
 from ..keys.trust_rules import all_rules
 from .commands import STDIN, command
 from .options import json_option, path_argument
-from .output import echo, echo_err, echo_json, printable
+from .output import echo_err, echo_json, echo_line
 from .sealed_file import read_stdin
 
 
@@ -36,7 +36,7 @@ def inspect(path: str, as_json: bool) -> None:
         return
     _print_header(header, path, mode)
     for line in kept:
-        echo(printable(f"{'cache':<12} {line}"))
+        echo_line(f"{'cache':<12} {line}")
     echo_err("note: the header was read, but not decrypted or verified")
 
 
@@ -99,4 +99,4 @@ def _print_header(header: Header, path: str, mode: int | None) -> None:
         *(("key", f"{r.key} ({r.algorithm})") for r in header.recipients),
     ]
     for name, value in lines:
-        echo(printable(f"{name:<12} {value}"))
+        echo_line(f"{name:<12} {value}")

@@ -17,7 +17,16 @@ import click
 
 from ..batch.provider_queue import FileResult, JobResult
 from ..errors import KsmStorageError
-from .output import QUIET, echo, echo_err, echo_error, echo_raw, printable, printable_json
+from .output import (
+    QUIET,
+    echo,
+    echo_err,
+    echo_error,
+    echo_line,
+    echo_raw,
+    printable,
+    printable_json,
+)
 from .process import INTERRUPTED
 from .streams import guard_stderr
 
@@ -44,6 +53,7 @@ class Results:
         self._quiet = bool(click.get_current_context().meta.get(QUIET))
         self._counts: Counter[str] = Counter()
         self._causes: dict[_Cause, _Repeated] = {}
+        self._notes: dict[Sequence[str], _Repeated] = {}
         self._first_failure = 0
         self._left: list[str] = []
         self._not_started = 0
@@ -86,8 +96,8 @@ class Results:
         if self._as_json:
             echo("\n]" if self._written else "[]")
         else:
-            for cause in self._causes.values():
-                cause.say()
+            for repeated in (*self._causes.values(), *self._notes.values()):
+                repeated.say()
         if not self._one and not self._as_json:
             self._table()
         if interrupted:
@@ -117,9 +127,23 @@ class Results:
             self._print_json({**found, **(done.content or {}), "path": path, "notes": notes})
             return
         for line in done.printed:
-            echo(_fitted(printable(line), sys.stdout))
+            echo_line(_with_short_keys(line, sys.stdout))
+        notes = [line for line in done.said if line.startswith(_NOTE)]
         for line in done.said:
-            echo_err(line if line.startswith(_NOTE) else _fitted(printable(line), sys.stderr))
+            if line not in notes:
+                echo_err(_with_short_keys(line, sys.stderr))
+        self._echo_notes(notes, path)
+
+    def _echo_notes(self, notes: Sequence[str], path: str) -> None:
+        """Print notes, or count the file if an earlier one had the same."""
+        alike = tuple(_without_path(note, path) for note in notes)
+        if alike in self._notes:
+            self._notes[alike].add(path)
+            return
+        if notes and len(self._notes) < _MAX_CAUSES:
+            self._notes[alike] = _Repeated("note", f"with the same notes as {path}")
+        for note in notes:
+            echo_err(note)
 
     def _print_json(self, content: Mapping[str, Any]) -> None:
         text = printable_json(content, indent=2)
@@ -139,7 +163,8 @@ class Results:
             self._causes[cause].add(path)
             return
         if len(self._causes) < _MAX_CAUSES:
-            self._causes[cause] = _Repeated(error)
+            kind = type(error).__name__
+            self._causes[cause] = _Repeated("error", f"failed like {error.path} ({kind})")
         named = self._one or path in error.message or repr(path)[1:-1] in error.message
         echo_error(error, as_json=False, named=None if named else path)
 
@@ -171,19 +196,21 @@ _Cause = tuple[type[KsmStorageError], str, "str | None"]
 
 def _cause_of(error: KsmStorageError, path: str) -> _Cause:
     """Return what two files that failed for the same reason have in common."""
-    names = (shlex.quote(path), repr(path), path)
-    message, hint = error.message, error.hint
-    for name in names:
-        message = message.replace(name, "PATH")
-        hint = hint and hint.replace(name, "PATH")
-    return type(error), message, hint
+    hint = error.hint and _without_path(error.hint, path)
+    return type(error), _without_path(error.message, path), hint
+
+
+def _without_path(text: str, path: str) -> str:
+    for name in (shlex.quote(path), repr(path), path):
+        text = text.replace(name, "PATH")
+    return text
 
 
 class _Repeated:
-    """Count the files that failed like an earlier one, and remember the first few."""
+    """Count the files of which an earlier one says all, and remember the first few."""
 
-    def __init__(self, error: KsmStorageError) -> None:
-        self._error = error
+    def __init__(self, level: str, like: str) -> None:
+        self._level, self._like = level, like
         self._count = 0
         self._paths: list[str] = []
 
@@ -194,10 +221,9 @@ class _Repeated:
 
     def say(self) -> None:
         if self._count:
-            first, kind = self._error.path, type(self._error).__name__
             files = "1 more file" if self._count == 1 else f"{self._count} more files"
             more = "" if self._count == len(self._paths) else "; --json lists all"
-            echo_err(f"error: {files} failed like {first} ({kind}){_named(self._paths)}{more}")
+            echo_err(f"{self._level}: {files} {self._like}{_named(self._paths)}{more}")
 
 
 def _named(paths: Sequence[str]) -> str:
@@ -208,8 +234,9 @@ _NOTE = "note: "
 _KEY = re.compile(r"[a-z][a-z0-9-]*://[^\s,]+")
 
 
-def _fitted(line: str, stream: TextIO) -> str:
-    """Return a line with its keys cut so that it fits; --json has them whole."""
+def _with_short_keys(line: str, stream: TextIO) -> str:
+    """Return a printable line with its keys cut so that it fits; --json has them whole."""
+    line = printable(line)
     width = _WIDTH
     if stream.isatty():
         width = max(_MIN_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TextIO
 
 import click
 
@@ -43,6 +46,11 @@ def echo_raw(content: str | bytes) -> None:
         click.echo(content, nl=False)
 
 
+def echo_line(text: str) -> None:
+    """Write a line of a report for people to stdout; on a terminal it breaks between words."""
+    echo(_fitted(printable(text), sys.stdout))
+
+
 def echo_json(content: object) -> None:
     """Write data to stdout as JSON."""
     echo(printable_json(content, indent=2))
@@ -62,11 +70,22 @@ def echo_err(text: str) -> None:
         _write_err(printable(text))
 
 
-def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to stdout: drawn on a terminal if rich is installed, else plain columns."""
+def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str = "") -> None:
+    """Write a table to stdout: drawn on a terminal if rich is installed, else plain columns.
+
+    Args:
+        headings: The names of the columns.
+        rows: The cells. A terminal that is too narrow for them shows each row as a block of lines,
+            so that no cell is cut.
+        empty: What is said on a terminal if there are no rows.
+    """
     rows = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty() and _draw(headings, rows):
-        return
+    if _is_terminal(sys.stdout):
+        if empty and not rows:
+            echo_err(f"note: {empty}")
+            return
+        if _draw(headings, rows):
+            return
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     for row in [headings, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -88,8 +107,17 @@ def echo_error(error: KsmStorageError, *, as_json: bool, named: str | None = Non
     for name, value in _details(error, named):
         _write_err(printable(f"  {name:<12} {value}"))
     _echo_hint(error.hint)
-    if error.path is not None and isinstance(error, _DIAGNOSED) and _is_terminal():
-        _write_err(printable(f"hint: to diagnose it: ksm-storage doctor {shlex.quote(error.path)}"))
+    if isinstance(error, _DIAGNOSED) and _is_terminal(sys.stderr) and (asked := _asked(error)):
+        _write_err(printable(f"hint: to diagnose it: ksm-storage doctor {asked}"))
+
+
+def _asked(error: KsmStorageError) -> str | None:
+    """Return what doctor is to examine: a sealed file, or the key that cannot seal one."""
+    from .commands import is_sealed
+
+    if error.path is not None and is_sealed(error.path):
+        return shlex.quote(error.path)
+    return None if error.key is None else f"--examine {shlex.quote(error.key)}"
 
 
 def _details(error: KsmStorageError, named: str | None) -> Iterator[tuple[str, str]]:
@@ -97,7 +125,7 @@ def _details(error: KsmStorageError, named: str | None) -> Iterator[tuple[str, s
     rare = (("permission", error.permission), ("request id", error.request_id))
     usual = (("file", error.path), ("key", error.key))
     said = f"{error.message} {error.hint} {named}"
-    whole = _is_terminal()
+    whole = _is_terminal(sys.stderr)
     for name, value in (*(usual if whole else ()), *rare):
         if value is not None and value not in said:
             yield name, value
@@ -105,9 +133,9 @@ def _details(error: KsmStorageError, named: str | None) -> Iterator[tuple[str, s
         yield "class", type(error).__name__
 
 
-def _is_terminal() -> bool:
+def _is_terminal(stream: TextIO) -> bool:
     try:
-        return sys.stderr.isatty()
+        return stream.isatty()
     except ValueError:
         return False
 
@@ -122,9 +150,18 @@ def echo_usage_error(error: click.ClickException, *, command: str, as_json: bool
     # A list of choices comes on lines of its own, and so may an argument.
     message = _without_arguments(error.format_message())
     message = _without_arguments(" ".join(message.split()).rstrip("."))
-    message = message[:1].lower() + message[1:]
+    message = _plain(message[:1].lower() + message[1:])
     hint = getattr(error, "hint", None) or f"see '{command} --help'"
     echo_end("UsageError", message, hint, code=2, as_json=as_json)
+
+
+def _plain(message: str) -> str:
+    """Say click's messages in words that do not come from programming."""
+    message = re.sub(r"^invalid value for '\{.*\}': ", "", message)
+    message = re.sub(r"\bis not a valid (?:float|integer)( range)?", "is not a number", message)
+    return re.sub(
+        r"\bis not in the range ([0-9.]+)<=x<=([0-9.]+)", r"must be from \1 to \2", message
+    )
 
 
 def echo_end(kind: str, message: str, hint: str | None, *, code: int, as_json: bool) -> None:
@@ -169,7 +206,42 @@ def _echo_hint(hint: str | None) -> None:
 
 def _write_err(line: str) -> None:
     with guard_stderr():
-        click.echo(_without_arguments(line), err=True)
+        click.echo(_fitted(_without_arguments(line), sys.stderr), err=True)
+
+
+# What is copied from a terminal in one piece: a command after its introduction, a name in quotes,
+# a path, a key. A line end of ours inside it would be copied, one of the terminal's is not.
+_PIECE = re.compile(
+    r"(\s*)((?:(?<=run: )|(?<=with: )|(?<= it: )|(?<= them: ))[^;]+|'[^']+'[^\s']*|\S+)"
+)
+_LABELLED = re.compile(r"  \S+(?: \S+)* {2,}(?=\S)|\s*")
+_NARROW = 60
+
+
+def _fitted(line: str, stream: TextIO) -> str:
+    """Break a line between words where a terminal would break it within one."""
+    if not _is_terminal(stream):
+        return line
+    return fold(line, shutil.get_terminal_size().columns)
+
+
+def fold(line: str, width: int) -> str:
+    """Break a line between words so that none of its lines is longer, if its words allow it."""
+    if len(line) <= width:
+        return line
+    label = _LABELLED.match(line)
+    indent = " " * (len(label[0]) if label and label[0].strip() and width >= _NARROW else 4)
+    done, begun = [], ""
+    for space, piece in _PIECE.findall(line):
+        column = (len(begun) - 1) % width + 1
+        fits = column + len(space) + len(piece) <= width
+        # One that is too long for any line is left to the terminal.
+        if begun.strip() and not fits and len(indent) + len(piece) <= width:
+            done.append(begun)
+            begun = indent + piece
+        else:
+            begun += space + piece
+    return "\n".join([*done, begun])
 
 
 class _Given:
@@ -209,10 +281,25 @@ def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
         from rich.text import Text
     except ImportError:
         return False
-    drawn = Table(*headings)
+    console, drawn = Console(), Table(*headings)
     for row in rows:
         # Text, because rich would take "[...]" in a cell for its own markup.
         drawn.add_row(*(Text(cell) for cell in row))
+    widths = (max(map(len, column)) for column in zip(headings, *rows, strict=True))
+    if sum(width + len("│  ") for width in widths) + len("│") > console.width:
+        if len(headings) == 2:
+            return False
+        _write_blocks(headings, rows)
+        return True
     with guard_stdout():
-        Console().print(drawn)
+        console.print(drawn)
     return True
+
+
+def _write_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    width = max(map(len, headings))
+    for number, row in enumerate(rows):
+        if number:
+            echo("")
+        for heading, cell in zip(headings, row, strict=True):
+            echo(f"{heading:<{width}}  {cell}".strip())

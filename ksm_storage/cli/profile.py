@@ -175,7 +175,7 @@ def list_profiles(path: str, trust: tuple[str, ...], settings: Settings, as_json
     if as_json:
         echo_json(rows)
         return
-    echo_table(["", "PROFILE", "STATE", "HOSTNAME"], [_as_row(row) for row in rows])
+    echo_table(["ACTIVE", "PROFILE", "STATE", "HOSTNAME"], [_as_row(row) for row in rows])
 
 
 @command(short_help="Show the values of a profile.")
@@ -205,7 +205,10 @@ def show(
     if as_json:
         echo_json({"profile": chosen or None, "config": config})
         return
-    shown = [[field, value or "(hidden; use --reveal)"] for field, value in config.items()]
+    shown = [
+        [field, "(hidden; use --reveal)" if value is None else value]
+        for field, value in config.items()
+    ]
     echo_table(["FIELD", "VALUE"], shown)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 
 import click
@@ -18,6 +20,7 @@ from ..files.reading import resolved
 from ..keys.kek import KekPool
 from ..providers.recovery_key import SCHEME, SECRET_BYTES, RecoveryKey
 from ..providers.recovery_secret import (
+    PER_LINE,
     format_recovery_file,
     share_sheets,
     shares_of,
@@ -35,6 +38,8 @@ from .options import PATH, Settings, json_option, key_option, setting_option
 from .output import echo, echo_err, echo_json
 from .recovery_secret import new_passphrase, refuse_list_on_stdin, secret_options, with_secret
 from .rewrap import changes_said, content_of, not_removed_notes, unchanged, would_rewrap
+
+_WIDTH = 80
 
 
 def _read_shares(
@@ -103,10 +108,10 @@ def create(
     elif shares:
         split = shares_of(secret, needed=shares[0], total=shares[1])
         made["shares"] = split
-        text = share_sheets(split, needed=shares[0])
+        text = share_sheets(split, needed=shares[0], per_line=_per_line())
     else:
         made["words"] = words_of(secret)
-        text = sheet(words_of(secret))
+        text = sheet(words_of(secret), per_line=_per_line())
     if as_json:
         echo_json(made)
     else:
@@ -114,6 +119,12 @@ def create(
     echo_err(f"note: files will show it as {made['recipient']}")
     echo_err("note: add it to a file with: ksm-storage rewrap PATH --add-key URI")
     echo_err("note: then test that you kept the secret with: ksm-storage recovery test PATH")
+
+
+def _per_line() -> int:
+    """Return how many words a line may have: a terminal that is too narrow would break them."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
+    return PER_LINE if columns >= _WIDTH else PER_LINE // 2
 
 
 @command(name="test", short_help="Test that the recovery secret opens each file.")

@@ -252,8 +252,7 @@ def client_add(
         owner_key = config.get(ConfigKeys.KEY_OWNER_PUBLIC_KEY) or ""
         configuration = json.dumps(identity.configuration(owner_key, own))
         ca_file = state.ca_file
-    is_base64 = form == "base64"
-    text = base64.b64encode(configuration.encode()).decode() if is_base64 else configuration
+    text = base64.b64encode(configuration.encode()).decode() if form == "base64" else configuration
     if as_json:
         content = {"name": name, "client_id": made.client_id, "form": form}
         echo_json({**content, "configuration": text, "ca_file": str(ca_file)})
@@ -284,6 +283,7 @@ def client_list(file: SealedFile, folder: Path, as_json: bool) -> None:
             ]
             for client in clients
         ],
+        empty="this relay has no clients; add one with: ksm-storage relay client add PATH NAME",
     )
 
 

@@ -10,7 +10,7 @@ from ..scan.git_history import GitHistory
 from ..scan.tree import Tree
 from .commands import command
 from .options import PATH, json_option
-from .output import echo, echo_err, echo_error, echo_json, printable
+from .output import echo_err, echo_error, echo_json, echo_line
 
 FOUND = 6
 _UNREADABLE = 7
@@ -42,7 +42,7 @@ def scan(paths: tuple[str, ...], exclude: tuple[str, ...], git: bool, as_json: b
         for finding in find_secrets(content):
             found.append({"path": path, "line": finding.line, "kind": finding.kind.value})
             if not as_json:
-                echo(f"{printable(path)}:{finding.line}: {finding.kind.value}")
+                echo_line(f"{path}:{finding.line}: {finding.kind.value}")
     histories = [GitHistory(path, exclude) for path in paths] if git else []
     # One for each repository, however many of the paths it holds.
     for history in {each.repository(): each for each in histories}.values():
@@ -51,7 +51,7 @@ def scan(paths: tuple[str, ...], exclude: tuple[str, ...], git: bool, as_json: b
             found.append({"path": path, "line": finding.line, "kind": kind, "commit": commit})
             if not as_json:
                 where = f"commit {commit}" if commit else "not in any commit"
-                echo(f"{printable(path)}:{finding.line}: {kind} ({where})")
+                echo_line(f"{path}:{finding.line}: {kind} ({where})")
         tree.read += history.read
         tree.too_large += history.too_large
     if as_json:

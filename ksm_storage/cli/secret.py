@@ -59,7 +59,11 @@ def list_secrets(source: Source, as_json: bool) -> None:
     if as_json:
         echo_json([{"uid": r.uid, "type": r.type, "title": r.title} for r in records])
         return
-    echo_table(["UID", "TYPE", "TITLE"], [[r.uid, r.type or "", r.title or ""] for r in records])
+    echo_table(
+        ["UID", "TYPE", "TITLE"],
+        [[r.uid, r.type or "", r.title or ""] for r in records],
+        empty="no records are shared with the application",
+    )
 
 
 @command(short_help="Show a record, with --reveal its secret values.")

@@ -110,6 +110,14 @@ class _LossSearch:
                 echo_err("note: aliases are resolved only without --offline")
 
 
+def _result(found: FileStatus, *, broken: bool) -> str:
+    if found.exit_code:
+        return "refused"
+    if broken:
+        return "broken"
+    return "ok" if found.problem is None else "unverified"
+
+
 def _told(found: FileStatus, rules: Sequence[TrustRule] | None) -> FileResult:
     now = current_time()
     broken = [] if rules is None else broken_rules(rules, found, now=now)
@@ -120,7 +128,7 @@ def _told(found: FileStatus, rules: Sequence[TrustRule] | None) -> FileResult:
     if found.problem is not None and found.exit_code:
         content["error"] = found.problem.as_dict()
     return FileResult(
-        "refused" if found.exit_code else "broken" if broken else "ok",
+        _result(found, broken=bool(broken)),
         printed=lines,
         content=content,
         exit_code=CALLS_FOR_ATTENTION if broken else found.exit_code,

@@ -9,6 +9,7 @@ import click
 
 from ..config.fields import FIELDS, is_secret
 from ..errors import SettingsError, StorageError
+from ..files.reading import not_found
 from .commands import command
 from .options import PATH, json_option
 from .output import echo, echo_err, echo_json
@@ -93,6 +94,8 @@ def ask_value(name: str, value_file: str | None) -> str:
     try:
         with open(value_file, "rb") as file:
             return _decoded(file.read(_MAX_VALUE_BYTES + 1))
+    except FileNotFoundError as exc:
+        raise not_found(value_file) from exc
     except OSError as exc:
         raise StorageError(f"cannot read {value_file!r}: {exc.strerror}") from exc
 

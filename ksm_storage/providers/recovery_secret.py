@@ -30,7 +30,7 @@ WORDS = 24
 SHARE_WORDS = 33
 MAX_SHARES = 16
 
-_PER_LINE = 6
+PER_LINE = 6
 # The printed sheet also holds the words' numbers, the key's URI and a heading for each share.
 _NO_WORD = re.compile(r"\d+[.):]?|recovery://\S+")
 _HEADING = re.compile(r"^\s*#.*", re.MULTILINE)
@@ -54,10 +54,10 @@ def words_of(secret: bytes) -> list[str]:
     return _list().to_mnemonic(secret).split()
 
 
-def sheet(words: Sequence[str]) -> str:
+def sheet(words: Sequence[str], *, per_line: int = PER_LINE) -> str:
     """Return the words with their numbers, in lines to be written down."""
     numbered = [f"{number:>2} {word:<9}" for number, word in enumerate(words, 1)]
-    lines = [numbered[start : start + _PER_LINE] for start in range(0, len(words), _PER_LINE)]
+    lines = [numbered[start : start + per_line] for start in range(0, len(words), per_line)]
     return "\n".join(" ".join(line).rstrip() for line in lines)
 
 
@@ -79,10 +79,11 @@ def shares_of(secret: bytes, *, needed: int, total: int) -> list[list[str]]:
     return [mnemonic.split() for mnemonic in group]
 
 
-def share_sheets(shares: Sequence[Sequence[str]], *, needed: int) -> str:
+def share_sheets(shares: Sequence[Sequence[str]], *, needed: int, per_line: int = PER_LINE) -> str:
     """Return all shares with a heading each, to be written down on separate sheets."""
     return "\n".join(
-        f"# share {number} of {len(shares)}, any {needed} are enough\n{sheet(words)}"
+        f"# share {number} of {len(shares)}, any {needed} are enough\n"
+        f"{sheet(words, per_line=per_line)}"
         for number, words in enumerate(shares, 1)
     )
 
@@ -150,8 +151,7 @@ def _secret_of_words(words: list[str]) -> bytes:
 def _shares_in(words: Sequence[str]) -> list[_Share]:
     if not words or len(words) % SHARE_WORDS:
         raise SettingsError(
-            f"expected {WORDS} recovery words or shares of {SHARE_WORDS} words, "
-            f"found {len(words)} words",
+            f"expected {WORDS} recovery words or shares of {SHARE_WORDS} words, found {len(words)}",
             hint="enter all words of the sheet, in order",
         )
     from shamir_mnemonic.wordlist import WORDLIST

@@ -197,7 +197,8 @@ class RelayState:
                 if other.name == client.name and other.revoked_at is None:
                     raise SettingsError(
                         f"client {client.name!r} already exists",
-                        hint=f"revoke it first: relay client revoke PATH {client.name}",
+                        hint="revoke it first with: "
+                        f"ksm-storage relay client revoke PATH {client.name}",
                     )
             self._seal(connection, client.client_id, client.to_bytes())
 
@@ -232,7 +233,7 @@ class RelayState:
         if len(active) != 1:
             raise SettingsError(
                 f"client {name!r} not found" if not active else f"several clients match {name!r}",
-                hint="list the clients with: relay client list PATH",
+                hint="list the clients with: ksm-storage relay client list PATH",
             )
         revoked = replace(active[0], revoked_at=active[0].revoked_at or now, encrypted_app_key=None)
         return self.update(revoked.client_id, lambda _: revoked)

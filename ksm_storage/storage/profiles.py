@@ -130,7 +130,10 @@ def with_new_profile(document: Document, name: str, config: Mapping[str, str]) -
     check_profile_name(name)
     document = _in_profiles(document)
     if name in document.profiles:
-        raise SettingsError(f"profile {name!r} already exists")
+        raise SettingsError(
+            f"profile {name!r} already exists",
+            hint="choose another name, or delete it with: ksm-storage profile delete PATH NAME",
+        )
     profiles = {**document.profiles, name: dict(config)}
     if len(profiles) > 2:
         return Document(profiles, document.settings)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksm_storage.errors import SettingsError, StorageError
+from ksm_storage.files.reading import not_found
 from ksm_storage.files.replacement import Replacement
 
 
@@ -88,6 +89,8 @@ def read_private(path: Path) -> bytes:
     """Return the whole file; raise StorageError when it cannot be read."""
     try:
         return path.read_bytes()
+    except FileNotFoundError as exc:
+        raise not_found(path) from exc
     except OSError as exc:
         raise StorageError(f"cannot read {str(path)!r}: {exc.strerror}") from exc
 

@@ -201,7 +201,7 @@ def test_a_new_token_is_shown_with_its_terms(tmp_path: Path) -> None:
         (("throttle", "--next", "1", "--retry-after", "nan"), "", "must be a number of seconds"),
         (("throttle", "--next", "1", "--retry-after", "inf"), "", "must be a number of seconds"),
         (("throttle", "--limit", "1", "--per", "inf"), "", "must be a number of seconds"),
-        (("throttle", "--next", "9" * 20), "", "not in the range"),
+        (("throttle", "--next", "9" * 20), "", "must be from 1 to"),
         (("serve", "--host", "0.0.0.0"), "", "can be reached from other machines"),
         (("throttle", "--off", "--next", "1"), "", "--off cannot be combined"),
     ],

@@ -6,8 +6,12 @@ Started in a terminal of tmux by ``test_snapshots.py``; the folder holds the lin
 from __future__ import annotations
 
 import os
+import random
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -16,18 +20,28 @@ import click
 from ksm_storage.cli import main as command
 from ksm_storage.cli.program import cli
 
+INTERRUPTED = " ^C"
+
 
 def main() -> None:
-    """Run the lines of the script; a line may end in ``< FILE``."""
+    """Run the lines of the script.
+
+    A line may end in ``< FILE``, or in ``^C`` for a server that is interrupted once it listens.
+    """
     load_commands()
-    for line in Path("script").read_text(encoding="utf-8").splitlines():
-        shown, _, source = line.partition(" < ")
+    for number, line in enumerate(Path("script").read_text(encoding="utf-8").splitlines()):
+        shown, _, source = line.removesuffix(INTERRUPTED).partition(" < ")
         print(f"$ ksm-storage {line}", flush=True)
         child = os.fork()
         if child == 0:
             if source:
                 os.dup2(os.open(source, os.O_RDONLY), 0)
-            run([expanded(word) for word in shlex.split(shown)])
+            # What is made at random, uids and words among them, is the same each time.
+            os.urandom = random.Random(number).randbytes
+            run([word for each in shlex.split(shown) for word in expanded(each)])
+        if line.endswith(INTERRUPTED):
+            wait_until_it_listens()
+            os.kill(child, signal.SIGINT)
         _, status = os.waitpid(child, 0)
         print(f"[exit {os.waitstatus_to_exitcode(status)}]\n", flush=True)
 
@@ -41,8 +55,18 @@ def load_commands() -> None:
         import_module(name)
 
 
-def expanded(word: str) -> str:
-    return f"key-file://{Path.cwd()}/{word[1:]}" if word.startswith("@") else word
+def expanded(word: str) -> list[str]:
+    """Return a key file's URI for ``@NAME``, and the lines of a file for ``%NAME``."""
+    if word.startswith("%"):
+        return Path(word[1:]).read_text(encoding="utf-8").splitlines()
+    return [f"key-file://{Path.cwd()}/{word[1:]}" if word.startswith("@") else word]
+
+
+def wait_until_it_listens() -> None:
+    socket, pane = os.environ["PANE"].split()
+    see = ["tmux", "-S", socket, "capture-pane", "-p", "-t", pane]
+    while "https://" not in subprocess.check_output(see, text=True).rpartition("$ ksm-storage")[2]:
+        time.sleep(0.02)
 
 
 def run(words: list[str]) -> None:

@@ -1,12 +1,14 @@
 """What people see in a terminal of 80 and of 40 columns, with and without colour.
 
-The snapshots are read by people. One that is deleted is written anew by the test.
+The snapshots are read by people. One that is deleted is written anew by the test. Below a line
+with styles stand their marks: ``b`` bold, ``d`` dim, ``u`` underlined, digits for colours.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import re
 import shlex
@@ -19,13 +21,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import pytest
 
 import ksm_storage
-from ksm_storage.cli.program import cli
+from ksm_storage.cli.output import fold
+from ksm_storage.cli.pages import all_commands
+from ksm_storage.providers.recovery_key import RecoveryKey
+from ksm_storage.providers.recovery_secret import sheet, words_of
 from tests.cli.command import key_file
-from tests.cli.sealed_device import bind_device
 
 if TYPE_CHECKING:
     from ksm_storage_local_vault.testing import LocalVault
@@ -48,7 +51,9 @@ set -g remain-on-exit on
 """
 SCRIPT = (SNAPSHOTS / "script").read_text(encoding="utf-8")
 TERMINALS = [(columns, colours) for columns in (80, 40) for colours in ("colour", "plain")]
-COLOUR = re.compile(r"␛\[(?:[34][0-8]|9[0-7]|10[0-7])(?:;[0-9]+)*m")
+STYLE = re.compile(r"\x1b\[([0-9;]*)m")
+MARKS = {"1": "b", "2": "d", "4": "u", **{f"3{n}": str(n) for n in range(8)}}
+MARKED = re.compile(r"^[ bdu0-7]*  <- styles$", re.MULTILINE)
 DIGIT = "[0-9]"
 # What differs from run to run, as a class for each character, and what the snapshot shows.
 VARYING = [
@@ -58,7 +63,10 @@ VARYING = [
         "2026-11-30T12:00:00",
     ),
     (["[0-9a-f]"] * 32, "0123456789abcdef" * 2),
+    # A server's public key, and a configuration with keys of its own.
+    (["(?<=[= ])B", *["[A-Za-z0-9_-]"] * 86], "B" + "x" * 86),
 ]
+CONFIGURATION = re.compile(r"\bey(?:[A-Za-z0-9+/=]\n?){200,}")
 
 
 @pytest.fixture(scope="module")
@@ -82,22 +90,12 @@ def tmux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str
 
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalVault]:
-    access = pytest.importorskip("ksm_storage_local_vault.owner.access")
     with testing.running_vault(tmp_path_factory.mktemp("vault")) as running:
-        with running.owner() as owner:
-            access.create_application(owner, testing.APP_NAME)
         yield running
 
 
 @pytest.fixture(scope="module")
-def bound(vault: LocalVault, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bind_device(vault, tmp_path_factory.mktemp("device"))
-
-
-@pytest.fixture(scope="module")
-def screens(
-    vault: LocalVault, bound: Path, tmux: Callable[..., str]
-) -> Iterator[Mapping[tuple[int, str], str]]:
+def screens(vault: LocalVault, tmux: Callable[..., str]) -> Iterator[Mapping[tuple[int, str], str]]:
     """Run the script in all terminals at the same time; return what each shows."""
     with contextlib.ExitStack() as stack:
         started = {}
@@ -109,31 +107,69 @@ def screens(
             folder = above / "configurations-of-a-test"
             folder.mkdir()
             with contextlib.chdir(folder):
-                fill(folder, vault, bound)
+                fill(folder)
+                known = share(vault, f"{columns}-{colours}")
             start(tmux, folder, columns=columns, colours=colours)
-            started[columns, colours] = folder
+            started[columns, colours] = (folder, known)
         yield {
-            (columns, colours): shown(tmux, folder, f"{columns}-{colours}")
-            for (columns, colours), folder in started.items()
+            (columns, colours): shown(tmux, folder, f"{columns}-{colours}", known)
+            for (columns, colours), (folder, known) in started.items()
         }
 
 
-def fill(folder: Path, vault: LocalVault, bound: Path) -> None:
+def fill(folder: Path) -> None:
     """Write the files that the script names into the current folder."""
-    for name in ("plain.json", "more.json", "c.json", "d.json", "locked.json"):
+    for name in ("plain.json", "more.json", "c.json", "d.json", "locked.json", "safe.json"):
         Path(name).write_text(CONFIG)
     Path("profiles.json").write_text(ini("prod") + ini("stage"))
     Path("keeper.ini").write_text(ini("moved"))
-    Path("template").write_text("url = {{ keeper://no such record/field/password }}\n")
+    Path("template").write_text("password = {{ keeper://alone/field/password }}\n")
+    Path("broken-template").write_text("url = {{ keeper://no such record/field/password }}\n")
     Path("value").write_text("keepersecurity.com")
+    Path("policy.toml").write_text("[[trust]]\nstatus = { minimum_recipients = 2 }\n")
+    Path("record.json").write_text(json.dumps({**record("printer"), "uid": "A" * 22}))
+    Path("records.json").write_text(json.dumps([record("router"), record("switch")]))
     Path("script").write_text(SCRIPT)
+    Path("words").write_text(sheet(words_of(SECRET)))
+    recovery = f"recovery://{RecoveryKey.of('office', SECRET).public_id}"
     for name in ("c.json", "d.json", "profiles.json"):
         ksm_storage.protect(name, [key_in(folder, "app")])
+    ksm_storage.protect("safe.json", [key_in(folder, "app"), recovery])
     ksm_storage.protect("locked.json", [key_in(folder, "gone")])
     Path("gone.key").unlink()
-    shutil.copy2(bound, "bound.json")
+    log = (SNAPSHOTS / "audit.log").read_text()
+    Path("audit.log").write_text(log)
+    Path("altered.log").write_text(log.replace("c.json", "d.json", 1))
+
+
+def record(title: str) -> dict[str, object]:
+    made: dict[str, object] = testing.login_record(title, "swordfish")
+    return made
+
+
+def share(vault: LocalVault, app: str) -> Mapping[str, str]:
+    """Share records with devices that the script binds; return what differs each time."""
+    access = pytest.importorskip("ksm_storage_local_vault.owner.access")
+    records = pytest.importorskip("ksm_storage_local_vault.owner.records")
+    code = {"type": "oneTimeCode", "value": ["otpauth://totp/A:b?secret=JBSWY3DPEHPK3PXP"]}
+    alone = record("alone")
+    with vault.owner() as owner:
+        access.create_application(owner, app)
+        alone = {**alone, "fields": [*alone["fields"], code]}  # type: ignore[misc]  # a list
+        uids = records.add_records(owner, [alone, record("db")], app=app)
+        file = records.add_file(owner, b"content", app=app, record_uid=uids[0], name="all.bin")
+        clients = [access.add_client(owner, app=app) for _ in range(2)]
+    for name, client in zip(("token", "token-2"), clients, strict=True):
+        Path(name).write_text(client.token)
+    options = ("--hostname", vault.address, "--ca-file", "ca.pem")
+    key = ("--server-key", vault.server_public_key, "--server-key-id", vault.server_public_key_id)
+    Path("server").write_text("\n".join([*options, *key]))
     shutil.copy2(vault.ca_file, "ca.pem")
-    shutil.copy2(SNAPSHOTS / "audit.log", "audit.log")
+    made = [*uids, file, *(client.client_id for client in clients)]
+    return {each: chr(ord("K") + number) * len(each) for number, each in enumerate(made)}
+
+
+SECRET = bytes(range(32))
 
 
 def ini(name: str) -> str:
@@ -158,25 +194,53 @@ def start(tmux: Callable[..., str], folder: Path, *, columns: int, colours: str)
         **({} if colours == "colour" else {"NO_COLOR": "1"}),
     }
     words = [f"{key}={value}" for key, value in variables.items()]
-    kept = "TERM=tmux-256color"
-    command = shlex.join(["env", "-i", kept, *words, sys.executable, "-m", "tests.cli.in_terminal"])
+    run = shlex.join(["TERM=tmux-256color", *words, sys.executable, "-m", "tests.cli.in_terminal"])
+    command = f'env -i PANE="${{TMUX%%,*}} {name}" {run}'
     size = ["-x", str(columns), "-y", "50"]
     done = f"{command}; tmux wait-for -S {name}"
     tmux("new-session", "-d", *size, "-s", name, "-c", str(folder), done)
 
 
-def shown(tmux: Callable[..., str], folder: Path, name: str) -> str:
+def shown(tmux: Callable[..., str], folder: Path, name: str, made: Mapping[str, str]) -> str:
     """Wait for the end of the script and return the screen, without what differs each time."""
     tmux("wait-for", name)
-    text = tmux("capture-pane", "-p", "-e", "-t", name, "-S", "-", "-E", "-").replace("\x1b", "␛")
-    text = text.partition("\nPane is dead")[0]
+    text = tmux("capture-pane", "-p", "-e", "-t", name, "-S", "-", "-E", "-")
+    text = with_marks(text.partition("\nPane is dead")[0])
     versions = f"{ksm_storage.__version__}, cryptography {metadata.version('cryptography')}"
-    known = [(folder.parent.name, "ksm-xxxxxxxx"), (versions, re.sub(DIGIT, "9", versions))]
-    for classes, placeholder in [*((map(re.escape, old), new) for old, new in known), *VARYING]:
+    known = {folder.parent.name: "ksm-xxxxxxxx", versions: re.sub(DIGIT, "9", versions), **made}
+    for classes, placeholder in [
+        *((map(re.escape, old), new) for old, new in known.items()),
+        *VARYING,
+    ]:
         # A line of the terminal may end anywhere within it.
         text = re.sub("\n?".join(classes), functools.partial(replaced, placeholder), text)
+    text = CONFIGURATION.sub(lambda found: re.sub("[^\n]", "x", found[0]), text)
     text = re.sub(r"(identity +)\S+", r"\1somebody", text)
+    text = re.sub(r"(answered in +)[0-9]+", r"\g<1>0", text)
+    text = re.sub(r"^[0-9]{6}$", "123456", text, flags=re.MULTILINE)
     return text.rstrip() + "\n"
+
+
+def with_marks(text: str) -> str:
+    """Write the styles of a line as marks on a line below it."""
+    style, lines = "", []
+    for line in text.splitlines():
+        shown, marks = "", ""
+        for part in re.split(r"(\x1b\[[0-9;]*m)", line):
+            if found := STYLE.fullmatch(part):
+                style = restyled(style, found[1])
+            else:
+                shown += part
+                marks += (style or " ") * len(part)
+        lines += [shown, f"{marks.rstrip()}  <- styles"] if marks.strip() else [shown]
+    return "\n".join(lines)
+
+
+def restyled(style: str, parameters: str) -> str:
+    for number in parameters.split(";"):
+        # A foreground that is set back, 39, leaves bold as it is.
+        style = MARKS.get(number, "" if number in ("", "0") else style)
+    return style
 
 
 def replaced(placeholder: str, found: re.Match[str]) -> str:
@@ -195,8 +259,12 @@ def test_the_output_is_what_the_snapshot_shows(
         place.write_text(text, encoding="utf-8")
     expected = place.read_text(encoding="utf-8")
     # NO_COLOR leaves bold, and no colour but the terminal's own.
-    assert text == (expected if colours == "colour" else COLOUR.sub("", expected))
-    assert colours == "colour" or not COLOUR.search(text)
+    assert text == (expected if colours == "colour" else without_colours(expected))
+
+
+def without_colours(text: str) -> str:
+    marks = MARKED.sub(lambda found: re.sub("[0-7]", " ", found[0]), text)
+    return re.sub(r"^ *  <- styles\n", "", marks, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("columns", [80, 40])
@@ -206,7 +274,34 @@ def test_no_screen_shows_a_value_as_python_writes_it(columns: int) -> None:
     assert re.findall(r"\b(?:True|False|None)\b", text) == []
 
 
-def test_each_command_has_a_snapshot() -> None:
-    first = {line.split()[0] for line in SCRIPT.splitlines()}
+@pytest.mark.parametrize("columns", [80, 40])
+def test_each_command_has_a_snapshot_of_a_success_and_of_a_failure(columns: int) -> None:
+    text = (SNAPSHOTS / f"{columns}.txt").read_text(encoding="utf-8")
+    codes = re.findall(r"^\[exit ([0-9]+)\]$", text, re.MULTILINE)
+    found = {(leaf_of(line), code == "0") for line, code in zip(LINES, codes, strict=True)}
 
-    assert set(cli.list_commands(click.Context(cli))) <= first
+    assert {(leaf, is_success) for leaf in LEAVES for is_success in (True, False)} - found == set()
+
+
+LINES = SCRIPT.splitlines()
+LEAVES = [
+    context.command_path.partition(" ")[2]
+    for context in all_commands()
+    if not hasattr(context.command, "commands")
+]
+
+
+def leaf_of(line: str) -> str:
+    return next((leaf for leaf in LEAVES if f"{line} ".startswith(f"{leaf} ")), "")
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_message_breaks_between_words_and_in_nothing_that_is_copied(width: int) -> None:
+    whole = ("ksm-storage doctor 'a file.json'", "'/a path/with spaces'", "key-file:///k")
+    line = f"error: the key {whole[2]} of {whole[1]} was not found; to diagnose it: {whole[0]}"
+
+    lines = fold(line, width).splitlines()
+
+    assert " ".join(each.strip() for each in lines) == line
+    assert max(map(len, lines)) <= width
+    assert [each for each in whole if not any(each in part for part in lines)] == []

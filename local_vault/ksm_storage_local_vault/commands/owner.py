@@ -9,7 +9,7 @@ from typing import BinaryIO
 import click
 
 from ksm_storage.cli.options import GivenPath, duration, json_option, shown_time
-from ksm_storage.cli.output import echo, echo_err, echo_json, echo_table
+from ksm_storage.cli.output import echo, echo_err, echo_json, echo_line, echo_table
 from ksm_storage.errors import SettingsError
 
 from ..data_folder import read_private
@@ -114,7 +114,8 @@ def record_add(
     parsed = read_json(source.read())
     if not isinstance(parsed, dict):
         raise SettingsError(
-            "the input is not a single record", hint="add a list with: vault record import"
+            "the input is not a single record",
+            hint="add a list with: ksm-storage vault record import",
         )
     if flat:
         parsed["flat"] = True
@@ -139,7 +140,10 @@ def record_import(
     parsed = read_json(source.read())
     records = parsed.get("records") if isinstance(parsed, dict) else parsed
     if not isinstance(records, list) or not all(isinstance(item, dict) for item in records):
-        raise SettingsError("the input is not a list of records")
+        raise SettingsError(
+            "the input is not a list of records",
+            hint="add a single record with: ksm-storage vault record add",
+        )
     _add_records(records, app, folder, data, owner_file, as_json=as_json)
 
 
@@ -273,7 +277,7 @@ def client_add(
         echo_json(_new_as_dict(made, ca_file))
         return
     for label, text in _new_as_lines(made, ca_file):
-        echo(f"{label + ':':<24}{text}")
+        echo_line(f"{label + ':':<24}{text}")
 
 
 @client.command("list")
@@ -289,6 +293,7 @@ def client_list(data: Path, owner_file: Path | None, as_json: bool) -> None:
     echo_table(
         ["NAME", "APPLICATION", "STATE", "ADDRESS", "ACCESS EXPIRES", "CLIENT ID"],
         [_listed_as_row(item) for item in found],
+        empty="no client devices; create a token with: ksm-storage vault client add --app NAME",
     )
 
 

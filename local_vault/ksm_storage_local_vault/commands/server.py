@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ksm_storage.cli.options import json_option
-from ksm_storage.cli.output import echo, echo_err, echo_json
+from ksm_storage.cli.output import echo, echo_err, echo_json, echo_line
 from ksm_storage.cli.process import current_process
 from ksm_storage.errors import SettingsError
 
@@ -108,7 +108,7 @@ def rotate(same_key: bool, data: Path, owner_file: Path | None, as_json: bool) -
     else:
         echo(f"{key.key_id} {key.public_text}")
     if not same_key:
-        echo_err("clients that pinned the old server public key need the new one")
+        echo_err("note: clients that pinned the old server public key need the new one")
 
 
 @click.command(short_help="Make the server throttle clients.")
@@ -164,7 +164,7 @@ def throttle(
     if as_json:
         echo_json(dataclasses.asdict(rule))
         return
-    echo(_shown(rule))
+    echo_line(_shown(rule))
 
 
 def _shown(rule: ThrottleRule) -> str:

@@ -25,7 +25,7 @@ def create_application(session: OwnerSession, name: str) -> OwnedApplication:
     data = json.dumps({"title": name, "type": "app"}).encode()
     with session.write() as (connection, keyring):
         if any(item.name == name for item in keyring.applications.values()):
-            raise SettingsError(f"application {name!r} already exists")
+            raise SettingsError(f"application {name!r} already exists", hint="choose another name")
         keyring.applications[application.app_uid] = application
         connection.execute(
             "INSERT INTO applications VALUES (?, ?, ?, ?)",
@@ -164,5 +164,6 @@ def _find(connection: sqlite3.Connection, keyring: OwnerKeyring, client: str) ->
     if found:
         raise SettingsError(f"several devices match {client!r}", hint="use the whole client id")
     raise SettingsError(
-        f"device {client!r} not found", hint="list the devices with: vault client list"
+        f"device {client!r} not found",
+        hint="list the devices with: ksm-storage vault client list",
     )

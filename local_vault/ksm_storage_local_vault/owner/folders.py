@@ -60,7 +60,7 @@ def find_folder(
         raise SettingsError(f"several folders are named {name!r}", hint=f"use a uid: {uids}")
     raise SettingsError(
         f"folder {name!r} not found in the application",
-        hint="create it with: vault folder add NAME --app APP",
+        hint="create it with: ksm-storage vault folder add NAME --app APP",
     )
 
 

@@ -84,7 +84,7 @@ def open_record(
     if row is None:
         raise SettingsError(
             f"record {record_uid!r} not found in the application",
-            hint="use the uid that 'vault record add' printed",
+            hint="use the uid that 'ksm-storage vault record add' printed",
         )
     key = gcm_open(_parent_key(connection, application, row["folder_uid"]), row["record_key"])
     return OwnedRecord(record_uid, key, json.loads(gcm_open(key, row["data"])))
@@ -134,7 +134,9 @@ def _add(
             ),
         )
     except sqlite3.IntegrityError as exc:
-        raise SettingsError(f"record {record_uid!r} already exists") from exc
+        raise SettingsError(
+            f"record {record_uid!r} already exists", hint="give it another uid, or none"
+        ) from exc
     _put(connection, application, record_uid, key, target, is_flat=bool(record.get("flat")))
     shortcuts = record.get("shortcuts")
     for name in shortcuts if isinstance(shortcuts, list) else []:

@@ -136,7 +136,8 @@ class OwnerKeyring:
         if found:
             raise SettingsError(f"several applications are named {name!r}", hint="use the uid")
         raise SettingsError(
-            f"application {name!r} not found", hint="create it with: vault app create NAME"
+            f"application {name!r} not found",
+            hint="create it with: ksm-storage vault app create NAME",
         )
 
 

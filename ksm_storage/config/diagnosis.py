@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-from .document import InvalidConfigError
+from .document import SOPS_VALUE, InvalidConfigError
 
 _IMPORT = "ksm-storage profile import NEW --key URI"
 _EXTRACT = f"pipe the configuration alone into: {_IMPORT}"
@@ -18,6 +18,94 @@ _INI_LINE = re.compile(rb"[\w.-]+\s*=.*")
 _ASSIGNED_TOKEN = re.compile(rb"(?:[\w:$]+\s*=\s*)?[\"']?[A-Za-z0-9.-]{2,253}:[\w-]{43}[\"']?")
 _COMMENTS = (b"#", b";", b"//", b"/*")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{43,}=*")
+_BINARY = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
+_COMMENT_LINE = re.compile(rb"^\s*(?://|/\*|#)", re.MULTILINE)
+_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
+_TYPOGRAPHIC_QUOTES = ("\u201c".encode(), "\u201d".encode())
+
+_SOPS = InvalidConfigError("is encrypted with SOPS", f"decrypt it: sops -d FILE | {_IMPORT}")
+# What the file of another program begins with, what the message calls it, and what to do.
+_FOREIGN: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
+    (re.compile(beginning, re.IGNORECASE | re.DOTALL), what, cure.format(to=_IMPORT))
+    for beginning, what, cure in (
+        (
+            rb"age-encryption\.org/|-----BEGIN AGE ",
+            "is encrypted with age",
+            "decrypt it: age -d -i IDENTITY FILE | {to}",
+        ),
+        (
+            rb"\$ANSIBLE_VAULT;",
+            "is encrypted with Ansible Vault",
+            "decrypt it: ansible-vault view FILE | {to}",
+        ),
+        (
+            rb"-----BEGIN PGP MESSAGE|\x85[\x00-\x04].\x03|\x84.\x03|\x8c\r\x04",
+            "is encrypted with OpenPGP",
+            "decrypt it: gpg -d FILE | {to}",
+        ),
+        (
+            rb"Salted__|U2FsdGVkX1",
+            "is encrypted with openssl enc",
+            "decrypt it with openssl enc -d, and pipe the result into: {to}",
+        ),
+        (rb"\0GITCRYPT\0", "is encrypted with git-crypt", "decrypt it: git-crypt unlock"),
+        (rb"\x1f\x8b", "is compressed with gzip", "unpack it: gunzip -c FILE | {to}"),
+        (rb"BZh\d1AY", "is compressed with bzip2", "unpack it: bunzip2 -c FILE | {to}"),
+        (rb"\xfd7zXZ\0", "is compressed with xz", "unpack it: xz -dc FILE | {to}"),
+        (rb"\x28\xb5\x2f\xfd", "is compressed with zstd", "unpack it: zstd -dc FILE | {to}"),
+        (rb"PK\x03\x04", "is a ZIP archive", "unpack it: unzip -p FILE | {to}"),
+        (rb".{257}ustar", "is a tar archive", "unpack it: tar -xOf FILE | {to}"),
+        (
+            rb"-----BEGIN ",
+            "is a key or certificate in PEM form",
+            "give the path of the Keeper configuration",
+        ),
+        (rb"version https://git-lfs", "is a Git LFS pointer", "fetch the file: git lfs pull"),
+        (
+            rb"<!doctype html|<html",
+            "is an HTML page, such as the error page of a proxy",
+            "download or copy the configuration again",
+        ),
+        (rb"<\?xml", "is XML", "download or copy the configuration again"),
+        (rb"HTTP/\d", "is an HTTP response with its headers", "keep only its body"),
+        (rb"data:[a-z/]*", "is a data URL", "keep only the base64 behind the comma"),
+    )
+)
+
+
+def foreign_format(raw: bytes) -> InvalidConfigError | None:
+    """Return the error for a file that another program encrypted, packed or sent, or None."""
+    text = raw.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    for beginning, what, cure in _FOREIGN:
+        if beginning.match(text):
+            return InvalidConfigError(what, cure)
+    if _CONFLICT.search(text):
+        return InvalidConfigError(
+            "has unresolved merge conflicts",
+            "keep one side: git checkout --ours FILE, or --theirs",
+        )
+    if SOPS_VALUE in raw:
+        return _SOPS
+    return None
+
+
+def explained_json(text: bytes, wrong: InvalidConfigError) -> InvalidConfigError:
+    """Return the error for a text in braces that is not JSON, with what mends it."""
+    if "repeats" in str(wrong):
+        cure = "keep one of the values"
+    elif any(quote in text for quote in _TYPOGRAPHIC_QUOTES):
+        cure = "replace the typographic quotes by straight ones"
+    elif _COMMENT_LINE.search(text):
+        cure = "remove the comments"
+    elif re.match(rb"\{\s*'", text):
+        cure = "write names and values in double quotes"
+    elif re.search(rb",\s*\}", text):
+        cure = "remove the comma before the closing brace"
+    elif not text.endswith(b"}"):
+        cure = "it is cut off, or text follows it: copy the whole configuration again"
+    else:
+        cure = "correct it at that place, or export the configuration again"
+    return InvalidConfigError(str(wrong), wrong.hint or cure)
 
 
 def explained(text: bytes) -> InvalidConfigError:
@@ -44,6 +132,13 @@ def explained(text: bytes) -> InvalidConfigError:
         return InvalidConfigError(
             "is base64 that is cut off, or of something else", "copy the whole configuration again"
         )
+    if _BINARY.search(text):
+        # A ciphertext of AWS KMS has no documented form.
+        return InvalidConfigError(
+            "is not text: a file of Keeper's AWS package, or of another program",
+            "if Keeper's package sealed it, give its key: "
+            "ksm-storage protect FILE --from-key URI --key URI",
+        )
     return InvalidConfigError("is not a Keeper configuration")
 
 
@@ -51,7 +146,40 @@ def explained_object(content: dict[str, object]) -> InvalidConfigError | None:
     """Return the error for an object that holds a configuration deeper inside, or None."""
     if "kind" in content and "apiVersion" in content:
         return _manifest()
+    if "sops" in content:
+        return _SOPS
+    for member, service, command in _SECRET_STORES:
+        if member in content:
+            return InvalidConfigError(f"is a response of {service}", f"{command} | {_IMPORT}")
+    if "data" in content:
+        return InvalidConfigError("is a response of a secret store", _EXTRACT)
     return None
+
+
+# The member that holds the secret, for what prints it, and the command that prints it alone.
+_SECRET_STORES = (
+    (
+        "SecretString",
+        "AWS Secrets Manager",
+        "aws secretsmanager get-secret-value --secret-id NAME --query SecretString --output text",
+    ),
+    (
+        "Parameter",
+        "AWS Systems Manager",
+        "aws ssm get-parameter --name NAME --with-decryption --query Parameter.Value --output text",
+    ),
+    (
+        "payload",
+        "Google Secret Manager",
+        "gcloud secrets versions access latest --secret NAME",
+    ),
+    (
+        "attributes",
+        "Azure Key Vault",
+        "az keyvault secret show --vault-name VAULT --name NAME --query value --output tsv",
+    ),
+    ("request_id", "Vault", "vault kv get -field=FIELD PATH"),
+)
 
 
 def is_array(raw: bytes) -> bool:

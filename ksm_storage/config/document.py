@@ -21,6 +21,9 @@ UNNAMED = ""
 
 ACTIVE_PROFILE = "active_profile"
 
+# What SOPS writes in the place of a value.
+SOPS_VALUE = b"ENC[AES256_GCM,"
+
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -159,7 +162,10 @@ def string_map(content: object) -> dict[str, str]:
         raise InvalidConfigError("is not a JSON object")
     for name, value in content.items():
         if not isinstance(value, str):
-            raise InvalidConfigError(f"has a field {name!r} whose value is not a string")
+            raise InvalidConfigError(
+                f"has a field {name!r} whose value is not a string",
+                "write the value in double quotes, or remove the field",
+            )
         refuse_surrogates(name, value)
     return content
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import StorageError
-from .document import Document, InvalidConfigError, decode_base64, read_object, string_map
+from .document import (
+    SOPS_VALUE,
+    Document,
+    InvalidConfigError,
+    decode_base64,
+    read_object,
+    string_map,
+)
 from .fields import FIELDS
 from .ini_form import parse_ini
 
@@ -17,14 +24,23 @@ from .ini_form import parse_ini
 _MAX_WRAPPERS = 6
 
 _VARIABLE = b"KSM_CONFIG"
+_BLANK = b"\0 \t\r\n"
 # Not the padding of base64, which ends a line as an assignment of nothing would.
 _ASSIGNMENT = re.compile(
-    rb"(?:export\s+|set\s+|\$env:)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*(?:=|:[ \t])[ \t]*([^\s=].*)",
+    rb"(?:(?:export|declare\s+-x|set|env|-e|--env|-)\s+|\$env:)?"
+    rb"([A-Za-z_][A-Za-z0-9_]*)[ \t]*(?:=|:[ \t])[ \t]*([^\s=].*)",
     re.IGNORECASE | re.DOTALL,
 )
+# Of fish, csh and Windows.
+_COMMAND = re.compile(
+    rb"(?:set\s+(?:-\w+\s+)+|setenv\s+|setx\s+)(\w+)\s+(\S.*)", re.IGNORECASE | re.DOTALL
+)
+_TRAILING_COMMENT = re.compile(rb"\s+#[^\n\"'{}]*\Z")
 # What tools call the one member that holds the whole configuration.
 _HOLDERS = frozenset({"config", "ksm_config", "ksmconfig", "ksm-config"})
-_HINT = "a Keeper configuration is a JSON object of strings, the base64 of one, or a keeper.ini"
+FORMS_HINT = (
+    "a Keeper configuration is a JSON object of strings, the base64 of one, or a keeper.ini"
+)
 
 
 class Form(Enum):
@@ -57,15 +73,24 @@ def recognise(raw: bytes, *, name: str) -> Plain:
     Raises:
         StorageError: It is empty, encrypted by another program, or not a Keeper configuration.
     """
+    # C programs write the NUL that ends their strings.
+    raw = raw.rstrip(_BLANK)
     _refuse_special(raw, name)
     try:
-        return _parsed(raw)
+        if SOPS_VALUE not in raw:
+            return _parsed(raw)
+        wrong = InvalidConfigError("")
     except InvalidConfigError as exc:
-        raise StorageError(f"{name} {exc}", hint=exc.hint or _HINT) from None
+        wrong = exc
+    from .diagnosis import foreign_format
+
+    wrong = foreign_format(raw) or wrong
+    raise StorageError(f"{name} {wrong}", hint=wrong.hint or FORMS_HINT)
 
 
 def is_plain(raw: bytes) -> bool:
     """Tell whether the bytes are a plain configuration."""
+    raw = raw.rstrip(_BLANK)
     try:
         _parsed(raw)
     except InvalidConfigError:
@@ -103,7 +128,12 @@ def _parsed(raw: bytes, wrappers: int = 0) -> Plain:
 
 
 def _object(raw: bytes, wrappers: int) -> Plain:
-    content = read_object(raw)
+    try:
+        content = read_object(raw)
+    except InvalidConfigError as exc:
+        from .diagnosis import explained_json
+
+        raise explained_json(raw.strip(), exc) from None
     wrapped = next(iter(content.values())) if len(content) == 1 else None
     if wrapped and _HOLDERS.issuperset(map(str.lower, content)):
         inside = wrapped if isinstance(wrapped, str) else json.dumps(wrapped)
@@ -114,7 +144,7 @@ def _object(raw: bytes, wrappers: int) -> Plain:
 def _assigned(text: bytes) -> bytes | None:
     """Return the value of ``KSM_CONFIG=...``, the one variable of a file."""
     lines = [line for line in text.splitlines() if line.strip() and not _is_comment(line)]
-    names = [match[1].upper() for line in lines if (match := _ASSIGNMENT.match(line.strip()))]
+    names = [match[1].upper() for line in lines if (match := _variable(line))]
     if _VARIABLE not in names:
         return None
     if len(names) > 1:
@@ -123,8 +153,13 @@ def _assigned(text: bytes) -> bytes | None:
             hint="import its line alone: grep KSM_CONFIG= FILE | "
             "ksm-storage profile import NEW --key URI",
         )
-    match = _ASSIGNMENT.match(b"\n".join(lines).strip())
-    return None if match is None else match[2]
+    match = _variable(b"\n".join(lines))
+    return None if match is None else _TRAILING_COMMENT.sub(b"", match[2])
+
+
+def _variable(text: bytes) -> re.Match[bytes] | None:
+    text = text.strip()
+    return _ASSIGNMENT.match(text) or _COMMAND.match(text)
 
 
 def _is_comment(line: bytes) -> bool:
@@ -132,7 +167,7 @@ def _is_comment(line: bytes) -> bool:
 
 
 def _unquoted(text: bytes) -> bytes | None:
-    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b'"', b"'"):
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b'"', b"'", b"`"):
         return None
     if text[:1] == b'"' and b"\\" in text:
         try:
@@ -151,7 +186,7 @@ def _profiles(raw: bytes) -> Document:
 
         # Both forms begin with a bracket.
         if is_array(raw):
-            raise InvalidConfigError("is a JSON array, not an object") from None
+            raise _array() from None
         if re.search(rb"^\s*\[", raw, re.MULTILINE) is None:
             # After a comment, anything may follow.
             raise explained(raw) from None
@@ -159,7 +194,7 @@ def _profiles(raw: bytes) -> Document:
     if not any(_has_field(config) for config in document.profiles.values()):
         from .diagnosis import is_array
 
-        raise _no_field("is a JSON array, not an object" if is_array(raw) else None)
+        raise _array() if is_array(raw) else _no_field()
     return document
 
 
@@ -181,7 +216,7 @@ def _single(content: Mapping[str, object]) -> Document:
     # The official SDK makes {} of a new file; any other object must look like a configuration,
     # or a typing error would seal package.json.
     if config and not _has_field(config):
-        raise _no_field(None)
+        raise _no_field()
     return Document.single(config)
 
 
@@ -199,8 +234,14 @@ def _decoded(text: bytes, wrappers: int) -> Plain:
     raise explained(text)
 
 
-def _no_field(reason: str | None) -> InvalidConfigError:
-    return InvalidConfigError(reason or "has none of the fields of a Keeper configuration")
+def _no_field() -> InvalidConfigError:
+    return InvalidConfigError("has none of the fields of a Keeper configuration")
+
+
+def _array() -> InvalidConfigError:
+    return InvalidConfigError(
+        "is a JSON array, not an object", "a Keeper configuration is one object: take it out of it"
+    )
 
 
 def _has_field(config: Mapping[str, object]) -> bool:
@@ -216,7 +257,7 @@ def empty_error(name: str) -> StorageError:
 
 
 def _refuse_special(raw: bytes, name: str) -> None:
-    if not raw.strip():
+    if not raw.removeprefix(b"\xef\xbb\xbf").strip(_BLANK):
         raise empty_error(name)
     if b"\0" in raw[:4] or raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         from .diagnosis import other_encoding

@@ -200,13 +200,26 @@ def settled_content(raw: bytes) -> bytes:
     pending = _pending(raw)
     if pending is not None:
         return pending
-    # Only text can have been saved by us; a binary file with NUL bytes is not one of ours.
-    if _SPACE <= raw[0] < _OFFICIAL_BLOB:
-        old = raw[: raw.index(b"\0")]
-        if not old.startswith(_ENVELOPE) or _can_be_interrupted(raw, len(old)):
-            return old
+    old = raw[: raw.index(b"\0")]
+    if old.startswith(_ENVELOPE):
+        interrupted = _can_be_interrupted(raw, len(old))
+    else:
+        interrupted = _can_be_protecting(raw, len(old))
     # Whole, so that the parser refuses it.
-    return raw
+    return old if interrupted else raw
+
+
+def _can_be_protecting(raw: bytes, old_bytes: int) -> bool:
+    """Tell whether text and NUL bytes stand behind other text, as where protect was interrupted."""
+    import re
+
+    # Only text can have been saved by us. A Keeper package's file may begin as text, but its
+    # ciphertext does not go on so; after one byte, it is UTF-16.
+    return (
+        _SPACE <= raw[0] < _OFFICIAL_BLOB
+        and old_bytes > 1
+        and re.search(rb"[^\0\r\n -~]", raw[old_bytes:]) is None
+    )
 
 
 def _can_be_interrupted(raw: bytes, old_bytes: int) -> bool:

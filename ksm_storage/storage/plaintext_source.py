@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..config.document import Document, InvalidConfigError, read_object, string_map
-from ..config.recognise import Form, Plain, is_plain, recognise
+from ..config.recognise import FORMS_HINT, Form, Plain, recognise, refuse_empty
 from ..contract.key_wrapper import KeyUri
 from ..envelope.opening import OpenKek
-from ..errors import DecryptionError, EnvelopeError, KsmStorageError
+from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
 from ..keys.known_providers import LOCAL
 
 MAGIC = b"\xff\xff"
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TAG_BYTES = 16
 # 12 since the Python packages 1.1.0; 16 before that and in the JavaScript packages.
 _NONCE_BYTES = (12, 16)
@@ -78,9 +77,14 @@ def is_official(raw: bytes) -> bool:
     if is_blob(raw):
         return True
     try:
-        return "\0" in raw.decode("utf-8")
+        if "\0" not in raw.decode("utf-8").rstrip("\0 \t\r\n"):
+            return False
     except UnicodeDecodeError:
-        return not raw.startswith(_UTF_16)
+        pass
+    from ..config.diagnosis import foreign_format, other_encoding
+
+    # What another program packed or encrypted is not sent to a key service.
+    return other_encoding(raw) is None and foreign_format(raw) is None
 
 
 def is_blob(raw: bytes) -> bool:
@@ -89,12 +93,7 @@ def is_blob(raw: bytes) -> bool:
 
 
 def wrong_format(path: str, content: bytes) -> EnvelopeError:
-    """Return the error for a file whose content is neither empty nor an envelope."""
-    if is_plain(content):
-        return EnvelopeError(
-            f"{path!r} is a plain configuration, not sealed",
-            hint=f"seal it with: ksm-storage protect {shlex.quote(path)}",
-        )
+    """Return the error for a file that is not an envelope."""
     # AWS KMS alone says nothing of itself at the start; by observation it begins so.
     if is_blob(content) or content.startswith(b"\x01\x02"):
         return EnvelopeError(
@@ -102,9 +101,14 @@ def wrong_format(path: str, content: bytes) -> EnvelopeError:
             hint="give the key that opens it: "
             f"ksm-storage protect {shlex.quote(path)} --from-key URI --key URI",
         )
+    try:
+        refuse_empty(recognise(content, name="it").document, name="it")
+    except StorageError as exc:
+        hint = "give the path of the sealed configuration" if exc.hint == FORMS_HINT else exc.hint
+        return EnvelopeError(f"{path!r} is not an envelope: {exc.message}", hint=hint)
     return EnvelopeError(
-        f"{path!r} is neither a ksm-storage envelope nor a plain configuration",
-        hint="give the path of the sealed configuration",
+        f"{path!r} is a plain configuration, not sealed",
+        hint=f"seal it with: ksm-storage protect {shlex.quote(path)}",
     )
 
 

@@ -78,7 +78,7 @@ def test_storage_1_1_0_a_failed_read_is_not_called_a_failed_write(
         official.decrypt_config()
 
     sealed.write_bytes(b"damaged")
-    with pytest.raises(EnvelopeError, match="is neither") as caught:
+    with pytest.raises(EnvelopeError, match="is not an envelope") as caught:
         ksm_storage.open_storage(sealed)
     assert "writ" not in caught.value.message
 

@@ -21,7 +21,7 @@ NO_FIELD = "has none of the fields"
 BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "white space": (b" \r\n\t", "is empty"),
-    "a byte order mark alone": (codecs.BOM_UTF8, "not a Keeper configuration"),
+    "a byte order mark alone": (codecs.BOM_UTF8, "is empty"),
     "UTF-16": ("{}".encode("utf-16"), "UTF-16 text"),
     "UTF-16, big endian": (codecs.BOM_UTF16_BE + CANARY.encode("utf-16-be"), "UTF-16"),
     "UTF-16 without mark": (f'{{"hostname": "{CANARY}"}}'.encode("utf-16-le"), "UTF-16 text"),
@@ -116,7 +116,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "base64 with a stray sign": (b"*" + base64.b64encode(b"{" + GOOD + b"}"), "not a Keeper"),
     "an official blob": (b"\xff\xff\x01\x00" + VALUE, "encrypted by one of Keeper's own"),
     "a newer official blob": (b"\x01\x02\x02\x00" + VALUE, "encrypted by one of Keeper's own"),
-    "zeros": (bytes(64), "not a Keeper configuration"),
+    "zeros": (bytes(64), "is empty"),
 }  # fmt: skip
 
 

@@ -84,7 +84,16 @@ def test_a_binary_file_is_not_cut_at_its_first_nul(first: int) -> None:
 def test_a_journal_that_is_longer_than_the_file_is_none() -> None:
     cut = footer(NEW).replace(b"%010d" % len(NEW), b"%010d" % (len(NEW) + 100))
 
-    assert settled_content(b"{\0" + NEW + cut) == b"{"
+    assert settled_content(b"{}\0" + NEW + cut) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"d5b0-a3c4\0\x9c\x01", '{"clientId": "CID"}'.encode("utf-16-le")],
+    ids=["the ciphertext of a stand-in of KMS", "UTF-16"],
+)
+def test_what_begins_as_text_is_not_cut_where_no_save_wrote_the_rest(raw: bytes) -> None:
+    assert settled_content(raw) == raw
 
 
 ENVELOPE = b"ksm-storage envelope v1\nsuite: 1\nheader-mac: abc=\n\nQUJD\n"

@@ -441,7 +441,7 @@ def test_a_file_that_another_process_seals_meanwhile_is_opened_at_once(
         (JSON, "is a plain configuration", "protect '{path}', or pass keys="),
         (b"\xff\xff\x01\x00" + bytes(500), "by one of Keeper's own", "protect '{path}' --from-key"),
         (b"\x01\x02\x02\x00x" + bytes(99), "by one of Keeper's own", "protect '{path}' --from-key"),
-        (b"rubbish", "is neither a ksm-storage envelope nor", "give the path of the sealed"),
+        (b"rubbish", "is not an envelope: it is not a Keeper", "give the path of the sealed"),
     ],
     ids=["plain", "official", "official AWS", "rubbish"],
 )

@@ -23,7 +23,7 @@ from ksm_storage_local_vault.owner.records import add_records
 from ksm_storage_local_vault.testing import APP_NAME, LocalVault, running_vault
 
 import ksm_storage
-from benchmarks.interleaved import NOTE, Program, measure
+from benchmarks.interleaved import NOTE, Program, measure, python
 from benchmarks.services.key_file import running
 from benchmarks.services.service import CONFIG, sealed, variables
 from benchmarks.tables import Table, publish
@@ -48,15 +48,19 @@ def tables() -> Iterator[Table]:
         print(f"\nnot measured: not installed: {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as name, running(Path(name)) as (service, _):
         folder = Path(name)
-        yield from _starts()
+        yield from _starts(folder, service.key)
         yield from _files(folder, service.key)
         yield from _secrets(folder, service.key)
 
 
-def _starts() -> Iterator[Table]:
+def _starts(folder: Path, key: str) -> Iterator[Table]:
+    ours = str(sealed(folder / "start.json", key))
     programs = [
-        Program("ksm version", "official", (_ksm(), "version")),
+        python("python -c pass", "floor", "pass"),
         Program("ksm-storage --version", "ours", (OURS, "--version")),
+        Program("ksm-storage inspect", "ours", (OURS, "inspect", ours)),
+        Program("ksm-storage get", "ours", (OURS, "get", ours, "hostname")),
+        Program("ksm version", "official", (_ksm(), "version")),
         *(Program(f"{name} --version", "other", (name, "--version")) for name in _installed()),
     ]
     yield _table("start", programs)

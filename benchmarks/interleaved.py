@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.tables import Kind, Row
@@ -125,6 +127,16 @@ def _peak_mb(program: Program) -> float:
     launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, *program.command)
     done = subprocess.run(launcher, env=child_environment(), capture_output=True, check=True)
     return int(done.stdout) / _RSS_UNITS_PER_MB
+
+
+def own_peak_mb() -> float:
+    """Return the peak memory of this process in MB, without what it was forked from."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_PER_MB
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def child_environment() -> Mapping[str, str]:

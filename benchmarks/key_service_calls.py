@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.services.registry import CLOUD, started
-from benchmarks.services.service import Service
+from benchmarks.services.service import Service, key_service_calls, sign_in_calls
 from benchmarks.storages import Subject, subjects, worked
 from benchmarks.tables import Row, Table, publish
 
@@ -30,17 +30,25 @@ def tables() -> Iterator[Table]:
 def _counted(service: Service, subject: Subject, folder: Path) -> Row:
     path = folder / f"{service.provider}-{subject.kind}-calls.json"
 
-    def calls(task: str, count: int) -> int:
+    def calls(task: str, count: int) -> tuple[int, int]:
         assert service.counted is not None
         service.counted()
         worked(subject, task, count=count, path=path)
-        return service.counted().total()
+        counted = service.counted()
+        return key_service_calls(counted), sign_in_calls(counted)
 
-    bound = calls("bind", 1)
-    opened = calls("reopen", 1)
+    bound, bound_sign_in = calls("bind", 1)
+    opened, opened_sign_in = calls("reopen", 1)
     # One process opens the file and sets once more than it counts.
-    saved = calls("set", SETS) - calls("set", 0)
-    more = {"re-open": str(opened), f"{SETS} set": str(saved)}
+    many, once = calls("set", SETS), calls("set", 0)
+    saved, saved_sign_in = (of_many - of_one for of_many, of_one in zip(many, once, strict=True))
+    more = {
+        "sign-in": str(bound_sign_in),
+        "re-open": str(opened),
+        "sign-in of re-open": str(opened_sign_in),
+        f"{SETS} set": str(saved),
+        f"sign-in of {SETS} set": str(saved_sign_in),
+    }
     return Row(subject.name, subject.kind, bound, more)
 
 

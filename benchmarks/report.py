@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks import aims
 from benchmarks.plot import drawn
 from benchmarks.tables import Row, Table, read_tables, shown
 
@@ -16,18 +17,22 @@ MACHINE = RESULTS / "machine.json"
 PICTURES = ROOT / "docs/pictures"
 PAGE = ROOT / "docs/performance.md"
 
-# ``measured: machine``, or ``measured: PICTURE`` for a plot and its table.
+# ``measured: machine``, ``measured: aims``, or ``measured: PICTURE`` for a plot and its table.
 _MARKED = re.compile(r"(<!-- measured: ([a-z_-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def write() -> None:
     """Draw the plots and fill in the marked parts of the page."""
-    results = {path.stem: read_tables(path) for path in _result_files()}
-    pictures = _by_picture(results)
+    found = pictures()
     PICTURES.mkdir(exist_ok=True)
-    for name, tables in pictures.items():
+    for name, tables in found.items():
         (PICTURES / f"{name}.svg").write_text(drawn(tables), encoding="utf-8")
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), pictures), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+def pictures() -> Mapping[str, Sequence[Table]]:
+    """Return the stored tables by the picture that they belong to."""
+    return _by_picture([read_tables(path) for path in _result_files()])
 
 
 def filled(text: str, pictures: Mapping[str, Sequence[Table]]) -> str:
@@ -35,7 +40,12 @@ def filled(text: str, pictures: Mapping[str, Sequence[Table]]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         head, name, end = match.groups()
-        body = _machine() if name == "machine" else _measured(name, pictures.get(name, ()))
+        if name == "machine":
+            body = _machine()
+        elif name == "aims":
+            body = "\n".join([*aims.markdown(pictures), ""])
+        else:
+            body = measured(name, pictures.get(name, ()))
         return f"{head}{body}{end}"
 
     return _MARKED.sub(replaced, text)
@@ -45,9 +55,9 @@ def _result_files() -> list[Path]:
     return sorted(path for path in RESULTS.glob("*.json") if path != MACHINE)
 
 
-def _by_picture(results: Mapping[str, Sequence[Table]]) -> dict[str, list[Table]]:
+def _by_picture(results: Sequence[Sequence[Table]]) -> dict[str, list[Table]]:
     found: dict[str, list[Table]] = {}
-    for tables in results.values():
+    for tables in results:
         for table in tables:
             found.setdefault(table.picture, []).append(table)
     found["peak-memory"] = [_peak(table) for table in found.get("cold-start", [])]
@@ -64,12 +74,47 @@ def _machine() -> str:
     return f"Measured on {found['date']}: {found['machine']}, interleaved.\n"
 
 
-def _measured(name: str, tables: Sequence[Table]) -> str:
+def measured(name: str, tables: Sequence[Table]) -> str:
+    """Return the picture of some tables, and the tables themselves."""
+    if not tables:
+        return "Not measured.\n"
     title = name.replace("-", " ")
-    return "\n".join([f"![Bars: {title}](pictures/{name}.svg)", "", *_markdown(tables), ""])
+    bars = [table for table in tables if not table.along]
+    curves = [table for table in tables if table.along]
+    lines = [f"![{'Curves' if curves else 'Bars'}: {title}](pictures/{name}.svg)"]
+    if curves:
+        lines += ["", *_markdown_of_curves(curves)]
+    if bars:
+        lines += ["", *_markdown_of_bars(bars)]
+    return "\n".join([*lines, ""])
 
 
-def _markdown(tables: Sequence[Table]) -> Iterator[str]:
+def _markdown_of_curves(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield a line for each point of each curve, with a column for each series."""
+    names = list(dict.fromkeys(name for table in tables for name in table.series()))
+    base = tables[0].beside
+    columns = [""]
+    for name in names:
+        columns += [name, *([f"{name}, ratio"] if base and name != base else [])]
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + " --- |" * len(columns)
+    for table in tables:
+        for at in sorted({row.at or 0 for row in table.rows}):
+            cells = [f"{table.title}: {at:,.0f} {table.along}"]
+            for name in names:
+                cells += _cells(table, name, at, ratio=base is not None and name != base)
+            yield f"| {' | '.join(cells)} |"
+
+
+def _cells(table: Table, name: str, at: float, *, ratio: bool) -> list[str]:
+    row = next((row for row in table.rows if row.name == name and row.at == at), None)
+    if row is None:
+        return ["", *([""] if ratio else [])]
+    more = "".join(f", {value} {unit}" for unit, value in row.more.items())
+    return [f"{shown(row.value)} {table.unit}{more}", *([table.ratio(row)] if ratio else [])]
+
+
+def _markdown_of_bars(tables: Sequence[Table]) -> Iterator[str]:
     headings = list(dict.fromkeys(name for table in tables for name in table.headings()))
     ratios = any(table.beside for table in tables)
     units = {table.unit for table in tables}

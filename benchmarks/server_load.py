@@ -1,14 +1,14 @@
 """Print what the local vault and the relay bear: requests per second, waits, and processor time.
 
-Run ``python benchmarks/server_load.py [RECORDS] [REQUESTS]``. Two loads take turns, against the
-relay and against the vault behind it:
+Run ``python -m benchmarks.server_load [REQUESTS]``. Each load takes turns, against the relay and
+against the vault behind it:
 
-- Prepared requests: signed and encrypted beforehand and sent over TLS from threads, so that the
-  load takes little of the processor that the server needs. Connections stay open, or each
-  request has one of its own, as with the official Python client.
+- Prepared requests: signed and encrypted beforehand and sent over TLS from 1 to 32 threads, so
+  that the load takes little of the processor that the server needs. Connections stay open, or
+  each request has one of its own, as with the official Python client.
 - Official clients: 8 processes of the official Python SDK, unchanged.
 
-Compare the processor time per request, which other load on the machine disturbs least.
+Other load on the machine disturbs the processor time of a request least.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ from ksm_storage.wire.keys import private_key_from_text
 from ksm_storage.wire.signed_request import make_request, signer
 
 OURS = str(Path(sys.executable).with_name("ksm-storage"))
+CLIENTS = (1, 2, 4, 8, 16, 32)
 OFFICIAL_CLIENTS = 8
+FEW, MANY = 100, 10_000
 ROUNDS = 3
 SERVERS: tuple[tuple[str, Kind], ...] = (("local vault", "other"), ("relay", "ours"))
 
@@ -68,20 +70,35 @@ class Measured:
     server: float = 0.0
     clients: float = 0.0
 
-    def row(self, name: str, kind: Kind) -> Row:
-        """Return the row of the table."""
+    def processor_row(self, name: str, kind: Kind) -> Row:
+        """Return a row of the server's processor time for a request."""
+        more = {
+            "ms processor, client": f"{self.clients / len(self.seconds) * 1000:.2f}",
+            "requests/s": f"{self.requests_per_second:.0f}",
+            **self._waits(),
+        }
+        return Row(name, kind, self.server / len(self.seconds) * 1000, more)
+
+    def throughput_row(self, name: str, kind: Kind, *, clients: int) -> Row:
+        """Return a row of the requests per second."""
+        return Row(name, kind, self.requests_per_second, self._waits(), clients)
+
+    def wait_row(self, name: str, kind: Kind) -> Row:
+        """Return a row of the median wait."""
+        more = {"ms processor": f"{self.server / len(self.seconds) * 1000:.2f}", **self._waits()}
+        return Row(name, kind, float(more.pop("ms median")), more)
+
+    @property
+    def requests_per_second(self) -> float:
+        """How many requests were answered in a second."""
+        return len(self.seconds) / self.elapsed
+
+    def _waits(self) -> dict[str, str]:
         waits, count = sorted(self.seconds), len(self.seconds)
-        return Row(
-            name,
-            kind,
-            self.server / count * 1000,
-            {
-                "ms processor, client": f"{self.clients / count * 1000:.2f}",
-                "requests/s": f"{count / self.elapsed:.0f}",
-                "median ms": f"{waits[count // 2] * 1000:.1f}",
-                "p99 ms": f"{waits[int(count * 0.99)] * 1000:.1f}",
-            },
-        )
+        return {
+            "ms median": f"{waits[count // 2] * 1000:.2f}",
+            "ms p99": f"{waits[int(count * 0.99)] * 1000:.1f}",
+        }
 
 
 # The seconds of each request, and of the whole; the processor time of the clients.
@@ -94,54 +111,62 @@ def main() -> None:
     if given[:1] == ["official"]:
         official_client(Path(given[1]), given[2], int(given[3]))
         return
-    records = int(given[0]) if given else 100
-    requests = int(given[1]) if len(given) > 1 else 600
-    publish(tables(records, requests), sys.argv[1:])
+    publish(tables(int(given[0]) if given else 400), sys.argv[1:])
 
 
-def tables(records: int, requests: int) -> Iterator[Table]:
+def tables(requests: int) -> Iterator[Table]:
     """Return the table of each load."""
+    note = f"{ROUNDS} interleaved rounds of {requests} requests"
+    with serving(FEW) as (servers, uid):
+        for title, keeps in (("kept open", True), ("a new connection for each request", False)):
+            rows = []
+            for clients in CLIENTS:
+                load = prepared({"requestedRecords": [uid]}, clients, requests, keeps=keeps)
+                measured = taken_in_turn(servers, load)
+                rows += [
+                    measured[name].throughput_row(name, kind, clients=clients)
+                    for name, kind in SERVERS
+                ]
+            title = f"Reads, {'connections ' if keeps else ''}{title}"
+            yield Table("server-load", title, "reads/s", rows, None, note, "clients")
+        for title, load in (
+            (f"All {FEW} records, 8 connections kept open", prepared({}, 8, requests, keeps=True)),
+            (
+                f"1 of {FEW} records, {OFFICIAL_CLIENTS} official Python clients",
+                lambda server: official(server, uid, requests // OFFICIAL_CLIENTS),
+            ),
+        ):
+            measured = taken_in_turn(servers, load)
+            rows = [measured[name].processor_row(name, kind) for name, kind in SERVERS]
+            yield Table("server-processor", title, "ms processor, server", rows, None, note)
+    with serving(MANY) as (servers, uid):
+        measured = taken_in_turn(
+            servers, prepared({"requestedRecords": [uid]}, 1, requests, keeps=True)
+        )
+        rows = [measured[name].wait_row(name, kind) for name, kind in SERVERS]
+        yield Table("server-one-record", f"One of {MANY:,} records", "ms", rows, None, note)
+
+
+@contextmanager
+def serving(records: int) -> Iterator[tuple[Mapping[str, Server], str]]:
+    """Run a vault with this many records and a relay before it; yield the uid of one as well."""
     with tempfile.TemporaryDirectory() as name, running_vault(Path(name)) as vault:
         with vault.owner() as owner:
             create_application(owner, APP_NAME)
             uids = add_records(
                 owner, [login_record(f"r{n}", "x" * 20) for n in range(records)], app=APP_NAME
             )
-        with relay(vault, Path(name)) as serving:
-            servers = {"local vault": bound_client(vault), "relay": serving}
-            uid = uids[records // 2]
-            for title, load in loads(uid, records, requests):
-                measured = {each: Measured() for each in servers}
-                for _ in range(ROUNDS):
-                    for each, server in servers.items():
-                        _measure(server, load, measured[each])
-                rows = [measured[each].row(each, kind) for each, kind in SERVERS]
-                note = f"{ROUNDS} interleaved rounds of {requests} requests"
-                yield Table("server-load", title, "ms processor, server", rows, None, note)
+        with relay(vault, Path(name)) as behind:
+            yield {"local vault": bound_client(vault), "relay": behind}, uids[records // 2]
 
 
-def loads(uid: str, records: int, requests: int) -> Iterator[tuple[str, Load]]:
-    """Return the title of each load and the function that makes it."""
-    one, whole = {"requestedRecords": [uid]}, dict[str, object]()
-    named = f"1 of {records:,} records"
-    for clients in (1, 8, 32):
-        yield (
-            f"{named}, {clients} connections kept open",
-            prepared(one, clients, requests, keeps=True),
-        )
-    for clients in (1, 8, 32):
-        yield (
-            f"{named}, {clients} at a time, each on a new connection",
-            prepared(one, clients, requests, keeps=False),
-        )
-    yield (
-        f"all {records:,} records, 8 connections kept open",
-        prepared(whole, 8, max(requests * 100 // max(records, 100), 20), keeps=True),
-    )
-    yield (
-        f"{named}, {OFFICIAL_CLIENTS} official Python clients",
-        lambda server: official(server, uid, requests // OFFICIAL_CLIENTS),
-    )
+def taken_in_turn(servers: Mapping[str, Server], load: Load) -> Mapping[str, Measured]:
+    """Run the load against each server in turn."""
+    measured = {name: Measured() for name in servers}
+    for _ in range(ROUNDS):
+        for name, server in servers.items():
+            _measure(server, load, measured[name])
+    return measured
 
 
 def prepared(payload: Mapping[str, object], clients: int, requests: int, *, keeps: bool) -> Load:

@@ -21,12 +21,14 @@ class Row:
         kind: Whose it is: the floor, ours, the official package's, or another program's.
         value: The number that is compared, in the table's unit.
         more: Further columns, as text, by heading.
+        at: The point on the curve, in the unit that the table grows along.
     """
 
     name: str
     kind: Kind
     value: float
     more: Mapping[str, str] = field(default_factory=dict)
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Table:
         rows: What was measured.
         beside: The row whose ratio is 1.00; None where a ratio says nothing.
         note: How it was measured.
+        along: What the rows grow along, such as ``records``; empty where they are no curve.
     """
 
     picture: str
@@ -48,11 +51,26 @@ class Table:
     rows: list[Row]
     beside: str | None = None
     note: str = ""
+    along: str = ""
 
     def ratio(self, row: Row) -> str:
-        """Return the ratio of a row to the reference row, as text."""
-        base = next((each.value for each in self.rows if each.name == self.beside), 0)
+        """Return the ratio of a row to the reference row at the same point, as text."""
+        base = self.find(self.beside, row.at).value if self.beside else 0
         return f"{row.value / base:.2f}" if base else ""
+
+    def find(self, name: str, at: float | None = None) -> Row:
+        """Return a row by its name and point; raise KeyError."""
+        for row in self.rows:
+            if row.name == name and row.at == at:
+                return row
+        raise KeyError(f"{self.title}: {name} at {at}")
+
+    def series(self) -> dict[str, list[Row]]:
+        """Return the rows by name, in the order of their first use."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.name, []).append(row)
+        return found
 
     def headings(self) -> list[str]:
         """Return the headings of the further columns, in the order of their first use."""
@@ -94,10 +112,15 @@ def shown(value: float) -> str:
 def show(table: Table) -> None:
     """Print a table."""
     print(f"\n{table.title}" + (f" ({table.note})" if table.note else ""))
-    width = max(len(row.name) for row in table.rows)
+    names = [_at(table, row) + row.name for row in table.rows]
+    width = max(map(len, names))
     headings = table.headings()
-    for row in table.rows:
+    for name, row in zip(names, table.rows, strict=True):
         ratio = f"{table.ratio(row)}x" if table.beside else ""
         more = "".join(f"   {row.more.get(name, ''):>9} {name}" for name in headings)
-        print(f"  {row.name:<{width}} {shown(row.value):>9} {table.unit} {ratio:>8}{more}")
+        print(f"  {name:<{width}} {shown(row.value):>9} {table.unit} {ratio:>8}{more}")
     sys.stdout.flush()
+
+
+def _at(table: Table, row: Row) -> str:
+    return "" if row.at is None else f"{row.at:>9,.0f} {table.along}: "

@@ -37,7 +37,7 @@ class Service(NamedTuple):
         key: The URI of a key of it.
         official: Code that makes ``storage``, the official class, of the file ``path``.
         official_name: The name of that class.
-        counted: Returns the calls since it was asked last, without those that sign in.
+        counted: Returns the calls since it was asked last, those that sign in among them.
     """
 
     provider: str
@@ -53,11 +53,18 @@ class Service(NamedTuple):
         return _OURS.format(key=self.key)
 
 
-def cold_starts(service: Service, floor: Program, folder: Path) -> list[Program]:
-    """Return the floor, our program and the official one; each reports when it has the value."""
+def cold_starts(service: Service, floor: Program, folder: Path, *, direct: bool) -> list[Program]:
+    """Return the floor, our program and the official one; each reports when it has the value.
+
+    With ``direct``, ours makes its call itself, and is run through the vendor's SDK as well.
+    """
     path = sealed(folder / f"{service.provider}.json", service.key)
     opening = f"import ksm_storage; assert ksm_storage.open_storage({str(path)!r}).get('hostname')"
     programs = [floor, python("ksm-storage", "ours", opening)]
+    if direct:
+        variable = f"KSM_STORAGE_{service.provider.upper().replace('-', '_')}_DIRECT_CALL"
+        off = f"import os; os.environ[{variable!r}] = 'no'\n"
+        programs.append(python("ksm-storage, through the SDK", "other", off + opening))
     if service.official is not None:
         written = folder / f"{service.provider}-official.json"
         written.write_text(json.dumps(CONFIG), encoding="utf-8")
@@ -108,6 +115,16 @@ def variables(wanted: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
+def key_service_calls(calls: Counter[str]) -> int:
+    """Return how many calls use the key."""
+    return sum(number for name, number in calls.items() if name not in SIGN_IN)
+
+
+def sign_in_calls(calls: Counter[str]) -> int:
+    """Return how many calls sign in: challenges, tokens and what is read about them."""
+    return sum(number for name, number in calls.items() if name in SIGN_IN)
+
+
 def counting(emulator: object) -> Callable[[], Counter[str]]:
     """Return a function that returns an emulator's calls since the last time."""
     transcript = emulator.transcript  # type: ignore[attr-defined]  # one type for each service
@@ -115,6 +132,6 @@ def counting(emulator: object) -> Callable[[], Counter[str]]:
     def counted() -> Counter[str]:
         calls = Counter(transcript.calls())
         transcript.reset()
-        return Counter({name: n for name, n in calls.items() if name not in SIGN_IN})
+        return calls
 
     return counted

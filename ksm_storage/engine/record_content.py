@@ -20,7 +20,6 @@ ParentKeys = tuple[Callable[[], GcmKey], ...]
 # The shortest base64 of a message, without padding.
 _MIN_DATA_CHARS = (GCM_OVERHEAD_BYTES * 4 + 2) // 3
 _decoder = json.JSONDecoder()
-_OBJECT = {dict}
 
 
 def decrypt_record_key(entry: Mapping[str, Any], parents: ParentKeys, app_key: bytes) -> bytes:
@@ -113,7 +112,13 @@ def check_content(content: object, *, uid: str) -> Content:
 
 
 def _are_objects(fields: object) -> bool:
-    return type(fields) is list and set(map(type, fields)) <= _OBJECT
+    if type(fields) is not list:
+        return False
+    # A loop: for the few fields of a record, a generator or a set takes twice the time.
+    for field in fields:  # noqa: SIM110
+        if type(field) is not dict:
+            return False
+    return True
 
 
 def _parse(text: str) -> object:

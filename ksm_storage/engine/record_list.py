@@ -7,6 +7,7 @@ import logging
 import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, SupportsIndex, overload
 
 from ..errors import DecryptionError
@@ -191,7 +192,7 @@ class RecordList(list[Record]):
     def _admit(self, count: int) -> None:
         """Decrypt the keys of records until this many are members, or none is left."""
         if self._next < len(self._all) and _size(self) < count:
-            with self._lock, gc_pause():
+            with self._lock, _pause_for(count):
                 while self._next < len(self._all) and _size(self) < count:
                     self._admit_one(self._all[self._next])
                     # One by one: what an interrupt leaves undone is not lost to the next reader.
@@ -213,7 +214,7 @@ class RecordList(list[Record]):
 
     def _open(self, position: int, count: int) -> bool:
         """Decrypt some contents from this position on; False if a record is left out for it."""
-        with self._lock, gc_pause():
+        with self._lock, _pause_for(count):
             portion = _item(self, slice(position, position + count))
             waiting = [record for record in portion if not _is_open(record)]
             if len(waiting) >= _MIN_AT_ONCE:
@@ -244,6 +245,11 @@ class RecordList(list[Record]):
     def _leave_out(self, record: Record, exc: DecryptionError) -> None:
         _log.error("cannot decrypt the record %.64r; it is left out", record.uid)
         self._bad[id(record)] = {"r": {"recordUid": record.uid}, "err": exc.message}
+
+
+def _pause_for(count: int) -> AbstractContextManager[None]:
+    # Few records do not wake the collector, and to keep it asleep costs as much as one of them.
+    return gc_pause() if count >= _MIN_AT_ONCE else nullcontext()
 
 
 def _is_open(member: object) -> bool:

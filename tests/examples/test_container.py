@@ -49,8 +49,27 @@ def test_the_last_stage_runs_as_a_number_and_copies_one_folder() -> None:
 def test_every_package_is_pinned() -> None:
     installs = [line for line in instructions() if "pip install" in line]
 
-    assert all("--constraint constraints.txt" in line for line in installs)
     assert installs
+    for call in re.findall(r"pip install [^&]*", " && ".join(installs)):
+        assert "--constraint constraints.txt" in call
+        # What builds our wheels runs code, too; pip itself is not built.
+        assert "--build-constraint constraints.txt" in call or call.split()[-1] == "pip"
+
+
+@pytest.mark.parametrize(("extras", "wanted"), [("", "."), ("aws,hsm", ".[aws,hsm]")])
+def test_an_image_is_built_with_extras_and_without(extras: str, wanted: str) -> None:
+    (line,) = (line for line in instructions() if "pip install" in line)
+    argument = re.findall(r'"(\..*?)"', line)[0]
+
+    done = subprocess.run(
+        ["sh", "-c", f'printf %s "{argument}"'],
+        env={"EXTRAS": extras},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == wanted
 
 
 def test_what_the_first_stage_copies_is_there() -> None:

@@ -31,6 +31,30 @@ class Running(NamedTuple):
     sealed: Path
 
 
+class Services:
+    """Start services when they are first named, and keep them with a sealed file each."""
+
+    def __init__(self, stack: contextlib.ExitStack, folders: pytest.TempPathFactory) -> None:
+        self._stack, self._folders = stack, folders
+        self._running: dict[str, Running] = {}
+
+    def running(self, service: FaultyService) -> Running:
+        """Return what belongs to a service that runs."""
+        if service.provider not in self._running:
+            sealed = self._folders.mktemp("sealed") / "sealed"
+            self._running[service.provider] = Running(service, sealed)
+        return self._running[service.provider]
+
+    def emulated(self, provider: str) -> Running:
+        """Return the emulator of a provider."""
+        if provider not in self._running:
+            named, folder = SERVICES[provider], self._folders.mktemp("service")
+            emulator, keys, variables = named.begin(EmulatorStarter(self._stack), folder)
+            found = {**emulator.environment(), **variables}
+            self.running(EmulatedService(provider, emulator, keys, found))
+        return self._running[provider]
+
+
 @pytest.fixture(scope="session")
 def soft_hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
     """Set up tokens; the library reads its configuration once in a process."""
@@ -40,23 +64,22 @@ def soft_hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
     return SoftHsm(tmp_path_factory.mktemp("softhsm"))
 
 
-@pytest.fixture(scope="module")
-def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    """Run the service that the test names."""
-    folder = tmp_path_factory.mktemp("service")
-    if request.param == SoftHsm.provider:
-        yield Running(request.getfixturevalue("soft_hsm"), folder / "sealed")
-        return
-    named = SERVICES[request.param]
-    if find_spec(named.plugin) is None:
-        pytest.skip(f"{named.plugin} is not installed")
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Keep the services that tests have named, each started once."""
     with contextlib.ExitStack() as stack:
-        emulator, keys, variables = named.begin(EmulatorStarter(stack), folder)
-        found = {**emulator.environment(), **variables}
-        service = EmulatedService(named.provider, emulator, keys, found)
-        yield Running(service, folder / "sealed")
+        yield Services(stack, tmp_path_factory)
+
+
+# Not of a wider scope itself: named beside other parameters, it would end with each test.
+@pytest.fixture
+def running(request: pytest.FixtureRequest, services: Services) -> Running:
+    """Return the service that the test names."""
+    if request.param == SoftHsm.provider:
+        return services.running(request.getfixturevalue("soft_hsm"))
+    if find_spec(SERVICES[request.param].plugin) is None:
+        pytest.skip(f"{SERVICES[request.param].plugin} is not installed")
+    return services.emulated(request.param)
 
 
 @pytest.fixture

@@ -1,81 +1,181 @@
-"""Seal many files under one KMS key, and move them to another, within the service's quota.
+"""Seal, move and open many files by the command line: under a key file, and under a KMS key.
 
-Run ``python benchmarks/fleet.py [FILES] [CALLS_PER_SECOND]``, 10,000 and 400 if not given. An
-emulator of AWS KMS runs in a process of its own and refuses each call above the quota. Every
-step is a fresh process that works through the list with the runner of the many-file commands.
-Memory is the peak of that process; each step is done for a tenth of the files too, to show that
-it does not grow with them.
+Run ``python benchmarks/fleet.py [FILES] [CALLS_PER_SECOND]``, 10,000 and no limit if not given.
+Every step is one command on a list of paths, measured as a whole process, for a tenth of the
+files and for all of them, to show that memory does not grow with them.
+
+Beside it stands what the machine takes. For a key file, before and after each step: one process
+that writes a file, syncs it, renames it over another and syncs the folder, one file after
+another. For KMS: an emulator in a process of its own, and how many of the step's calls a second
+it answers to a client that only repeats bytes on open connections.
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import os
+import socket
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from benchmarks.interleaved import child_environment
 from benchmarks.tables import Row, Table, publish, words
-from ksm_storage.batch.provider_queue import FileResult
-from ksm_storage.batch.runner import Runner
-from ksm_storage.batch.selection import selected_paths
-from ksm_storage.envelope.codec import decode
-from ksm_storage.keys.kek import KekPool
-from ksm_storage.storage.open_policy import OpenPolicy
-from ksm_storage.storage.profiles import read_document
-from ksm_storage.storage.protecting import protect_file
-from ksm_storage.storage.recipient_changes import RecipientChanges
-from ksm_storage.storage.rewrapping import rewrap_file
 
 PARALLEL = 8
-STEPS = ("protect", "rewrap", "rewrap again", "check")
+DISK = "this disk: write, fsync, rename, fsync"
+# Of a step's calls; enough for a rate, and few beside the step.
+REPEATED = 400
+CONFIG = {"clientId": "C" * 88, "privateKey": "P" * 180, "appKey": "A" * 44, "hostname": "h"}
+
+
+class Step(NamedTuple):
+    """Hold a command on all files, and how often it asks to encrypt and decrypt for each."""
+
+    name: str
+    arguments: Sequence[str]
+    encrypts: int
+    decrypts: int
+
+
+def steps(old: str, new: str) -> Iterator[Step]:
+    """Yield the life of a fleet: sealed, opened, reported, moved to another key, moved again."""
+    move = ["rewrap", "--replace-key", f"{old}={new}"]
+    yield Step("protect", ["protect", "--key", old], 1, 1)
+    yield Step("check", ["check"], 0, 1)
+    yield Step("status", ["status"], 0, 1)
+    yield Step("rewrap", move, 1, 2)
+    yield Step("rewrap again", move, 0, 1)
 
 
 def main() -> None:
-    """Start the emulator, run the steps and print the table."""
+    """Run the steps and print the tables; or serve, where it starts itself for that."""
     given = words(sys.argv[1:])
     if given[:1] == ["emulator"]:
         emulate(int(given[1]))
         return
-    if given[:1] == ["step"]:
-        print(json.dumps(step(*given[1:5])))
-        return
     count = int(given[0]) if given else 10_000
-    quota = int(given[1]) if len(given) > 1 else 400
+    quota = int(given[1]) if len(given) > 1 else 0
     publish(tables(count, quota), sys.argv[1:])
 
 
 def tables(count: int, quota: int) -> Iterator[Table]:
-    """Return a table for a tenth of the files, and one for all of them."""
-    note = f"{quota} KMS calls a second allowed, {PARALLEL} at a time"
+    """Return the tables for a tenth of the files, and for all of them."""
     for number in (count // 10, count) if count >= 10 else (count,):
-        rows = list(measure(number, quota))
-        yield Table("fleet", f"Fleet of {number:,} files", "files/s", rows, None, note)
+        title = f"Fleet of {number:,} files"
+        note = f"{PARALLEL} at a time"
+        rows = list(under_key_file(number))
+        yield Table("fleet", f"{title}, key file", "files/s", rows, DISK, note)
+        allowed = f"{quota} calls a second allowed" if quota else "no quota"
+        rows = list(under_kms(number, quota))
+        yield Table("fleet", f"{title}, AWS KMS", "files/s", rows, None, f"{note}, {allowed}")
 
 
-def measure(count: int, quota: int) -> Iterator[Row]:
-    """Run all steps on that many new files, and return a row for each."""
-    with tempfile.TemporaryDirectory() as folder, Emulator(quota) as emulator:
-        listing = write_files(Path(folder), count)
-        for name in STEPS:
+def under_key_file(count: int) -> Iterator[Row]:
+    """Run all steps on that many new files; the disk's own rate is the median of the run."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        listing = write_files(folder, count)
+        keys = [run(folder, ["keygen", str(folder / key)]).printed.strip() for key in ("a", "b")]
+        rates = [disk_rate(folder, min(count, 500))]
+        rows = []
+        for step in steps(*keys):
+            rows.append(row(step, count, run_step(folder, step, listing)))
+            rates.append(disk_rate(folder, min(count, 500)))
+        yield Row(DISK, "floor", statistics.median(rates))
+        yield from rows
+
+
+def under_kms(count: int, quota: int) -> Iterator[Row]:
+    """Run all steps on that many new files, each beside the emulator's own rate for its calls."""
+    with tempfile.TemporaryDirectory() as name, Emulator(quota) as emulator:
+        folder = Path(name)
+        listing = write_files(folder, count)
+        for step in steps(*emulator.keys):
+            before = emulator.rate(step)
             emulator.counts()
-            done = emulator.run(["step", name, str(listing), *emulator.keys])
+            done = run_step(folder, step, listing, emulator.environment)
             calls = emulator.counts()
-            failed = {result: n for result, n in done["results"].items() if "Error" in result}
-            if failed or sum(done["results"].values()) != count:
-                raise SystemExit(f"{name}: {done['results']}")
+            rate = (before + emulator.rate(step)) / 2
             more = {
                 "calls": f"{calls['calls']}",
                 "throttled": f"{calls['throttled']}",
-                "MB peak": f"{done['peak_mb']:.0f}",
+                "of the emulator's own": f"{count / done.seconds / rate:.2f}",
             }
-            yield Row(name, "ours", count / done["seconds"], more)
+            yield row(step, count, done, more)
+
+
+class Done(NamedTuple):
+    """Hold what a command took: seconds, the memory of its largest process, and its stdout."""
+
+    seconds: float
+    peak_mb: float
+    printed: str
+
+
+def row(step: Step, count: int, done: Done, more: Mapping[str, str] | None = None) -> Row:
+    """Return the row of a step."""
+    peak = {"MB peak": f"{done.peak_mb:.0f}"}
+    return Row(step.name, "ours", count / done.seconds, {**(more or {}), **peak})
+
+
+def run_step(
+    folder: Path, step: Step, listing: Path, environment: Mapping[str, str] | None = None
+) -> Done:
+    """Run the command of a step on all files."""
+    options = ["--from-file", str(listing), "--parallel", str(PARALLEL)]
+    return run(folder, [*step.arguments, *options], environment)
+
+
+def run(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Done:
+    """Run a command that must succeed, with a home in the folder."""
+    own = {**child_environment(), "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+    began = time.perf_counter()
+    # Into files: a pipe would have to be read meanwhile.
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ksm_storage", *arguments],
+            env={**own, **(environment or {})},
+            stdout=out,
+            stderr=err,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(arguments)}: {err.read()[-2000:]}")
+        return Done(seconds, usage.ru_maxrss / 1024, out.read())
+
+
+def disk_rate(folder: Path, count: int) -> float:
+    """Return how many files a second this disk replaces durably, one after another."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        targets = [os.path.join(place, str(number)) for number in range(count)]
+        for target in targets:
+            Path(target).write_bytes(b"old")
+        content = os.urandom(1200)
+        began = time.perf_counter()
+        for target in targets:
+            new = os.open(f"{target}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(new, content)
+            os.fsync(new)
+            os.close(new)
+            os.rename(f"{target}.new", target)
+            held = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(held)
+            os.close(held)
+        return count / (time.perf_counter() - began)
 
 
 def write_files(folder: Path, count: int) -> Path:
@@ -83,44 +183,11 @@ def write_files(folder: Path, count: int) -> Path:
     listing = folder / "list"
     with listing.open("w") as lines:
         for number in range(count):
-            path = folder / str(number // 1000) / f"{number}.json"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps({"clientId": f"client {number}", "hostname": "h"}))
+            path = folder / "files" / str(number // 1000) / f"{number}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({**CONFIG, "serverPublicKeyId": str(number)}))
             lines.write(f"{path}\n")
     return listing
-
-
-def step(name: str, listing: str, old: str, new: str) -> dict[str, Any]:
-    """Run one step on each listed file and return the result."""
-
-    pool = KekPool()
-    policies = {key: OpenPolicy.from_args([key], None, None, pool=pool) for key in (old, new)}
-    moving = OpenPolicy.from_args(None, None, None, pool=pool)
-    changes = RecipientChanges.of((), (), {old: new})
-
-    def work(path: str) -> FileResult:
-        if name == "protect":
-            protect_file(path, policies[old])
-        elif name == "check":
-            read_document(path, policies[new])
-        elif _is_under(path, new) or not rewrap_file(path, changes, moving).changed:
-            return FileResult("skipped")
-        return FileResult("done")
-
-    runner = Runner(work, service_of=lambda _: "aws-kms", limit=PARALLEL)
-    results: Counter[str] = Counter()
-    began = time.perf_counter()
-    for outcome in runner.run(selected_paths([], [listing])):
-        results[outcome.done.result if outcome.done else type(outcome.error).__name__] += 1
-    seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "results": results, "peak_mb": peak / 1024}
-
-
-def _is_under(path: str, key: str) -> bool:
-    # A file that is under the new key has nothing to replace: seen from its header alone.
-    header = decode(Path(path).read_bytes()).header
-    return all(str(recipient.key) == key for recipient in header.recipients)
 
 
 class Emulator:
@@ -135,7 +202,8 @@ class Emulator:
         )
         started = self._answer()
         self.keys: Sequence[str] = started["keys"]
-        self._environment: Mapping[str, str] = started["environment"]
+        self.environment: Mapping[str, str] = started["environment"]
+        self._has_quota = bool(quota)
 
     def counts(self) -> dict[str, int]:
         """Return the calls and the throttled ones since the last time."""
@@ -144,16 +212,45 @@ class Emulator:
         answer: dict[str, int] = self._answer()
         return answer
 
-    def run(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """Run this file in a process that uses the emulator as its KMS."""
-        done = subprocess.run(
-            [sys.executable, __file__, *arguments],
-            env={**child_environment(), **self._environment},
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
+    def rate(self, step: Step) -> float:
+        """Return for how many files a second it answers the calls of a step."""
+        if self._has_quota:
+            return float("nan")
+        encrypt, decrypt = self._requests()
+        seconds = 0.0
+        for request, calls in ((encrypt, step.encrypts), (decrypt, step.decrypts)):
+            seconds += calls and calls / repeated(self._address(), request)
+        return 1 / seconds
+
+    def _address(self) -> tuple[str, int]:
+        parts = urlsplit(self.environment["AWS_ENDPOINT_URL"])
+        return str(parts.hostname), parts.port or 80
+
+    def _requests(self) -> tuple[bytes, bytes]:
+        key = self.keys[0].removeprefix("aws-kms://")
+        context = {f"ksm-storage.{name}": "0" * 32 for name in ("envelope-id", "purpose")}
+        given = {"KeyId": key, "EncryptionContext": context}
+        encrypt = self._signed("Encrypt", {**given, "Plaintext": "A" * 43 + "="})
+        wrapped = json.loads(exchange(self._address(), encrypt))["CiphertextBlob"]
+        return encrypt, self._signed("Decrypt", {**given, "CiphertextBlob": wrapped})
+
+    def _signed(self, operation: str, content: Mapping[str, object]) -> bytes:
+        from ksm_storage_aws_kms.direct_call import signed_headers
+
+        host, port = self._address()
+        body = json.dumps(content).encode()
+        headers = {
+            "content-type": "application/x-amz-json-1.1",
+            "host": f"{host}:{port}",
+            "x-amz-target": f"TrentService.{operation}",
+        }
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        credentials = {name.lower(): self.environment[name] for name in names}
+        region = self.environment["AWS_DEFAULT_REGION"]
+        signed = signed_headers(headers, body, credentials, f"{region}/kms")
+        lines = [f"{name}: {value}\r\n" for name, value in signed.items()]
+        head = f"POST / HTTP/1.1\r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n"
+        return head.encode() + body
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -166,6 +263,37 @@ class Emulator:
         self._process.communicate()
 
 
+def repeated(address: tuple[str, int], request: bytes) -> float:
+    """Return how many times a second the request is answered on ``PARALLEL`` connections."""
+    clients = [
+        threading.Thread(target=exchange, args=(address, request, REPEATED // PARALLEL))
+        for _ in range(PARALLEL)
+    ]
+    began = time.perf_counter()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    return REPEATED / (time.perf_counter() - began)
+
+
+def exchange(address: tuple[str, int], request: bytes, times: int = 1) -> bytes:
+    """Send a request a number of times on one connection; return the body of the last reply."""
+    body = b""
+    with socket.create_connection(address) as link, link.makefile("rb") as replies:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(times):
+            link.sendall(request)
+            status, length = replies.readline(), 0
+            while (line := replies.readline().lower()) != b"\r\n":
+                if line.startswith(b"content-length:"):
+                    length = int(line.partition(b":")[2])
+            body = replies.read(length)
+            if b" 200 " not in status:
+                raise SystemExit(f"the emulator answered {status!r}: {body!r}")
+    return body
+
+
 def emulate(quota: int) -> None:
     """Serve until stdin ends; answer each line with the calls since the last one."""
     from ksm_storage_emulators.aws_kms.service import AwsKmsService
@@ -175,7 +303,8 @@ def emulate(quota: int) -> None:
         keys = [f"aws-kms://{server.service.create_key().arn}" for _ in range(2)]
         variables = dict(server.service.environment(server.address))
         variables["KSM_STORAGE_AWS_KMS_ENDPOINT"] = variables["AWS_ENDPOINT_URL"]
-        server.quotas.limit(quota)
+        if quota:
+            server.quotas.limit(quota)
         print(json.dumps({"keys": keys, "environment": variables}), flush=True)
         for _ in sys.stdin:
             refused = sum(each.status == 400 for each in server.transcript.exchanges())

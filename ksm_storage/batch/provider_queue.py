@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -90,7 +91,13 @@ class ProviderQueue:
         if len(self._threads) < self._limit:
             # Daemon: a second Ctrl-C must not wait for a service that does not answer. A file is
             # replaced by a rename, so that it is whole even then.
-            thread = threading.Thread(target=self._run, name="ksm-storage-batch", daemon=True)
+            # In the caller's context: where a command keeps its records is part of it.
+            thread = threading.Thread(
+                target=copy_context().run,
+                args=(self._run,),
+                name="ksm-storage-batch",
+                daemon=True,
+            )
             self._threads.append(thread)
             thread.start()
 
@@ -100,6 +107,9 @@ class ProviderQueue:
             self._files.put(None)
         for thread in self._threads:
             thread.join()
+
+    def abandon(self) -> None:
+        """Wait for nobody: the threads end with the process."""
 
     def wake(self) -> None:
         """Let waiting threads notice that the batch was stopped."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..errors import KsmStorageError
+from .forked_queue import ForkedQueue, may_fork
 from .provider_queue import BackoffPolicy, JobResult, ProviderQueue, Work
 
 # How far the fastest file may be ahead of the slowest: it bounds the memory, and lets other key
@@ -45,6 +46,9 @@ class Runner:
         limit: Maximum files of one key service processed at once.
         backoff: How to wait for a service that throttles.
         deadline: When to give up the files that are not done; nobody waits for their threads.
+        forked: The services whose files are computation, which threads of one process cannot
+            share: processed in forked processes where that is possible. What ``work`` changes in
+            memory stays there.
     """
 
     def __init__(
@@ -55,12 +59,13 @@ class Runner:
         limit: int,
         backoff: BackoffPolicy | None = None,
         deadline: Deadline | None = None,
+        forked: Collection[str] = (),
     ) -> None:
-        self._deadline = deadline
+        self._deadline, self._forked = deadline, forked
         self._work, self._service_of = work, service_of
         self._limit, self._backoff = limit, backoff or BackoffPolicy()
         self._stopped = threading.Event()
-        self._queues: dict[str, ProviderQueue] = {}
+        self._queues: dict[str, ProviderQueue | ForkedQueue] = {}
         self._results: queue.SimpleQueue[JobResult | BaseException] = queue.SimpleQueue()
 
     def stop(self) -> None:
@@ -87,7 +92,9 @@ class Runner:
                         unfinished[taken] = path
                         self._put(taken, path)
                         taken += 1
-                more = more and not self._stopped.is_set()
+                if self._stopped.is_set():
+                    more = False
+                    self._wake()
                 if given < taken and given not in early:
                     early = {**self._received(unfinished), **early}
                 while given in early:
@@ -107,20 +114,24 @@ class Runner:
             return
         try:
             service = self._service_of(path)
-        except (KsmStorageError, OSError):
+        # As for a name with a NUL byte.
+        except (KsmStorageError, OSError, ValueError):
+            service = ""
+        if service in self._forked:
+            # With the files that no service can be named for, which cost little.
             service = ""
         files = self._queues.get(service)
         if files is None:
-            files = ProviderQueue(
-                self._work,
-                self._results.put,
-                self._stopped,
-                self._limit,
-                self._backoff,
-                None if self._deadline is None else self._deadline.at,
-            )
-            self._queues[service] = files
+            files = self._queues[service] = self._new_queue(service)
         files.put(number, path)
+
+    def _new_queue(self, service: str) -> ProviderQueue | ForkedQueue:
+        computed = not service and self._forked and self._limit > 1
+        kind = ForkedQueue if computed and may_fork() else ProviderQueue
+        deadline = None if self._deadline is None else self._deadline.at
+        return kind(
+            self._work, self._results.put, self._stopped, self._limit, self._backoff, deadline
+        )
 
     def _received(self, unfinished: Mapping[int, str]) -> dict[int, JobResult]:
         """Wait for a result; once it is late, all that is unfinished has failed."""
@@ -145,7 +156,9 @@ class Runner:
         self._stopped.set()
         self._wake()
         for files in self._queues.values():
-            if not self.is_late:
+            if self.is_late:
+                files.abandon()
+            else:
                 files.close()
 
     def _wake(self) -> None:

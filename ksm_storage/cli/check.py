@@ -13,6 +13,7 @@ from ..envelope.lineage import Record
 from ..envelope.model import Envelope, Header
 from ..files.reading import not_found, resolved
 from ..keys.kek import KekPool
+from ..keys.known_providers import COMPUTED
 from ..keys.setting_sources import no_memory
 from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import document_of, with_envelope
@@ -57,7 +58,11 @@ def check(
             return _would_check(path, policy) if files.dry_run else _checked(path, policy)
 
         return files.run(
-            work, service_of=services_in_header(policy.keys), as_json=as_json, timeout=timeout
+            work,
+            service_of=services_in_header(policy.keys),
+            as_json=as_json,
+            timeout=timeout,
+            forked=COMPUTED,
         )
 
 

@@ -25,7 +25,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NamedTuple
@@ -37,10 +37,11 @@ from ..batch.runner import Deadline, Runner, ServiceOf
 from ..batch.selection import is_one_file, selected_paths
 from ..config.recognise import is_plain
 from ..contract.key_wrapper import KeyUri
-from ..envelope.codec import looks_like_envelope, peek_header
-from ..envelope.opening import candidates
+from ..envelope.codec import looks_like_envelope, peek_providers
+from ..envelope.opening import turn_of
 from ..errors import StorageError
-from ..files.reading import read_file, refuse_configuration, resolved
+from ..files.reading import read_file, refuse_configuration
+from ..keys.known_providers import COMPUTED, OFFLINE
 from .commands import FILE_VARIABLE, timed_out
 from .many_results import Results
 from .options import PATH, Command
@@ -76,6 +77,7 @@ class Files(NamedTuple):
         service_of: ServiceOf,
         as_json: bool,
         timeout: float | None = None,
+        forked: Collection[str] = (),
     ) -> int:
         """Work on each file and return the exit code: 0, or that of the first that failed.
 
@@ -84,11 +86,20 @@ class Files(NamedTuple):
             service_of: Names the key service of a file; files of one service share a limit.
             as_json: Print an array with an object for each file (docs/json.md).
             timeout: The time in seconds for all files together.
+            forked: The services whose files may be processed in copies of this process, where
+                several files are named: ``work`` must change nothing in memory.
         """
         deadline = None
         if timeout is not None and timeout < threading.TIMEOUT_MAX:
             deadline = Deadline(time.monotonic() + timeout, lambda: timed_out(timeout))
-        runner = Runner(work, service_of=service_of, limit=self.parallel, deadline=deadline)
+        runner = Runner(
+            work,
+            service_of=service_of,
+            limit=self.parallel,
+            deadline=deadline,
+            # A copy costs more than one file.
+            forked=() if self.one else forked,
+        )
         process, paths = current_process(), self.selected()
         with Results(as_json=as_json, one=self.one) as results:
             with _stopping_at_signals(runner.stop) as interrupted, process.waiting(_ANSWERS):
@@ -132,10 +143,16 @@ def many_files_options(command: Callable[..., int]) -> Command:
 def services_in_header(trusted: Sequence[KeyUri] | None = None) -> ServiceOf:
     """Return a function that names the key service which is asked first to open a file."""
 
+    usable = None if trusted is None else {key.provider for key in trusted}
+
     def service_of(path: str) -> str:
-        # Whether the file is whole is for the work to see, which reads it again.
-        header = peek_header(read_file(resolved(path)).content)
-        return candidates(header.recipients, trusted)[0].key.provider
+        # Whether the file is whole, and its keys trusted, is for the work to see.
+        found = peek_providers(read_file(path).content)
+        found = sorted((name for name in found if usable is None or name in usable), key=turn_of)
+        if found and found[0] in COMPUTED:
+            # What is computed alone is told from what may go on to a key service.
+            return "+".join(dict.fromkeys(name for name in found if name not in OFFLINE))
+        return found[0] if found else ""
 
     return service_of
 

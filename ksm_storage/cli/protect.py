@@ -18,7 +18,7 @@ from ..errors import DecryptionError, KsmStorageError, SettingsError
 from ..files.reading import read_file, resolved
 from ..keys.discovery import resolve_key
 from ..keys.kek import KekPool
-from ..keys.known_providers import OFFLINE
+from ..keys.known_providers import COMPUTED, OFFLINE
 from ..storage.open_policy import OpenPolicy
 from ..storage.plaintext_source import is_officially_sealed
 from ..storage.profiles import read_document
@@ -81,7 +81,7 @@ def protect(
     with KekPool(settings) as pool:
         policy = OpenPolicy.from_args(chosen, context, settings, pool=pool)
         existing = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
-        return files.run(work, service_of=lambda _: services, as_json=as_json)
+        return files.run(work, service_of=lambda _: services, as_json=as_json, forked=COMPUTED)
 
 
 def _would_protect(

@@ -13,7 +13,7 @@ from ..envelope.opening import covers
 from ..errors import KsmStorageError
 from ..files.reading import resolved
 from ..keys.kek import KekPool
-from ..keys.known_providers import OFFLINE
+from ..keys.known_providers import COMPUTED, OFFLINE
 from ..storage.open_policy import OpenPolicy, read_key
 from ..storage.recipient_changes import RecipientChanges, Replacements, names
 from ..storage.rekeying import Rekeyed, rehearse_rekey, rekey_file
@@ -91,8 +91,13 @@ def rewrap(
                 return would_rewrap(path, changes, policy)
             return _rewrapped(rewrap_file(path, changes, policy), path, changes)
 
-        service_of = services_in_header(policy.keys)
-        return files.run(work, service_of=service_of, as_json=as_json, timeout=timeout)
+        return files.run(
+            work,
+            service_of=services_in_header(policy.keys),
+            as_json=as_json,
+            timeout=timeout,
+            forked=COMPUTED,
+        )
 
 
 @command()

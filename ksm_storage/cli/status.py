@@ -9,6 +9,7 @@ import click
 from ..batch.provider_queue import FileResult
 from ..envelope.sealing import current_time
 from ..keys.kek import KekPool
+from ..keys.known_providers import COMPUTED
 from ..keys.trust_rules import TrustRule
 from ..status.file_status import FileStatus, examine, lines_of
 from ..status.key_facts import KeyFacts
@@ -79,7 +80,8 @@ def status(
         def work(path: str) -> FileResult:
             return _told(examine(path, facts, None if facts is None else pinned), rules)
 
-        return files.run(work, service_of=services_in_header(pinned.keys), as_json=as_json)
+        service_of = services_in_header(pinned.keys)
+        return files.run(work, service_of=service_of, as_json=as_json, forked=COMPUTED)
 
 
 class _LossSearch:

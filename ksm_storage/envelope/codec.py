@@ -43,6 +43,8 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9
 _ENVELOPE_ID = re.compile(rf"[0-9a-f]{{{2 * ENVELOPE_ID_BYTES}}}")
 _ALGORITHM = re.compile(rf"[!-~]{{1,{MAX_ALGORITHM}}}")
 _FIRST_YEAR = 1970
+# Whose key it is, in a line of a header that need not be valid.
+_RECIPIENT = re.compile(rb"^recipient: ([a-z0-9-]+)://", re.MULTILINE)
 
 _CONTEXT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CONTEXT_VALUE = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
@@ -76,15 +78,12 @@ def decode(raw: bytes) -> Envelope:
     return envelope
 
 
-def peek_header(raw: bytes) -> Header:
-    """Parse the header alone: enough to see which key service to ask, and not to open anything.
+def peek_providers(raw: bytes) -> list[str]:
+    """Return the providers of the recipients, in their order, without checking anything.
 
-    Raises:
-        EnvelopeError: It is not a header. What :func:`decode` finds beyond that stays unnoticed.
+    Enough to see which key service a file will ask, and not to open anything.
     """
-    raw = _as_written(raw)
-    _check_magic(raw)
-    return _header(raw)[0]
+    return [name.decode("ascii") for name in _RECIPIENT.findall(raw, 0, MAX_HEADER_BYTES)]
 
 
 def _header(raw: bytes) -> tuple[Header, bytes, int]:

@@ -247,11 +247,12 @@ def candidates(
             "none of the trusted keys is a recipient of the envelope",
             hint="'ksm-storage inspect' lists its keys; pass one of them if you trust it",
         )
-    return sorted(found, key=lambda candidate: _rank(candidate.key.provider))
+    return sorted(found, key=lambda candidate: turn_of(candidate.key.provider))
 
 
-def _rank(provider: str) -> int:
-    # Local keys first, which need no network; offline keys last, whose secret is seldom there.
+def turn_of(provider: str) -> int:
+    """Return when a recipient is tried: local keys first, offline keys last."""
+    # The first need no network; the secret of the last is seldom there.
     if provider in LOCAL:
         return 0
     return 2 if provider in OFFLINE else 1

@@ -20,12 +20,11 @@ import contextlib
 import errno
 import os
 import stat
-import sys
 from collections.abc import Callable
 from types import TracebackType
 
 from ..errors import StorageError
-from .attributes import UNSUPPORTED, take_after
+from .new_version import UNSUPPORTED, sync_file, sync_folder, take_after
 from .reading import (
     NO_SIGNATURE,
     Descriptors,
@@ -112,6 +111,30 @@ def create_file(path: str, new: bytes, *, mode: int = NEW_FILE_MODE) -> Signatur
     except OSError as exc:
         raise file_error("write", path, exc) from exc
     return _signature_after_save(path)
+
+
+def create_unlocked(path: str, content: bytes) -> bool:
+    """Create a private file that is whole from the moment it has a name; no lock is needed.
+
+    When this returns true, the file and its name are on disk. False means that nothing was
+    written: something is there, or this system cannot make a file without a name.
+    """
+    if not hasattr(os, "O_TMPFILE") or os.path.lexists(path):
+        return False
+    with descriptors() as held:
+        try:
+            descriptor = held.open(
+                os.path.dirname(path), os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, NEW_FILE_MODE
+            )
+            _write_all(descriptor, content)
+            sync_file(descriptor)
+            # With a folder's descriptor it is linkat, which follows the link in /proc; link does
+            # not. An absolute path is not looked up in that folder.
+            os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+        except OSError:
+            return False
+    sync_folder(os.path.dirname(path))
+    return True
 
 
 def write_new_file(path: str, content: bytes) -> None:
@@ -354,25 +377,6 @@ def _created(held: Descriptors, folder: str, name: str) -> tuple[str, int]:
         # Somebody else's file in a folder that all may write to: they cannot stop us this way.
         temporary = os.path.join(folder, f".{name}.{os.urandom(_RANDOM_BYTES).hex()}{_SUFFIX}")
         return temporary, held.open(temporary, _CREATE)
-
-
-def sync_file(descriptor: int) -> None:
-    """Return once the file's content and size are on the medium."""
-    if sys.platform == "darwin":
-        import fcntl
-
-        # fsync on macOS leaves the data in the drive's own cache.
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
-
-
-def sync_folder(folder: str) -> None:
-    """Return once the names in the folder are on the medium; nothing to do on Windows."""
-    if sys.platform == "win32":
-        return
-    with descriptors() as held:
-        os.fsync(held.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -29,7 +29,7 @@ from ..errors import (
 from ..plugin_kit.exception_chain import call_of_a_plugin
 from ..process import no_core_dumps
 from .discovery import Plugin, find_plugin
-from .known_providers import LOCAL
+from .known_providers import COMPUTED, LOCAL
 from .setting_sources import Arguments, gather_settings
 
 _Result = TypeVar("_Result")
@@ -205,8 +205,9 @@ class Kek:
 class KekPool:
     """Keep the KEKs of key services open for many files, for all threads.
 
-    A KEK of a key service is opened once, so that its client and connections are made once. A
-    local key is opened for each file. Use it as a context manager; closing it closes its KEKs.
+    A KEK of a key service is opened once, so that its client and connections are made once, and
+    so is a key file, which is read at each use. Any other local key is opened for each file. Use
+    it as a context manager; closing it closes its KEKs.
     """
 
     def __init__(self, arguments: Arguments | None = None) -> None:
@@ -221,7 +222,7 @@ class KekPool:
             PluginError: No usable plugin serves the provider.
             SettingsError: A setting is missing or invalid.
         """
-        if uri.provider in LOCAL:
+        if uri.provider in LOCAL and uri.provider not in COMPUTED:
             return Kek.open(uri, self._arguments)
         with self._lock:
             kek = self._keks.get(uri)

@@ -61,6 +61,9 @@ _NATIVE_FORMS = {
 # Answer without a network.
 LOCAL = frozenset({"key-file", "os-keyring", "tpm2"})
 
+# Answer by computation in this process, without a client or a device: a fork may share them.
+COMPUTED = frozenset({"key-file"})
+
 # Unwrap only where somebody has brought the secret.
 OFFLINE = frozenset({"recovery"})
 

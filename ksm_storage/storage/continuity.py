@@ -25,7 +25,7 @@ from ..envelope.sealing import lineage_of
 from ..errors import ContinuityError, KsmStorageError, SettingsError, StorageError
 from ..files.lock import locked
 from ..files.reading import file_error, read_file
-from ..files.replacement import create_file, replace_file
+from ..files.replacement import create_file, create_unlocked, replace_file
 from ..keys.setting_sources import current_command_memory
 from ..wire.json_objects import parse_object
 
@@ -78,6 +78,10 @@ class Memory:
         except OSError as exc:
             raise file_error("create", self.folder, exc) from exc
         path, content = self._file(name), _serialised(name, record)
+        # Without the lock, which is the folder's until the record exists: the files of a batch
+        # would wait for one another.
+        if create_unlocked(path, content):
+            return
         with locked(path):
             before = self.read(name) if only_forward else None
             if before is not None and not _is_newer(record, before):
@@ -110,7 +114,8 @@ class Memory:
     def _file(self, name: str) -> str:
         # Not by hashlib, which loads a second copy of OpenSSL at each start.
         digest = Hash(SHA256())
-        digest.update(name.encode())
+        # A file name need not be text.
+        digest.update(name.encode("utf-8", "surrogateescape"))
         return os.path.join(self.folder, digest.finalize().hex()[:32])
 
     def __eq__(self, other: object) -> bool:

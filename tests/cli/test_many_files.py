@@ -20,13 +20,15 @@ from ksm_storage.envelope.codec import decode, looks_like_envelope
 from tests.cli.command import key_file, run
 
 COUNT = 60
-# The signal comes when five files are done: the command's own process sends it to itself.
+# The signal comes when one of the processes has done five files.
 STOPPED = textwrap.dedent(
     """
-    import os, signal, sys, threading
+    import os, signal, sys, tempfile, threading
     import ksm_storage.cli.{module} as command
     from ksm_storage.cli.main import main
 
+    # Files of a local key are processed in copies of this process.
+    process, once = os.getpid(), os.path.join(tempfile.mkdtemp(), "sent")
     real, lock, done = command.{name}_file, threading.Lock(), []
 
     def counted(path, *arguments, **options):
@@ -34,7 +36,11 @@ STOPPED = textwrap.dedent(
         with lock:
             done.append(path)
             if len(done) == 5:
-                os.kill(os.getpid(), signal.{signal})
+                try:
+                    os.mkdir(once)
+                except FileExistsError:
+                    return result
+                os.kill(process, signal.{signal})
         return result
 
     command.{name}_file = counted
@@ -123,6 +129,25 @@ def test_the_same_rekey_goes_on_after_an_interruption(
     assert re.search(r"^rekeyed +12$", third.stderr, re.MULTILINE)
     assert {decode(path.read_bytes()).header.generation for path in paths} == {3}
     assert os.listdir(tmp_path / "state" / "ksm-storage" / "rekey") == []
+
+
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_each_file_of_a_batch_is_compared_with_the_one_that_was_opened_before(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    paths = plain_files(tmp_path)[:3]
+    for path in paths:
+        ksm_storage.protect(path, [key_file(tmp_path)])
+    older = paths[1].read_bytes()
+    ksm_storage.open_storage(paths[1]).set("url", "u")
+
+    first = run(command, *map(str, paths))
+    paths[1].write_bytes(older)
+    second = run(command, *map(str, paths))
+
+    assert "does not continue" not in first.stderr
+    assert re.findall(r"warning: '(.*)' does not continue", second.stderr) == [str(paths[1])]
 
 
 @pytest.mark.parametrize(

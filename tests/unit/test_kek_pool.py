@@ -1,4 +1,4 @@
-"""A pool opens a KEK of a key service once for many files, and a local key for each."""
+"""A pool opens a KEK of a key service and a key file once, and other local keys for each file."""
 
 from __future__ import annotations
 
@@ -64,10 +64,19 @@ def test_a_kek_of_a_service_is_opened_once_and_closed_with_the_pool(opened: Open
 def test_a_local_key_is_opened_for_each_file(opened: Opened) -> None:
     with KekPool() as pool:
         for _ in range(2):
-            with pool.open(KeyUri("key-file", "/k")):
+            with pool.open(KeyUri("os-keyring", "default")):
                 pass
 
     assert [wrapper.closed for wrapper in opened] == [1, 1]
+
+
+def test_a_key_file_is_opened_once_because_it_is_read_at_each_use(opened: Opened) -> None:
+    with KekPool() as pool:
+        for _ in range(2):
+            with pool.open(KeyUri("key-file", "/k")):
+                pass
+
+    assert len(opened) == 1
 
 
 def test_threads_share_one(opened: Opened) -> None:

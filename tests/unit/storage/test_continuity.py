@@ -27,6 +27,7 @@ from ksm_storage.errors import (
     KsmStorageError,
     StorageError,
 )
+from ksm_storage.files.lock import locked
 from ksm_storage.files.reading import FileContent
 from ksm_storage.keys.kek import Kek
 from ksm_storage.storage.continuity import Memory
@@ -584,3 +585,27 @@ def test_a_lower_revision_or_generation_changes_nothing(tmp_path: Path) -> None:
     memory.write("/c", newest._replace(envelope_id=bytes(15) + b"1", revision=9))
 
     assert memory.read("/c") == newest
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="no files without a name")
+def test_records_that_are_made_at_the_same_time_do_not_wait_for_one_lock(tmp_path: Path) -> None:
+    memory = Memory(str(tmp_path / "seen"))
+    record = Record(bytes(16), 1, bytes(32), 1, bytes(32))
+
+    memory.write("/first", record)
+    with locked(str(tmp_path / "seen" / "no record")):
+        memory.write("/second", record)
+
+    assert memory.read("/second") == record
+
+
+def test_a_record_is_made_where_a_file_cannot_be_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    memory = Memory(str(tmp_path / "seen"))
+    record = Record(bytes(16), 1, bytes(32), 1, bytes(32))
+
+    memory.write("/c", record)
+
+    assert memory.read("/c") == record

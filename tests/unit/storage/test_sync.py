@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from ksm_storage.files import replacement
+from ksm_storage.files import new_version
 
 fcntl = pytest.importorskip("fcntl", reason="Windows has no fcntl")
 
@@ -22,7 +23,7 @@ def test_on_macos_the_drives_own_cache_is_flushed_too(
     monkeypatch.setattr(fcntl, "fcntl", lambda *arguments: called.append(arguments))
 
     with (tmp_path / "file").open("wb") as file:
-        replacement.sync_file(file.fileno())
+        new_version.sync_file(file.fileno())
 
         assert called == [(file.fileno(), 51)]
 
@@ -32,12 +33,12 @@ def test_on_windows_there_is_no_folder_to_sync(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
 
-    replacement.sync_folder(str(tmp_path / "gone"))
+    new_version.sync_folder(str(tmp_path / "gone"))
 
 
 def test_elsewhere_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        replacement.sync_folder(str(tmp_path / "gone"))
+        new_version.sync_folder(str(tmp_path / "gone"))
 
 
 def test_elsewhere_a_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +46,106 @@ def test_elsewhere_a_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "fsync", synced.append)
 
     with (tmp_path / "file").open("wb") as file:
-        replacement.sync_file(file.fileno())
+        new_version.sync_file(file.fileno())
 
         assert synced == [file.fileno()]
+
+
+class Medium:
+    """An ``os.fsync`` that waits until it may end, and notes when it began and ended."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.may_end = threading.Semaphore(0)
+        self.syncs = 0
+        self.error: OSError | None = None
+
+    def fsync(self, _descriptor: int) -> None:
+        self.syncs += 1
+        self.begun.release()
+        assert self.may_end.acquire(timeout=10)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def medium(monkeypatch: pytest.MonkeyPatch) -> Medium:
+    medium = Medium()
+    monkeypatch.setattr(os, "fsync", medium.fsync)
+    return medium
+
+
+def started(folder: Path, ended: list[OSError | None]) -> threading.Thread:
+    def sync() -> None:
+        try:
+            new_version.sync_folder(str(folder))
+        except OSError as exc:
+            ended.append(exc)
+        else:
+            ended.append(None)
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    return thread
+
+
+def wait_for(folder: Path, medium: Medium, ended: list[OSError | None]) -> list[threading.Thread]:
+    """Start a sync, and three more while it runs."""
+    first = started(folder, ended)
+    assert medium.begun.acquire(timeout=10)
+    return [first, *(started(folder, ended) for _ in range(3))]
+
+
+def test_who_comes_while_a_folder_is_synced_waits_for_one_sync_that_begins_later(
+    tmp_path: Path, medium: Medium
+) -> None:
+    ended: list[OSError | None] = []
+    threads = wait_for(tmp_path, medium, ended)
+
+    medium.may_end.release()
+    threads[0].join(10)
+    assert medium.begun.acquire(timeout=10)
+    done_before_the_second = list(ended)
+    # Whoever did not reach the second one in time gets a third.
+    for _ in range(3):
+        medium.may_end.release()
+    for thread in threads:
+        thread.join(10)
+
+    assert done_before_the_second == [None]
+    assert ended == [None] * 4
+    assert 2 <= medium.syncs <= 4
+
+
+def test_a_sync_that_fails_is_an_error_for_each_who_waited_for_it(
+    tmp_path: Path, medium: Medium
+) -> None:
+    ended: list[OSError | None] = []
+    medium.error = OSError(5, "Input/output error")
+    threads = wait_for(tmp_path, medium, ended)
+
+    for _ in range(4):
+        medium.may_end.release()
+    for thread in threads:
+        thread.join(10)
+
+    assert [exc and exc.errno for exc in ended] == [5] * 4
+    assert len({id(exc) for exc in ended}) == 4
+
+
+def test_another_folder_does_not_wait(tmp_path: Path, medium: Medium) -> None:
+    ended: list[OSError | None] = []
+    # Enough that they cannot all share a turn.
+    folders = [tmp_path / str(number) for number in range(40)]
+    for folder in folders:
+        folder.mkdir()
+    threads = [started(folder, ended) for folder in folders]
+
+    both = [medium.begun.acquire(timeout=10) for _ in range(2)]
+    for _ in folders:
+        medium.may_end.release()
+    for thread in threads:
+        thread.join(10)
+
+    assert both == [True, True]
+    assert ended == [None] * 40

@@ -99,6 +99,7 @@ if TYPE_CHECKING:
         public_key_of_point,
         refuse_version,
         require_version,
+        rsa_signature,
     )
     from .process import gc_pause
 
@@ -122,7 +123,7 @@ _LAZY = {
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
         "plugin_kit.signatures": "der_of_pem der_signature key_exists not_a_signing_key "
-        "public_key_of_point refuse_version require_version",
+        "public_key_of_point refuse_version require_version rsa_signature",
         "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
         "current_deadline "
         "deadline_of first_unwrap lock_held quiet_logs seconds_left uncounted within_deadline",
@@ -210,6 +211,7 @@ __all__ = [
     "require_direct",
     "require_texts",
     "require_version",
+    "rsa_signature",
     "rule_for_failure",
     "rule_for_status",
     "seconds_left",

@@ -91,21 +91,14 @@ def signed_token(account: Mapping[str, Any]) -> str:
 
     Source: Google AIP-4111, self-signed JWT with scopes.
     """
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     email, key_id, now = account["client_email"], account["private_key_id"], int(time.time())
     kit.require_texts(email, key_id)
-    key = load_pem_private_key(account["private_key"].encode(), password=None)
-    if not isinstance(key, RSAPrivateKey):
-        raise kit.NotDirectError("the key of the service account is not an RSA key")
     header = {"typ": "JWT", "alg": "RS256", "kid": key_id}
     claims = {"iss": email, "sub": email, "iat": now, "exp": now + _TOKEN_SECONDS}
     parts = header, {**claims, "scope": " ".join(SCOPES)}
     text = b".".join(_url_base64(json.dumps(part).encode()) for part in parts)
-    return b".".join((text, _url_base64(key.sign(text, PKCS1v15(), SHA256())))).decode()
+    signature = kit.rsa_signature(account["private_key"].encode(), text)
+    return b".".join((text, _url_base64(signature))).decode()
 
 
 def _url_base64(data: bytes) -> bytes:

@@ -80,15 +80,8 @@ def signed_headers(
 
     Source: OCI documentation, "Request Signatures", version 1.
     """
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     with open(os.path.expanduser(config["key_file"]), "rb") as file:
-        key = load_pem_private_key(file.read(), password=None)
-    if not isinstance(key, RSAPrivateKey):
-        raise kit.NotDirectError("the key file has no RSA key")
+        key = file.read()
     headers = {
         "date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()),
         "host": host,
@@ -98,7 +91,7 @@ def signed_headers(
     }
     lines = {**headers, "(request-target)": f"{method} {path}"}
     text = "\n".join(f"{name}: {lines[name]}" for name in _SIGNED)
-    signature = kit.to_base64(key.sign(text.encode(), PKCS1v15(), hashes.SHA256()))
+    signature = kit.to_base64(kit.rsa_signature(key, text.encode()))
     identity = f"{config['tenancy']}/{config['user']}/{config['fingerprint']}"
     headers["authorization"] = (
         f'Signature algorithm="rsa-sha256",headers="{" ".join(_SIGNED)}",keyId="{identity}",'

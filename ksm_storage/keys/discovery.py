@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -32,22 +31,17 @@ from ..errors import (
     KsmStorageError,
     PluginConflictError,
     PluginContractError,
-    PluginLoadError,
     SettingsError,
 )
-from ..process import gc_pause
 from .known_providers import (
     BUILT_IN,
     DISTRIBUTIONS,
-    close_matches,
     plugin_not_found,
     refuse_native_name,
 )
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
-
-    import pluggy
 
 GROUP = "ksm_storage.providers"
 
@@ -213,12 +207,12 @@ def _built_in(provider: str) -> Plugin:
     from .. import __version__
 
     module = import_module(BUILT_IN[provider])
-    # By their names, without an answer if missing: tests check here what pluggy checks of plugins.
+    # By their names: tests check here what pluggy checks of plugins.
     plugin = Plugin(
         provider,
         DISTRIBUTIONS[provider],
         __version__,
-        lambda name: getattr(module, name, lambda **_: None),
+        lambda name: getattr(module, name, _unanswered),
     )
     _plugins[provider] = module, plugin
     return plugin
@@ -231,47 +225,30 @@ def _loaded(entry: EntryPoint) -> Plugin:
     if known is not None and sys.modules.get(entry.module) is known[0]:
         return known[1]
     # Loaded with the first plugin: listing what is installed needs none of it.
-    with gc_pause():
-        import pluggy
-
-        from ..contract import hookspecs
+    from ..contract.hookspecs import plain_hooks
 
     try:
         module = import_module(entry.module)
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
-        manager.add_hookspecs(hookspecs)
-        manager.register(module, name=entry.name)
     # Importing a plugin runs its code, which may raise anything, or end the process.
     except (Exception, SystemExit) as exc:
-        raise PluginLoadError(
-            f"cannot load the plugin {entry.name!r} from {entry.distribution}: "
-            f"{type(exc).__name__}",
-            hint=f"reinstall {entry.distribution} from where you installed it",
-            provider=entry.name,
-        ) from exc
-    _refuse_misspelt_hooks(entry, manager)
-    plugin = Plugin(entry.name, entry.distribution, entry.version, partial(getattr, manager.hook))
+        from .plugin_manager import not_loaded
+
+        raise not_loaded(entry, exc) from exc
+    hooks = plain_hooks(module)
+    if hooks is None:
+        # It has more than plain functions, or wrong ones.
+        from .plugin_manager import managed_hooks
+
+        hooks = managed_hooks(module, entry)
+    plugin = Plugin(
+        entry.name, entry.distribution, entry.version, lambda name: hooks.get(name, _unanswered)
+    )
     _plugins[entry] = module, plugin
     return plugin
 
 
-def _refuse_misspelt_hooks(entry: EntryPoint, manager: pluggy.PluginManager) -> None:
-    from pluggy import PluginValidationError
-
-    try:
-        manager.check_pending()
-    except PluginValidationError as exc:
-        known = sorted(name for name, each in vars(manager.hook).items() if each.has_spec())
-        plugin = manager.get_plugin(entry.name)
-        callers = manager.get_hookcallers(plugin) or []
-        unknown = next((caller.name for caller in callers if not caller.has_spec()), "")
-        close = close_matches(unknown, known, n=1)
-        raise PluginLoadError(
-            f"the plugin {entry.name!r} from {entry.distribution} implements an unknown hook: "
-            f"{unknown!r}",
-            hint=f"did you mean {close[0]!r}?" if close else f"valid hooks: {', '.join(known)}",
-            provider=entry.name,
-        ) from exc
+def _unanswered(**_: object) -> None:
+    """Answer for a hook that a plugin does not implement."""
 
 
 def find_entry_points(group: str = GROUP) -> list[EntryPoint]:

@@ -1,4 +1,4 @@
-"""The garbage collector does not go through what the import of the core, or of an SDK, makes."""
+"""What a start under a cloud's key imports: no SDK, or one while the collector pauses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from ksm_storage_emulators.pytest_plugin import EmulatorStarter
 
 import ksm_storage
+from tests.budgets.test_imports_of_a_start import opening
 from tests.call_counts.services import SERVICES
+from tests.test_imports import loaded
 from tests.unit.storage.fixtures import CONFIG
 
 SDKS = {
@@ -44,12 +46,7 @@ def test_the_sdk_is_imported_while_the_collector_pauses(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    service = SERVICES[provider]
-    pytest.importorskip(service.plugin)
-    measured = service.start(start_emulator, tmp_path, monkeypatch)
-    path = tmp_path / "config"
-    ksm_storage.open_storage(path, keys=measured.keys[:1]).save_storage(CONFIG)
-
+    path = _sealed(provider, start_emulator, tmp_path, monkeypatch)
     name = f"KSM_STORAGE_{provider.upper().replace('-', '_')}_DIRECT_CALL"
     monkeypatch.setenv(name, "false")
     code = SPY.format(roots=SDKS[provider], path=str(path))
@@ -77,3 +74,52 @@ def test_the_core_is_imported_while_the_collector_pauses(sealed: Path) -> None:
         "ksm_storage.providers.aes_gcm_wrapper",
         "ksm_storage.providers.key_file",
     }
+
+
+# What defines classes, parses sources, calls hooks or writes logs: a sixth of such a start.
+NOT_TO_OPEN_DIRECTLY = {
+    "ast",
+    "asyncio",
+    "copy",
+    "dataclasses",
+    "importlib.metadata",
+    "inspect",
+    "logging",
+    "pathlib",
+    "pluggy",
+    "subprocess",
+    "tempfile",
+}
+# The loader of private keys in cryptography defines a dataclass.
+OF_PRIVATE_KEYS = {"ast", "copy", "dataclasses", "inspect"}
+NEEDED = {"gcp-kms": OF_PRIVATE_KEYS, "oracle-kv": OF_PRIVATE_KEYS}
+
+
+@pytest.mark.parametrize("provider", sorted(SERVICES))
+def test_a_direct_call_loads_none_of_these(
+    provider: str,
+    start_emulator: EmulatorStarter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = _sealed(provider, start_emulator, tmp_path, monkeypatch)
+
+    names = loaded(opening(path))
+
+    assert {name.partition(".")[0] for name in names} & {*SDKS[provider]} == set()
+    assert names & NOT_TO_OPEN_DIRECTLY == NEEDED.get(provider, set())
+
+
+def _sealed(
+    provider: str,
+    start_emulator: EmulatorStarter,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Return a file sealed under a key of an emulator, which the environment says how to reach."""
+    service = SERVICES[provider]
+    pytest.importorskip(service.plugin)
+    measured = service.start(start_emulator, folder, monkeypatch)
+    path = folder / "config"
+    ksm_storage.open_storage(path, keys=measured.keys[:1]).save_storage(CONFIG)
+    return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ksm_storage import plugin as kit
@@ -70,8 +69,7 @@ def key_covers(trusted: str, key_id: str) -> bool:
     return name is not None and key is not None and name.covers(key)
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Hold how KMS is reached; the AWS client's own configuration decides what is None."""
 
     connection: kit.Connection
@@ -79,10 +77,14 @@ class Access:
     profile: str | None
     role_arn: str | None
     role_session_name: str
-    external_id: str | None = field(repr=False)
+    external_id: str | None
     metadata_timeout: int | None
     metadata_attempts: int | None
     may_call_directly: bool
+
+    def __repr__(self) -> str:
+        # Without the external id, which some treat as a secret.
+        return f"<Access to KMS in {self.region}>"
 
     @classmethod
     def from_settings(cls, settings: kit.Settings, *, region: str | None) -> Access:

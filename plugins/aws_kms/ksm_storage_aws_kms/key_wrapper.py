@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ksm_storage import plugin as kit
@@ -224,7 +222,7 @@ class KmsClient:
     def sts(self) -> KmsClient:
         """Return the client of the Security Token Service for the same caller; close it."""
         connection = self.access.connection._replace(endpoint=None)
-        return KmsClient(replace(self.access, connection=connection), self._key, service="sts")
+        return KmsClient(self.access._replace(connection=connection), self._key, service="sts")
 
     def call(self, operation: str) -> kit.Call:
         """Return how an operation is named in errors."""
@@ -363,6 +361,7 @@ def _bundle_of(folder: str, process: int) -> str:
     """Return a file of this process with the certificates of a folder; it is removed at its end."""
     import atexit
     import tempfile
+    from pathlib import Path
 
     descriptor, path = tempfile.mkstemp(prefix="ksm-storage-ca-", suffix=".pem")
     with open(descriptor, "wb") as file:

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,12 +241,12 @@ def test_anything_else_is_left_to_the_client(
 @pytest.mark.parametrize(
     "access",
     [
-        replace(ACCESS, region=None),
-        replace(ACCESS, region="cn-north-1"),
-        replace(ACCESS, region="us-gov-west-1"),
-        replace(ACCESS, profile="app"),
-        replace(ACCESS, may_call_directly=False),
-        replace(ACCESS, connection=ACCESS.connection._replace(endpoint="https://h.example/path")),
+        ACCESS._replace(region=None),
+        ACCESS._replace(region="cn-north-1"),
+        ACCESS._replace(region="us-gov-west-1"),
+        ACCESS._replace(profile="app"),
+        ACCESS._replace(may_call_directly=False),
+        ACCESS._replace(connection=ACCESS.connection._replace(endpoint="https://h.example/path")),
     ],
 )
 def test_settings_that_need_the_client_are_left_to_it(home: Path, access: Access) -> None:
@@ -295,7 +294,7 @@ def test_credentials_of_a_metadata_service_open(
         monkeypatch.setattr("ksm_storage_aws_kms.direct_call._CONTAINER", credential_server)
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/container")
 
-    access = replace(ACCESS, connection=ACCESS.connection._replace(endpoint=scripted.url))
+    access = ACCESS._replace(connection=ACCESS.connection._replace(endpoint=scripted.url))
     reply = decrypt(access, {"KeyId": ARN, "CiphertextBlob": b"c" * 150})
 
     assert reply["Plaintext"] == DEK

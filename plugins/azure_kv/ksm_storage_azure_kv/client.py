@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ksm_storage import plugin as kit
 
 from .hooks import Access, host_of
+
+if TYPE_CHECKING:
+    import logging
 
 # At DEBUG they print requests, and tracing or a hook of the application may print their bodies.
 SDK_LOGGERS = ("azure", "msal", "urllib3", "requests")
@@ -253,6 +255,9 @@ def _silent_client() -> Iterator[None]:
 
 
 def _silence_new_loggers() -> None:
+    # A direct call does without the package.
+    import logging
+
     for name in [*logging.root.manager.loggerDict]:
         if name.startswith(("azure.", "msal.")):
             logging.getLogger(name).addFilter(_passes)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ksm_storage import plugin as kit
@@ -152,8 +151,7 @@ def require_suffix(name: kit.KeyName, suffix: str | None) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialChoice:
+class CredentialChoice(NamedTuple):
     """Hold which credentials are used; the Azure client decides what is None."""
 
     kind: str
@@ -163,8 +161,12 @@ class CredentialChoice:
     token_file: str | None
     authority: str | None
     # Called when they are needed and not before: the caller may have given functions.
-    client_secret: Callable[[], str | None] = field(repr=False)
-    certificate_password: Callable[[], str | None] = field(repr=False)
+    client_secret: Callable[[], str | None]
+    certificate_password: Callable[[], str | None]
+
+    def __repr__(self) -> str:
+        # A function that a caller gave may say the secret in its own.
+        return f"<CredentialChoice {self.kind}>"
 
 
 class Access(NamedTuple):

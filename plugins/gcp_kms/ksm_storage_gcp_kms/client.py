@@ -6,7 +6,6 @@ import codecs
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ksm_storage import plugin as kit
@@ -157,6 +156,8 @@ def _import_sdk() -> None:
 
 
 def _channel(access: Access) -> Any:
+    from pathlib import Path
+
     import grpc
 
     if not access.is_encrypted:

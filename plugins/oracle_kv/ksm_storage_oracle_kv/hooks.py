@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ksm_storage import plugin as kit
 
@@ -101,8 +101,7 @@ def newest_version(key_id: str) -> str | None:
     return None if name is None else name.key
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Hold how the vault is reached, and by whom; Oracle's client decides what is None."""
 
     connection: kit.Connection
@@ -115,7 +114,11 @@ class Access:
     credential_timeout: float
     may_call_directly: bool
     # Called when it is needed and not before: the caller may have given a function.
-    passphrase: Callable[[], str | None] = field(repr=False)
+    passphrase: Callable[[], str | None]
+
+    def __repr__(self) -> str:
+        # A function that a caller gave may say the passphrase in its own.
+        return f"<Access to OCI Vault with {self.credential}>"
 
     @classmethod
     def from_settings(cls, settings: kit.Settings) -> Access:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import socket
@@ -35,6 +36,13 @@ def private_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         _make_private(patch, base / "session")
         yield base
+
+
+@pytest.fixture(autouse=True, scope="session")
+def fast_clients(request: pytest.FixtureRequest) -> None:
+    """Parse each private key once, where the emulators of the services are installed."""
+    if importlib.util.find_spec("ksm_storage_emulators") is not None:
+        request.getfixturevalue("parsed_private_keys")
 
 
 @pytest.fixture(autouse=True)

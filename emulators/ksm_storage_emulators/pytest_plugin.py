@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,20 @@ class EmulatorStarter:
 def emulator_authority() -> PrivateAuthority:
     """One private CA for the session; making keys for each test would cost time."""
     return PrivateAuthority()
+
+
+@pytest.fixture(scope="session")
+def parsed_private_keys() -> Iterator[None]:
+    """Parse each private key in PEM once in the session, for the clients too.
+
+    OpenSSL proves the primes of an RSA key whenever it is parsed, which takes longer than a call.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(serialization.load_pem_private_key)
+        patch.setattr(serialization, "load_pem_private_key", once)
+        yield
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ _PREFIXES = ("KSM_", "GCE_", "GRPC_", "CLOUDSDK_")
 
 
 @pytest.fixture(autouse=True)
-def _isolated(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated(
+    clean_environment: None, parsed_private_keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in os.environ if name.startswith(_PREFIXES)]:
         monkeypatch.delenv(name)
     # Nothing listens there: no test finds the credentials of a machine in Google's cloud.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import random
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from google.oauth2 import service_account
 from google.rpc import error_details_pb2
 from ksm_storage_emulators.gcp_kms.service import ADMINISTRATOR
@@ -73,9 +71,6 @@ ROWS: Mapping[str, Answer] = {
 def test_a_token_is_signed_as_googles_library_signs_it(
     kms: EmulatedKms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Most of the time would go into checking the numbers of the one key a thousand times.
-    load = functools.cache(serialization.load_pem_private_key)
-    monkeypatch.setattr(serialization, "load_pem_private_key", load)
     account = json.loads(kms.key_file.read_text())
     choose = random.Random(7)
 

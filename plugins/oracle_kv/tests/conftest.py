@@ -16,7 +16,9 @@ from .scripted_vault import ScriptedVault, scripted_vault
 
 
 @pytest.fixture(autouse=True)
-def _isolated(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated(
+    clean_environment: None, parsed_private_keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in os.environ if name.startswith("KSM_")]:
         monkeypatch.delenv(name)
 

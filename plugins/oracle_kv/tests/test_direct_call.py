@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import random
 import subprocess
@@ -61,9 +60,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_request_is_signed_as_oracles_client_signs_it(
     config: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Most of the time would go into checking the numbers of the one key a thousand times.
-    load = functools.cache(serialization.load_pem_private_key)
-    monkeypatch.setattr(serialization, "load_pem_private_key", load)
     signer = oci.signer.Signer(
         tenancy=config["tenancy"],
         user=config["user"],

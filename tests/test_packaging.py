@@ -11,9 +11,12 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import Distribution, PathDistribution, distribution
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import fastjsonschema
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -44,17 +47,21 @@ def wheelhouse(
     return built(tmp_path_factory.mktemp("dist"), outside_environment)
 
 
-def built(folder: Path, environment: Mapping[str, str]) -> Path:
+def built(folder: Path, environment: Mapping[str, str], *, umask: str = "022") -> Path:
     """Build all distributions into an empty folder, as ``make dist`` does."""
     command = [sys.executable, "-m", "release.build", str(folder)]
+    if sys.platform != "win32":
+        command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *command]
     run(command, {**environment, "PYTHONPATH": str(ROOT)}, folder=ROOT)
     return folder
 
 
-def test_two_builds_give_equal_bytes(
+def test_two_builds_give_equal_bytes_wherever_they_run(
     wheelhouse: Path, tmp_path: Path, outside_environment: Mapping[str, str]
 ) -> None:
-    again = built(tmp_path / "again", outside_environment)
+    elsewhere = {"TZ": "Pacific/Auckland", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+
+    again = built(tmp_path / "again", {**outside_environment, **elsewhere}, umask="077")
 
     first = {path.name: path.read_bytes() for path in wheelhouse.iterdir()}
     assert {path.name: path.read_bytes() for path in again.iterdir()} == first
@@ -82,6 +89,23 @@ def test_an_sbom_lists_what_a_distribution_requires(wheelhouse: Path, project: P
     pins = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
     assert "cryptography" in listed
     assert {name for name in listed if name not in pins} <= {named(each) for each in PROJECTS}
+
+
+def test_the_sboms_follow_the_schema_of_cyclonedx(wheelhouse: Path) -> None:
+    schemas = Path(str(files("cyclonedx.schema").joinpath("_res")))
+
+    def read(uri: str) -> Any:
+        name = uri.rpartition("/")[2].replace(".SNAPSHOT", "")
+        return json.loads((schemas / name.replace(".schema", ".SNAPSHOT.schema")).read_text())
+
+    check = fastjsonschema.compile(read("bom-1.6.schema.json"), handlers={"http": read})
+
+    sboms = [json.loads(path.read_text()) for path in wheelhouse.glob("*.cdx.json")]
+    for sbom in sboms:
+        check(sbom)
+    assert len(sboms) == len(PROJECTS)
+    with pytest.raises(fastjsonschema.JsonSchemaException):
+        check({**sboms[0], "serialNumber": "none"})
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=named)

@@ -1,13 +1,14 @@
 """Seal, move and open many files by the command line: under a key file, and under a KMS key.
 
 Run ``python benchmarks/fleet.py [FILES] [CALLS_PER_SECOND]``, 10,000 and no limit if not given.
-Every step is one command on a list of paths, measured as a whole process, for a tenth of the
-files and for all of them, to show that memory does not grow with them.
+Every step is one command on a list of paths, measured as a whole process, for 1, 10, 100 and
+1,000 of the files and for all of them, to show that memory does not grow with them.
 
 Beside it stands what the machine takes. For a key file, before and after each step: one process
 that writes a file, syncs it, renames it over another and syncs the folder, one file after
-another. For KMS: an emulator in a process of its own, and how many of the step's calls a second
-it answers to a client that only repeats bytes on open connections.
+another. For KMS: an emulator in a process of its own, how many of the step's calls a second it
+answers to a client that only repeats bytes on open connections, and how many to AWS's own client
+in one process with as many threads, which does nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -44,6 +45,10 @@ class Step(NamedTuple):
     encrypts: int
     decrypts: int
 
+    def rate(self, calls: Sequence[float]) -> float:
+        """Return files a second, given the encryptions and the decryptions a second."""
+        return 1 / sum(n / rate for n, rate in zip(self[2:], calls, strict=True))
+
 
 def steps(old: str, new: str) -> Iterator[Step]:
     """Yield the life of a fleet: sealed, opened, reported, moved to another key, moved again."""
@@ -61,14 +66,17 @@ def main() -> None:
     if given[:1] == ["emulator"]:
         emulate(int(given[1]))
         return
+    if given[:1] == ["sdk"]:
+        print(json.dumps(sdk_rates(given[1])))
+        return
     count = int(given[0]) if given else 10_000
     quota = int(given[1]) if len(given) > 1 else 0
     publish(tables(count, quota), sys.argv[1:])
 
 
 def tables(count: int, quota: int) -> Iterator[Table]:
-    """Return the tables for a tenth of the files, and for all of them."""
-    for number in (count // 10, count) if count >= 10 else (count,):
+    """Return two tables for each number of files, up to all of them."""
+    for number in (*(each for each in (1, 10, 100, 1000) if each < count), count):
         title = f"Fleet of {number:,} files"
         note = f"{PARALLEL} at a time"
         rows = list(under_key_file(number))
@@ -98,6 +106,7 @@ def under_kms(count: int, quota: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name, Emulator(quota) as emulator:
         folder = Path(name)
         listing = write_files(folder, count)
+        sdk = emulator.sdk_rates()
         for step in steps(*emulator.keys):
             before = emulator.rate(step)
             emulator.counts()
@@ -108,6 +117,7 @@ def under_kms(count: int, quota: int) -> Iterator[Row]:
                 "calls": f"{calls['calls']}",
                 "throttled": f"{calls['throttled']}",
                 "of the emulator's own": f"{count / done.seconds / rate:.2f}",
+                "of the AWS client's own": f"{count / done.seconds / step.rate(sdk):.2f}",
             }
             yield row(step, count, done, more)
 
@@ -195,7 +205,7 @@ class Emulator:
 
     def __init__(self, quota: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "emulator", str(quota)],
+            [sys.executable, os.path.abspath(__file__), "emulator", str(quota)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -216,11 +226,21 @@ class Emulator:
         """Return for how many files a second it answers the calls of a step."""
         if self._has_quota:
             return float("nan")
-        encrypt, decrypt = self._requests()
-        seconds = 0.0
-        for request, calls in ((encrypt, step.encrypts), (decrypt, step.decrypts)):
-            seconds += calls and calls / repeated(self._address(), request)
-        return 1 / seconds
+        requests = self._requests()
+        return step.rate([repeated(self._address(), request) for request in requests])
+
+    def sdk_rates(self) -> Sequence[float]:
+        """Return how many encryptions and decryptions a second AWS's own client makes."""
+        if self._has_quota:
+            return [float("nan")] * 2
+        done = subprocess.run(
+            [sys.executable, os.path.abspath(__file__), "sdk", self.keys[0]],
+            env={**child_environment(), **self.environment},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        rates: Sequence[float] = json.loads(done.stdout)
+        return rates
 
     def _address(self) -> tuple[str, int]:
         parts = urlsplit(self.environment["AWS_ENDPOINT_URL"])
@@ -265,15 +285,37 @@ class Emulator:
 
 def repeated(address: tuple[str, int], request: bytes) -> float:
     """Return how many times a second the request is answered on ``PARALLEL`` connections."""
-    clients = [
-        threading.Thread(target=exchange, args=(address, request, REPEATED // PARALLEL))
-        for _ in range(PARALLEL)
+    return in_threads(lambda: exchange(address, request, REPEATED // PARALLEL))
+
+
+def sdk_rates(key: str) -> list[float]:
+    """Return the rates of the AWS client in ``PARALLEL`` threads: encryptions, decryptions."""
+    import botocore.session
+
+    session = botocore.session.get_session()
+    kms: Any = session.create_client("kms", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    name, context = key.removeprefix("aws-kms://"), {"purpose": "0" * 32}
+    given = {"KeyId": name, "EncryptionContext": context}
+    wrapped = kms.encrypt(**given, Plaintext=bytes(32))["CiphertextBlob"]
+
+    def repeat(call: Callable[[], object]) -> None:
+        for _ in range(REPEATED // PARALLEL):
+            call()
+
+    return [
+        in_threads(lambda: repeat(lambda: kms.encrypt(**given, Plaintext=bytes(32)))),
+        in_threads(lambda: repeat(lambda: kms.decrypt(**given, CiphertextBlob=wrapped))),
     ]
+
+
+def in_threads(work: Callable[[], object]) -> float:
+    """Return how many calls a second ``PARALLEL`` threads make that share ``REPEATED`` of them."""
+    threads = [threading.Thread(target=work) for _ in range(PARALLEL)]
     began = time.perf_counter()
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return REPEATED / (time.perf_counter() - began)
 
 

@@ -129,6 +129,8 @@ def is_sealed(path: str) -> bool:
 class Group(click.Group):
     """A group that suggests a command for one that was mistyped."""
 
+    command_class = _Command
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

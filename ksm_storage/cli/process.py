@@ -63,14 +63,18 @@ class Process:
         finally:
             self._said_at = None
 
-    def give_way(self) -> None:
-        """Stop watching: another program takes this process, or a server runs in it."""
+    def leave_signals(self) -> None:
+        """Stop watching signals and the clock: a server runs in this process, and stops itself."""
         self._deadline = self._said_at = None
         if self._wake is not None:
             signal.set_wakeup_fd(-1)
             # The thread that reads the other end closes that one.
             os.close(self._wake)
             self._wake = None
+
+    def give_way(self) -> None:
+        """Stop watching, and let go of stderr and the terminal: another program takes over."""
+        self.leave_signals()
         if self._stderr is not None:
             self._stderr.close()
             self._stderr = None
@@ -123,8 +127,15 @@ class Process:
                     return
                 interrupts += sum(number in _SIGNALS for number in came)
                 if interrupts > 1:
-                    self._end("error: interrupted; stopped at once", INTERRUPTED)
+                    self._end(self._stopped(), INTERRUPTED)
             self._look_at_clock()
+
+    def _stopped(self) -> str:
+        message = "interrupted; stopped at once"
+        if not self._as_json:
+            return f"error: {message}"
+        content = {"error": "Interrupted", "message": message, "exit_code": INTERRUPTED}
+        return json.dumps({**content, "hint": "what is on stdout is incomplete; discard it"})
 
     def _pause(self) -> float | None:
         times = [moment for moment in (self._said_at, self._deadline) if moment is not None]
@@ -241,7 +252,8 @@ def _as_json(line: bytes) -> bytes:
 
 
 def _write(text: str) -> None:
-    _put(f"{text}\n".encode())
+    # A file name need not be text.
+    _put(f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _put(content: bytes) -> None:

@@ -140,7 +140,7 @@ def serve(
         proxy=proxy,
     )
     storage = file.open()
-    current_process().give_way()  # signals are the server's, which stops in order
+    current_process().leave_signals()  # the server stops in order
     run_relay(storage, settings, _announce_as_json if as_json else _announce)
 
 

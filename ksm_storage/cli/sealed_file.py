@@ -19,6 +19,7 @@ from .options import (
     time_options,
     trust_option,
 )
+from .output import printable
 from .process import current_process
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class SealedFile:
         # that names trusted keys means neither.
         header = self.envelope().header
         services = " or ".join(dict.fromkeys(each.key.provider for each in header.recipients))
-        with current_process().waiting(f"{services} to open {self.path}"):
+        with current_process().waiting(f"{services} to open {printable(self.path)}"):
             return open_storage(
                 self.path,
                 keys=self.trust or None,

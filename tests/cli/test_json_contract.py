@@ -328,3 +328,24 @@ def test_a_wait_is_told_and_the_second_interrupt_leaves_at_once(folder: Path) ->
     assert child.returncode == 130
     assert "stopped at once" in said
     assert time.monotonic() - began < 5
+
+
+def test_the_second_interrupt_is_told_in_json_for_a_file_whose_name_is_no_text(
+    folder: Path,
+) -> None:
+    name = os.fsdecode(b"c'\n\xff.json")
+    Path("c.json").rename(name)
+    child = held(FOREVER, name, "--json")
+    assert child.stderr is not None
+    waits = json.loads(child.stderr.readline())
+
+    child.send_signal(signal.SIGINT)
+    first = json.loads(child.stderr.readline())
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+
+    validator("kinds/message")(waits)
+    validator("kinds/message")(first)
+    told = json.loads(said)
+    validator("kinds/error")(told)
+    assert (told["error"], told["exit_code"], child.returncode) == ("Interrupted", 130, 130)

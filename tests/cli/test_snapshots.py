@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import re
 import shlex
@@ -25,10 +24,7 @@ import pytest
 
 import ksm_storage
 from ksm_storage.cli.output import fold
-from ksm_storage.cli.pages import all_commands
-from ksm_storage.providers.recovery_key import RecoveryKey
-from ksm_storage.providers.recovery_secret import sheet, words_of
-from tests.cli.command import key_file
+from tests.cli.every_command import LEAVES, LINES, SNAPSHOTS, fill, leaf_of, share
 
 if TYPE_CHECKING:
     from ksm_storage_local_vault.testing import LocalVault
@@ -42,14 +38,11 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-SNAPSHOTS = Path(__file__).with_name("snapshots")
-CONFIG = '{"clientId": "CID", "appKey": "APP", "hostname": "keepersecurity.eu"}'
 SETTINGS = """
 set -g history-limit 100000
 set -g default-terminal tmux-256color
 set -g remain-on-exit on
 """
-SCRIPT = (SNAPSHOTS / "script").read_text(encoding="utf-8")
 TERMINALS = [(columns, colours) for columns in (80, 40) for colours in ("colour", "plain")]
 STYLE = re.compile(r"\x1b\[([0-9;]*)m")
 MARKS = {"1": "b", "2": "d", "4": "u", **{f"3{n}": str(n) for n in range(8)}}
@@ -66,7 +59,7 @@ VARYING = [
     # A server's public key, and a configuration with keys of its own.
     (["(?<=[= ])B", *["[A-Za-z0-9_-]"] * 86], "B" + "x" * 86),
 ]
-CONFIGURATION = re.compile(r"\bey(?:[A-Za-z0-9+/=]\n?){200,}")
+CONFIGURATION = re.compile(r"^ey(?:[A-Za-z0-9+/=]\n?){200,}(?=\nthe client)", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -117,72 +110,6 @@ def screens(vault: LocalVault, tmux: Callable[..., str]) -> Iterator[Mapping[tup
         }
 
 
-def fill(folder: Path) -> None:
-    """Write the files that the script names into the current folder."""
-    for name in ("plain.json", "more.json", "c.json", "d.json", "locked.json", "safe.json"):
-        Path(name).write_text(CONFIG)
-    Path("profiles.json").write_text(ini("prod") + ini("stage"))
-    Path("keeper.ini").write_text(ini("moved"))
-    Path("template").write_text("password = {{ keeper://alone/field/password }}\n")
-    Path("broken-template").write_text("url = {{ keeper://no such record/field/password }}\n")
-    Path("value").write_text("keepersecurity.com")
-    Path("policy.toml").write_text("[[trust]]\nstatus = { minimum_recipients = 2 }\n")
-    Path("record.json").write_text(json.dumps({**record("printer"), "uid": "A" * 22}))
-    Path("records.json").write_text(json.dumps([record("router"), record("switch")]))
-    Path("script").write_text(SCRIPT)
-    Path("words").write_text(sheet(words_of(SECRET)))
-    recovery = f"recovery://{RecoveryKey.of('office', SECRET).public_id}"
-    for name in ("c.json", "d.json", "profiles.json"):
-        ksm_storage.protect(name, [key_in(folder, "app")])
-    ksm_storage.protect("safe.json", [key_in(folder, "app"), recovery])
-    ksm_storage.protect("locked.json", [key_in(folder, "gone")])
-    Path("gone.key").unlink()
-    log = (SNAPSHOTS / "audit.log").read_text()
-    Path("audit.log").write_text(log)
-    Path("altered.log").write_text(log.replace("c.json", "d.json", 1))
-
-
-def record(title: str) -> dict[str, object]:
-    made: dict[str, object] = testing.login_record(title, "swordfish")
-    return made
-
-
-def share(vault: LocalVault, app: str) -> Mapping[str, str]:
-    """Share records with devices that the script binds; return what differs each time."""
-    access = pytest.importorskip("ksm_storage_local_vault.owner.access")
-    records = pytest.importorskip("ksm_storage_local_vault.owner.records")
-    code = {"type": "oneTimeCode", "value": ["otpauth://totp/A:b?secret=JBSWY3DPEHPK3PXP"]}
-    alone = record("alone")
-    with vault.owner() as owner:
-        access.create_application(owner, app)
-        alone = {**alone, "fields": [*alone["fields"], code]}  # type: ignore[misc]  # a list
-        uids = records.add_records(owner, [alone, record("db")], app=app)
-        file = records.add_file(owner, b"content", app=app, record_uid=uids[0], name="all.bin")
-        clients = [access.add_client(owner, app=app) for _ in range(2)]
-    for name, client in zip(("token", "token-2"), clients, strict=True):
-        Path(name).write_text(client.token)
-    options = ("--hostname", vault.address, "--ca-file", "ca.pem")
-    key = ("--server-key", vault.server_public_key, "--server-key-id", vault.server_public_key_id)
-    Path("server").write_text("\n".join([*options, *key]))
-    shutil.copy2(vault.ca_file, "ca.pem")
-    made = [*uids, file, *(client.client_id for client in clients)]
-    return {each: chr(ord("K") + number) * len(each) for number, each in enumerate(made)}
-
-
-SECRET = bytes(range(32))
-
-
-def ini(name: str) -> str:
-    return f"[{name}]\nclientid = CID\nappkey = APP\nhostname = keepersecurity.eu\n"
-
-
-def key_in(place: Path, name: str) -> str:
-    key_file(place)
-    if name != "app":
-        shutil.copy2(place / "app.key", place / f"{name}.key")
-    return f"key-file://{place}/{name}.key"
-
-
 def start(tmux: Callable[..., str], folder: Path, *, columns: int, colours: str) -> None:
     name = f"{columns}-{colours}"
     variables = {
@@ -206,8 +133,9 @@ def shown(tmux: Callable[..., str], folder: Path, name: str, made: Mapping[str, 
     tmux("wait-for", name)
     text = tmux("capture-pane", "-p", "-e", "-t", name, "-S", "-", "-E", "-")
     text = with_marks(text.partition("\nPane is dead")[0])
-    versions = f"{ksm_storage.__version__}, cryptography {metadata.version('cryptography')}"
-    known = {folder.parent.name: "ksm-xxxxxxxx", versions: re.sub(DIGIT, "9", versions), **made}
+    known = {folder.parent.name: "ksm-xxxxxxxx", **made}
+    for version in (metadata.version("cryptography"), ksm_storage.__version__):
+        known[version] = re.sub(DIGIT, "9", version)
     for classes, placeholder in [
         *((map(re.escape, old), new) for old, new in known.items()),
         *VARYING,
@@ -281,18 +209,6 @@ def test_each_command_has_a_snapshot_of_a_success_and_of_a_failure(columns: int)
     found = {(leaf_of(line), code == "0") for line, code in zip(LINES, codes, strict=True)}
 
     assert {(leaf, is_success) for leaf in LEAVES for is_success in (True, False)} - found == set()
-
-
-LINES = SCRIPT.splitlines()
-LEAVES = [
-    context.command_path.partition(" ")[2]
-    for context in all_commands()
-    if not hasattr(context.command, "commands")
-]
-
-
-def leaf_of(line: str) -> str:
-    return next((leaf for leaf in LEAVES if f"{line} ".startswith(f"{leaf} ")), "")
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import click
+from ksm_storage.cli.commands import group
 
 from .owner import app, client, file, folder, record
 from .server import errors, serve, server_key, throttle
 
 
-@click.group()
+@group()
 def vault() -> None:
     """Run a Keeper-compatible server on this machine, and fill it.
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import click
 
+from ksm_storage.cli.commands import group
 from ksm_storage.cli.options import GivenPath, duration, json_option, shown_time
 from ksm_storage.cli.output import echo, echo_err, echo_json, echo_line, echo_table
 from ksm_storage.errors import SettingsError
@@ -32,7 +33,7 @@ from .options import (
 )
 
 
-@click.group()
+@group()
 def app() -> None:
     """Create applications."""
 
@@ -51,7 +52,7 @@ def app_create(name: str, data: Path, owner_file: Path | None, as_json: bool) ->
     echo(application.app_uid)
 
 
-@click.group()
+@group()
 def folder() -> None:
     """Create shared folders and subfolders."""
 
@@ -82,7 +83,7 @@ def folder_add(
     echo(made.folder_uid)
 
 
-@click.group()
+@group()
 def record() -> None:
     """Add records from JSON.
 
@@ -190,7 +191,7 @@ def record_shortcut(
         echo_json({"record_uid": uid, "folder": folder, "status": "done"})
 
 
-@click.group()
+@group()
 def file() -> None:
     """Attach files to records."""
 
@@ -223,7 +224,7 @@ def file_add(
     echo(uid)
 
 
-@click.group()
+@group()
 def client() -> None:
     """Create one-time tokens, list devices and revoke them."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ksm_storage.cli.commands import command, group
 from ksm_storage.cli.options import json_option
 from ksm_storage.cli.output import echo, echo_err, echo_json, echo_line
 from ksm_storage.cli.process import current_process
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _COUNT = click.IntRange(1, 10**9)
 
 
-@click.command()
+@command()
 @data_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 for any free port.")
@@ -70,8 +71,8 @@ def serve(
         format="%(asctime)s %(message)s",
     )
     announce = _announce_as_json if as_json else _announce
-    # Signals are the server's: it stops in order, and raises them once more when it has.
-    current_process().give_way()
+    # The server stops in order.
+    current_process().leave_signals()
     run_server(DataFolder(data), announce, host=host, port=port, names=names)
 
 
@@ -88,7 +89,7 @@ def _announce_as_json(listening: Listening) -> None:
     sys.stdout.flush()
 
 
-@click.group()
+@group()
 def server_key() -> None:
     """Change the server's public key."""
 
@@ -111,7 +112,7 @@ def rotate(same_key: bool, data: Path, owner_file: Path | None, as_json: bool) -
         echo_err("note: clients that pinned the old server public key need the new one")
 
 
-@click.command(short_help="Make the server throttle clients.")
+@command(short_help="Make the server throttle clients.")
 @click.option("--next", "throttle_next", type=_COUNT, help="Throttle the next N requests.")
 @click.option("--limit", type=_COUNT, help="Requests allowed per client and path.")
 @click.option(
@@ -182,7 +183,7 @@ def _shown(rule: ThrottleRule) -> str:
     return "; ".join(parts) or "off"
 
 
-@click.command(short_help="Choose how the server words its errors.")
+@command(short_help="Choose how the server words its errors.")
 @click.option(
     "--wording",
     type=click.IntRange(0, 9),

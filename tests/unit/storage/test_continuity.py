@@ -294,6 +294,19 @@ def test_a_new_file_is_remembered_from_its_first_save(folder: Path, key: str, se
     assert revisions_in(seen) == [1]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a file name is bytes where it is not Windows")
+def test_a_file_whose_name_is_not_text_is_remembered(sealed: Path, seen: Path) -> None:
+    path = sealed.with_name(os.fsdecode(b"c'\n\xff.json"))
+    sealed.rename(path)
+
+    ksm_storage.open_storage(path).set("hostname", "newer")
+
+    assert ksm_storage.open_storage(path).get("hostname") == "newer"
+    found = record_in(seen, path)
+    assert found is not None
+    assert found.revision == revision_in(path)
+
+
 def test_the_memory_is_for_its_owner_alone(sealed: Path, seen: Path) -> None:
     ksm_storage.open_storage(sealed)
 

@@ -117,7 +117,15 @@ THROTTLED = ErrorRule(
     ThrottledError, "{place} is throttling requests ({detail})", "retry later, or raise the quota"
 )
 REJECTED = ErrorRule(
-    ProviderError, "{place} rejected the request for the key {key} ({detail})", None
+    ProviderError,
+    "{place} rejected the request for the key {key} ({detail})",
+    "look the code up in the service's documentation; if it is not there, a proxy or a firewall "
+    "answered instead of the service",
+)
+PROXY_LOGIN = ErrorRule(
+    ProviderError,
+    "the proxy between this host and {place} requires a login ({detail})",
+    "put the user name and password into the proxy variable: http://USER:PASSWORD@HOST:PORT",
 )
 
 
@@ -209,6 +217,10 @@ def rule_for_status(status: int) -> ErrorRule:
     """Return the rule for an HTTP status whose code is in no table; it takes a ``detail``."""
     if status == 429:
         return THROTTLED
+    if status == 407:
+        return PROXY_LOGIN
+    if 300 <= status < 400:
+        return REDIRECTED
     return SERVICE_FAILED if status >= 500 else REJECTED
 
 

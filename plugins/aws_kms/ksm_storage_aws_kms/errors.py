@@ -22,7 +22,7 @@ _KMS_OPERATIONS = (
 _OUR_OPERATIONS = (*_KMS_OPERATIONS, "GetCallerIdentity")
 
 _REFUSED = (
-    "AWS refused to issue credentials",
+    "AWS refused to issue credentials ({detail})",
     "check the role, its trust policy, the external id and the credentials used to assume it",
 )
 
@@ -76,9 +76,13 @@ SERVICE_CODES = {
                 "retry later; check that a custom or external key store is connected",
             ),
             "DependencyTimeout KMSInternal InternalFailure InternalError InternalServerError "
-            "ServiceUnavailable RequestTimeout RequestAborted IDPCommunicationError": (
+            "ServiceUnavailable RequestTimeout RequestAborted": (
                 "AWS reported an internal error",
                 "retry later",
+            ),
+            "IDPCommunicationError": (
+                "AWS cannot reach the identity provider of the web identity token",
+                "retry later; check that the issuer's keys are served to the internet",
             ),
         },
     ),
@@ -111,7 +115,7 @@ SERVICE_CODES = {
                 "the AWS credentials have expired",
                 "renew them (for SSO: aws sso login), and check the clock of this host",
             ),
-            "UnrecognizedClient InvalidClientTokenId InvalidAccessKeyId": (
+            "UnrecognizedClient InvalidClientTokenId InvalidAccessKeyId InvalidCredentials": (
                 "AWS does not recognize the access key id",
                 "the access key was deleted, is mistyped, or belongs to another AWS partition",
             ),
@@ -124,7 +128,7 @@ SERVICE_CODES = {
                 "check the credentials, and that no proxy removes the Authorization header",
             ),
             "InvalidIdentityToken IDPRejectedClaim Unauthorized": _REFUSED,
-            "OptInRequired": (
+            "OptInRequired SubscriptionRequired": (
                 "the AWS account is not signed up for {place}",
                 "sign up, or enable the region for the account",
             ),
@@ -147,6 +151,72 @@ SERVICE_CODES = {
                 "{place} rejected the request for the key {key} as invalid",
                 "check the key id; an emulator or a proxy may not support all of KMS",
             )
+        },
+    ),
+}
+
+
+_OF_THE_CALLER = (
+    *("ExpiredToken", "RequestExpired", "UnrecognizedClient", "InvalidClientTokenId"),
+    *("InvalidSignature", "SignatureDoesNotMatch", "MissingAuthenticationToken"),
+)
+# By operation, what the codes of a call for credentials mean; those of the caller's own
+# credentials mean the same as at KMS.
+CREDENTIAL_CODES: Mapping[str, Mapping[str, kit.ErrorRule]] = {
+    "AssumeRole": {
+        **kit.error_rules(
+            kit.PermissionDeniedError,
+            {
+                "AccessDenied": (
+                    "not allowed to assume the role, or the role does not exist ({permission})",
+                    "check the ARN of the role, its trust policy and its external id, and the "
+                    "caller's policies",
+                )
+            },
+            permission="{permission}",
+        ),
+        **{code: SERVICE_CODES[code] for code in _OF_THE_CALLER},
+    },
+    "AssumeRoleWithWebIdentity": {
+        **kit.error_rules(
+            kit.PermissionDeniedError,
+            {
+                "AccessDenied": (
+                    "the web identity is not allowed to assume the role, or the role does not "
+                    "exist ({permission})",
+                    "check AWS_ROLE_ARN, and issuer, audience and subject in the role's trust "
+                    "policy",
+                )
+            },
+            permission="{permission}",
+        ),
+        **kit.error_rules(
+            kit.AuthenticationError,
+            {
+                "ExpiredToken": (
+                    "the web identity token has expired",
+                    "check what renews the file that AWS_WEB_IDENTITY_TOKEN_FILE names, and the "
+                    "clock of this host",
+                ),
+                "InvalidIdentityToken IDPRejectedClaim": (
+                    "AWS rejected the web identity token ({detail})",
+                    "check that the identity provider is registered in IAM with the token's "
+                    "issuer and audience",
+                ),
+            },
+        ),
+    },
+    "GetRoleCredentials": kit.error_rules(
+        kit.AuthenticationError,
+        {
+            "Unauthorized": (
+                "the AWS SSO session has expired or was revoked",
+                "run: aws sso login",
+            ),
+            "Forbidden ResourceNotFound AccessDenied": (
+                "the AWS SSO session gives no access to the account or role of the profile",
+                "check sso_account_id and sso_role_name, and the assignment of the permission set",
+            ),
         },
     ),
 }
@@ -195,7 +265,7 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
             "ProfileNotFound": (
                 "AWS profile not found{detail}",
                 "run: aws configure list-profiles; check the option 'profile', AWS_PROFILE and "
-                "AWS_CONFIG_FILE",
+                "AWS_CONFIG_FILE, where its section is [profile NAME]",
             ),
             "ConfigParseError ConfigNotFound": (
                 "cannot parse an AWS config or credentials file{detail}",
@@ -294,6 +364,9 @@ def translated(
         return _from_reply(exc.response, str(exc.operation_name), call)
     rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
     source = source_of(exc)
+    if source == "assume-role-with-web-identity" and rule is CLIENT_FAILURES["InvalidConfigError"]:
+        # Set by variables, there is no profile.
+        rule = kit.ErrorRule(kit.SettingsError, *CREDENTIAL_SOURCES[source])
     if rule in _VAGUE and (source or call.operation == "GetCredentials"):
         rule = _rule_of_source(source, exc, rule)
     elif rule is None and call.operation == "Connect":
@@ -319,14 +392,16 @@ def _file_and_profile(exc: Exception, profile: str | None) -> str:
     named = [getattr(link, "kwargs", {}).get("path") for link in kit.chain_of(exc)]
     path = next(filter(None, named), None)
     shown = f": {kit.shown_path(str(path))}" if path else ""
-    return shown + (f" (profile {profile!r})" if profile else "")
+    return shown + ("" if profile is None else f" (profile {profile!r})")
 
 
 def _from_reply(reply: Any, operation: str, call: kit.Call) -> kit.KsmStorageError:
     code = str(reply.get("Error", {}).get("Code", ""))
     status = int(reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    rule = SERVICE_CODES.get(code.removesuffix("Exception")) or kit.rule_for_status(status)
-    if operation not in _OUR_OPERATIONS and not rule.kind.retryable and rule.permission is None:
+    name = code.removesuffix("Exception")
+    own = CREDENTIAL_CODES.get(operation, {}).get(name)
+    rule = own or SERVICE_CODES.get(name) or kit.rule_for_status(status)
+    if own is None and operation not in _OUR_OPERATIONS and not rule.kind.retryable:
         rule = kit.ErrorRule(kit.AuthenticationError, *_REFUSED)
     call = call._replace(permission=f"{_service_of(operation)}:{operation}")
     return rule.error(call, request_id=request_id_of(reply), detail=kit.shown_code(code))

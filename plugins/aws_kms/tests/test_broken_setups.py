@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.credentials import SSOProvider
+from botocore.tokens import SSOTokenProvider
 from botocore.utils import ContainerMetadataFetcher
 
 from ksm_storage.errors import (
     AuthenticationError,
     KsmStorageError,
+    PermissionDeniedError,
+    ProviderError,
     SettingsError,
     UnavailableError,
 )
@@ -24,7 +28,7 @@ from ksm_storage.testing.broken_setups import (
 )
 
 from .opening import AAD, open_kek
-from .scripted_kms import ARN, Answer
+from .scripted_kms import ARN, Answer, ScriptedKms, scripted_kms
 
 ROLE = "arn:aws:iam::111122223333:role/app"
 PAGE = b"<html><head><title>Blocked</title></head><body>Sign in to the proxy</body></html>"
@@ -76,11 +80,12 @@ def role(m: Machine) -> Machine:
 def sso(m: Machine, cache: object) -> Machine:
     import hashlib
 
-    return m
-
     profile(m, SSO)
-    folder = Path.home() / ".aws" / "sso" / "cache"
-    folder.mkdir(parents=True)
+    folder = m.folder / "sso"
+    folder.mkdir()
+    for source in (SSOProvider, SSOTokenProvider):
+        # Below the home folder that was the user's when the client was imported.
+        m.environment.setattr(source, "_SSO_TOKEN_CACHE_DIR", str(folder))
     name = hashlib.sha1(b"s").hexdigest()  # the AWS client's own naming
     text = cache if isinstance(cache, str) else json.dumps(cache)
     (folder / f"{name}.json").write_text(text)
@@ -308,14 +313,17 @@ SETUPS = {
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    from .scripted_kms import scripted_kms
-
+def server() -> Iterator[ScriptedKms]:
     with scripted_kms() as server:
         server.answer = Answer(200, PAGE, {"Content-Type": "text/html"})
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
-        yield Machine(tmp_path, monkeypatch, server.url, {"endpoint": server.url})
+        yield server
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ScriptedKms) -> Machine:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    return Machine(tmp_path, monkeypatch, server.url, {"endpoint": server.url})
 
 
 @pytest.mark.parametrize("direct_call", [True, False], ids=["direct", "client"])
@@ -331,5 +339,61 @@ def test_a_broken_setup_is_named(machine: Machine, name: str, direct_call: bool)
         pytest.raises(KsmStorageError) as caught,
     ):
         kek.unwrap(wrapped, aad=AAD)
+
+    assert_finishes_the_job(caught.value, setup)
+
+
+def refused(code: str) -> Answer:
+    """Return an error of STS."""
+    text = f"<ErrorResponse><Error><Code>{code}</Code><Message/></Error></ErrorResponse>"
+    return Answer(403, text.encode(), {"Content-Type": "text/xml"})
+
+
+def signed_in(m: Machine) -> Machine:
+    until = {"expiresAt": "2099-01-01T00:00:00Z", "region": "eu-west-1"}
+    m.variables(AWS_ENDPOINT_URL_SSO=m.server)
+    return sso(m, {"accessToken": SECRET, "startUrl": "https://example.invalid/start", **until})
+
+
+def refused_session(code: str) -> Answer:
+    return Answer(403, b"{}", {"x-amzn-ErrorType": code})
+
+
+def with_token(m: Machine) -> Machine:
+    return web(m, "a.b.c")
+
+
+DENIED = PermissionDeniedError
+REFUSALS = {
+    "role denied": (refused("AccessDenied"), B(role, DENIED, "assume the role")),
+    "role expired": (refused("ExpiredToken"), B(role, AUTH, "aws sso login")),
+    "role unknown key": (refused("InvalidClientTokenId"), B(role, AUTH, "access key id")),
+    "role off": (refused("RegionDisabledException"), B(role, AUTH, "RegionDisabled")),
+    "web denied": (refused("AccessDenied"), B(with_token, DENIED, "AWS_ROLE_ARN")),
+    "web expired": (
+        refused("ExpiredTokenException"),
+        B(with_token, AUTH, "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    ),
+    "web rejected": (refused("InvalidIdentityToken"), B(with_token, AUTH, "issuer")),
+    "web issuer down": (
+        refused("IDPCommunicationError"),
+        B(with_token, UnavailableError, "identity provider"),
+    ),
+    "sso forbidden": (refused_session("ForbiddenException"), B(signed_in, AUTH, "sso_role_name")),
+    "sso revoked": (refused_session("UnauthorizedException"), B(signed_in, AUTH, "sso login")),
+    "a firewall's page": (Answer(403, PAGE), B(keys, ProviderError, "firewall")),
+    "a proxy's login": (Answer(407, b""), B(keys, ProviderError, "USER:PASSWORD@")),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_of_credentials_is_named(
+    machine: Machine, server: ScriptedKms, name: str
+) -> None:
+    server.answer, setup = REFUSALS[name]
+    setup.break_it(machine)
+
+    with open_kek(ARN, **machine.settings) as kek, pytest.raises(KsmStorageError) as caught:
+        kek.unwrap(WrappedDek(ARN, "SYMMETRIC_DEFAULT", b"c" * 150), aad=AAD)
 
     assert_finishes_the_job(caught.value, setup)

@@ -66,6 +66,8 @@ ROWS: Mapping[str, tuple[int, type[errors.KsmStorageError]]] = {
     "IDPRejectedClaim": (403, errors.AuthenticationError),
     "UnauthorizedException": (401, errors.AuthenticationError),
     "OptInRequired": (403, errors.AuthenticationError),
+    "SubscriptionRequiredException": (403, errors.AuthenticationError),
+    "InvalidCredentials": (403, errors.AuthenticationError),
     "RegionDisabledException": (403, errors.SettingsError),
     "ValidationException": (400, errors.ProviderError),
     "ValidationError": (400, errors.ProviderError),

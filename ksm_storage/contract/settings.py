@@ -204,12 +204,17 @@ def checked(option: Option, value: object, *, source: str) -> Setting:
         return Setting(value, source)
     converted = _converted(option, value, source=source)
     if option.choices and converted not in option.choices:
+        from difflib import get_close_matches
+
         from .redaction import shown_choice
 
         shown = "" if option.secret else shown_choice(converted)
+        written = str(converted).strip().lower().replace("_", "-")
+        close = get_close_matches(written, option.choices, n=1)
         raise SettingsError(
             f"the setting {option.name!r} from {source} must be one of "
-            f"{', '.join(option.choices)}{shown}"
+            f"{', '.join(option.choices)}{shown}",
+            hint=f"did you mean {close[0]!r}?" if close else "write one of these, in lower case",
         )
     return Setting(converted, source)
 

@@ -90,6 +90,23 @@ def test_a_value_that_is_none_of_the_choices_is_refused_with_the_choices() -> No
         checked(option, "slow", source="argument")
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("Managed_Identity", "did you mean 'managed-identity'?"),
+        ("managed-identiy", "did you mean 'managed-identity'?"),
+        ("azure", "write one of these"),
+    ],
+)
+def test_a_value_that_is_near_a_choice_has_it_in_the_hint(given: str, hint: str) -> None:
+    option = Option("credential", "Help.", choices=("managed-identity", "cli"))
+
+    with pytest.raises(SettingsError) as caught:
+        settings_of(option, given)
+
+    assert hint in str(caught.value.hint)
+
+
 def test_a_secret_that_is_none_of_the_choices_is_not_shown() -> None:
     option = Option("mode", "Help.", secret=True, choices=("fast",))
 

@@ -34,13 +34,15 @@ _COMMANDS = 3
 _UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, kit.DeadlinePassedError)
 _NAMES = {name: kit.NETWORK_RULES[name] for name in ("NameResolutionError", "gaierror")}
 _NUMBER = re.compile(r"AADSTS([0-9]{5,7})\b")
+_TRACE_ID = re.compile(r"\bTrace ID: ([0-9a-f-]{36})\b")
 _TENANT = re.compile(r"[0-9A-Za-z.-]{1,253}")
 
 # By the kind of credentials: what to mend when they are missing, unusable or rejected.
 _ADVICE = {
     "default": "run: az login; or choose a kind by the option 'credential': "
     "docs/plugins/azure-kv.md lists where each looks",
-    "environment": "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+    "environment": "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or the PEM or "
+    "PKCS #12 file of a certificate in AZURE_CLIENT_CERTIFICATE_PATH",
     "managed-identity": "use credential=managed-identity on a host of Azure that has one; "
     "check AZURE_POD_IDENTITY_AUTHORITY_HOST",
     "workload-identity": "check the settings 'tenant_id', 'client_id' and 'token_file', or "
@@ -320,7 +322,10 @@ def _refused(
         ),
     )
     shown = f" (AADSTS{number})" if number else ""
-    return kit.AuthenticationError(f"{message}{shown}", hint=hint)
+    trace = _TRACE_ID.search(str(exc))
+    return kit.AuthenticationError(
+        f"{message}{shown}", hint=hint, request_id=trace[1] if trace else None
+    )
 
 
 def _last_status(exc: Exception) -> int:

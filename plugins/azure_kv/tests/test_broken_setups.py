@@ -85,6 +85,14 @@ SETUPS = {
     "variable: secret with a line end": B(
         lambda m: variables(m, CLIENT_SECRET=f"{SECRET}\n"), SET, "AZURE_CLIENT_SECRET"
     ),
+    "variable: certificate missing": B(
+        lambda m: (
+            variables(m),
+            m.variables(AZURE_CLIENT_SECRET=None, AZURE_CLIENT_CERTIFICATE_PATH="/no/such"),
+        ),
+        SET,
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+    ),
     "variable: half": B(
         lambda m: variables(m).variables(AZURE_CLIENT_SECRET=None), AUTH, "AZURE_CLIENT_SECRET"
     ),

@@ -169,7 +169,8 @@ def test_a_command_that_is_not_signed_in_is_an_authentication_error(
 
 @pytest.mark.parametrize("number", ENTRA_CODES)
 def test_a_number_of_entra_is_its_documented_error(scripted: ScriptedVault, number: int) -> None:
-    text = f"AADSTS{number}: text of the service. Trace ID: 1"
+    trace = "0f1e2d3c-aaaa-bbbb-cccc-0123456789ab"
+    text = f"AADSTS{number}: text of the service. Trace ID: {trace} Correlation ID: 1"
     body = {"error": "invalid_client", "error_description": text, "error_codes": [number]}
     scripted.refuse_tokens(reply(body, status=400))
 
@@ -181,6 +182,7 @@ def test_a_number_of_entra_is_its_documented_error(scripted: ScriptedVault, numb
 
     assert caught.value.message == f"{ENTRA_CODES[number][0]} (AADSTS{number})"
     assert caught.value.hint == ENTRA_CODES[number][1]
+    assert caught.value.request_id == trace
 
 
 def test_a_number_that_is_in_no_table_is_shown(scripted: ScriptedVault) -> None:

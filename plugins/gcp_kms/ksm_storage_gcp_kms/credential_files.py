@@ -47,8 +47,21 @@ def validate_file(path: str | None) -> None:
     key = content.get("private_key", "-----BEGIN")
     if not isinstance(key, str) or not key.lstrip().startswith("-----BEGIN"):
         raise _error("has a 'private_key' that is not PEM", "download the key again")
+    if "\\n" in key:
+        raise _error(
+            "has a 'private_key' with '\\n' in the place of line ends",
+            "a template or a variable escaped it twice: download the key again, and copy the file",
+        )
     if kind == "external_account":
         _validate_source(content["credential_source"])
+
+
+def gcloud_file() -> str | None:
+    """Return the path of the file that ``gcloud auth application-default login`` writes, if any."""
+    from google.auth._cloud_sdk import get_application_default_credentials_path
+
+    path = str(get_application_default_credentials_path())
+    return path if os.path.isfile(path) else None
 
 
 def is_federated(path: str | None) -> bool:
@@ -74,7 +87,9 @@ def read_file(path: str) -> dict[str, Any]:
         raise _error("is a folder", _HINT)
     try:
         with open(path, "rb") as file:
-            content = json.loads(file.read())
+            raw = file.read()
+        # The library reads UTF-8 without a mark, the parser more.
+        content = json.loads(raw.decode())
     except OSError as exc:
         raise _error(f"cannot be read: {exc.strerror}", _HINT) from exc
     except (ValueError, RecursionError):
@@ -84,6 +99,11 @@ def read_file(path: str) -> dict[str, Any]:
             return content
         raise _error("is not a JSON object", _HINT)
     # Outside the except block on purpose: the parser's exception holds the file.
+    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise _error(
+            "is not valid JSON: it begins with a byte order mark",
+            f"save it as UTF-8 without the mark; {_HINT}",
+        )
     raise _error("is not valid JSON", _HINT)
 
 

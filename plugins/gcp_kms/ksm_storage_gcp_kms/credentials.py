@@ -16,7 +16,7 @@ from google.auth.transport.requests import Request
 
 from ksm_storage import plugin as kit
 
-from .credential_files import VARIABLE, validate_file
+from .credential_files import VARIABLE, gcloud_file, validate_file
 from .hooks import IMPERSONATION, METADATA, SCOPES, SERVICE_ACCOUNT, Access
 
 
@@ -115,7 +115,7 @@ def _own(access: Access, request: Any) -> Any:
         from google.auth import compute_engine
 
         return compute_engine.Credentials(scopes=list(SCOPES))
-    validate_file(access.credentials_file or os.environ.get(VARIABLE))
+    validate_file(access.credentials_file or os.environ.get(VARIABLE) or gcloud_file())
     if access.credential == SERVICE_ACCOUNT:
         from google.oauth2 import service_account
 

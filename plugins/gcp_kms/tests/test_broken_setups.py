@@ -43,6 +43,11 @@ def adc(m: Machine, content: object) -> Machine:
     return m.variables(**{VARIABLE: m.file("adc.json", text)})
 
 
+def gcloud(m: Machine, content: str) -> Machine:
+    m.file("application_default_credentials.json", content)
+    return nothing(m).variables(CLOUDSDK_CONFIG=str(m.folder))
+
+
 def account(m: Machine, **values: object) -> dict[str, object]:
     file = {
         "type": "service_account",
@@ -95,6 +100,16 @@ SETUPS = {
     "empty file": B(lambda m: adc(m, ""), SET, "not valid JSON"),
     "garbage": B(lambda m: adc(m, SECRET), SET, "not valid JSON"),
     "bytes": B(lambda m: adc(m, b"\xff\xfe\x00"), SET, "not valid JSON"),
+    "a byte order mark": B(
+        lambda m: adc(m, "\ufeff" + json.dumps(account(m))), SET, "byte order mark"
+    ),
+    "UTF-16": B(lambda m: adc(m, json.dumps(account(m)).encode("utf-16")), SET, "byte order mark"),
+    "garbage in the file of gcloud": B(lambda m: gcloud(m, SECRET), SET, "not valid JSON"),
+    "a key that was escaped twice": B(
+        lambda m: adc(m, account(m, private_key=f"-----BEGIN KEY-----\\n{SECRET}\\n")),
+        SET,
+        "in the place of line ends",
+    ),
     "a list": B(lambda m: adc(m, [SECRET]), SET, "not a JSON object"),
     "no type": B(lambda m: adc(m, {"key": SECRET}), SET, "'type'"),
     "unknown type": B(lambda m: adc(m, {"type": "robot"}), SET, "'type'"),

@@ -71,6 +71,42 @@ ANY_SOURCE = (
     "check the AWS_* variables and the AWS files; for SSO: aws sso login",
 )
 
+_WEB_IDENTITY_REJECTED = (
+    "AWS rejected the web identity token ({detail})",
+    "check that the identity provider is registered in IAM with the token's issuer and audience",
+)
+_NO_SSO_ROLE = (
+    "the AWS SSO session gives no access to the account or role of the profile",
+    "check sso_account_id and sso_role_name, and the assignment of the permission set",
+)
+# By operation and code: what the services that issue credentials mean by it.
+CREDENTIAL_REFUSALS: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("AssumeRole", "AccessDenied"): (
+        "not allowed to assume the role, or the role does not exist ({permission})",
+        "check the ARN of the role, its trust policy and its external id, and the caller's "
+        "policies",
+    ),
+    ("AssumeRoleWithWebIdentity", "AccessDenied"): (
+        "the web identity is not allowed to assume the role, or the role does not exist "
+        "({permission})",
+        "check AWS_ROLE_ARN, and issuer, audience and subject in the role's trust policy",
+    ),
+    ("AssumeRoleWithWebIdentity", "ExpiredToken"): (
+        "the web identity token has expired",
+        "check what renews the file that AWS_WEB_IDENTITY_TOKEN_FILE names, and the clock of "
+        "this host",
+    ),
+    ("AssumeRoleWithWebIdentity", "InvalidIdentityToken"): _WEB_IDENTITY_REJECTED,
+    ("AssumeRoleWithWebIdentity", "IDPRejectedClaim"): _WEB_IDENTITY_REJECTED,
+    ("GetRoleCredentials", "Unauthorized"): (
+        "the AWS SSO session has expired or was revoked",
+        "run: aws sso login",
+    ),
+    ("GetRoleCredentials", "Forbidden"): _NO_SSO_ROLE,
+    ("GetRoleCredentials", "ResourceNotFound"): _NO_SSO_ROLE,
+    ("GetRoleCredentials", "AccessDenied"): _NO_SSO_ROLE,
+}
+
 
 class MalformedCredentialsError(Exception):
     """Report credentials that hold a line end, a blank or another character none of them has."""

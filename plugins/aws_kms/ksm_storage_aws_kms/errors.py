@@ -11,7 +11,13 @@ from typing import Any
 
 from ksm_storage import plugin as kit
 
-from .credentials import ANY_SOURCE, CREDENTIAL_SOURCES, CredentialSourceError, source_of
+from .credentials import (
+    ANY_SOURCE,
+    CREDENTIAL_REFUSALS,
+    CREDENTIAL_SOURCES,
+    CredentialSourceError,
+    source_of,
+)
 from .key_wrapper import request_id_of
 
 _KMS_OPERATIONS = (
@@ -156,70 +162,11 @@ SERVICE_CODES = {
 }
 
 
+# What STS says so is about the credentials with which a role is assumed.
 _OF_THE_CALLER = (
     *("ExpiredToken", "RequestExpired", "UnrecognizedClient", "InvalidClientTokenId"),
     *("InvalidSignature", "SignatureDoesNotMatch", "MissingAuthenticationToken"),
 )
-# By operation, what the codes of a call for credentials mean; those of the caller's own
-# credentials mean the same as at KMS.
-CREDENTIAL_CODES: Mapping[str, Mapping[str, kit.ErrorRule]] = {
-    "AssumeRole": {
-        **kit.error_rules(
-            kit.PermissionDeniedError,
-            {
-                "AccessDenied": (
-                    "not allowed to assume the role, or the role does not exist ({permission})",
-                    "check the ARN of the role, its trust policy and its external id, and the "
-                    "caller's policies",
-                )
-            },
-            permission="{permission}",
-        ),
-        **{code: SERVICE_CODES[code] for code in _OF_THE_CALLER},
-    },
-    "AssumeRoleWithWebIdentity": {
-        **kit.error_rules(
-            kit.PermissionDeniedError,
-            {
-                "AccessDenied": (
-                    "the web identity is not allowed to assume the role, or the role does not "
-                    "exist ({permission})",
-                    "check AWS_ROLE_ARN, and issuer, audience and subject in the role's trust "
-                    "policy",
-                )
-            },
-            permission="{permission}",
-        ),
-        **kit.error_rules(
-            kit.AuthenticationError,
-            {
-                "ExpiredToken": (
-                    "the web identity token has expired",
-                    "check what renews the file that AWS_WEB_IDENTITY_TOKEN_FILE names, and the "
-                    "clock of this host",
-                ),
-                "InvalidIdentityToken IDPRejectedClaim": (
-                    "AWS rejected the web identity token ({detail})",
-                    "check that the identity provider is registered in IAM with the token's "
-                    "issuer and audience",
-                ),
-            },
-        ),
-    },
-    "GetRoleCredentials": kit.error_rules(
-        kit.AuthenticationError,
-        {
-            "Unauthorized": (
-                "the AWS SSO session has expired or was revoked",
-                "run: aws sso login",
-            ),
-            "Forbidden ResourceNotFound AccessDenied": (
-                "the AWS SSO session gives no access to the account or role of the profile",
-                "check sso_account_id and sso_role_name, and the assignment of the permission set",
-            ),
-        },
-    ),
-}
 
 
 _BAD_CONFIGURATION = (
@@ -399,12 +346,22 @@ def _from_reply(reply: Any, operation: str, call: kit.Call) -> kit.KsmStorageErr
     code = str(reply.get("Error", {}).get("Code", ""))
     status = int(reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     name = code.removesuffix("Exception")
-    own = CREDENTIAL_CODES.get(operation, {}).get(name)
+    own = _rule_of_refusal(operation, name)
     rule = own or SERVICE_CODES.get(name) or kit.rule_for_status(status)
     if own is None and operation not in _OUR_OPERATIONS and not rule.kind.retryable:
         rule = kit.ErrorRule(kit.AuthenticationError, *_REFUSED)
     call = call._replace(permission=f"{_service_of(operation)}:{operation}")
     return rule.error(call, request_id=request_id_of(reply), detail=kit.shown_code(code))
+
+
+def _rule_of_refusal(operation: str, code: str) -> kit.ErrorRule | None:
+    words = CREDENTIAL_REFUSALS.get((operation, code))
+    if words is None:
+        of_caller = operation == "AssumeRole" and code in _OF_THE_CALLER
+        return SERVICE_CODES[code] if of_caller else None
+    if "{permission}" in words[0]:
+        return kit.ErrorRule(kit.PermissionDeniedError, *words, permission="{permission}")
+    return kit.ErrorRule(kit.AuthenticationError, *words)
 
 
 def _service_of(operation: str) -> str:

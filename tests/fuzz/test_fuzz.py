@@ -19,7 +19,7 @@ from tests.fuzz.seeds import seeds
 from tests.vectors.draft import Draft
 
 TARGET = Path(__file__).with_name("fuzz_decode.py")
-SECONDS = int(os.environ.get("KSM_STORAGE_FUZZ_SECONDS", "15"))
+SECONDS = int(os.environ.get("KSM_STORAGE_FUZZ_SECONDS", "5"))
 
 
 @pytest.mark.timeout(SECONDS + 60)

@@ -1,4 +1,4 @@
-"""The soak in short: ten seconds of what ``scripts/soak`` does for an hour."""
+"""The soak in short: five seconds of what ``scripts/soak`` does for an hour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_nothing_is_lost_under_random_faults(
     require_plugins()
     hsm = request.getfixturevalue("soft_hsm") if is_installed() else None
 
-    tally, disturbances = soak(tmp_path, seconds=10, clients=16, seed=1, hsm=hsm)
+    tally, disturbances = soak(tmp_path, seconds=5, clients=16, seed=1, hsm=hsm)
 
     assert tally.violations == []
     assert disturbances > 10

@@ -77,9 +77,17 @@ def value(picture: str, title: str, name: str, *, at: float | None = None) -> Fo
     return lambda pictures: _table(pictures, picture, title).find(name, at).value
 
 
-def column(picture: str, title: str, name: str, heading: str) -> Found:
+def column(picture: str, title: str, name: str, heading: str, *, at: float | None = None) -> Found:
     """Return what reads a further column of a row."""
-    return lambda pictures: float(_table(pictures, picture, title).find(name).more[heading])
+    return lambda pictures: float(_table(pictures, picture, title).find(name, at).more[heading])
+
+
+def growth(
+    picture: str, title: str, name: str, heading: str, *, first: float, last: float
+) -> Found:
+    """Return what divides a further column at one point by that at another."""
+    before, after = (column(picture, title, name, heading, at=at) for at in (first, last))
+    return lambda pictures: after(pictures) / before(pictures)
 
 
 def worst_ratio(picture: str, title: str, name: str) -> Found:
@@ -144,6 +152,26 @@ def _starts() -> Iterator[Aim]:
     yield Aim("`ksm-storage --version`", 2.5, _PASS, version)
 
 
+def _fleets() -> Iterator[Aim]:
+    local, kms, disk = "Fleet, key file", "Fleet, AWS KMS", "of the disk's own rate"
+    for files in (1_000, 10_000):
+        for step in ("protect", "rewrap"):
+            found = ratio("fleet", local, step, at=files)
+            yield Aim(f"{local}, {step}, {files:,} files", 0.5, disk, found, at_least=True)
+        for step in ("check", "status"):
+            found = value("fleet", local, step, at=files)
+            yield Aim(f"{local}, {step}, {files:,} files", 2_000, "files/s", found, at_least=True)
+        for step in ("protect", "rewrap", "check"):
+            found = column("fleet", kms, step, "of the emulator's own", at=files)
+            yield Aim(
+                f"{kms}, {step}, {files:,} files", 0.8, "of the emulator's own rate", found, True
+            )
+    for title in (local, kms):
+        for step in ("protect", "check"):
+            found = growth("fleet", title, step, "MB peak", first=1_000, last=10_000)
+            yield Aim(f"{title}, {step}, memory", 1.2, "of that for 1,000 files", found)
+
+
 def _engine() -> Iterator[Aim]:
     for task, limit in _TASKS.items():
         title = f"Engine: {task}"
@@ -188,4 +216,4 @@ def _project() -> Iterator[Aim]:
         yield Aim(f"`make {target}`, after installation", limit, "s", found)
 
 
-AIMS = (*_starts(), *_engine(), *_servers(), *_warm(), *_project())
+AIMS = (*_starts(), *_fleets(), *_engine(), *_servers(), *_warm(), *_project())

@@ -82,36 +82,30 @@ def measured(name: str, tables: Sequence[Table]) -> str:
     bars = [table for table in tables if not table.along]
     curves = [table for table in tables if table.along]
     lines = [f"![{'Curves' if curves else 'Bars'}: {title}](pictures/{name}.svg)"]
-    if curves:
-        lines += ["", *_markdown_of_curves(curves)]
+    for table in curves:
+        lines += ["", *_markdown_of_curve(table)]
     if bars:
         lines += ["", *_markdown_of_bars(bars)]
     return "\n".join([*lines, ""])
 
 
-def _markdown_of_curves(tables: Sequence[Table]) -> Iterator[str]:
-    """Yield a line for each point of each curve, with a column for each series."""
-    names = list(dict.fromkeys(name for table in tables for name in table.series()))
-    base = tables[0].beside
-    columns = [""]
-    for name in names:
-        columns += [name, *([f"{name}, ratio"] if base and name != base else [])]
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + " --- |" * len(columns)
-    for table in tables:
-        for at in sorted({row.at or 0 for row in table.rows}):
-            cells = [f"{table.title}: {at:,.0f} {table.along}"]
-            for name in names:
-                cells += _cells(table, name, at, ratio=base is not None and name != base)
-            yield f"| {' | '.join(cells)} |"
-
-
-def _cells(table: Table, name: str, at: float, *, ratio: bool) -> list[str]:
-    row = next((row for row in table.rows if row.name == name and row.at == at), None)
-    if row is None:
-        return ["", *([""] if ratio else [])]
-    more = "".join(f", {value} {unit}" for unit, value in row.more.items())
-    return [f"{shown(row.value)} {table.unit}{more}", *([table.ratio(row)] if ratio else [])]
+def _markdown_of_curve(table: Table) -> Iterator[str]:
+    """Yield a column for each point; a line for each series, its ratio and its further columns."""
+    points = sorted({row.at or 0 for row in table.rows})
+    yield f"| {table.title}, by {table.along} | {' | '.join(f'{at:,.0f}' for at in points)} |"
+    yield "|" + " --- |" * (len(points) + 1)
+    for name, rows in table.series().items():
+        at = {row.at: row for row in rows}
+        found = [at.get(point) for point in points]
+        lines = {f"{name}, {table.unit}": [shown(row.value) if row else "" for row in found]}
+        if table.beside not in (None, name):
+            lines[f"{name}, ratio"] = [table.ratio(row) if row else "" for row in found]
+        for heading in dict.fromkeys(heading for row in rows for heading in row.more):
+            lines[f"{name}, {heading}"] = [
+                row.more.get(heading, "") if row else "" for row in found
+            ]
+        for title, cells in lines.items():
+            yield f"| {' | '.join([title, *cells])} |"
 
 
 def _markdown_of_bars(tables: Sequence[Table]) -> Iterator[str]:

@@ -21,9 +21,9 @@ def test_files_move_from_one_key_to_another(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     local, kms = json.loads(measured.read_text())
     names = ["protect", "check", "status", "rewrap", "rewrap again"]
-    assert local["title"] == "Fleet of 1 files, key file"
+    assert local["title"] == "Fleet, key file"
     assert [row["name"] for row in local["rows"]] == [local["beside"], *names]
-    assert kms["title"] == "Fleet of 1 files, AWS KMS"
+    assert kms["title"] == "Fleet, AWS KMS"
     assert [row["name"] for row in kms["rows"]] == names
     calls = {row["name"]: int(row["more"]["calls"]) for row in kms["rows"]}
     # What each step does for a file is what the emulator's own rate is taken from.

@@ -127,6 +127,17 @@ def time_options(command: Command) -> Command:
     return timeout(hedge(command))
 
 
+def timeout_option(command: Command) -> Command:
+    """Add ``--timeout``, which bounds a command that tries no keys one after another."""
+    return click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        callback=_positive,
+        help="Maximum time for all files together.",
+    )(command)
+
+
 def connection_options(command: Command) -> Command:
     """Add ``--ca-file`` and ``--proxy``, which say how the Keeper server is reached."""
     command = click.option(
@@ -159,6 +170,12 @@ def json_option(command: Command) -> Command:
 
 def _quiet(ctx: click.Context, _param: click.Parameter, quiet: bool) -> None:
     ctx.meta[QUIET] = quiet
+
+
+def _positive(_ctx: click.Context, _param: click.Parameter, seconds: float | None) -> float | None:
+    if seconds is not None and not seconds > 0:
+        raise SettingsError(f"the timeout must be a positive number of seconds, not {seconds!r}")
+    return seconds
 
 
 def _proxy(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:

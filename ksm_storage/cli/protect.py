@@ -27,7 +27,14 @@ from ..storage.rewrapping import require_writable
 from ..storage.snapshot import existing_envelope
 from .commands import command
 from .many_files import Files, many_files_options
-from .options import Settings, context_option, json_option, key_option, setting_option
+from .options import (
+    Settings,
+    context_option,
+    json_option,
+    key_option,
+    setting_option,
+    timeout_option,
+)
 from .output import echo_err
 
 KEYRING_KEY = "os-keyring://default"
@@ -44,6 +51,7 @@ KEYRING_KEY = "os-keyring://default"
     help="The key of a file sealed by an official Keeper package, if it differs from --key.",
 )
 @click.option("--mode", default="0600", metavar="OCTAL", help="The mode of the sealed file.")
+@timeout_option
 @json_option
 def protect(
     files: Files,
@@ -52,6 +60,7 @@ def protect(
     settings: Settings,
     from_key: str | None,
     mode: str,
+    timeout: float | None,
     as_json: bool,
 ) -> int:
     """Seal PATHS in place: JSON, base64 of JSON, keeper.ini, or an official package's file.
@@ -81,7 +90,13 @@ def protect(
     with KekPool(settings) as pool:
         policy = OpenPolicy.from_args(chosen, context, settings, pool=pool)
         existing = OpenPolicy.from_args(keys or None, context, settings, pool=pool)
-        return files.run(work, service_of=lambda _: services, as_json=as_json, forked=COMPUTED)
+        return files.run(
+            work,
+            service_of=lambda _: services,
+            as_json=as_json,
+            timeout=timeout,
+            forked=COMPUTED,
+        )
 
 
 def _would_protect(

@@ -34,7 +34,7 @@ from ..storage.snapshot import document_of, existing_envelope
 from .commands import command, group
 from .export import write_new_file
 from .many_files import Files, many_files_options
-from .options import PATH, Settings, json_option, key_option, setting_option
+from .options import PATH, Settings, json_option, key_option, setting_option, timeout_option
 from .output import echo, echo_err, echo_json
 from .recovery_secret import new_passphrase, refuse_list_on_stdin, secret_options, with_secret
 from .rewrap import changes_said, content_of, not_removed_notes, unchanged, would_rewrap
@@ -159,6 +159,7 @@ def drill(
 @click.option("--remove-key", "remove", multiple=True, metavar="URI", help="Remove a lost key.")
 @secret_options
 @setting_option
+@timeout_option
 @json_option
 def use(
     files: Files,
@@ -168,6 +169,7 @@ def use(
     recovery_file: str | None,
     passphrase_file: str | None,
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> int:
     """Open each of PATHS with the recovery secret, and seal its data key under --key as well.
@@ -187,7 +189,7 @@ def use(
                 return would_rewrap(path, changes, _only_recovery(path, given, pool))
             return _recovered(path, changes, _only_recovery(path, given, pool))
 
-        return files.run(work, service_of=lambda _path: SCHEME, as_json=as_json)
+        return files.run(work, service_of=lambda _path: SCHEME, as_json=as_json, timeout=timeout)
 
 
 def _recovery_keys(envelope: Envelope, path: str) -> Sequence[KeyUri]:

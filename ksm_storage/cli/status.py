@@ -18,7 +18,7 @@ from ..status.policy import broken_rules, read_policy
 from ..storage.open_policy import OpenPolicy, read_key
 from .commands import command
 from .many_files import Files, many_files_options, services_in_header
-from .options import Settings, json_option, setting_option, trust_option
+from .options import Settings, json_option, setting_option, timeout_option, trust_option
 from .output import echo_err
 
 CALLS_FOR_ATTENTION = 6
@@ -45,6 +45,7 @@ CALLS_FOR_ATTENTION = 6
 )
 @trust_option
 @setting_option
+@timeout_option
 @json_option
 def status(
     files: Files,
@@ -54,6 +55,7 @@ def status(
     version: str | None,
     trust: tuple[str, ...],
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> int:
     """Show the keys of each of PATHS, their state and version, and the age of the file.
@@ -72,7 +74,10 @@ def status(
         if key is not None:
             search = _LossSearch(KeyLossImpact.of(read_key(key), version, facts), facts)
             code = files.run(
-                search.done, service_of=services_in_header(pinned.keys), as_json=as_json
+                search.done,
+                service_of=services_in_header(pinned.keys),
+                as_json=as_json,
+                timeout=timeout,
             )
             search.conclude()
             return code
@@ -80,8 +85,13 @@ def status(
         def work(path: str) -> FileResult:
             return _told(examine(path, facts, None if facts is None else pinned), rules)
 
-        service_of = services_in_header(pinned.keys)
-        return files.run(work, service_of=service_of, as_json=as_json, forked=COMPUTED)
+        return files.run(
+            work,
+            service_of=services_in_header(pinned.keys),
+            as_json=as_json,
+            timeout=timeout,
+            forked=COMPUTED,
+        )
 
 
 class _LossSearch:

@@ -288,6 +288,38 @@ def test_the_timeout_ends_the_command_whatever_hangs(folder: Path) -> None:
     assert "--timeout" in found[0]["error"]["message"]
 
 
+HANGING = """
+import importlib, sys, threading
+from ksm_storage.cli.main import main
+
+module, _, name = sys.argv.pop(1).partition(":")
+setattr(importlib.import_module(f"ksm_storage.cli.{module}"), name, lambda *_, **__: FOREVER)
+sys.exit(main())
+""".replace("FOREVER", FOREVER)
+
+
+@pytest.mark.parametrize(
+    ("called", "command"),
+    [
+        ("protect:protect_file", ["protect", "plain.json", "--key", "key-file:///k"]),
+        ("status:examine", ["status", "c.json"]),
+        ("status:examine", ["status", "c.json", "c.json"]),
+    ],
+)
+def test_the_timeout_ends_each_command_of_many_files(
+    folder: Path, called: str, command: list[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING, called, *command, "--timeout", "0.3"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert done.returncode == 5
+    assert "did not finish within the 0.3 s of --timeout" in done.stderr
+
+
 BLOCKED = """
 import sys
 import ksm_storage.cli.process as process

@@ -19,7 +19,7 @@ from ..doctor.finding import (
     lines_of_file,
     lines_of_key,
 )
-from ..doctor.surroundings import network_notes, network_variables, version_notes
+from ..doctor.surroundings import network_notes, network_variables, proxy_notes, version_notes
 from ..doctor.unread import unread_tables, unread_variables
 from ..keys.setting_sources import settings_file
 from ..storage.open_policy import read_key
@@ -91,7 +91,7 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
     variables = unread_variables(os.environ, {KeyUri.parse(key.uri).provider for key in keys})
     tables = unread_tables()
     network = network_variables(os.environ)
-    faults = [*version_notes(None), *network_notes(os.environ)]
+    faults = [*version_notes(None), *network_notes(os.environ), *proxy_notes(os.environ)]
     if as_json:
         content: dict[str, object] = {
             "settings_file": source,

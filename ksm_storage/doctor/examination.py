@@ -102,8 +102,19 @@ def _ask(found: KeyFinding, kek: Kek) -> None:
                 "the plugin cannot probe permissions; 'ksm-storage check PATH' opens a file"
             )
         found.probes = tuple(probes or ())
+        if probes and found.purpose == "sign":
+            _refuse_unsigning(found)
     reported = {probe.reason for probe in found.probes}
     found.notes = [note for note in found.notes if note not in reported]
+
+
+def _refuse_unsigning(found: KeyFinding) -> None:
+    if not any(probe.need == "sign" for probe in found.probes):
+        raise KeyStateError(
+            f"the key {found.uri!r} wraps data keys and cannot sign for a device",
+            hint="a device key is a P-256 key of its own: ksm-storage init --device-key URI",
+            key=found.uri,
+        )
 
 
 def _describe(found: KeyFinding, kek: Kek) -> None:

@@ -97,6 +97,7 @@ class FileFinding:
 _NEEDED: Mapping[Need, tuple[Need, ...]] = {
     "open": ("open", "sign"),
     "seal": ("open", "seal", "sign"),
+    "sign": ("sign",),
     "describe": ("describe",),
 }
 _GRANTED = {True: "granted", False: "MISSING", None: "unknown"}

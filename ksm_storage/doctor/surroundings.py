@@ -19,6 +19,8 @@ _CA_FILES = (
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 )
+_PORTS = {"": "80", "http": "80", "https": "443"}
+_PROXY_SECONDS = 2.0
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 # What file systems answer that have no locks, or whose lock server does not run.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
@@ -84,6 +86,26 @@ def network_notes(environment: Mapping[str, str]) -> Iterator[str]:
         for url in filter(None, (upper, lower)):
             if "://" not in url:
                 yield f"${name} has no scheme: write http://HOST:PORT"
+
+
+def proxy_notes(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield which of the proxies named by these variables take no connections."""
+    import socket
+
+    names = [name for each in _PROXIES[:3] for name in (each, each.lower())]
+    found = {_without_password(environment[name]): name for name in names if environment.get(name)}
+    for url, name in found.items():
+        scheme, _, place = url.rpartition("://")
+        host, _, port = place.rpartition("@")[2].strip("/").rpartition(":")
+        if not host or not port.isdecimal():
+            host, port = place.rpartition("@")[2].strip("/"), _PORTS.get(scheme.lower(), "1080")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _PROXY_SECONDS).close()
+        except socket.gaierror:
+            yield f"the host of the proxy in ${name} has no address: {host}"
+        except (OSError, OverflowError) as exc:
+            reason = getattr(exc, "strerror", None) or "no answer"
+            yield f"the proxy in ${name} takes no connections at {host}:{port}: {reason}"
 
 
 def clock_notes(sealed: datetime) -> Iterator[str]:

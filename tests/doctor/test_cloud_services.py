@@ -13,8 +13,11 @@ from ksm_storage_emulators.pytest_plugin import EmulatorStarter
 
 import ksm_storage
 from ksm_storage.cli.main import main
+from ksm_storage.contract.abilities import Need
+from ksm_storage.contract.key_wrapper import KeyUri
+from ksm_storage.doctor.remedies import remedy
 from tests.call_counts.services import SERVICES
-from tests.doctor.cloud import FORBID
+from tests.doctor.cloud import GRANTS, forbid
 from tests.doctor.conftest import Findings
 from tests.key_service_faults.service import DEADLINES, EmulatedService
 from tests.key_service_faults.soak_keys import ADMINISTRATORS, Rotates
@@ -22,16 +25,9 @@ from tests.unit.storage.fixtures import CONFIG
 
 Doctor = Callable[..., Findings]
 
-# Each permission to open and to seal, and what its name has in the policy that grants it.
-PERMISSIONS = [
-    ("aws-kms", "kms:Decrypt"),
-    ("aws-kms", "kms:Encrypt"),
-    ("gcp-kms", "cloudkms.cryptoKeyVersions.useToDecrypt"),
-    ("gcp-kms", "cloudkms.cryptoKeyVersions.useToEncrypt"),
-    ("oracle-kv", "KEY_DECRYPT"),
-    ("oracle-kv", "KEY_ENCRYPT"),
-    ("azure-kv", "keys/unwrap"),
-    ("azure-kv", "keys/wrap"),
+# Each permission to open and to seal.
+PERMISSIONS: list[tuple[str, Need]] = [
+    (provider, need) for provider in GRANTS for need in ("open", "seal")
 ]
 
 
@@ -90,6 +86,9 @@ def test_a_disabled_key_is_named(service: EmulatedService, sealed: Path, doctor:
     assert found.code == 4
     assert found.problems[0] == "KeyStateError"
     assert found.keys[0]["state"] == "disabled"
+    hint = found.keys[0]["problems"][0]["hint"]
+    key = KeyUri.parse(found.keys[0]["key"])
+    assert hint == f"run: {remedy(key, 'disabled')}"
 
 
 @each_service
@@ -107,11 +106,11 @@ def test_a_service_that_drops_each_connection_is_out_of_reach(
     assert found.keys[0]["plugin"].startswith("ksm-storage-")
 
 
-@pytest.mark.parametrize(("service", "permission"), PERMISSIONS, indirect=["service"])
+@pytest.mark.parametrize(("service", "need"), PERMISSIONS, indirect=["service"])
 def test_a_missing_permission_is_named_with_what_grants_it(
-    service: EmulatedService, sealed: Path, doctor: Doctor, permission: str
+    service: EmulatedService, sealed: Path, doctor: Doctor, need: Need
 ) -> None:
-    FORBID[service.provider](service, permission)
+    forbid(service, need)
 
     found = doctor(sealed, "--for", "seal")
     to_open = doctor(sealed)
@@ -121,10 +120,12 @@ def test_a_missing_permission_is_named_with_what_grants_it(
         for probe in found.keys[0]["permissions"]
         if probe["granted"] is False and probe["need"] != "describe"
     ]
+    assert missing["need"] == need
+    permission = GRANTS[service.provider][need][0].removesuffix("Key")
     assert permission.lower() in missing["permission"].lower()
     assert missing["grant"]
     assert found.code == 4
-    assert to_open.code == (4 if missing["need"] == "open" else 0)
+    assert to_open.code == (4 if need == "open" else 0)
 
 
 @each_service

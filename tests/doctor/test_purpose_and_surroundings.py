@@ -206,3 +206,12 @@ def test_doctor_changes_nothing(patient: Patient, doctor: Callable[..., Findings
 
     assert os.stat(patient.path).st_mtime_ns == before[0].st_mtime_ns
     assert sorted(Path(patient.path.parent).iterdir())[0].name == before[2][0]
+
+
+def test_a_key_that_wraps_does_not_serve_to_sign(
+    patient: Patient, doctor: Callable[..., Findings]
+) -> None:
+    found = doctor(patient.path, "--for", "sign")
+
+    assert (found.code, found.problems) == (4, ["KeyStateError"])
+    assert "device key" in found.keys[0]["problems"][0]["hint"]

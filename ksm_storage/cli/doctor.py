@@ -65,12 +65,14 @@ def doctor(
     files = [examine_file(path) for path in _paths(paths, asked)]
     uris = dict.fromkeys([*asked, *(KeyUri.parse(key) for file in files for key in file.keys)])
     services = " and ".join(sorted({uri.provider for uri in uris}))
-    with (
-        current_process().waiting(services or "the network"),
-        ThreadPoolExecutor(_MAX_THREADS) as threads,
-    ):
-        # In parallel: one service that does not answer must not hold up the others.
-        found = list(threads.map(lambda uri: examine_key(uri, settings, purpose=purpose), uris))
+    # In parallel: one service that does not answer must not hold up the others.
+    threads = ThreadPoolExecutor(_MAX_THREADS)
+    try:
+        with current_process().waiting(services or "the network"):
+            found = list(threads.map(lambda uri: examine_key(uri, settings, purpose=purpose), uris))
+    finally:
+        # After an interrupt nothing waits for the threads: a service may hold them for long.
+        threads.shutdown(wait=False, cancel_futures=True)
     # A settings file that cannot be used fails the file and its keys; once is enough.
     reported = {problem.message for key in found for problem in key.problems}
     for file in files:

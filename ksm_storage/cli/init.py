@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from .options import (
     setting_option,
 )
 from .output import echo_err, echo_json
+from .process import current_process
 from .protect import default_key
 
 TOKEN_VARIABLE = "KSM_TOKEN"  # noqa: S105  # its name
@@ -68,6 +70,9 @@ class _Server:
             ca_file=self.ca_file,
             proxy_url=self.proxy,
         )
+
+
+_ASSIGNED = re.compile(r"(?:export\s+|set\s+|\$env:)?[A-Za-z_]\w*\s*=\s*(?=[^\s=])")
 
 
 @command()
@@ -119,19 +124,22 @@ def init(
     refuse_configuration(place)
     token = read_token()
     trust = OpenPolicy.from_args(keys or None, context, settings)
-    begun = _begun(place, trust, profile)
+    with current_process().waiting():
+        begun = _begun(place, trust, profile)
     server = _Server(token, hostname, server_key, server_key_id, ca_file, proxy)
     # A rehearsal in memory: a mistake in the token or the options leaves no file behind.
     begun_with = begun.read_storage() if begun else {}
     server.connect(InMemoryKeyValueStorage(without_device_key(begun_with)))
     check_length(parse_token(token, hostname="US").secret)
-    fields = _device_key_fields(device_key, create_device_key, begun_with, trust)
-    storage = begun or _new(place, trust, profile)
-    # One save for all that a bind needs; it is done before the first request.
-    with storage.batch():
-        storage.apply(lambda config: config.update(fields))
-        manager = server.connect(storage)
-    manager.bind()
+    with current_process().waiting():
+        fields = _device_key_fields(device_key, create_device_key, begun_with, trust)
+        storage = begun or _new(place, trust, profile)
+        # One save for all that a bind needs; it is done before the first request.
+        with storage.batch():
+            storage.apply(lambda config: config.update(fields))
+            manager = server.connect(storage)
+    with current_process().waiting(f"the server {storage.get('hostname')}"):
+        manager.bind()
     _report(place, storage, profile, as_json=as_json)
 
 
@@ -170,8 +178,8 @@ def read_token() -> str:
 
 
 def _unquoted(token: str) -> str:
-    # Tokens are pasted from mails and chats, quotes and all; none belongs to a token.
-    return token.strip().strip(_QUOTES).strip()
+    # Tokens are pasted from mails, chats and files of variables, quotes and all.
+    return _ASSIGNED.sub("", token.strip()).strip(_QUOTES).strip()
 
 
 def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage | None:

@@ -49,7 +49,6 @@ from .output import echo_err
 from .process import current_process
 
 _PARALLEL = 8
-_ANSWERS = "the key service, the network or a lock"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -102,7 +101,7 @@ class Files(NamedTuple):
         )
         process, paths = current_process(), self.selected()
         with Results(as_json=as_json, one=self.one) as results:
-            with _stopping_at_signals(runner.stop) as interrupted, process.waiting(_ANSWERS):
+            with _stopping_at_signals(runner.stop) as interrupted, process.waiting():
                 results.expect(None if self.lists else self._count)
                 for outcome in runner.run(paths):
                     results.add(outcome)

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import click
 
 SAID_AFTER_SECONDS = 2.0
+ANSWERS = "the key service, the network or a lock"
 INTERRUPTED = 130
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -54,7 +55,7 @@ class Process:
         self._nudge()
 
     @contextlib.contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
+    def waiting(self, what: str = ANSWERS) -> Iterator[None]:
         """Name on stderr what the block waits for, if it takes more than two seconds."""
         self._waits_for, self._said_at = what, time.monotonic() + SAID_AFTER_SECONDS
         self._nudge()

@@ -37,6 +37,7 @@ from .options import (
     trust_option,
 )
 from .output import echo_err, echo_json, echo_table
+from .process import current_process
 from .protect import default_key, existing_policy
 from .sealed_file import SealedFile
 
@@ -124,7 +125,8 @@ def import_profiles(
 def use(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
     """Make NAME the active profile of PATH."""
     policy = OpenPolicy.from_args(trust or None, None, settings)
-    change_document(path, policy, lambda document: with_active_profile(document, name))
+    with current_process().waiting():
+        change_document(path, policy, lambda document: with_active_profile(document, name))
     if as_json:
         echo_json({"path": path, "status": "done", "active": name})
         return
@@ -143,7 +145,8 @@ def delete(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_
     The client device stays valid on the server until it is revoked there.
     """
     policy = OpenPolicy.from_args(trust or None, None, settings)
-    left = change_document(path, policy, lambda document: without_profile(document, name))
+    with current_process().waiting():
+        left = change_document(path, policy, lambda document: without_profile(document, name))
     if as_json:
         active = left.settings.get(ACTIVE_PROFILE)
         echo_json({"path": path, "status": "done", "removed": name, "active": active})
@@ -160,7 +163,8 @@ def delete(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_
 @json_option
 def list_profiles(path: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
     """List the profiles in PATH; a star marks the active one."""
-    document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
+    with current_process().waiting():
+        document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
     active = document.settings.get(ACTIVE_PROFILE)
     rows = [
         {
@@ -194,7 +198,8 @@ def show(
     as_json: bool,
 ) -> None:
     """Show the values of the profile NAME in PATH, or of the active one."""
-    document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
+    with current_process().waiting():
+        document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
     if name is not None:
         require_profile(document, name)
     chosen = document.chosen(name)
@@ -282,12 +287,12 @@ def _change_or_create(
     settings: Settings,
     change: Callable[[Document], Document],
 ) -> None:
-    if os.path.lexists(path):
-        change_document(path, existing_policy(path, keys, trust, settings), change)
-        return
-    create_document(
-        path, OpenPolicy.from_args(keys or [default_key()], None, settings), change(Document({}))
-    )
+    with current_process().waiting():
+        if os.path.lexists(path):
+            change_document(path, existing_policy(path, keys, trust, settings), change)
+            return
+        policy = OpenPolicy.from_args(keys or [default_key()], None, settings)
+        create_document(path, policy, change(Document({})))
 
 
 def _as_row(row: Mapping[str, object]) -> list[str]:

@@ -362,6 +362,54 @@ def test_a_wait_is_told_and_the_second_interrupt_leaves_at_once(folder: Path) ->
     assert time.monotonic() - began < 5
 
 
+SILENT = """
+import sys, time
+import ksm_storage.cli.process as process
+from ksm_storage.cli.main import main
+from ksm_storage.doctor import examination
+from ksm_storage.keys.kek import Kek
+
+process.SAID_AFTER_SECONDS = 0.01
+Kek.unwrap = Kek.wrap = lambda *_, **__: time.sleep(60)
+examination.describe_key = lambda _: time.sleep(60)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "c.json", "--reveal"],
+        ["accept", "c.json"],
+        ["profile", "list", "c.json"],
+        ["profile", "show", "c.json"],
+        ["profile", "use", "c.json", "a"],
+        ["profile", "delete", "c.json", "a"],
+        ["profile", "add", "c.json", "a", "plain.json"],
+        ["init", "c.json"],
+        ["doctor", "c.json"],
+    ],
+    ids=" ".join,
+)
+def test_each_command_that_opens_a_file_says_what_it_waits_for_and_ends_at_an_interrupt(
+    folder: Path, arguments: list[str]
+) -> None:
+    Path("plain.json").write_text('{"clientId": "C"}')
+    child = subprocess.Popen(
+        [sys.executable, "-c", SILENT, *arguments],
+        env={**os.environ, "KSM_TOKEN": f"KSM_TOKEN='US:{'x' * 43}'"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stderr is not None
+    assert child.stderr.readline().startswith("note: waiting for ")
+
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=10)
+
+    assert (child.returncode, said.strip()) == (130, "error: interrupted")
+
+
 def test_the_second_interrupt_is_told_in_json_for_a_file_whose_name_is_no_text(
     folder: Path,
 ) -> None:

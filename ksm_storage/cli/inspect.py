@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..envelope.codec import decode, format_time, looks_like_envelope
+from ..envelope.codec import decode, looks_like_envelope
 from ..envelope.model import SUITE, Header
 from ..errors import SettingsError
 from ..files.reading import not_found, read_file, resolved
@@ -73,8 +73,8 @@ def _header_as_dict(header: Header, path: str, mode: int | None) -> dict[str, ob
         "version": 1,
         "suite": SUITE,
         "envelope_id": header.envelope_id.hex(),
-        "created": format_time(header.created),
-        "sealed": format_time(header.sealed),
+        "created": header.created,
+        "sealed": header.sealed,
         "revision": header.revision,
         "generation": header.generation,
         "context": dict(header.context),
@@ -91,8 +91,8 @@ def _print_header(header: Header, path: str, mode: int | None) -> None:
         ("file", path if mode is None else f"{path} (mode {mode:04o})"),
         ("format", f"envelope v1, suite {SUITE}"),
         ("envelope id", header.envelope_id.hex()),
-        ("created", format_time(header.created)),
-        ("sealed", format_time(header.sealed)),
+        ("created", header.created),
+        ("sealed", header.sealed),
         ("revision", str(header.revision)),
         *([("generation", str(header.generation))] if header.generation > 1 else []),
         *(("context", f"{name}={value}") for name, value in header.context.items()),

@@ -13,7 +13,6 @@ import click
 
 from ..batch.provider_queue import FileResult
 from ..contract.key_wrapper import KeyUri
-from ..envelope.codec import format_time
 from ..envelope.model import Envelope
 from ..errors import SettingsError
 from ..files.reading import resolved
@@ -235,7 +234,7 @@ def _recovered(path: str, changes: RecipientChanges, trust: OpenPolicy) -> FileR
     said = changes_said(path, "wrapped", done.added, done.removed)
     said += not_removed_notes(path, changes, done.removed)
     said += [
-        f"note: {path} claims: revision {header.revision}, sealed {format_time(header.sealed)}, "
+        f"note: {path} claims: revision {header.revision}, sealed {header.sealed}, "
         f"context {context}",
         "note: anyone with the recovery key's URI can create such a file; compare with a backup",
     ]

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from ..contract.abilities import KeyDescription, Need
 from ..contract.key_wrapper import KeyUri
-from ..envelope.codec import decode
+from ..envelope.codec import decode, parse_time
 from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError
 from ..files.reading import not_found, resolved
 from ..keys.discovery import Plugin, find_plugin
@@ -46,7 +46,7 @@ def examine_file(path: str) -> FileFinding:
         return found
     found.notes += [
         *_obstacles(real, content.status),
-        *clock_notes(header.sealed),
+        *clock_notes(parse_time(header.sealed)),
         *lock_notes(real),
     ]
     if (label := label_of(real)) is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -40,7 +39,7 @@ class Header(NamedTuple):
 
     Attributes:
         envelope_id: 16 random bytes, the same for the life of the file.
-        created: When the DEK was made, in UTC without microseconds.
+        created: When the DEK was made, as the header writes it (E9).
         sealed: When the payload was last sealed, likewise.
         revision: Grows by one with each save, from 1.
         generation: How many DEKs the envelope has had: grows by one with each rekey, from 1.
@@ -52,8 +51,8 @@ class Header(NamedTuple):
     """
 
     envelope_id: bytes
-    created: datetime
-    sealed: datetime
+    created: str
+    sealed: str
     revision: int
     generation: int
     context: Mapping[str, str]

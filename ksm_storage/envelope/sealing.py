@@ -15,7 +15,7 @@ from ..contract.key_wrapper import DEK_BYTES, Aad, KeyUri, WrappedDek
 from ..errors import DecryptionError, EnvelopeError, KeyNotFoundError, SettingsError
 from ..keys.kek import Kek
 from ..keys.known_providers import OFFLINE
-from .codec import checked_context, lineage_aad, mac_input, payload_aad, wrap_aad
+from .codec import checked_context, format_time, lineage_aad, mac_input, payload_aad, wrap_aad
 from .lineage import continuity_secret, open_lineage, seal_lineage
 from .model import (
     ENVELOPE_ID_BYTES,
@@ -97,7 +97,7 @@ def wrap_and_verify_new_dek(
 
 def seal(payload: bytes, new: NewDek, *, now: datetime | None = None) -> Envelope:
     """Seal a payload in a new envelope of revision 1."""
-    time = now or current_time()
+    time = format_time(now or current_time())
     header = Header(
         envelope_id=new.envelope_id,
         created=time,
@@ -118,7 +118,7 @@ def seal_again(
     """Seal another payload in the same envelope, under the same DEK (M1); no KEK is needed."""
     header = envelope.header._replace(
         revision=_next_revision(envelope),
-        sealed=now or current_time(),
+        sealed=format_time(now or current_time()),
     )
     return _sealed(header, payload, dek)
 
@@ -147,7 +147,7 @@ def rekey(
     The new envelope is of the next generation, and its lineage proves that the new DEK took the
     place of the old one.
     """
-    time = now or current_time()
+    time = format_time(now or current_time())
     dek = os.urandom(DEK_BYTES)
     header, generation = envelope.header, envelope.header.generation + 1
     envelope_id = header.envelope_id

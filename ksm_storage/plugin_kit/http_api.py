@@ -81,6 +81,13 @@ class HttpApi:
         self._connection = connection
         self._attempts = attempts
         self._address = address
+        self._tls = _Tls(connection.ca_file)
+
+    def to(self, url: str) -> HttpApi:
+        """Return one for another address, which shares the certificate authorities once loaded."""
+        other = HttpApi(url, self._connection, attempts=self._attempts)
+        other._tls = self._tls
+        return other
 
     def send(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str]
@@ -149,30 +156,40 @@ class HttpApi:
     def _secure(self, seconds: float) -> http.client.HTTPSConnection:
         if self._address is not None:
             return _Elsewhere(
-                self._host, self._address, port=self._port, timeout=seconds, context=self._context
+                self._host,
+                self._address,
+                port=self._port,
+                timeout=seconds,
+                context=self._tls.context,
             )
         proxy = proxy_for(self._host, self._port or 443)
         if proxy is None:
             return http.client.HTTPSConnection(
-                self._host, self._port, timeout=seconds, context=self._context
+                self._host, self._port, timeout=seconds, context=self._tls.context
             )
         proxy.require_http()
         link = http.client.HTTPSConnection(
-            proxy.host, proxy.port, timeout=seconds, context=self._context
+            proxy.host, proxy.port, timeout=seconds, context=self._tls.context
         )
         link.set_tunnel(self._host, self._port or 443, headers=proxy.headers)
         return link
 
-    @cached_property
-    def _context(self) -> ssl.SSLContext:
-        path = self._connection.ca_file
-        if path is not None and os.path.isdir(path):
-            return ssl.create_default_context(capath=path)
-        return ssl.create_default_context(cafile=path)
-
     def _allows(self, pause: float) -> bool:
         deadline = current_deadline()
         return deadline is None or deadline.allows(pause + self._connection.attempt)
+
+
+class _Tls:
+    def __init__(self, ca_file: str | None) -> None:
+        self._ca_file = ca_file
+
+    @cached_property
+    def context(self) -> ssl.SSLContext:
+        # Made with the first connection: the system's authorities take 20 ms to load.
+        path = self._ca_file
+        if path is not None and os.path.isdir(path):
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
 
 
 def require_direct(prefix: str, known: str, *, allowed: bool, ignoring: str | None = None) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from contextlib import closing
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import ctypes
@@ -125,7 +125,7 @@ def prepare(name: str, backend: Backend, *, prompt: bool) -> None:
     """
     if name == SECRET_SERVICE:
         if not prompt:
-            refuse_prompting(backend)
+            use_unlocked(backend)
         return
     # Reading the priority is how keyring finds out whether a back end works here.
     _ = type(backend).priority  # type: ignore[attr-defined]  # every back end of keyring has it
@@ -138,15 +138,17 @@ def prepare(name: str, backend: Backend, *, prompt: bool) -> None:
         allow_interaction(prompt)
 
 
-def refuse_prompting(backend: object) -> None:
-    """Return if the collection that keyring would use exists and is unlocked.
+def use_unlocked(backend: Any) -> None:
+    """Let keyring use the collection that it would choose, if it exists and is unlocked.
 
     Raises:
         UnavailableError: The store is locked, or the service would ask to create it.
     """
     import secretstorage
 
-    with closing(secretstorage.dbus_init()) as connection:
+    with ExitStack() as undo:
+        connection = secretstorage.dbus_init()
+        undo.callback(connection.close)
         # keyring reads the name of another collection from the environment.
         preferred = getattr(backend, "preferred_collection", None)
         try:
@@ -162,6 +164,9 @@ def refuse_prompting(backend: object) -> None:
             ) from exc
         if collection.is_locked():
             raise locked("secret-service")
+        # Its own way there takes a second connection, and asks all of this again.
+        backend.get_preferred_collection = lambda: collection
+        undo.pop_all()
 
 
 def allow_interaction(allowed: bool, *, load: Callable[[str], ctypes.CDLL] | None = None) -> None:

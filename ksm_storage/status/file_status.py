@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..contract.key_wrapper import KeyUri
-from ..envelope.codec import decode, format_time, wrap_aad
+from ..envelope.codec import decode, format_time, parse_time, wrap_aad
 from ..envelope.model import Envelope
 from ..errors import (
     DecryptionError,
@@ -118,8 +118,8 @@ def examine(path: str, facts: KeyFacts | None, policy: OpenPolicy | None = None)
         path=path,
         mode=stat.S_IMODE(found.status.st_mode),
         envelope_id=header.envelope_id,
-        created=header.created,
-        sealed=header.sealed,
+        created=parse_time(header.created),
+        sealed=parse_time(header.sealed),
         revision=header.revision,
         context=header.context,
         recipients=recipients,

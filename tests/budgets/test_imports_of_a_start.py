@@ -11,8 +11,10 @@ OTHERS = {"cryptography"}
 # What defines classes, parses sources or searches what is installed: 10 ms of a start.
 NOT_TO_OPEN = {
     "ast",
+    "base64",
     "copy",
     "dataclasses",
+    "datetime",
     "dis",
     "importlib.metadata",
     "inspect",

@@ -37,12 +37,11 @@ def unwrap(
         Exception: The call failed.
     """
     credential_source(key, access)
-    token = _token(access, f"https://{host_of(key).partition('.')[2]}")
+    host = host_of(key)
+    vault = kit.HttpApi(f"https://{host}", access.connection, attempts=1, address=access.address)
+    token = _token(access, vault, f"https://{host.partition('.')[2]}")
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    api = kit.HttpApi(
-        f"https://{host_of(key)}", access.connection, attempts=1, address=access.address
-    )
-    return kit.exchange_json(api, "POST", path, headers, json.dumps(body).encode())[0]
+    return kit.exchange_json(vault, "POST", path, headers, json.dumps(body).encode())[0]
 
 
 def credential_source(key: kit.KeyName, access: Access) -> str:
@@ -81,7 +80,7 @@ def _workload(access: Access) -> tuple[str, str, str]:
     )
 
 
-def _token(access: Access, resource: str) -> str:
+def _token(access: Access, vault: kit.HttpApi, resource: str) -> str:
     kind = access.credential.kind
     form = {"grant_type": "client_credentials", "scope": f"{resource}/.default"}
     if kind == "managed-identity":
@@ -99,7 +98,7 @@ def _token(access: Access, resource: str) -> str:
     is_plain = parts.scheme == "https" and parts.path in ("", "/")
     if not is_plain or not tenant.replace("-", "").replace(".", "").isalnum():
         raise kit.NotDirectError("the authority or the tenant is malformed")
-    api = kit.HttpApi(f"https://{parts.netloc}", access.connection, attempts=1)
+    api = vault.to(f"https://{parts.netloc}")
     headers = {"content-type": "application/x-www-form-urlencoded"}
     raw = urlencode(form).encode()
     return _bearer(kit.exchange_json(api, "POST", f"/{tenant}/oauth2/v2.0/token", headers, raw)[0])

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from hypothesis import strategies as st
 
 from ksm_storage.contract.key_wrapper import KeyUri
+from ksm_storage.envelope.codec import format_time
 from ksm_storage.envelope.model import (
     MAX_CONTEXT_BYTES,
     MAX_LINEAGE,
@@ -42,7 +43,7 @@ _recipients = st.builds(
     st.binary(min_size=1, max_size=300),
 )
 _times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31, 23, 59, 59)).map(  # noqa: DTZ001
-    lambda time: time.replace(microsecond=0, tzinfo=UTC)
+    lambda time: format_time(time.replace(microsecond=0, tzinfo=UTC))
 )
 _values_of_32_bytes = st.binary(min_size=32, max_size=32)
 

@@ -189,7 +189,7 @@ def test_e9_a_time_is_a_real_one_in_its_one_form(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_e9_the_first_and_the_last_time_are_read(value: str) -> None:
-    assert read(SOUND.with_line("created", value)).header.created.year in (1970, 9999)
+    assert read(SOUND.with_line("created", value)).header.created == value
 
 
 @pytest.mark.parametrize("text", ["A" * 43, "A" * 43 + "==", "-_" * 21 + "A=", "A" * 42 + " A="])

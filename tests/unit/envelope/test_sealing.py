@@ -24,6 +24,7 @@ from tests.unit.envelope.key_service import KeyService
 PAYLOAD, CHANGED = b'{"hostname": "a"}', b'{"hostname": "b"}'
 EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
+EARLIER_TEXT, LATER_TEXT = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_new_envelope_is_read_as_it_was_sealed(envelope: Envelope) -> None:
     header = envelope.header
 
     assert decode(encode(envelope)) == envelope
-    assert (header.created, header.sealed, header.revision) == (EARLIER, EARLIER, 1)
+    assert (header.created, header.sealed, header.revision) == (EARLIER_TEXT, EARLIER_TEXT, 1)
     assert list(header.context.items()) == [("env", "prod"), ("team", "payments")]
 
 
@@ -64,7 +65,7 @@ def test_m1_a_save_changes_what_it_must_and_nothing_else(
     same = set(before._fields) - changed
     assert all(getattr(before, name) == getattr(after, name) for name in same)
     assert all(getattr(before, name) != getattr(after, name) for name in changed)
-    assert (after.sealed, after.revision) == (LATER, 2)
+    assert (after.sealed, after.revision) == (LATER_TEXT, 2)
     assert unlock(saved, new_dek.dek) == CHANGED
     assert key_service.calls == []
 
@@ -100,7 +101,7 @@ def test_m3_a_rekey_changes_the_dek_and_keeps_the_envelope(
     before, after = envelope.header, rekeyed.header
     assert dek != new_dek.dek
     assert (after.envelope_id, after.context) == (before.envelope_id, before.context)
-    assert (after.created, after.sealed, after.revision) == (LATER, LATER, 2)
+    assert (after.created, after.sealed, after.revision) == (LATER_TEXT, LATER_TEXT, 2)
     assert after.recipients[0].ciphertext != before.recipients[0].ciphertext
     assert rekeyed.ciphertext != envelope.ciphertext
     opened = open_envelope(rekeyed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +53,12 @@ def test_the_old_dek_opens_the_file_no_more(path: Path) -> None:
 def test_the_age_of_the_dek_begins_anew(path: Path) -> None:
     old = decode(path.read_bytes())
     dek = open_envelope(old).dek
-    aged = old._replace(header=old.header._replace(created=datetime(2020, 1, 1, tzinfo=UTC)))
+    aged = old._replace(header=old.header._replace(created="2020-01-01T00:00:00Z"))
     path.write_bytes(encode(seal_again(aged, b'{"hostname": "h"}', dek=dek)))
 
     ksm_storage.rekey(path)
 
-    assert decode(path.read_bytes()).header.created.year > 2020
+    assert decode(path.read_bytes()).header.created > "2021"
 
 
 def test_each_key_wraps_anew_and_proves_it(path: Path, counted: Counted) -> None:

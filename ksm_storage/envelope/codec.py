@@ -42,7 +42,7 @@ _PAYLOAD_LINE = 64
 _REVISION = re.compile(r"[1-9][0-9]{0,17}")
 _SUITE = re.compile(r"0|[1-9][0-9]{0,17}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z")
-_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_DAYS = dict(enumerate((31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), start=1))
 _ENVELOPE_ID = re.compile(rf"[0-9a-f]{{{2 * ENVELOPE_ID_BYTES}}}")
 _ALGORITHM = re.compile(rf"[!-~]{{1,{MAX_ALGORITHM}}}")
 _FIRST_YEAR = 1970
@@ -174,7 +174,7 @@ def format_time(time: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """Return the time that a header writes."""
-    # Here, because a start that only reads values compares no times, and would pay for the module.
+    # A start that only reads values compares no times.
     from datetime import UTC, datetime
 
     return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
@@ -322,9 +322,8 @@ class _HeaderReader:
         text = self._matching(name, _TIME)
         year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
         is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-        if year < _FIRST_YEAR or not 1 <= month <= 12:
-            raise _malformed(name)
-        if not 1 <= day <= _DAYS[month - 1] + (is_leap and month == 2):
+        days = _DAYS.get(month, 0)
+        if year < _FIRST_YEAR or not 1 <= day <= days + (is_leap and month == 2):
             raise _malformed(name)
         return text
 

@@ -8,13 +8,15 @@ thread's files (how many at once, the pauses, the deadline) is true of a child's
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import signal
 import sys
 import threading
 import warnings
-from typing import IO
+from collections.abc import Callable
+from typing import IO, NamedTuple
 
 from .. import errors
 from ..errors import KsmStorageError, StorageError
@@ -24,6 +26,8 @@ from .provider_queue import BackoffPolicy, JobResult, ProviderQueue, Report, Wor
 # Threads that hold no lock while another one forks: the command's watch over clock and stderr.
 _HARMLESS = ("MainThread", "ksm-storage-watch", "ksm-storage-stderr")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LOGGER = "ksm_storage"
+_MAX_REMEMBERED = 1024
 
 
 class ForkedQueue:
@@ -38,7 +42,7 @@ class ForkedQueue:
         backoff: BackoffPolicy,
         deadline: float | None,
     ) -> None:
-        self._report, self._stopped = report, stopped
+        self._stopped = stopped
         self._told = False
         cores = len(os.sched_getaffinity(0))
         count = min(cores, limit)
@@ -50,8 +54,9 @@ class ForkedQueue:
                 _Child(work, share, backoff, deadline, older=tuple(self._children))
             )
         # Threads last: a thread that runs while the process forks may hold a lock.
+        warn_once = _Warnings().warn_once
         for child in self._children:
-            child.listen(report)
+            child.listen(report, warn_once)
 
     def put(self, number: int, path: str) -> None:
         """Add a file; its result is reported from another thread."""
@@ -137,12 +142,10 @@ class _Child:
         os.close(self._files.fileno())
         os.close(self._results.fileno())
 
-    def listen(self, report: Report) -> None:
+    def listen(self, report: Report, warn: Callable[[_Warning], None]) -> None:
         """Report each result as it comes, from a thread."""
-        self._report = report
-        self._thread = threading.Thread(
-            target=self._listen, args=(report,), name="ksm-storage-batch", daemon=True
-        )
+        self._report, self._warn = report, warn
+        self._thread = threading.Thread(target=self._listen, name="ksm-storage-batch", daemon=True)
         self._thread.start()
 
     def put(self, number: int, path: str) -> None:
@@ -178,20 +181,58 @@ class _Child:
             pickle.dump(message, self._files)
             self._files.flush()
 
-    def _listen(self, report: Report) -> None:
+    def _listen(self) -> None:
         with self._results, contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while True:
                 # From our own child, through a pipe that nobody else has.
-                result = pickle.load(self._results)  # noqa: S301
-                if isinstance(result, JobResult):
-                    self.unfinished.pop(result.number, None)
-                report(result)
+                self._take(pickle.load(self._results))  # noqa: S301
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
         with self._lock:
             self._gone = True
         for number, path in self.unfinished.items():
-            report(JobResult(number, path, error=_lost()))
+            self._report(JobResult(number, path, error=_lost()))
+
+    def _take(self, found: JobResult | BaseException | _Warning) -> None:
+        if isinstance(found, _Warning):
+            self._warn(found)
+            return
+        if isinstance(found, JobResult):
+            self.unfinished.pop(found.number, None)
+        self._report(found)
+
+
+class _Warning(NamedTuple):
+    """What a child logs: the logger's name, the level and the text."""
+
+    name: str
+    level: int
+    text: str
+
+
+class _Warnings:
+    """Log what the children log; what each of them says for itself is said once."""
+
+    def __init__(self) -> None:
+        self._said: set[_Warning] = set()
+
+    def warn_once(self, warning: _Warning) -> None:
+        if warning in self._said:
+            return
+        if len(self._said) < _MAX_REMEMBERED:
+            self._said.add(warning)
+        logging.getLogger(warning.name).log(warning.level, "%s", warning.text)
+
+
+class _ToParent(logging.Handler):
+    """Send each record of our loggers to the parent, which has the application's handlers."""
+
+    def __init__(self, send: Callable[[_Warning], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send(_Warning(record.name, record.levelno, record.getMessage()))
 
 
 def _lost() -> StorageError:
@@ -221,14 +262,21 @@ def _serve(
     results = os.fdopen(results_writer, "wb")
     one_at_a_time = threading.Lock()
 
-    def report(result: JobResult | BaseException) -> None:
+    def send(result: JobResult | BaseException | _Warning) -> None:
         content = _pickled(result)
-        with one_at_a_time:
-            results.write(content)
-            results.flush()
+        try:
+            with one_at_a_time:
+                results.write(content)
+                results.flush()
+        except OSError:
+            # The parent is gone.
+            os._exit(1)
 
+    logger = logging.getLogger(_LOGGER)
+    logger.addHandler(_ToParent(send))
+    logger.propagate = False
     stopped = threading.Event()
-    queue = ProviderQueue(work, report, stopped, limit, backoff, deadline)
+    queue = ProviderQueue(work, send, stopped, limit, backoff, deadline)
     # As the command does around all of its work: one limit that is lowered once.
     with no_core_dumps(), os.fdopen(files_reader, "rb") as files:
         while (message := _next(files)) != "close":
@@ -252,7 +300,7 @@ def _next(files: IO[bytes]) -> tuple[int, str] | str:
     return message
 
 
-def _pickled(result: JobResult | BaseException) -> bytes:
+def _pickled(result: JobResult | BaseException | _Warning) -> bytes:
     """Return a result for the parent; of an exception all but its traceback and its cause."""
     try:
         return pickle.dumps(result)

@@ -12,11 +12,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import KsmStorageError
-from .forked_queue import ForkedQueue, may_fork
 from .provider_queue import BackoffPolicy, JobResult, ProviderQueue, Work
+
+if TYPE_CHECKING:
+    from .forked_queue import ForkedQueue
 
 # How far the fastest file may be ahead of the slowest: it bounds the memory, and lets other key
 # services continue while one throttles.
@@ -126,8 +128,12 @@ class Runner:
         files.put(number, path)
 
     def _new_queue(self, service: str) -> ProviderQueue | ForkedQueue:
-        computed = not service and self._forked and self._limit > 1
-        kind = ForkedQueue if computed and may_fork() else ProviderQueue
+        kind: type[ProviderQueue | ForkedQueue] = ProviderQueue
+        if not service and self._forked and self._limit > 1:
+            # Loaded for local keys only.
+            from .forked_queue import ForkedQueue, may_fork
+
+            kind = ForkedQueue if may_fork() else ProviderQueue
         deadline = None if self._deadline is None else self._deadline.at
         return kind(
             self._work, self._results.put, self._stopped, self._limit, self._backoff, deadline

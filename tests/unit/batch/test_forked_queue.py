@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     # Threads of other tests may be there; they hold no lock that is used here.
-    monkeypatch.setattr("ksm_storage.batch.runner.may_fork", lambda: True)
+    monkeypatch.setattr("ksm_storage.batch.forked_queue.may_fork", lambda: True)
 
 
 def forked(work: Callable[[str], FileResult], *, deadline: Deadline | None = None) -> Runner:
@@ -155,6 +159,51 @@ def test_after_a_stop_what_runs_is_finished_and_the_rest_is_reported_as_not_star
     assert 10 <= len(done) < 1000
     assert all(each.done or not each.error for each in found)
     assert [each.path for each in found] == [str(number) for number in range(len(found))]
+
+
+def test_what_each_process_logs_for_itself_is_logged_once_here(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def work(path: str) -> FileResult:
+        time.sleep(0.001)
+        logger = logging.getLogger("ksm_storage.audit")
+        logger.warning("warning: %s", "events are lost")
+        logger.warning("warning: of %s", path)
+        return FileResult(str(os.getpid()))
+
+    found = list(forked(work).run(str(number) for number in range(50)))
+
+    assert len({each.done.result for each in found if each.done}) >= 2
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts.count("warning: events are lost") == 1
+    assert sorted(texts)[1:] == sorted(f"warning: of {number}" for number in range(50))
+    assert {record.name for record in caplog.records} == {"ksm_storage.audit"}
+
+
+def test_a_process_whose_parent_is_gone_leaves_without_a_word() -> None:
+    script = textwrap.dedent(
+        """
+        import os, sys, time
+        from ksm_storage.batch.provider_queue import FileResult
+        from ksm_storage.batch.runner import Runner
+
+        def work(path):
+            time.sleep(0.005)
+            return FileResult(path)
+
+        runner = Runner(work, service_of=lambda _: "local", limit=4, forked={"local"})
+        for number, _ in enumerate(runner.run(map(str, range(500)))):
+            if number == 5:
+                os._exit(7)
+        """
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    # Both ends of the pipes are read until the last process has closed them.
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
 
 
 def test_interrupts_are_the_parents_alone() -> None:

@@ -69,7 +69,7 @@ def main() -> None:
         emulate(int(given[1]))
         return
     if given[:1] == ["sdk"]:
-        print(json.dumps(sdk_rates(given[1])))
+        print(json.dumps(sdk_rates(given[1], int(given[2]))))
         return
     count = int(given[0]) if given else 10_000
     quota = int(given[1]) if len(given) > 1 else 0
@@ -106,7 +106,7 @@ def under_key_file(count: int) -> Iterator[Row]:
 
 def under_kms(count: int, quota: int) -> Iterator[Row]:
     """Run all steps on that many new files, each beside the emulator's own rate for its calls."""
-    with tempfile.TemporaryDirectory() as name, Emulator(quota) as emulator:
+    with tempfile.TemporaryDirectory() as name, Emulator(quota, count) as emulator:
         folder = Path(name)
         listing = write_files(folder, count)
         sdk = emulator.sdk_rates()
@@ -206,7 +206,7 @@ def write_files(folder: Path, count: int) -> Path:
 class Emulator:
     """Run the emulated KMS in a separate process while the context lasts."""
 
-    def __init__(self, quota: int) -> None:
+    def __init__(self, quota: int, count: int) -> None:
         self._process = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), "emulator", str(quota)],
             stdin=subprocess.PIPE,
@@ -217,6 +217,8 @@ class Emulator:
         self.keys: Sequence[str] = started["keys"]
         self.environment: Mapping[str, str] = started["environment"]
         self._has_quota = bool(quota)
+        # On each connection; for a few files not for longer than they take.
+        self._repeats = min(REPEATED // PARALLEL, count)
 
     def counts(self) -> dict[str, int]:
         """Return the calls and the throttled ones since the last time."""
@@ -230,14 +232,14 @@ class Emulator:
         if self._has_quota:
             return float("nan")
         requests = self._requests()
-        return step.rate([repeated(self._address(), request) for request in requests])
+        return step.rate([repeated(self._address(), each, self._repeats) for each in requests])
 
     def sdk_rates(self) -> Sequence[float]:
         """Return how many encryptions and decryptions a second AWS's own client makes."""
         if self._has_quota:
             return [float("nan")] * 2
         done = subprocess.run(
-            [sys.executable, os.path.abspath(__file__), "sdk", self.keys[0]],
+            [sys.executable, os.path.abspath(__file__), "sdk", self.keys[0], str(self._repeats)],
             env={**child_environment(), **self.environment},
             stdout=subprocess.PIPE,
             check=True,
@@ -286,12 +288,12 @@ class Emulator:
         self._process.communicate()
 
 
-def repeated(address: tuple[str, int], request: bytes) -> float:
+def repeated(address: tuple[str, int], request: bytes, times: int) -> float:
     """Return how many times a second the request is answered on ``PARALLEL`` connections."""
-    return in_threads(lambda: exchange(address, request, REPEATED // PARALLEL))
+    return in_threads(lambda: exchange(address, request, times), times)
 
 
-def sdk_rates(key: str) -> list[float]:
+def sdk_rates(key: str, times: int) -> list[float]:
     """Return the rates of the AWS client in ``PARALLEL`` threads: encryptions, decryptions."""
     import botocore.session
 
@@ -302,24 +304,24 @@ def sdk_rates(key: str) -> list[float]:
     wrapped = kms.encrypt(**given, Plaintext=bytes(32))["CiphertextBlob"]
 
     def repeat(call: Callable[[], object]) -> None:
-        for _ in range(REPEATED // PARALLEL):
+        for _ in range(times):
             call()
 
     return [
-        in_threads(lambda: repeat(lambda: kms.encrypt(**given, Plaintext=bytes(32)))),
-        in_threads(lambda: repeat(lambda: kms.decrypt(**given, CiphertextBlob=wrapped))),
+        in_threads(lambda: repeat(lambda: kms.encrypt(**given, Plaintext=bytes(32))), times),
+        in_threads(lambda: repeat(lambda: kms.decrypt(**given, CiphertextBlob=wrapped)), times),
     ]
 
 
-def in_threads(work: Callable[[], object]) -> float:
-    """Return how many calls a second ``PARALLEL`` threads make that share ``REPEATED`` of them."""
+def in_threads(work: Callable[[], object], calls: int) -> float:
+    """Return how many calls a second ``PARALLEL`` threads make, if each makes that many."""
     threads = [threading.Thread(target=work) for _ in range(PARALLEL)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return REPEATED / (time.perf_counter() - began)
+    return PARALLEL * calls / (time.perf_counter() - began)
 
 
 def exchange(address: tuple[str, int], request: bytes, times: int = 1) -> bytes:

@@ -11,7 +11,7 @@ import click
 from ..config.document import ACTIVE_PROFILE, UNNAMED, Document
 from ..config.fields import is_secret
 from ..config.recognise import recognise, refuse_empty
-from ..errors import SettingsError, StorageError
+from ..errors import KsmStorageError, SettingsError, StorageError
 from ..files.reading import MAX_READ_BYTES, read_file, resolved
 from ..storage.open_policy import OpenPolicy
 from ..storage.profiles import (
@@ -263,6 +263,10 @@ def _read_plain(source: str) -> Document:
         raise SettingsError(
             f"{source!r} does not exist", hint="name a plain configuration, or pipe it in"
         ) from exc
+    except KsmStorageError as exc:
+        # It is this file that is wrong, and not PATH.
+        exc.path = exc.path or source
+        raise
 
 
 def _plain(raw: bytes, name: str) -> Document:

@@ -239,7 +239,7 @@ class _Run:
             return self._started()
         except FileNotFoundError:
             echo_err(f"error: program {self._program[0]!r} not found")
-            echo_err("hint: give its path, or a name that a folder in $PATH has")
+            echo_err("hint: give its path, or add its folder to $PATH")
             return _NOT_FOUND
         except OSError as exc:
             echo_err(f"error: cannot run the program {self._program[0]!r}: {exc.strerror}")

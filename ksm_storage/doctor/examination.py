@@ -112,7 +112,7 @@ def _refuse_unsigning(found: KeyFinding) -> None:
     if not any(probe.need == "sign" for probe in found.probes):
         raise KeyStateError(
             f"the key {found.uri!r} wraps data keys and cannot sign for a device",
-            hint="a device key is a P-256 key of its own: ksm-storage init --device-key URI",
+            hint="a device key is a P-256 key of its own: ksm-storage init PATH --device-key URI",
             key=found.uri,
         )
 

@@ -11,13 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .contract.settings import Option, Settings
+from .contract.settings import Option, Settings, validate_authorities
 from .errors import SettingsError
 
 # The first that is set counts; a folder holds certificates under their hashes.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# The first that is set counts.
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 # Without blanks, and without what would be cut off: a password's own '/', '?' and '#'.
-_PROXY = re.compile(r"(?:https?://)?(?:[^/?#\s]*@)?[\w.:\[\]-]+/?", re.ASCII)
+_PROXY = re.compile(r"(?:https?://)?(?:[^/?#\s]*@)?[\w.:\[\]-]+/?", re.ASCII | re.IGNORECASE)
 _PROXY_HINT = (
     "write it as http://[USER:PASSWORD@]HOST:PORT, with special characters in the password "
     "percent-encoded"
@@ -54,6 +56,22 @@ def ca_variable(*first: str, environment: Mapping[str, str] = os.environ) -> CaV
     return None
 
 
+def trusted_authorities(given: str | None, *first: str) -> str | None:
+    """Return the given file or folder, else that of :func:`ca_variable`, or None.
+
+    Raises:
+        SettingsError: As :func:`validate_authorities` does; the message names its source.
+    """
+    if given is not None:
+        validate_authorities(given, named="the argument ca_file (--ca-file)")
+        return given
+    found = ca_variable(*first)
+    if found is None:
+        return None
+    validate_authorities(found.path, named=f"the environment variable {found.name}")
+    return found.path
+
+
 class Proxy(NamedTuple):
     """Hold the address of a proxy; it may have a password, and so is in no ``repr``.
 
@@ -67,6 +85,11 @@ class Proxy(NamedTuple):
     host: str
     port: int
     user: str
+
+    @property
+    def variable(self) -> str:
+        """The variable or the argument that it comes from, by its name."""
+        return self.named.rpartition(" ")[2]
 
     @property
     def url(self) -> str:
@@ -109,15 +132,25 @@ class Proxy(NamedTuple):
 def proxy_for(host: str, port: int, environment: Mapping[str, str] = os.environ) -> Proxy | None:
     """Return the proxy of the environment for TLS to a host, or None.
 
+    Raises:
+        SettingsError: As :func:`parse_proxy` does.
+    """
+    exceptions = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if is_excluded(host, port, exceptions):
+        return None
+    return environment_proxy(environment)
+
+
+def environment_proxy(environment: Mapping[str, str] = os.environ) -> Proxy | None:
+    """Return the proxy of the environment for hosts that ``NO_PROXY`` does not name, or None.
+
     ``HTTPS_PROXY`` goes before ``ALL_PROXY``, lower case before upper case, as in curl.
 
     Raises:
         SettingsError: As :func:`parse_proxy` does.
     """
-    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-    name = next((each for each in names if environment.get(each)), None)
-    exceptions = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    if name is None or is_excluded(host, port, exceptions):
+    name = next((each for each in PROXY_VARIABLES if environment.get(each)), None)
+    if name is None:
         return None
     return parse_proxy(environment[name], named=f"the environment variable {name}")
 
@@ -131,6 +164,11 @@ def parse_proxy(text: str, *, named: str) -> Proxy:
     """
     from urllib.parse import urlsplit
 
+    if re.match("socks[45][ah]?://", text, re.IGNORECASE):
+        raise SettingsError(
+            f"{named} names a SOCKS proxy, which is not supported",
+            hint="use an HTTP proxy: http://[USER:PASSWORD@]HOST:PORT",
+        )
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname or "", parts.port
@@ -158,28 +196,6 @@ def proxies_for(url: str) -> dict[str, str]:
         return {}
     proxy = proxy_for(parts.hostname or "", parts.port or 443)
     return {} if proxy is None else {"https": proxy.url}
-
-
-def certificates_of(folder: str) -> bytes:
-    """Return the certificates of a folder as PEM; raise SettingsError if it has none."""
-    from pathlib import Path
-
-    try:
-        files = {each.resolve() for each in Path(folder).iterdir() if each.is_file()}
-        # The mark that some editors put first hides a certificate from some libraries.
-        texts = [each.read_bytes().removeprefix(b"\xef\xbb\xbf") for each in sorted(files)]
-    except OSError as exc:
-        raise SettingsError(
-            f"cannot read the folder of certificate authorities {folder!r}: {exc.strerror}",
-            hint="check its path and its permissions",
-        ) from exc
-    found = b"\n".join(text for text in texts if b"-----BEGIN CERTIFICATE-----" in text)
-    if not found:
-        raise SettingsError(
-            f"the folder of certificate authorities {folder!r} has no PEM certificate",
-            hint="put the PEM files there and run: openssl rehash FOLDER",
-        )
-    return found
 
 
 def is_excluded(host: str, port: int, exceptions: str) -> bool:
@@ -282,48 +298,18 @@ class Connection(NamedTuple):
 
         Args:
             variables: Those of the service, which go before the ones that all programs share.
+
+        Raises:
+            SettingsError: As :func:`validate_authorities` does.
         """
         if self.ca_file is not None:
             return self
-        found = ca_variable(*variables)
-        return self if found is None else self._replace(ca_file=found.path)
+        return self._replace(ca_file=trusted_authorities(None, *variables))
 
     @property
     def attempt(self) -> float:
         """Seconds that one attempt may take at most."""
         return self.connect_timeout + self.read_timeout
-
-
-class CredentialKind(NamedTuple):
-    """Say which options one kind of credential needs, and which others it may take."""
-
-    needed: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-
-
-def credential_kind(
-    settings: Settings, kinds: Mapping[str, CredentialKind], *, hint: str | None = None
-) -> str:
-    """Return the kind that the option ``credential`` chooses, with its options checked.
-
-    Raises:
-        SettingsError: An option that the kind needs is missing, or one of another kind is given:
-            ignoring it would hide that the wrong kind was chosen.
-    """
-    kind = settings.required_text("credential")
-    needed, optional = kinds[kind]
-    for name in needed:
-        if not settings.given(name):
-            raise SettingsError(
-                f"the setting {name!r} is missing for credential {kind!r}", hint=hint
-            )
-    for name in dict.fromkeys(name for each in kinds.values() for name in (*each[0], *each[1])):
-        if settings.given(name) and name not in needed + optional:
-            raise SettingsError(
-                f"the setting {name!r} does not belong to credential {kind!r}",
-                hint="check the option 'credential'",
-            )
-    return kind
 
 
 def endpoint_setting(settings: Settings, name: str) -> str | None:

@@ -6,7 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .contract.key_wrapper import DEK_BYTES, Aad, KeyWrapper, ReadsOfficialFormat, WrappedDek
-from .contract.settings import Option, Settings, validate_ca_bundle
+from .contract.settings import (
+    CredentialKind,
+    Option,
+    Settings,
+    certificates_of,
+    credential_kind,
+    validate_authorities,
+)
 from .errors import (
     AuthenticationError,
     DecryptionError,
@@ -37,9 +44,6 @@ if TYPE_CHECKING:
     from .contract.redaction import shown_path
     from .network import (
         Connection,
-        CredentialKind,
-        certificates_of,
-        credential_kind,
         direct_call_option,
         endpoint_setting,
         is_plain_http,
@@ -56,7 +60,9 @@ if TYPE_CHECKING:
         error_for,
         error_rules,
         incomplete_reply,
+        is_final_failure,
         other_key_error,
+        proxy_refusal,
         rule_for_failure,
         rule_for_status,
         shown_code,
@@ -111,12 +117,12 @@ _LAZY = {
         "PermissionProbe ProbesPermissions SigningKey SignsDigest",
         "contract.hookspecs": "hookimpl",
         "contract.redaction": "shown_path",
-        "network": "Connection CredentialKind certificates_of credential_kind direct_call_option "
+        "network": "Connection direct_call_option "
         "endpoint_setting is_plain_http proxies_for proxy_for standard_options validate_endpoint",
         "process": "gc_pause",
         "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
-        "error_rules incomplete_reply other_key_error rule_for_failure rule_for_status shown_code "
-        "unreadable_reply unresolved_name",
+        "error_rules incomplete_reply is_final_failure other_key_error proxy_refusal "
+        "rule_for_failure rule_for_status shown_code unreadable_reply unresolved_name",
         "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
         "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError "
         "exchange_json from_base64 read_ini require_direct require_texts to_base64",
@@ -195,6 +201,7 @@ __all__ = [
     "gc_pause",
     "hookimpl",
     "incomplete_reply",
+    "is_final_failure",
     "is_plain_http",
     "key_exists",
     "lock_held",
@@ -203,6 +210,7 @@ __all__ = [
     "pin_options",
     "proxies_for",
     "proxy_for",
+    "proxy_refusal",
     "public_key_of_point",
     "quiet_logs",
     "raise_from",
@@ -221,10 +229,10 @@ __all__ = [
     "start_helper",
     "to_base64",
     "translating",
+    "uncounted",
     "unreadable_reply",
     "unresolved_name",
-    "validate_ca_bundle",
-    "uncounted",
+    "validate_authorities",
     "validate_endpoint",
     "within_deadline",
 ]

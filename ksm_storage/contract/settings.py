@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, NoReturn
 
@@ -11,6 +12,13 @@ from ..errors import SettingsError
 SettingValue = str | int | float | bool | Callable[[], str]
 
 MAX_SECONDS = 2_000_000.0
+# What ``openssl rehash`` makes, and a certificate in PEM form.
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_PEM_HINT = (
+    "check it: openssl x509 -noout -text -in FILE; convert DER: openssl x509 -inform der "
+    "-in FILE -out NEW"
+)
 
 
 class Option(NamedTuple):
@@ -119,14 +127,11 @@ class Settings:
         """Return a setting that is a PEM file or a folder of authorities for TLS, or None.
 
         Raises:
-            SettingsError: It does not exist, or the file has no usable certificate.
+            SettingsError: As :func:`validate_authorities` does.
         """
         path = self.text(name)
-        if path is None or os.path.isdir(path):
-            return path
-        path = self.file(name)
         if path is not None:
-            validate_ca_bundle(path, setting=name)
+            validate_authorities(path, named=f"the setting {name!r}")
         return path
 
     def flag(self, name: str) -> bool:
@@ -165,30 +170,107 @@ class Settings:
         return f"<Settings: {sources or 'none'}>"
 
 
-def validate_ca_bundle(path: str, *, setting: str) -> None:
-    """Refuse a file that has no valid PEM certificate.
+class CredentialKind(NamedTuple):
+    """Say which options one kind of credential needs, and which others it may take."""
+
+    needed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+def credential_kind(
+    settings: Settings, kinds: Mapping[str, CredentialKind], *, hint: str | None = None
+) -> str:
+    """Return the kind that the option ``credential`` chooses, with its options checked.
+
+    Raises:
+        SettingsError: An option that the kind needs is missing, or one of another kind is given:
+            ignoring it would hide that the wrong kind was chosen.
+    """
+    kind = settings.required_text("credential")
+    needed, optional = kinds[kind]
+    for name in needed:
+        if not settings.given(name):
+            raise SettingsError(
+                f"the setting {name!r} is missing for credential {kind!r}", hint=hint
+            )
+    for name in dict.fromkeys(name for each in kinds.values() for name in (*each[0], *each[1])):
+        if settings.given(name) and name not in needed + optional:
+            raise SettingsError(
+                f"the setting {name!r} does not belong to credential {kind!r}",
+                hint="check the option 'credential'",
+            )
+    return kind
+
+
+def validate_authorities(path: str, *, named: str) -> None:
+    """Refuse a file without a valid PEM certificate, and a folder without one under its hash.
 
     The clients of the key services would find out in the middle of a call, and take it for a
     network that is down; one of them takes an empty file for all public authorities.
 
+    Args:
+        path: The file or folder.
+        named: What the message calls its source, as in ``the setting 'ca_file'``.
+
     Raises:
-        SettingsError: It is such a file, or cannot be read.
+        SettingsError: It is such a file or folder, is missing, or cannot be read.
     """
+    kind = "folder" if os.path.isdir(path) else "file"
+    problem, hint = "cannot be read", "check the path and its permissions"
+    try:
+        if kind == "folder" and not any(map(_HASHED.fullmatch, os.listdir(path))):
+            problem = "has no PEM certificate under its hash"
+            hint = "put the PEM files there and run: openssl rehash FOLDER"
+        elif kind == "folder" or _has_certificate(path):
+            return
+        else:
+            problem, hint = "has no valid PEM certificate", _PEM_HINT
+    # ValueError: a path with a zero byte.
+    except (OSError, ValueError) as exc:
+        if isinstance(exc, FileNotFoundError):
+            problem, hint = "does not exist", "give the path of a PEM file or of one folder"
+    # A text of several lines is a certificate that was given in the place of its file.
+    shown = f" {path!r}" if path.isprintable() else ""
+    raise SettingsError(f"the {kind}{shown} of {named} {problem}", hint=hint)
+
+
+def _has_certificate(path: str) -> bool:
     import ssl
 
+    with open(path, "rb") as file:
+        first = _CERTIFICATE.search(file.read())
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except ssl.SSLError as exc:
-        raise SettingsError(
-            f"the file {path!r} of the setting {setting!r} has no valid PEM certificate",
-            hint="check it: openssl x509 -noout -text -in FILE; convert DER: openssl x509 "
-            "-inform der -in FILE -out NEW",
-        ) from exc
+        # The first one tells: a bundle of the system takes longer than a request.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if first is None:
+            context.load_verify_locations(cafile=path)  # it knows other forms of certificates
+        else:
+            context.load_verify_locations(cadata=first[0].decode("ascii", "replace"))
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def certificates_of(folder: str) -> bytes:
+    """Return the certificates of a folder as PEM; raise SettingsError if it has none."""
+    from pathlib import Path
+
+    try:
+        files = {each.resolve() for each in Path(folder).iterdir() if each.is_file()}
+        # The mark that some editors put first hides a certificate from some libraries.
+        texts = [each.read_bytes().removeprefix(b"\xef\xbb\xbf") for each in sorted(files)]
     except OSError as exc:
         raise SettingsError(
-            f"cannot read the file {path!r} of the setting {setting!r}: {exc.strerror}",
+            f"cannot read the folder of certificate authorities {folder!r}: {exc.strerror}",
             hint="check its path and its permissions",
         ) from exc
+    found = b"\n".join(text for text in texts if b"-----BEGIN CERTIFICATE-----" in text)
+    if not found:
+        raise SettingsError(
+            f"the folder of certificate authorities {folder!r} has no PEM certificate",
+            hint="put the PEM files there and run: openssl rehash FOLDER",
+        )
+    return found
 
 
 def checked(option: Option, value: object, *, source: str) -> Setting:

@@ -196,7 +196,7 @@ def _certificate_error(
 def _cause(exc: Exception) -> Exception:
     """Return the error that :func:`unreachable` expects: aiohttp wraps those of the system."""
     if isinstance(exc, aiohttp.ClientHttpProxyError):
-        return OSError("Tunnel connection failed")
+        return OSError(f"Tunnel connection failed: {exc.status}")
     if isinstance(exc, aiohttp.ClientConnectorError):
         return exc.os_error
     return exc

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import ssl
 import threading
@@ -20,7 +21,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from .. import __version__
 from ..errors import KsmStorageError, VaultError
-from ..network import Proxy, ca_variable, parse_proxy, proxy_for
+from ..network import Proxy, ca_variable, parse_proxy, proxy_for, trusted_authorities
 from . import late_errors as errors
 from .device import HOSTS
 
@@ -44,7 +45,7 @@ _MAX_GATE_SECONDS = 600.0
 _OTHER_NAME = frozenset({62, 64})
 _OUTSIDE_VALIDITY = frozenset({9, 10})
 # What http.client says when a proxy answers CONNECT with anything but success.
-_TUNNEL_REFUSED = "Tunnel connection failed"
+_TUNNEL_REFUSED = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ async def following_redirects(
 def chosen_proxy(host: str, port: int, *, given: str | None) -> Proxy | None:
     """Return the given proxy, else the environment's; raise SettingsError for an invalid one."""
     if given:
-        return parse_proxy(given, named="the argument proxy_url")
+        return parse_proxy(given, named="the argument proxy_url (--proxy)")
     return proxy_for(host, port)
 
 
@@ -225,14 +226,11 @@ class Tls:
     """Verify servers by a private CA or by the system's; certificates are loaded when needed.
 
     Raises:
-        ClientSettingsError: The private CA cannot be read, or is not PEM.
+        SettingsError: The private CA, or that of a variable, is missing or is not PEM.
     """
 
     def __init__(self, ca_file: str | os.PathLike[str] | None) -> None:
-        found = ca_variable()
-        self._ca_file = ca_file or (found and found.path) or None
-        if self._ca_file is not None and not os.path.isdir(self._ca_file):
-            _check_form(self._ca_file)
+        self._ca_file = trusted_authorities(None if ca_file is None else os.fspath(ca_file))
 
     @cached_property
     def context(self) -> ssl.SSLContext:
@@ -247,18 +245,6 @@ class Tls:
             raise _not_pem(self._ca_file) from exc
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
-
-
-def _check_form(ca_file: str | os.PathLike[str]) -> None:
-    try:
-        with open(ca_file, "rb") as file:
-            # To the first certificate and no further: a bundle has hundreds.
-            is_pem = any(b"CERTIFICATE-----" in line for line in file)
-    # ValueError: a path with a zero byte.
-    except (OSError, ValueError) as exc:
-        raise _not_pem(ca_file) from exc
-    if not is_pem:
-        raise _not_pem(ca_file)
 
 
 def _not_pem(ca_file: str | os.PathLike[str] | None) -> KsmStorageError:
@@ -333,10 +319,7 @@ def untrusted(
     message = f"the certificate of {host!r} is not trusted"
     hint = "pass the CA that signed it as ca_file"
     if proxy is not None:
-        hint = (
-            f"the proxy '{proxy}' probably inspects TLS: name a file with its CA certificate in "
-            "$SSL_CERT_FILE, or pass it as ca_file"
-        )
+        hint = f"the proxy '{proxy}' of {proxy.named} probably inspects TLS: {_ca_advice()}"
     if exc.verify_code in _OTHER_NAME:
         message += ": it was issued for another name"
         hint = "use the hostname in the certificate"
@@ -349,19 +332,43 @@ def untrusted(
 def unreachable(exc: Exception, *, host: str, port: int, proxy: Proxy | None) -> VaultError:
     """Return the error for a connection that failed or timed out."""
     server = repr(f"{host}:{port}")
-    peer = server if proxy is None else f"the proxy '{proxy}'"
+    peer = server if proxy is None else f"the proxy '{proxy}' of {proxy.named}"
     hint = "check the network, the proxy and the hostname"
+    if proxy is not None:
+        hint = "check the proxy's address, and its scheme: http:// or https://"
     if isinstance(exc, (socket.gaierror, UnicodeError)):
         name = host if proxy is None else proxy.host
         message, hint = f"cannot resolve the hostname {name!r}", _resolve_hint(name)
-    elif str(exc).startswith(_TUNNEL_REFUSED):
-        message = f"{peer} refused to connect to {server}"
-        hint = "set the proxy's user and password in $HTTPS_PROXY"
+        if proxy is not None:
+            hint = f"check {proxy.named}, the network, and DNS on this host (/etc/resolv.conf)"
+    elif proxy is not None and (status := _TUNNEL_REFUSED.search(str(exc))):
+        message, hint = _refused(peer, server, proxy, status[1])
     elif isinstance(exc, TimeoutError):
         message = f"{peer} did not answer in time"
     else:
         message = f"cannot connect to {peer}"
     return errors.ServerUnreachableError(message, hint=hint, operation="connect")
+
+
+def _refused(peer: str, server: str, proxy: Proxy, status: str) -> tuple[str, str]:
+    if status == "407":
+        return (
+            f"{peer} requires a valid user and password",
+            f"write them in {proxy.named} as http://USER:PASSWORD@HOST:PORT, with special "
+            "characters percent-encoded; only Basic authentication is supported",
+        )
+    if status == "403":
+        hint = "allow the server on the proxy, or list it in NO_PROXY if it is reachable without"
+        return f"{peer} refused to connect to {server}", hint
+    hint = "check the hostname, and that the proxy can reach it"
+    return f"{peer} could not connect to {server} (status {status})", hint
+
+
+def _ca_advice() -> str:
+    found = ca_variable()
+    if found is None:
+        return "name a file with its CA certificate in SSL_CERT_FILE, or pass it as ca_file"
+    return f"add its CA certificate to those of {found.name}, or pass it as ca_file"
 
 
 def _resolve_hint(name: str) -> str:

@@ -12,10 +12,16 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import KsmStorageError, ProviderError, SettingsError, ThrottledError, UnavailableError
+from ..network import ca_variable, environment_proxy
 from .exception_chain import chain_of
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# What the standard library, and with it urllib3 and its callers, and gRPC say of the answer of a
+# proxy to CONNECT.
+_PROXY_STATUS = re.compile(
+    r"(?:Tunnel connection failed:|HTTP proxy returned response code) ([1-5][0-9]{2})"
+)
 
 
 class Call(NamedTuple):
@@ -40,7 +46,9 @@ class ErrorRule(NamedTuple):
     Attributes:
         kind: The class of the error.
         message: One lower-case clause. ``{key}``, ``{place}``, ``{operation}`` and
-            ``{permission}`` stand for the call's, ``{detail}`` for what the code adds.
+            ``{permission}`` stand for the call's, ``{detail}`` for what the code adds;
+            ``{proxy}``, ``{proxy_seen}``, ``{through}`` and ``{ca}`` for what the environment
+            says of the network.
         hint: The next step, with the same words.
         permission: The permission that is missing, or may be: ``{permission}`` for the call's.
     """
@@ -60,6 +68,7 @@ class ErrorRule(NamedTuple):
             "operation": call.operation,
             "permission": call.permission or "the permission for it",
             "detail": detail,
+            **_network_words(),
         }
         permission = call.permission if self.permission == "{permission}" else self.permission
         return self.kind(
@@ -73,7 +82,7 @@ class ErrorRule(NamedTuple):
 UNTRUSTED_CERTIFICATE = ErrorRule(
     ProviderError,
     "the TLS certificate of {place} is not trusted",
-    "for a private endpoint or an inspecting proxy, set the option 'ca_file' to its CA file",
+    "for a private endpoint or an inspecting proxy{proxy_seen}, {ca}",
 )
 UNREADABLE_FILE = ErrorRule(
     SettingsError,
@@ -83,22 +92,38 @@ UNREADABLE_FILE = ErrorRule(
 UNREACHABLE = ErrorRule(
     UnavailableError,
     "cannot reach {place}",
-    "check the network, the proxy settings and the address of the service",
+    "check the network, {proxy} and the address of the service",
 )
 _CHECK_NAMES = (
-    "check the address of the service, the proxy variables, and DNS on this host "
+    "check the address of the service, {proxy}, and DNS on this host "
     "(/etc/resolv.conf, a VPN, a private zone)"
 )
 UNRESOLVED = ErrorRule(UnavailableError, "cannot resolve the hostname of {place}", _CHECK_NAMES)
 TOO_SLOW = ErrorRule(
     UnavailableError,
     "{place} did not answer in time",
-    "retry; the options for time-outs and 'deadline' set the limits",
+    "retry; the options for time-outs and 'deadline' set the limits{through}",
 )
 CUT_OFF = ErrorRule(
     UnavailableError,
     "the connection to {place} was closed before the reply was complete",
-    "retry; if it persists, check the proxy between this host and the service",
+    "retry; if it persists, check the proxy between this host and the service{through}",
+)
+PROXY_CREDENTIALS = ErrorRule(
+    UnavailableError,
+    "{proxy} requires a valid user and password (status 407)",
+    "write them in the variable as http://USER:PASSWORD@HOST:PORT, with special characters "
+    "percent-encoded; only Basic authentication is supported",
+)
+PROXY_FORBIDS = ErrorRule(
+    UnavailableError,
+    "{proxy} refused to connect to {place} (status 403)",
+    "allow the service's host on the proxy, or list it in NO_PROXY if it is reachable without",
+)
+PROXY_FAILED = ErrorRule(
+    UnavailableError,
+    "{proxy} could not connect to {place} (status {status})",
+    "check the address of the service, and that the proxy can reach it",
 )
 REDIRECTED = ErrorRule(
     ProviderError,
@@ -182,16 +207,35 @@ NETWORK_RULES: Mapping[str, ErrorRule] = {
 }
 
 
+def proxy_refusal(exc: BaseException) -> ErrorRule | None:
+    """Return the rule for a proxy that answered, but did not connect to the service; or None."""
+    for link in chain_of(exc):
+        text = link.args[0] if link.args else ""
+        if isinstance(text, str) and (found := _PROXY_STATUS.search(text)):
+            rule = {"407": PROXY_CREDENTIALS, "403": PROXY_FORBIDS}.get(found[1], PROXY_FAILED)
+            return rule._replace(message=rule.message.replace("{status}", found[1]))
+    return None
+
+
+def is_final_failure(exc: BaseException) -> bool:
+    """Tell whether the next attempt would fail too: an untrusted certificate, a proxy's refusal."""
+    if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain_of(exc)):
+        return True
+    return proxy_refusal(exc) in (PROXY_CREDENTIALS, PROXY_FORBIDS)
+
+
 def rule_for_failure(exc: BaseException, rules: Mapping[str, ErrorRule]) -> ErrorRule | None:
     """Return the first rule that names a class of the exception or of anything it wraps.
 
-    An untrusted certificate and an unreadable file take precedence over all others.
+    An untrusted certificate, an unreadable file and a proxy's refusal take precedence.
     """
     chain = list(chain_of(exc))
     if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
         return UNTRUSTED_CERTIFICATE
     if any(_is_about_a_file(link) for link in chain):
         return UNREADABLE_FILE
+    if (refusal := proxy_refusal(exc)) is not None:
+        return refusal
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
     found = next((rule for name, rule in rules.items() if name in names), None)
     return unresolved_name(_host_in(chain)) if found is UNRESOLVED else found
@@ -264,6 +308,27 @@ def other_key_error(
         hint=f"check {check}: {service} itself does not do this",
         request_id=request_id,
     )
+
+
+def _network_words() -> dict[str, str]:
+    """Return what hints say of the proxy and the authorities of the environment."""
+    found = ca_variable()
+    ca = "set the option 'ca_file' to its CA file"
+    if found is not None:
+        ca = f"add its CA certificate to those of {found.name}, or {ca}"
+    try:
+        proxy = environment_proxy()
+    except SettingsError:  # Whoever uses it has reported it.
+        proxy = None
+    if proxy is None:
+        return {"proxy": "the proxy settings", "proxy_seen": "", "through": "", "ca": ca}
+    shown = f"the proxy '{proxy}' ({proxy.variable})"
+    return {
+        "proxy": shown,
+        "proxy_seen": f" such as '{proxy}' ({proxy.variable})",
+        "through": f"; check {shown} and its scheme, http:// or https://",
+        "ca": ca,
+    }
 
 
 def _host_in(chain: list[BaseException]) -> object:

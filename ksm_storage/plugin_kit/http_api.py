@@ -108,8 +108,9 @@ class HttpApi:
             try:
                 reply = self._sent(method, self._path + path, body, headers)
             except (OSError, http.client.HTTPException) as exc:
-                # A certificate does not get better.
-                if is_last or isinstance(exc, ssl.SSLCertVerificationError):
+                from .error_table import is_final_failure
+
+                if is_last or is_final_failure(exc):
                     raise
             else:
                 if 300 <= reply.status < 400:

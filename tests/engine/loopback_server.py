@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import threading
 from collections import deque
@@ -50,11 +51,12 @@ class LoopbackServer:
         self.uploads: list[bytes] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.requests: list[Any] = []
+        self.name = "localhost"
         self.port = 0
 
     @property
     def host(self) -> str:
-        return f"localhost:{self.port}"
+        return f"{self.name}:{self.port}"
 
     @property
     def token_text(self) -> str:
@@ -129,7 +131,9 @@ def _only(answer: dict[str, Any], uids: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def running(server: LoopbackServer, certificate: Path, key: Path) -> Iterator[None]:
+def running(
+    server: LoopbackServer, certificate: Path, key: Path, *, host: str = "127.0.0.1"
+) -> Iterator[None]:
     """Serve on a free port of loopback until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -160,11 +164,14 @@ def running(server: LoopbackServer, certificate: Path, key: Path) -> Iterator[No
         def handle_error(self, request: Any, client_address: Any) -> None:
             """Say nothing of clients that hang up: some tests are about them."""
 
-    http = Server(("127.0.0.1", 0), Handler)
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    http = Server((host, 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     http.socket = context.wrap_socket(http.socket, server_side=True)
     http.daemon_threads = True
+    server.name = f"[{host}]" if ":" in host else "localhost"
     server.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -23,6 +23,7 @@ from ksm_storage.engine import (
     ServerUnreachableError,
 )
 from ksm_storage.engine.aio import SecretsManager
+from ksm_storage.errors import SettingsError
 from ksm_storage.wire import api_errors
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.api_errors import throttle
@@ -453,14 +454,14 @@ def test_the_offline_copy_is_read_when_the_server_is_silent(
     ("arguments", "words"),
     [
         ({"verify_ssl_certs": False}, "cannot be disabled"),
-        ({"ca_file": "/nothing/ca.pem"}, "cannot read the CA file"),
+        ({"ca_file": "/nothing/ca.pem"}, "the file '/nothing/ca.pem' of the argument ca_file"),
         ({"read_timeout_seconds": 0}, "time-out"),
     ],
 )
 def test_what_is_wrong_without_a_request_is_said_by_the_constructor(
     connect_async: Any, arguments: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ClientSettingsError, match=words):
+    with pytest.raises(SettingsError, match=words):
         connect_async(**arguments)
 
 

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ksm_storage_emulators.certificates import PrivateAuthority
 
-from ksm_storage.engine import ServerUnreachableError
+from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager, ServerUnreachableError
+from ksm_storage.engine.aio import SecretsManager as AsyncSecretsManager
 from ksm_storage.engine.async_transport import AsyncHttpsTransport
 from ksm_storage.engine.transport import HttpsTransport, run
-from ksm_storage.errors import SettingsError
-from ksm_storage.network import CA_VARIABLES
+from ksm_storage.errors import KsmStorageError, SettingsError
+from ksm_storage.network import CA_VARIABLES, PROXY_VARIABLES
 from ksm_storage.relay.upstream import Upstream
-from ksm_storage.testing.loopback import ConnectProxy, Relay
-from ksm_storage.testing.network_tests import INVALID_PROXIES, rehashed_folder
+from ksm_storage.testing.loopback import Relay
+from ksm_storage.testing.network_tests import (
+    DAMAGES,
+    INVALID_PROXIES,
+    damaged_authorities,
+    rehashed_folder,
+)
+from tests.engine.loopback_server import LoopbackServer, running
 
-Get = Callable[[str], int]
+if TYPE_CHECKING:
+    from ksm_storage.testing.proxies import Proxies
+
+pytest_plugins = ["ksm_storage.testing.proxies"]
+
+Get = Callable[..., int]
 
 
-def blocking(url: str) -> int:
-    return run(HttpsTransport().get(url, limit=1 << 20)).status
+def blocking(url: str, **options: Any) -> int:
+    return run(HttpsTransport(**options).get(url, limit=1 << 20)).status
 
 
-def in_a_loop(url: str) -> int:
-    return asyncio.run(AsyncHttpsTransport().get(url, limit=1 << 20)).status
+def in_a_loop(url: str, **options: Any) -> int:
+    return asyncio.run(AsyncHttpsTransport(**options).get(url, limit=1 << 20)).status
 
 
 @pytest.fixture(params=[blocking, in_a_loop], ids=["blocking", "aio"])
@@ -38,44 +50,67 @@ def get(request: pytest.FixtureRequest) -> Get:
 
 
 @pytest.fixture(autouse=True)
-def _without_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+def _own_variables(monkeypatch: pytest.MonkeyPatch, ca_file: Path) -> None:
+    for name in ("HTTP_PROXY", "NO_PROXY", "no_proxy", *PROXY_VARIABLES, *CA_VARIABLES):
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name in CA_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+
+
+@pytest.fixture
+def both_authorities(tmp_path: Path, ca_file: Path, proxies: Proxies) -> str:
+    """Return a file with the authority of the server and that of the proxies."""
+    both = tmp_path / "both.pem"
+    both.write_bytes(ca_file.read_bytes() + proxies.ca_pem)
+    return str(both)
+
+
+@pytest.mark.parametrize("variable", PROXY_VARIABLES)
+def test_the_proxy_of_the_environment_is_used_with_its_credentials(
+    server: Any, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, get: Get, variable: str
+) -> None:
+    monkeypatch.setenv(variable, proxies.http.url)
+
+    assert get(server.file_url("x"))
+
+    assert proxies.http.asked == [server.host]
 
 
 @pytest.mark.parametrize(
-    ("variable", "exceptions", "is_asked"),
+    ("exceptions", "is_asked"),
     [
-        ("HTTPS_PROXY", "", True),
-        ("https_proxy", "", True),
-        ("ALL_PROXY", "", True),
-        ("all_proxy", "10.0.0.0/8", True),
-        ("HTTPS_PROXY", "localhost", False),
-        ("HTTPS_PROXY", "localhost:1", True),
-        ("HTTPS_PROXY", "*", False),
+        ("localhost", False),
+        ("LOCALHOST:{port}, ", False),
+        (".example.com,,.localhost", False),
+        ("*.localhost", False),
+        ("*", False),
+        ("localhost:1,127.0.0.1,10.0.0.0/8", True),
     ],
 )
-def test_the_proxy_of_the_environment_is_used_and_its_exceptions(
+def test_the_exceptions_from_the_proxy_are_reached_without(
     server: Any,
-    ca_file: Path,
+    proxies: Proxies,
     monkeypatch: pytest.MonkeyPatch,
     get: Get,
-    variable: str,
     exceptions: str,
     is_asked: bool,
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
-    monkeypatch.setenv("NO_PROXY", exceptions)
+    monkeypatch.setenv("HTTPS_PROXY", proxies.http.url)
+    monkeypatch.setenv("NO_PROXY", exceptions.format(port=server.port))
 
-    with ConnectProxy() as proxy:
-        monkeypatch.setenv(variable, proxy.url.replace("//", "//user:p%40ss@"))
-        assert get(server.file_url("x"))
+    assert get(server.file_url("x"))
 
-    assert isinstance(proxy, ConnectProxy)
-    assert [with_password for _, with_password in proxy.asked] == [True] * is_asked
+    assert proxies.http.asked == [server.host] * is_asked
+
+
+def test_the_given_proxy_goes_before_the_environments(
+    server: Any, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, get: Get
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    assert get(server.file_url("x"), proxy_url=proxies.over_ipv6.url)
+
+    assert proxies.over_ipv6.asked == [server.host]
 
 
 @pytest.mark.parametrize("value", INVALID_PROXIES)
@@ -84,39 +119,84 @@ def test_an_invalid_proxy_is_a_settings_error_that_names_the_variable(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", value)
 
-    with pytest.raises(SettingsError, match="ALL_PROXY is not a valid proxy address") as caught:
+    with pytest.raises(SettingsError, match="environment variable ALL_PROXY ") as caught:
         get(server.file_url("x"))
 
     assert "hunter2" not in f"{caught.value.as_dict()}{caught.value.__cause__}"
 
 
-@pytest.fixture
-def other_authority(tmp_path: Path, ca_file: Path) -> tuple[ssl.SSLContext, Path]:
-    """Make another authority, and a file with it and that of the server."""
-    authority = PrivateAuthority()
-    both = tmp_path / "both.pem"
-    both.write_bytes(ca_file.read_bytes() + authority.certificate_pem)
-    return authority.server_context([]), both
-
-
 def test_a_proxy_over_tls_is_used_by_the_event_loop_and_named_by_blocking_calls(
-    server: Any, other_authority: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+    server: Any, proxies: Proxies, both_authorities: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context, both = other_authority
-    monkeypatch.setenv("SSL_CERT_FILE", str(both))
+    monkeypatch.setenv("SSL_CERT_FILE", both_authorities)
+    monkeypatch.setenv("HTTPS_PROXY", proxies.https.url)
 
-    with ConnectProxy(tls=context) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:hunter2@"))
-        assert in_a_loop(server.file_url("x"))
-        with pytest.raises(SettingsError, match="HTTPS_PROXY names an https:// proxy") as caught:
-            blocking(server.file_url("x"))
+    assert in_a_loop(server.file_url("x"))
+    with pytest.raises(SettingsError, match="HTTPS_PROXY names an https:// proxy"):
+        blocking(server.file_url("x"))
 
-    assert isinstance(proxy, ConnectProxy)
-    assert [with_password for _, with_password in proxy.asked] == [True]
-    assert "hunter2" not in str(caught.value.as_dict())
+    assert proxies.https.asked == [server.host]
+
+
+@pytest.mark.parametrize("credentials", ["user:hunter2", ""])
+def test_a_proxy_that_rejects_the_credentials_is_named(
+    server: Any, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, get: Get, credentials: str
+) -> None:
+    monkeypatch.setenv("all_proxy", proxies.http.with_credentials(credentials))
+
+    error = error_of(get, server)
+
+    place = proxies.http.place
+    assert error.message == (
+        f"the proxy '{place}' of the environment variable all_proxy requires a valid user and "
+        "password"
+    )
+    assert "all_proxy as http://USER:PASSWORD@HOST:PORT" in (error.hint or "")
+    assert "hunter2" not in str(error.as_dict())
+
+
+@pytest.mark.parametrize(
+    ("address", "message", "hint"),
+    [(None, "refused to connect", "NO_PROXY"), (1, "could not connect", "the proxy can reach it")],
+    ids=["403", "502"],
+)
+def test_a_proxy_that_does_not_connect_is_named(
+    server: Any,
+    proxies: Proxies,
+    monkeypatch: pytest.MonkeyPatch,
+    get: Get,
+    address: int | None,
+    message: str,
+    hint: str,
+) -> None:
+    monkeypatch.setenv("https_proxy", proxies.http.url)
+    if address is None:
+        proxies.http.refuse("localhost")
+    else:
+        proxies.http.send("localhost", ("127.0.0.1", address))
+
+    error = error_of(get, server)
+
+    shown = f"the proxy '{proxies.http.place}' of the environment variable https_proxy {message}"
+    assert error.message.startswith(shown)
+    assert hint in (error.hint or "")
+
+
+def test_a_proxy_of_another_scheme_is_named(
+    server: Any, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, get: Get
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxies.https.url.replace("https:", "http:"))
+
+    error = error_of(get, server)
+
+    assert f"the proxy '{proxies.https.place}' of the environment variable HTTPS_PROXY" in str(
+        error
+    )
+    assert "its scheme: http:// or https://" in (error.hint or "")
 
 
 @pytest.mark.parametrize("variable", CA_VARIABLES)
+@pytest.mark.parametrize("kind", ["file", "folder"])
 def test_the_authorities_of_the_environment_are_trusted(
     server: Any,
     ca_file: Path,
@@ -124,64 +204,120 @@ def test_the_authorities_of_the_environment_are_trusted(
     tmp_path: Path,
     get: Get,
     variable: str,
+    kind: str,
 ) -> None:
-    is_folder = variable == "SSL_CERT_DIR"
+    monkeypatch.delenv("SSL_CERT_FILE")
+    is_folder = kind == "folder"
     monkeypatch.setenv(variable, rehashed_folder(tmp_path, ca_file) if is_folder else str(ca_file))
 
     assert get(server.file_url("x"))
 
 
-def test_a_server_without_ipv4_is_reached(
-    server: Any, monkeypatch: pytest.MonkeyPatch, get: Get, tmp_path: Path
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_variable_without_authorities_is_named(
+    server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, get: Get, damage: str
 ) -> None:
+    path = damaged_authorities(tmp_path, damage)
+    monkeypatch.setenv("SSL_CERT_FILE", path)
+
+    with pytest.raises(SettingsError) as caught:
+        get(server.file_url("x"))
+
+    assert f"{path!r} of the environment variable SSL_CERT_FILE " in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.fixture
+def over_ipv6(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackServer]:
+    """Run a server at ``::1`` alone, with a trusted certificate for that address."""
     authority = PrivateAuthority()
     (tmp_path / "ca.pem").write_bytes(authority.certificate_pem)
+    for name, pem in zip(("key", "certificate"), authority.server_pem([]), strict=True):
+        (tmp_path / name).write_bytes(pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    server = LoopbackServer()
+    with running(server, tmp_path / "certificate", tmp_path / "key", host="::1"):
+        yield server
 
-    # The certificate of the server is for its name alone.
-    with (
-        ConnectProxy(server.file_url("x"), inspecting=authority.server_context([])) as proxy,
-        Relay(proxy.url, host="::1") as front,
-    ):
-        monkeypatch.setenv("HTTPS_PROXY", front.url)
-        assert get("https://[::1]:8443/x")
 
-    assert isinstance(proxy, ConnectProxy)
-    # Python before 3.11.9 leaves the brackets out.
-    assert [place.strip("[").replace("]", "") for place, _ in proxy.asked] == ["::1:8443"]
+@pytest.mark.parametrize("client", [SecretsManager, AsyncSecretsManager])
+@pytest.mark.parametrize("through_proxy", [False, True], ids=["directly", "through a proxy"])
+def test_a_server_without_ipv4_is_reached(
+    over_ipv6: LoopbackServer,
+    proxies: Proxies,
+    monkeypatch: pytest.MonkeyPatch,
+    client: Any,
+    through_proxy: bool,
+) -> None:
+    assert over_ipv6.host.startswith("[::1]:")
+    monkeypatch.setenv("HTTPS_PROXY", proxies.over_ipv6.url)
+    monkeypatch.setenv("NO_PROXY", "" if through_proxy else "[::1]")
+
+    manager = client(
+        over_ipv6.token_text,
+        config=InMemoryKeyValueStorage(),
+        server_public_key=over_ipv6.server_public_key,
+        server_public_key_id=over_ipv6.public_key_id,
+    )
+    found = manager.get_secrets()
+    if client is AsyncSecretsManager:
+        found = asyncio.run(found)
+
+    assert found == []
+    assert bool(proxies.over_ipv6.asked) is through_proxy
+
+
+def test_a_name_without_ipv4_is_reached(
+    server: Any, monkeypatch: pytest.MonkeyPatch, get: Get
+) -> None:
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **named: resolve(
+            "::1" if host in ("localhost", b"localhost") else host, *rest, **named
+        ),
+    )
+
+    with Relay(f"https://127.0.0.1:{server.port}", host="::1") as relay:
+        assert get(relay.url.replace("[::1]", "localhost") + "/files/x")
+
+    assert relay.connections
 
 
 def test_a_proxy_that_inspects_tls_is_named_until_its_authority_is_trusted(
     server: Any,
-    ca_file: Path,
-    other_authority: tuple[ssl.SSLContext, Path],
+    proxies: Proxies,
+    both_authorities: str,
     monkeypatch: pytest.MonkeyPatch,
     get: Get,
 ) -> None:
-    context, both = other_authority
+    monkeypatch.setenv("HTTPS_PROXY", proxies.inspecting.url)
 
-    with ConnectProxy(inspecting=context) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:hunter2@"))
-        monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
-        with pytest.raises(ServerUnreachableError, match="is not trusted") as caught:
-            get(server.file_url("x"))
-        monkeypatch.setenv("SSL_CERT_FILE", str(both))
-        assert get(server.file_url("x"))
+    error = error_of(get, server)
+    monkeypatch.setenv("SSL_CERT_FILE", both_authorities)
 
-    assert proxy.url.partition("//")[2] in (caught.value.hint or "")
-    assert "$SSL_CERT_FILE" in (caught.value.hint or "")
-    assert "hunter2" not in str(caught.value.as_dict())
+    assert get(server.file_url("x"))
+    assert "is not trusted" in error.message
+    assert f"'{proxies.inspecting.place}' of the environment variable HTTPS_PROXY" in str(
+        error.hint
+    )
+    assert "SSL_CERT_FILE" in (error.hint or "")
 
 
 def test_the_relay_asks_keeper_through_the_proxy(
-    connect: Any, monkeypatch: pytest.MonkeyPatch
+    connect: Any, proxies: Proxies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = connect()
     manager.bind()
 
-    with ConnectProxy() as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        Upstream(manager, cache_seconds=0).read()
+    monkeypatch.setenv("HTTPS_PROXY", proxies.http.url)
+    Upstream(manager, cache_seconds=0).read()
 
-    assert isinstance(proxy, ConnectProxy)
-    assert proxy.asked
+    assert proxies.http.asked
+
+
+def error_of(get: Get, server: Any) -> KsmStorageError:
+    with pytest.raises(ServerUnreachableError) as caught:
+        get(server.file_url("x"))
+    return caught.value

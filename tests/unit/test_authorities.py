@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ksm_storage.contract.settings import validate_ca_bundle
+from ksm_storage.contract.settings import validate_authorities
 from ksm_storage.errors import SettingsError
 
 
@@ -38,7 +38,7 @@ def test_a_file_with_certificates_is_accepted(
     path = tmp_path / "ca.pem"
     path.write_bytes(start + certificate * 2)
 
-    validate_ca_bundle(str(path), setting="ca_file")
+    validate_authorities(str(path), named="the setting 'ca_file'")
 
 
 @pytest.mark.parametrize("damage", ["empty", "no PEM", "DER", "cut off", "a bad character"])
@@ -58,11 +58,11 @@ def test_a_file_without_a_usable_certificate_is_refused(
     with pytest.raises(
         SettingsError, match=r"ca\.pem' of the setting 'ca_file' has no valid PEM certificate"
     ) as caught:
-        validate_ca_bundle(str(path), setting="ca_file")
+        validate_authorities(str(path), named="the setting 'ca_file'")
 
     assert caught.value.hint
 
 
 def test_a_file_that_cannot_be_read_is_a_settings_error(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"cannot read the file '.*gone\.pem'"):
-        validate_ca_bundle(str(tmp_path / "gone.pem"), setting="ca_file")
+    with pytest.raises(SettingsError, match=r"the file '.*gone\.pem' of .* does not exist"):
+        validate_authorities(str(tmp_path / "gone.pem"), named="the setting 'ca_file'")

@@ -49,6 +49,11 @@ def test_the_proxy_of_the_environment(environment: dict[str, str], expected: str
         ("10.0.0.0/8", "10.1.2.3", True),
         ("10.0.0.0/8", "11.1.2.3", False),
         ("10.0.0.0/8", "kms.example.com", False),
+        (" ,kms.example.com,, ", "kms.example.com", True),
+        ("*.example.com.", "kms.example.com", True),
+        ("[::1]", "::1", True),
+        ("::1/128", "[::1]", True),
+        ("[fd00::/8]:443", "fd00::5", True),
         ("fd00::/8", "fd00::5", True),
         ("fd00::5", "[fd00::5]", True),
         ("[fd00::5]:443", "fd00::5", True),
@@ -81,6 +86,8 @@ def test_the_first_variable_for_authorities_counts_and_a_services_own_goes_first
         ("proxy", "http://proxy:80", {}),
         ("https://proxy/", "https://proxy:443", {}),
         ("http://[fd00::1]:3128", "http://[fd00::1]:3128", {}),
+        ("HTTP://Proxy:3128", "http://proxy:3128", {}),
+        ("socks.example.com:1", "http://socks.example.com:1", {}),
         (
             "http://u%40d:p%2Fw@proxy:1",
             "http://u%40d:p%2Fw@proxy:1",
@@ -93,6 +100,14 @@ def test_the_address_of_a_proxy_is_read(address: str, url: str, header: dict[str
 
     assert (proxy.url, proxy.headers) == (url, header)
     assert "p%2Fw" not in f"{proxy} {proxy!r}"
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "SOCKS5h"])
+def test_a_socks_proxy_is_named_as_not_supported(scheme: str) -> None:
+    with pytest.raises(SettingsError, match="all_proxy names a SOCKS proxy") as caught:
+        proxy_for("kms.example.com", 443, {"all_proxy": f"{scheme}://u:hunter2@p:1080"})
+
+    assert "hunter2" not in str(caught.value.as_dict())
 
 
 @pytest.mark.parametrize(

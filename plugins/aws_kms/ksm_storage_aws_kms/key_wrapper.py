@@ -377,12 +377,16 @@ def _bundle_of(folder: str, process: int) -> str:
 
 
 def _retry_limit(attempt_seconds: float) -> Callable[..., bool | None]:
-    """Return a handler of ``needs-retry`` that vetoes what could end after the deadline.
+    """Return a handler of ``needs-retry`` that vetoes what fails again or ends after the deadline.
 
     The AWS client bounds the number of attempts and the time of each, not the time of all.
     """
 
-    def veto(*, attempts: int, response: Any = None, **_: object) -> bool | None:
+    def veto(
+        *, attempts: int, response: Any = None, caught_exception: Any = None, **_: object
+    ) -> bool | None:
+        if caught_exception is not None and kit.is_final_failure(caught_exception):
+            return False
         deadline = kit.current_deadline()
         # Standard mode: at most 1 s, doubled with each attempt; up to 5 s more where KMS asks for
         # it. Source: AWS SDKs and Tools Reference Guide, "Retry behavior".

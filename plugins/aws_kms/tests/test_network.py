@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from ksm_storage_aws_kms.key_wrapper import KmsClient
@@ -12,20 +13,23 @@ from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
 
 from ksm_storage.contract.key_wrapper import KeyUri
-from ksm_storage.errors import AuthenticationError, SettingsError
+from ksm_storage.errors import AuthenticationError
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import WrappedDek
-from ksm_storage.testing.loopback import ConnectProxy
 from ksm_storage.testing.network_tests import (
-    NetworkTests,
-    OtherAuthority,
+    Ipv6AddressTests,
     TlsService,
     rehashed_folder,
 )
 
 from .opening import AAD, open_kek
 from .scripted_kms import ARN
+
+if TYPE_CHECKING:
+    from ksm_storage.testing.proxies import Proxies
+
+pytest_plugins = ["ksm_storage.testing.proxies"]
 
 WRAPPED = WrappedDek(ARN, "SYMMETRIC_DEFAULT", b"c" * 150)
 ROLE = "arn:aws:iam::111122223333:role/sealer"
@@ -49,15 +53,10 @@ def call(url: str, **settings: object) -> None:
         kek.unwrap(WRAPPED, aad=AAD)
 
 
-class TestNetwork(NetworkTests):
+class TestNetwork(Ipv6AddressTests):
     @pytest.fixture
     def service(self, running: TlsService) -> TlsService:
         return running
-
-    @pytest.fixture
-    def other_authority(self) -> OtherAuthority:
-        authority = PrivateAuthority()
-        return OtherAuthority(authority.server_context([]), authority.certificate_pem)
 
     def call(self, url: str, *, direct: bool) -> None:
         call(url, direct_call=direct)
@@ -75,7 +74,11 @@ def test_the_variable_of_aws_goes_before_those_of_all(
 
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_sts_is_asked_for_a_role_through_the_proxy_and_with_the_authorities(
-    running: TlsService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: bool
+    running: TlsService,
+    proxies: Proxies,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    folder: bool,
 ) -> None:
     path = rehashed_folder(tmp_path, Path(running.ca_file)) if folder else running.ca_file
     monkeypatch.setenv("CURL_CA_BUNDLE", path)
@@ -83,24 +86,11 @@ def test_sts_is_asked_for_a_role_through_the_proxy_and_with_the_authorities(
     # The AWS client by itself knows neither of these.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1:1,10.0.0.0/8")
 
-    with ConnectProxy() as proxy:
-        monkeypatch.setenv("ALL_PROXY", proxy.url)
-        call("http://127.0.0.1:1", role_arn=ROLE)
+    monkeypatch.setenv("ALL_PROXY", proxies.http.url)
 
-    assert isinstance(proxy, ConnectProxy)
-    assert set(proxy.asked) == {(running.url.partition("//")[2], False)}
+    call("http://127.0.0.1:1", role_arn=ROLE)
 
-
-def test_a_folder_without_certificates_is_a_settings_error(
-    running: TlsService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-
-    with (
-        open_kek(ARN, running.url, direct_call=False) as kek,
-        pytest.raises(SettingsError, match="has no PEM certificate"),
-    ):
-        kek.unwrap(WRAPPED, aad=AAD)
+    assert set(proxies.http.asked) == {running.url.partition("//")[2]}
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ _COMMANDS = 3
 
 # No reply, or half of one.
 _UNREACHED = (ServiceRequestError, ServiceResponseError, DecodeError, kit.DeadlinePassedError)
+_UNREACHABLE = kit.ErrorRule(
+    kit.UnavailableError,
+    "cannot reach the service that issues the Azure credentials, or it failed",
+    "retry; if it persists, check the network, {proxy}, 'authority_host' and 'ca_file'",
+)
 _NAMES = {name: kit.NETWORK_RULES[name] for name in ("NameResolutionError", "gaierror")}
 _NUMBER = re.compile(r"AADSTS([0-9]{5,7})\b")
 _TRACE_ID = re.compile(r"\bTrace ID: ([0-9a-f-]{36})\b")
@@ -346,11 +351,7 @@ def _unreachable(exc: Exception) -> kit.KsmStorageError:
     rule = kit.rule_for_failure(exc, _NAMES)
     if rule is not None:
         return rule.error(kit.Call("GetToken", "", "Microsoft Entra ID"))
-    return kit.UnavailableError(
-        "cannot reach the service that issues the Azure credentials, or it failed",
-        hint="retry; if it persists, check the network, the proxy settings, 'authority_host' and "
-        "'ca_file'",
-    )
+    return _UNREACHABLE.error(kit.Call("GetToken", "", "Microsoft Entra ID"))
 
 
 def _number(exc: Any) -> int | None:

@@ -5,7 +5,6 @@ Importing this module imports the Azure client.
 
 from __future__ import annotations
 
-import ssl
 import threading
 from typing import Any
 
@@ -32,8 +31,8 @@ class NoTimeError(kit.DeadlinePassedError):
         self.status = status
 
 
-class UntrustedError(OSError):
-    """Report a certificate that does not hold; the client would try the same one again."""
+class FinalError(OSError):
+    """Report an untrusted certificate or a proxy's refusal; the client would try it again."""
 
 
 class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package exports it untyped
@@ -60,8 +59,8 @@ class DeadlineTransport(RequestsTransport):  # type: ignore[misc]  # its package
         try:
             response = super().send(request, **kwargs)
         except ServiceRequestError as exc:
-            if any(isinstance(link, ssl.SSLCertVerificationError) for link in kit.chain_of(exc)):
-                raise UntrustedError("the certificate is not trusted") from exc
+            if kit.is_final_failure(exc):
+                raise FinalError("the next attempt would fail too") from exc
             raise
         self._last.status = response.status_code
         return response
@@ -97,6 +96,9 @@ class DeadlineRetryPolicy(RetryPolicy[Any, Any]):
 def make_transport(host: str, access: Access) -> DeadlineTransport:
     """Return the one transport of a client and its credentials; the caller closes its session."""
     session, connection = requests.Session(), access.connection
+    # It has a rule of its own for proxies, and reads passwords from ~/.netrc. The transport's own
+    # option, use_env_settings, does not reach a session that it is given.
+    session.trust_env = False
     if access.address is not None:
         session.mount(f"https://{host}/", _RedirectedAdapter(host, access.address))
     return DeadlineTransport(
@@ -104,8 +106,6 @@ def make_transport(host: str, access: Access) -> DeadlineTransport:
         connection_timeout=connection.connect_timeout,
         read_timeout=connection.read_timeout,
         connection_verify=connection.ca_file or True,
-        # It has a rule of its own for proxies, and reads passwords from ~/.netrc.
-        use_env_settings=False,
     )
 
 

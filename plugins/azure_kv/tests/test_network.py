@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
-from ksm_storage_emulators.certificates import PrivateAuthority
+from typing import TYPE_CHECKING
 
-from ksm_storage.testing.loopback import ConnectProxy
-from ksm_storage.testing.network_tests import NetworkTests, OtherAuthority, TlsService
+import pytest
+
+from ksm_storage.testing.network_tests import Ipv6AddressTests, TlsService
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
 
+if TYPE_CHECKING:
+    from ksm_storage.testing.proxies import Proxies
+
+pytest_plugins = ["ksm_storage.testing.proxies"]
+
 DEK = bytes(range(32))
 
 
-class TestNetwork(NetworkTests):
+class TestNetwork(Ipv6AddressTests):
     """The vault's own name is not known on loopback: tokens are what goes by the rule here."""
 
     @pytest.fixture
@@ -24,12 +29,6 @@ class TestNetwork(NetworkTests):
         with open_kek(key.kid, emulator.settings) as kek:
             self._wrapped = kek.wrap(DEK, aad=AAD)
         return TlsService(emulator.url.replace("localhost", "127.0.0.1"), str(emulator.ca_file))
-
-    @pytest.fixture
-    def other_authority(self) -> OtherAuthority:
-        authority = PrivateAuthority()
-        names = ["*.vault.azure.net"]
-        return OtherAuthority(authority.server_context(names), authority.certificate_pem)
 
     def call(self, url: str, *, direct: bool) -> None:
         place = url.removeprefix("https://")
@@ -41,7 +40,7 @@ class TestNetwork(NetworkTests):
 
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "client"])
 def test_the_vault_is_reached_through_the_proxy(
-    emulator: EmulatedVault, monkeypatch: pytest.MonkeyPatch, direct: bool
+    emulator: EmulatedVault, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, direct: bool
 ) -> None:
     key = emulator.new_key(emulator.new_vault())
     with open_kek(key.kid, emulator.settings) as kek:
@@ -50,11 +49,11 @@ def test_the_vault_is_reached_through_the_proxy(
     del settings["connect_to"]
     monkeypatch.setenv("NO_PROXY", "10.0.0.0/8,127.0.0.1")
 
-    with ConnectProxy(emulator.url) as proxy:
-        monkeypatch.setenv("ALL_PROXY", proxy.url.replace("//", "//user:word@"))
-        with open_kek(key.kid, settings) as kek:
-            assert kek.unwrap(wrapped, aad=AAD) == DEK
-
-    assert isinstance(proxy, ConnectProxy)
+    monkeypatch.setenv("ALL_PROXY", proxies.http.url)
     host = key.kid.split("/")[2]
-    assert set(proxy.asked) == {(f"{host}:443", True)}
+    proxies.http.send(host, ("127.0.0.1", int(emulator.url.rpartition(":")[2])))
+
+    with open_kek(key.kid, settings) as kek:
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+
+    assert set(proxies.http.asked) == {f"{host}:443"}

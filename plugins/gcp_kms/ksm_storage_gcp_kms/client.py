@@ -224,7 +224,7 @@ class _WorthRetrying:
         self._attempts += 1
         if self._attempts >= MAX_ATTEMPTS or code_of(exc) not in _RETRIED:
             return False
-        if is_untrusted_certificate(exc):
+        if is_untrusted_certificate(exc) or kit.is_final_failure(exc):
             return False
         # Where the service asks for a longer wait than is left, a shorter one does not help.
         deadline = kit.current_deadline()

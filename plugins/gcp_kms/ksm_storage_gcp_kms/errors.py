@@ -216,7 +216,7 @@ _NOT_FEDERATED = kit.ErrorRule(
 _UNREACHABLE_CREDENTIALS = kit.ErrorRule(
     kit.UnavailableError,
     "cannot reach the service that issues the Google credentials",
-    "check the network, the proxy settings, and the option 'credential'",
+    "check the network, {proxy} and the option 'credential'",
 )
 _NAMES = {name: kit.NETWORK_RULES[name] for name in ("NameResolutionError", "gaierror")}
 _SIGN_IN_AGAIN = "gcloud auth application-default login"
@@ -328,6 +328,8 @@ def _rule(exc: Exception, method: str) -> kit.ErrorRule | None:
     if is_untrusted_certificate(exc):
         # gRPC verifies it in its own library, so that no exception in the chain names this.
         return kit.NETWORK_RULES["SSLCertVerificationError"]
+    if (refusal := kit.proxy_refusal(exc)) is not None:
+        return refusal
     code, reason = code_of(exc), str(getattr(exc, "reason", None))
     if code == "UNAVAILABLE" and (name := _UNRESOLVED.search(str(exc))):
         return kit.unresolved_name(name[1])

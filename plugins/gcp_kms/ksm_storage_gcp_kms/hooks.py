@@ -143,7 +143,10 @@ class Access(NamedTuple):
         if account is not None and not _is_address(account):
             raise kit.SettingsError(f"not a valid e-mail address of a service account: {account!r}")
         return cls(
-            connection=kit.Connection.from_settings(settings).trusting(),
+            connection=kit.Connection.from_settings(settings).trusting(
+                # gRPC's own.
+                "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+            ),
             credential=kind,
             credentials_file=settings.file("credentials_file"),
             impersonated=account,

@@ -247,7 +247,7 @@ def _malformed_members(exc: Exception) -> str:
 def is_final(exc: BaseException) -> bool:
     """Tell whether the same attempt would fail in the same way."""
     rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
-    return rule is not None and not rule.kind.retryable
+    return kit.is_final_failure(exc) or (rule is not None and not rule.kind.retryable)
 
 
 def _service_error(exc: Exception) -> Any:

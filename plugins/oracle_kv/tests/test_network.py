@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from ksm_storage_emulators.certificates import PrivateAuthority
@@ -13,10 +14,9 @@ from ksm_storage_emulators.oci_vault.service import OciVaultService
 
 from ksm_storage.errors import SettingsError
 from ksm_storage.plugin import WrappedDek
-from ksm_storage.testing.loopback import ConnectProxy, Relay
+from ksm_storage.testing.loopback import Relay
 from ksm_storage.testing.network_tests import (
     NetworkTests,
-    OtherAuthority,
     TlsService,
     rehashed_folder,
 )
@@ -24,6 +24,11 @@ from ksm_storage.testing.network_tests import (
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
 from .scripted_vault import KEY
+
+if TYPE_CHECKING:
+    from ksm_storage.testing.proxies import Proxies
+
+pytest_plugins = ["ksm_storage.testing.proxies"]
 
 DEK = bytes(range(32))
 
@@ -65,11 +70,6 @@ class TestNetwork(NetworkTests):
         self._wrapped = wrapped
         return TlsService(vault.url.replace("localhost", "127.0.0.1"), str(ca_file))
 
-    @pytest.fixture
-    def other_authority(self) -> OtherAuthority:
-        authority = PrivateAuthority()
-        return OtherAuthority(authority.server_context([]), authority.certificate_pem)
-
     def call(self, url: str, *, direct: bool) -> None:
         with open_kek(self._wrapped.key_id, url, direct_call=direct) as kek:
             assert kek.unwrap(self._wrapped, aad=AAD) == DEK
@@ -77,7 +77,11 @@ class TestNetwork(NetworkTests):
 
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_the_token_of_an_instance_comes_through_the_proxy_and_with_the_authorities(
-    emulator: EmulatedVault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: bool
+    emulator: EmulatedVault,
+    proxies: Proxies,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    folder: bool,
 ) -> None:
     authority = PrivateAuthority()
     ca_file = tmp_path / "ca.pem"
@@ -89,8 +93,9 @@ def test_the_token_of_an_instance_comes_through_the_proxy_and_with_the_authoriti
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("OCI_METADATA_BASE_URL", f"{emulator.url}/opc/v2")
 
-    with Relay(emulator.url, tls=authority.server_context([])) as front, ConnectProxy() as proxy:
-        monkeypatch.setenv("ALL_PROXY", proxy.url)
+    monkeypatch.setenv("ALL_PROXY", proxies.http.url)
+
+    with Relay(emulator.url, tls=authority.server_context([])) as front:
         url = front.url.replace("127.0.0.1", "localhost")
         with open_kek(
             emulator.create_key(),
@@ -101,8 +106,7 @@ def test_the_token_of_an_instance_comes_through_the_proxy_and_with_the_authoriti
             kek.wrap(DEK, aad=AAD)
 
     assert emulator.emulator.transcript.count("instance:x509") == 1
-    assert isinstance(proxy, ConnectProxy)
-    assert proxy.asked == [(url.partition("//")[2], False)] * 2
+    assert proxies.http.asked == [url.partition("//")[2]] * 2
 
 
 def test_an_ipv6_address_that_oracles_client_rejects_is_named(config_file: Path) -> None:

@@ -178,14 +178,12 @@ def _namespace(settings: kit.Settings) -> str | None:
 
 
 def _ca_file() -> str | None:
-    found = variable("CACERT")
+    # The order of both programs: a file before a folder.
+    found = variable("CACERT", "CAPATH")
     if found is None:
         return None
-    # Loads TLS, which no other option needs.
-    from ksm_storage.plugin import validate_ca_bundle
-
     path, name = found
-    validate_ca_bundle(path, setting=name)
+    kit.validate_authorities(path, named=f"the environment variable {name}")
     return path
 
 

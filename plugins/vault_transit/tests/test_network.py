@@ -9,10 +9,12 @@ import pytest
 from ksm_storage_emulators.certificates import PrivateAuthority
 
 from ksm_storage.testing.loopback import Relay
-from ksm_storage.testing.network_tests import NetworkTests, OtherAuthority, TlsService
+from ksm_storage.testing.network_tests import Ipv6AddressTests, TlsService
 
 from .openbao import OpenBao
 from .opening import AAD, new_dek, opened
+
+pytest_plugins = ["ksm_storage.testing.proxies"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def running(
         yield bao, TlsService(front.url, str(ca_file))
 
 
-class TestNetwork(NetworkTests):
+class TestNetwork(Ipv6AddressTests):
     takes_https_proxy = False
 
     @pytest.fixture
@@ -38,11 +40,6 @@ class TestNetwork(NetworkTests):
     @pytest.fixture(params=[True], ids=["direct"])
     def direct(self, request: pytest.FixtureRequest) -> bool:
         return bool(request.param)
-
-    @pytest.fixture
-    def other_authority(self) -> OtherAuthority:
-        authority = PrivateAuthority()
-        return OtherAuthority(authority.server_context([]), authority.certificate_pem)
 
     def call(self, url: str, *, direct: bool) -> None:
         settings = {"endpoint": url, "token": self._bao.root}

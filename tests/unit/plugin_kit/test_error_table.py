@@ -15,6 +15,7 @@ from ksm_storage.plugin import (
     DeadlinePassedError,
     ErrorRule,
     incomplete_reply,
+    is_final_failure,
     rule_for_failure,
     rule_for_status,
     shown_code,
@@ -76,6 +77,70 @@ def test_a_failure_of_the_network_is_its_documented_error(name: str) -> None:
         rule = rule_for_failure(each, NETWORK_RULES)
         assert rule is not None
         assert words in rule.error(CALL).message
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint", "is_final"),
+    [
+        (
+            "Tunnel connection failed: 407 Proxy Authentication Required",
+            "the proxy 'p:3128' (HTTPS_PROXY) requires a valid user and password (status 407)",
+            "http://USER:PASSWORD@HOST:PORT",
+            True,
+        ),
+        (
+            "503 last error: HTTP proxy returned response code 403",
+            "the proxy 'p:3128' (HTTPS_PROXY) refused to connect to Acme (eu) (status 403)",
+            "NO_PROXY",
+            True,
+        ),
+        (
+            "Tunnel connection failed: 502 Bad Gateway",
+            "the proxy 'p:3128' (HTTPS_PROXY) could not connect to Acme (eu) (status 502)",
+            "the proxy can reach it",
+            False,
+        ),
+    ],
+)
+def test_a_proxy_that_does_not_connect_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, text: str, message: str, hint: str, is_final: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://u:hunter2@p:3128")
+    wrapped = Exception("the SDK's own", OSError(text))
+
+    rule = rule_for_failure(wrapped, {"Exception": ErrorRule(ProviderError, "x"), **NETWORK_RULES})
+    assert rule is not None
+    error = rule.error(CALL)
+
+    assert (error.message, error.retryable) == (message, True)
+    assert hint in str(error.hint)
+    assert "hunter2" not in str(error.as_dict())
+    assert is_final_failure(wrapped) is is_final
+
+
+@pytest.mark.parametrize(
+    ("exc", "hint"),
+    [
+        (ConnectionRefusedError(), "check the network, the proxy 'p:1' (all_proxy) and the"),
+        (TimeoutError(), "check the proxy 'p:1' (all_proxy) and its scheme, http:// or https://"),
+        (ConnectionResetError(), "check the proxy 'p:1' (all_proxy) and its scheme"),
+        (socket.gaierror(-2, "x"), "the proxy 'p:1' (all_proxy), and DNS"),
+        (ssl.SSLCertVerificationError("x"), "such as 'p:1' (all_proxy), add its CA certificate"),
+        (ssl.SSLCertVerificationError("x"), "to those of CURL_CA_BUNDLE, or set the option"),
+    ],
+)
+def test_a_hint_names_the_proxy_and_the_authorities_in_force(
+    monkeypatch: pytest.MonkeyPatch, exc: Exception, hint: str
+) -> None:
+    monkeypatch.setenv("all_proxy", "u:hunter2@p:1")
+    monkeypatch.setenv("CURL_CA_BUNDLE", "/ca.pem")
+
+    rule = rule_for_failure(exc, NETWORK_RULES)
+    assert rule is not None
+    error = rule.error(CALL)
+
+    assert hint in str(error.hint)
+    assert "hunter2" not in str(error.as_dict())
 
 
 class _Connection:

@@ -132,12 +132,8 @@ def test_a_file_of_authorities_without_any_is_a_settings_error(
     empty.write_bytes(content)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(empty))
 
-    with (
-        secure.emulator,
-        open_kek(secure.key, secure.emulator.url, config_file=str(secure.config)) as kek,
-        pytest.raises(SettingsError, match="cannot read a file"),
-    ):
-        kek.wrap(DEK, aad=AAD)
+    with pytest.raises(SettingsError, match="of the environment variable REQUESTS_CA_BUNDLE"):
+        open_kek(secure.key, "https://127.0.0.1:1", config_file=str(secure.config))
 
 
 def test_a_file_of_authorities_that_does_not_exist_is_a_settings_error(
@@ -145,12 +141,8 @@ def test_a_file_of_authorities_that_does_not_exist_is_a_settings_error(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/ca.pem")
 
-    with (
-        secure.emulator,
-        open_kek(secure.key, secure.emulator.url, config_file=str(secure.config)) as kek,
-        pytest.raises(SettingsError, match="cannot read a file"),
-    ):
-        kek.wrap(DEK, aad=AAD)
+    with pytest.raises(SettingsError, match="of the environment variable REQUESTS_CA_BUNDLE"):
+        open_kek(secure.key, "https://127.0.0.1:1", config_file=str(secure.config))
 
 
 def test_a_service_that_is_switched_off_is_a_settings_error(

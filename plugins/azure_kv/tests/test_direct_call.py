@@ -19,6 +19,10 @@ from ksm_storage.plugin import NotDirectError
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
+from .scripted_vault import KEY as SCRIPTED_KEY
+from .scripted_vault import ScriptedVault
+from .test_service_errors import RSA
+from .test_service_errors import TestReplies as Replies
 
 DEK = bytes(range(32))
 KEY = "https://v.vault.azure.net/keys/app"
@@ -103,6 +107,33 @@ def test_a_failure_is_the_same_error_as_the_client_makes_alone(
         error = caught.value.as_dict()
         error.pop("request_id", None)
         told.append((type(caught.value), error))
+
+    assert told[0] == told[1]
+
+
+# Each row of the error tables, and each reply that is not believed.
+ROWS = {
+    **{code: answer for code, (answer, _) in Replies.refusals.items()},
+    **{f"not read: {name}": answer for name, answer in Replies.unreadable_deks.items()},
+    **{f"not believed: {name}": answer for name, answer in Replies.foreign_deks.items()},
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_reply_is_the_same_error_as_the_client_makes_of_it_alone(
+    scripted: ScriptedVault, row: str
+) -> None:
+    scripted.answer(ROWS[row])
+    told = []
+
+    for is_direct in (True, False):
+        settings = {**scripted.settings, "direct_call": is_direct, "deadline": 1.0}
+        with (
+            open_kek(SCRIPTED_KEY, settings) as kek,
+            pytest.raises(errors.KsmStorageError) as caught,
+        ):
+            kek.unwrap(RSA, aad=AAD)
+        told.append((type(caught.value), caught.value.as_dict()))
 
     assert told[0] == told[1]
 

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,10 @@ from ksm_storage.plugin import NotDirectError
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
+from .scripted_vault import KEY as SCRIPTED_KEY
+from .scripted_vault import Answer, ScriptedVault
+from .test_errors import TestReplies as Replies
+from .test_wire import AES
 
 DEK = bytes(range(32))
 KEY = "ocid1.key.oc1.eu-frankfurt-1.vault.unique"
@@ -146,6 +151,32 @@ def test_a_failure_is_the_same_error_as_the_client_makes_alone(
         error = caught.value.as_dict()
         error.pop("request_id", None)
         told.append((type(caught.value), error))
+
+    assert told[0] == told[1]
+
+
+# Each row of the error table, and each reply that is not believed.
+ROWS: Mapping[str, Answer] = {
+    **{code: answer for code, (answer, _) in Replies.refusals.items()},
+    **{f"not read: {name}": answer for name, answer in Replies.unreadable_deks.items()},
+    **{f"not believed: {name}": answer for name, answer in Replies.foreign_deks.items()},
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_reply_is_the_same_error_as_the_client_makes_of_it_alone(
+    scripted: ScriptedVault, row: str
+) -> None:
+    scripted.answer = ROWS[row]
+    told = []
+
+    for is_direct in (True, False):
+        with (
+            open_kek(SCRIPTED_KEY, scripted.url, direct_call=is_direct, deadline=0.8) as kek,
+            pytest.raises(errors.KsmStorageError) as caught,
+        ):
+            kek.unwrap(AES, aad=AAD)
+        told.append((type(caught.value), caught.value.as_dict()))
 
     assert told[0] == told[1]
 

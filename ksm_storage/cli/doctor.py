@@ -19,7 +19,13 @@ from ..doctor.finding import (
     lines_of_file,
     lines_of_key,
 )
-from ..doctor.surroundings import network_notes, network_variables, proxy_notes, version_notes
+from ..doctor.surroundings import (
+    network_in_force,
+    network_notes,
+    network_variables,
+    proxy_notes,
+    version_notes,
+)
 from ..doctor.unread import unread_tables, unread_variables
 from ..keys.setting_sources import settings_file
 from ..storage.open_policy import read_key
@@ -108,8 +114,9 @@ def _show(files: Sequence[FileFinding], keys: Sequence[KeyFinding], *, as_json: 
         echo_json(content)
         return
     echo_err(f"settings file: {source}{'' if there else ' (missing)'}")
+    in_force = network_in_force(os.environ)
     for name, value in network.items():
-        echo_err(f"network: {name}={value}")
+        echo_err(f"network: {name}={value}{' (in force)' if name in in_force else ''}")
     for note in faults:
         echo_err(f"warning: {note}")
     for name in variables:

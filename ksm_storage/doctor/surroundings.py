@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
+from ..network import CA_VARIABLES, PROXY_VARIABLES
+
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SCHEMES = ("http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://")
 _CA_FILES = (
@@ -71,6 +73,14 @@ def network_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: _without_password(environment[name]) for name in names}
 
 
+def network_in_force(environment: Mapping[str, str]) -> set[str]:
+    """Return the variables that count: the first for the proxy, its exceptions, and for the CA."""
+    exceptions = ("no_proxy", "NO_PROXY")
+    groups = (PROXY_VARIABLES, exceptions, CA_VARIABLES)
+    first = (next((name for name in group if environment.get(name)), None) for group in groups)
+    return {name for name in first if name is not None}
+
+
 def network_notes(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield what is wrong with these variables."""
     for name in _CA_FILES:
@@ -79,6 +89,8 @@ def network_notes(environment: Mapping[str, str]) -> Iterator[str]:
             yield f"${name} names a file that does not exist: {path}"
         elif path and not os.access(path, os.R_OK):
             yield f"${name} names a file that cannot be read: {path}"
+    if environment.get("NODE_EXTRA_CA_CERTS") and not any(map(environment.get, _CA_FILES)):
+        yield "$NODE_EXTRA_CA_CERTS is used by Node.js alone; set SSL_CERT_FILE for ksm-storage"
     for name in _PROXIES[:3]:
         upper, lower = environment.get(name), environment.get(name.lower())
         if upper and lower and upper != lower:

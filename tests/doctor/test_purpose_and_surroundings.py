@@ -19,6 +19,7 @@ from ksm_storage.doctor.finding import KeyFinding, lines_of_key
 from ksm_storage.doctor.remedies import remedy
 from ksm_storage.doctor.surroundings import (
     clock_notes,
+    network_in_force,
     network_notes,
     network_variables,
     version_notes,
@@ -105,6 +106,7 @@ def test_the_command_that_mends_a_state_names_the_key(
         ({"SSL_CERT_FILE": "/nowhere"}, "$SSL_CERT_FILE names a file that does not exist"),
         ({"https_proxy": "proxy:3128"}, "$HTTPS_PROXY has no scheme"),
         ({"HTTPS_PROXY": "http://a:1", "https_proxy": "http://b:1"}, "differ"),
+        ({"NODE_EXTRA_CA_CERTS": "/ca.pem"}, "$NODE_EXTRA_CA_CERTS is used by Node.js alone"),
     ],
 )
 def test_a_network_variable_that_cannot_work_is_named(
@@ -132,6 +134,16 @@ def test_network_variables_are_shown_without_credentials(proxy: str, expected: s
     shown = network_variables({"HTTPS_PROXY": proxy, "NO_PROXY": "*.a"})
 
     assert shown == {"HTTPS_PROXY": expected, "NO_PROXY": "*.a"}
+
+
+def test_the_variables_that_count_are_told_from_the_others() -> None:
+    environment = {
+        **dict.fromkeys(("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY"), "http://p:1"),
+        **dict.fromkeys(("CURL_CA_BUNDLE", "SSL_CERT_FILE"), "/ca.pem"),
+        "NO_PROXY": "*.a",
+    }
+
+    assert network_in_force(environment) == {"HTTPS_PROXY", "CURL_CA_BUNDLE", "NO_PROXY"}
 
 
 @pytest.mark.parametrize(("ahead", "noted"), [(timedelta(0), False), (timedelta(hours=3), True)])

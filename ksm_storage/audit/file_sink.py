@@ -56,7 +56,10 @@ class FileSink:
         descriptor = os.open(self._path, _FLAGS, _MODE)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise StorageError(f"the audit file {self._path!r} is not a regular file")
+                raise StorageError(
+                    f"the audit file {self._path!r} is not a regular file",
+                    hint="name a file, or remove what is in its place",
+                )
             with _locked(descriptor, self._path):
                 if not _still_names(self._path, descriptor):
                     # A log rotation moved the file away while we waited.

@@ -176,7 +176,10 @@ def read_all(descriptor: int, path: str, status: os.stat_result) -> bytes:
         StorageError: It is not a regular file, is too large, or cannot be read.
     """
     if not stat.S_ISREG(status.st_mode):
-        raise StorageError(f"{path!r} is not a regular file")
+        raise StorageError(
+            f"{path!r} is not a regular file",
+            hint="name the file itself; for the files of a folder: PATH/*",
+        )
     parts: list[bytes] = []
     size = 0
     try:
@@ -184,7 +187,10 @@ def read_all(descriptor: int, path: str, status: os.stat_result) -> bytes:
             parts.append(part)
             size += len(part)
             if size > MAX_READ_BYTES:
-                raise StorageError(f"{path!r} is larger than {MAX_READ_BYTES} bytes")
+                raise StorageError(
+                    f"{path!r} is larger than {MAX_READ_BYTES} bytes",
+                    hint="it is not a configuration: check the path",
+                )
     except OSError as exc:
         raise file_error("read", path, exc) from exc
     return b"".join(parts)

@@ -224,7 +224,9 @@ def parse_toml(raw: bytes, *, name: str) -> dict[str, Any]:
     except RecursionError:
         pass
     # Not in an except block: the parser's exception keeps the text, which may hold a secret.
-    raise SettingsError(f"{name} is not valid TOML{place}")
+    raise SettingsError(
+        f"{name} is not valid TOML{place}", hint="correct it there; strings stand in quotes"
+    )
 
 
 # Where commands keep the records of the files that they open, if nobody chose a folder.

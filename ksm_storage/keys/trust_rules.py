@@ -176,7 +176,10 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
     except (ValueError, RecursionError):
         tables = None
     if tables is None:
-        raise SettingsError(f"the policy {source!r} is not valid TOML")
+        raise SettingsError(
+            f"the policy {source!r} is not valid TOML",
+            hint="correct it; strings stand in quotes, and it must be UTF-8",
+        )
     _refuse_stray((n for n in tables if n != TABLE), source=source, known=lambda: (TABLE,))
     return _rules(tables.get(TABLE, []), source=source)
 

@@ -69,12 +69,16 @@ class AesGcmWrapper:
             raise DecryptionError("the data key was wrapped under another key")
         nonce, sealed = wrapped.ciphertext[:_NONCE_BYTES], wrapped.ciphertext[_NONCE_BYTES:]
         if len(sealed) < _TAG_BYTES:
-            raise DecryptionError("the wrapped data key is too short")
+            raise DecryptionError(
+                "the wrapped data key is too short", hint="restore the file from a backup"
+            )
         try:
             return AESGCM(self._for_unwrap()).decrypt(nonce, sealed, bytes(aad))
         except InvalidTag as exc:
             raise DecryptionError(
-                "the wrapped data key does not decrypt: wrong key, wrong context or altered data"
+                "the wrapped data key does not decrypt: wrong key, wrong context or altered data",
+                hint="check whether the key was replaced or created anew; if it is the right one, "
+                "restore the file from a backup",
             ) from exc
 
     def describe_key(self) -> KeyDescription:

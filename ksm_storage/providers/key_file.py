@@ -100,7 +100,7 @@ def _kek_in(path: str, check: _Check) -> bytes:
     if len(kek) != KEK_BYTES:
         raise KeyStateError(
             f"the key file {path!r} must be exactly {KEK_BYTES} bytes",
-            hint="create one with: ksm-storage keygen PATH",
+            hint="restore it from a copy; for a new key: ksm-storage keygen PATH",
         )
     return kek
 
@@ -119,7 +119,10 @@ def _read_checked(held: Descriptors, path: str, check: _Check) -> bytes:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise KeyStateError(f"the key file {path!r} is not a regular file")
+            raise KeyStateError(
+                f"the key file {path!r} is not a regular file",
+                hint="name the file itself: a folder, a pipe or a device cannot be a key",
+            )
         check(path, descriptor, status)
         return os.read(descriptor, KEK_BYTES + 1)
     except OSError as exc:

@@ -224,5 +224,6 @@ def locked(backend: str) -> UnavailableError:
     """
     return UnavailableError(
         f"the OS keyring ({backend}) is locked",
-        hint="unlock it (log in to the desktop session), or use another key with --key",
+        hint="log in to the desktop session and confirm the dialog that unlocks it, or use another "
+        "key with --key",
     )

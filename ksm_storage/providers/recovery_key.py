@@ -175,7 +175,8 @@ def open_with(name: str, secret: bytes, sealed: bytes, *, aad: bytes) -> bytes:
         raise _unsupported() from exc
     except (InvalidTag, ValueError) as exc:
         raise DecryptionError(
-            "the wrapped data key does not decrypt: another context or altered data"
+            "the wrapped data key does not decrypt: another context or altered data",
+            hint="restore the file from a backup",
         ) from exc
 
 

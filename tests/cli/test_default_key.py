@@ -81,7 +81,7 @@ def without_package(secret_service: KeyringDaemon, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("trouble", "reason", "cure"),
     [
-        (locked, "is locked", "hint: unlock it (log in to the desktop session); or create a key"),
+        (locked, "is locked", "confirm the dialog that unlocks it; or create a key"),
         (without_service, "no usable OS keyring", "start a desktop session or its keyring service"),
         (without_package, "needs the package 'keyring', which is not installed", "pip install"),
     ],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.tokens import SSOTokenProvider
 from ksm_storage_aws_kms.key_wrapper import KmsClient
 from ksm_storage_emulators.aws_kms.service import AwsKmsService
 from ksm_storage_emulators.certificates import PrivateAuthority
@@ -17,11 +20,13 @@ from ksm_storage.errors import AuthenticationError
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import WrappedDek
+from ksm_storage.testing.loopback import Relay
 from ksm_storage.testing.network_tests import (
     Ipv6AddressTests,
     TlsService,
     rehashed_folder,
 )
+from ksm_storage.testing.scripted_server import Answer, ScriptedServer
 
 from .opening import AAD, open_kek
 from .scripted_kms import ARN
@@ -32,6 +37,29 @@ if TYPE_CHECKING:
 pytest_plugins = ["ksm_storage.testing.proxies"]
 
 WRAPPED = WrappedDek(ARN, "SYMMETRIC_DEFAULT", b"c" * 150)
+SSO_PROFILE = (
+    "[profile p]\nsso_session = s\nsso_account_id = 111122223333\nsso_role_name = r\n"
+    "[sso-session s]\nsso_region = eu-west-1\nsso_start_url = https://example.invalid/start\n"
+)
+EXPIRED_SESSION = {
+    "accessToken": "old",
+    "expiresAt": "2020-01-01T00:00:00Z",
+    "refreshToken": "r",
+    "clientId": "i",
+    "clientSecret": "s",
+    "registrationExpiresAt": "2099-01-01T00:00:00Z",
+}
+SSO_ANSWERS = (
+    {"accessToken": "new", "expiresIn": 3600, "tokenType": "Bearer"},
+    {
+        "roleCredentials": {
+            "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+            "secretAccessKey": "s",
+            "sessionToken": "t",
+            "expiration": 4_000_000_000_000,
+        }
+    },
+)
 ROLE = "arn:aws:iam::111122223333:role/sealer"
 
 
@@ -91,6 +119,39 @@ def test_sts_is_asked_for_a_role_through_the_proxy_and_with_the_authorities(
     call("http://127.0.0.1:1", role_arn=ROLE)
 
     assert set(proxies.http.asked) == {running.url.partition("//")[2]}
+
+
+def test_an_sso_session_is_renewed_and_used_through_the_proxy(
+    running: TlsService, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, no_credentials: None
+) -> None:
+    authority = PrivateAuthority()
+    folder = Path.home() / ".aws"
+    (folder / "sso" / "cache").mkdir(parents=True)
+    (folder / "config").write_text(SSO_PROFILE)
+    cached = folder / "sso" / "cache" / f"{hashlib.sha1(b's').hexdigest()}.json"
+    cached.write_text(json.dumps(EXPIRED_SESSION))
+    # The AWS client looks up the home folder once, when it is imported.
+    monkeypatch.setattr(SSOTokenProvider, "_SSO_TOKEN_CACHE_DIR", str(cached.parent))
+    trusted = folder / "ca.pem"
+    trusted.write_bytes(Path(running.ca_file).read_bytes() + authority.certificate_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    # The AWS client by itself knows neither of these.
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1:1,10.0.0.0/8")
+    monkeypatch.setenv("ALL_PROXY", proxies.http.url)
+
+    with (
+        ScriptedServer(Answer(), read=lambda request: request.path) as sso,
+        Relay(sso.url, tls=authority.server_context([])) as front,
+    ):
+        sso.answers = [Answer(body=json.dumps(each).encode()) for each in SSO_ANSWERS]
+        place = front.url.partition("//")[2]
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO_OIDC", f"https://{place}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", f"https://{place}")
+        call(running.url, profile="p")
+
+    paths = [path.partition("?")[0] for path in sso.asked]
+    assert paths == ["/token", "/federation/credentials"]
+    assert proxies.http.asked == [place, place, running.url.partition("//")[2]]
 
 
 @pytest.mark.parametrize(

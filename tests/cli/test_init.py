@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
@@ -16,7 +17,11 @@ from ksm_storage.cli.main import main
 from tests.cli.command import COMMAND, key_file, run
 from tests.unit.storage.planted import Counted, counted
 
+if TYPE_CHECKING:
+    from ksm_storage.testing.proxies import Proxies
+
 __all__ = ["counted"]
+pytest_plugins = ["ksm_storage.testing.proxies"]
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +173,23 @@ def test_a_bound_profile_refuses_another_token(
     assert done.returncode == 2
     assert "is already bound" in done.stderr
     assert path.read_bytes() == before
+
+
+def test_init_and_get_reach_the_server_through_the_proxy_of_the_environment(
+    vault: LocalVault,
+    path: Path,
+    tmp_path: Path,
+    proxies: Proxies,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", proxies.http.url)
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8, .example.com")
+    monkeypatch.setenv("KSM_TOKEN", vault.new_client().token)
+
+    code = main(["init", str(path), "--key", key_file(tmp_path), *server(vault)])
+    after_init = len(proxies.http.asked)
+    listed = main(["secret", "list", str(path), "--ca-file", vault.ca_file])
+
+    assert (code, listed) == (0, 0)
+    assert 0 < after_init < len(proxies.http.asked)
+    assert set(proxies.http.asked) == {vault.address}

@@ -107,7 +107,7 @@ class KeyUri:
             shown = None if hidden else text
             raise SettingsError(
                 f"not a valid key URI{'' if shown is None else f': {shown!r}'}",
-                hint="write provider://key-id, for instance key-file:///etc/ksm/app.key",
+                hint=_near_uri(shown or ""),
                 key=shown,
             )
         return cls(provider, key_id)
@@ -275,3 +275,14 @@ class ReadsOfficialFormat(Protocol):
             DecryptionError: Another KEK, or altered ciphertext.
         """
         ...
+
+
+def _near_uri(text: str) -> str:
+    """Return how to write a key URI: the one that was meant, where that is plain."""
+    if text.startswith("/") and not text.startswith(("//", "/projects/")):
+        return f"for a key file write 'key-file://{text}'"
+    # Each provider's name has a hyphen; a slash or two are easily left out.
+    slip = re.fullmatch(r"([a-z]+-[a-z]+):(/?[^/].*)", text)
+    if slip is not None:
+        return f"did you mean '{slip[1]}://{slip[2]}'?"
+    return "write provider://key-id, for instance key-file:///etc/ksm/app.key"

@@ -105,6 +105,8 @@ def plugin_not_found(provider: str, installed: Iterable[str]) -> PluginNotFoundE
     names = sorted(set(installed))
     if distribution is not None:
         hint = install_hint(distribution)
+    elif provider in ("http", "https"):
+        hint = "a key of Azure Key Vault is https://VAULT.vault.azure.net/keys/NAME"
     elif close := close_matches(provider, names, n=1):
         hint = f"did you mean {close[0]!r}?"
     else:

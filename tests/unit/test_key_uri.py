@@ -29,7 +29,7 @@ def test_a_uri_is_read_and_written_alike(text: str, provider: str, key_id: str) 
     assert str(uri) == text
 
 
-@pytest.mark.parametrize("text", ["", "prod", "key-file:/etc/app.key", "/etc/app.key", ":/", "a:b"])
+@pytest.mark.parametrize("text", ["", "prod", "//etc/app.key", "./app.key", ":/", "a:b"])
 def test_a_text_without_the_form_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         KeyUri.parse(text)
@@ -94,3 +94,20 @@ def test_what_may_be_a_secret_in_the_place_of_a_key_is_not_repeated(text: str) -
 
     assert caught.value.message == "not a valid key URI"
     assert caught.value.key is None
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("/etc/ksm/app.key", "'key-file:///etc/ksm/app.key'"),
+        ("key-file:/etc/ksm/app.key", "did you mean 'key-file:///etc/ksm/app.key'?"),
+        ("aws-kms:alias/app", "did you mean 'aws-kms://alias/app'?"),
+        ("/projects/p/locations/l/keyRings/r/cryptoKeys/k", "write provider://key-id"),
+        ("app", "write provider://key-id"),
+    ],
+)
+def test_a_slip_in_a_key_uri_is_answered_with_what_was_meant(text: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        KeyUri.parse(text)
+
+    assert hint in str(caught.value.hint)

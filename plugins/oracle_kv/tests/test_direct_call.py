@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from pathlib import Path
@@ -43,6 +44,36 @@ assert open_kek(key, url).unwrap(wrapped, aad=AAD) == bytes(range(32))
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"oci", "urllib3", "requests"}))
 """
 
+PUBLISHED_KEY = """\
+-----BEGIN RSA PRIVATE KEY-----
+MIICXgIBAAKBgQDCFENGw33yGihy92pDjZQhl0C36rPJj+CvfSC8+q28hxA161QF
+NUd13wuCTUcq0Qd2qsBe/2hFyc2DCJJg0h1L78+6Z4UMR7EOcpfdUE9Hf3m/hs+F
+UR45uBJeDK1HSFHD8bHKD6kv8FPGfJTotc+2xjJwoYi+1hqp1fIekaxsyQIDAQAB
+AoGBAJR8ZkCUvx5kzv+utdl7T5MnordT1TvoXXJGXK7ZZ+UuvMNUCdN2QPc4sBiA
+QWvLw1cSKt5DsKZ8UETpYPy8pPYnnDEz2dDYiaew9+xEpubyeW2oH4Zx71wqBtOK
+kqwrXa/pzdpiucRRjk6vE6YY7EBBs/g7uanVpGibOVAEsqH1AkEA7DkjVH28WDUg
+f1nqvfn2Kj6CT7nIcE3jGJsZZ7zlZmBmHFDONMLUrXR/Zm3pR5m0tCmBqa5RK95u
+412jt1dPIwJBANJT3v8pnkth48bQo/fKel6uEYyboRtA5/uHuHkZ6FQF7OUkGogc
+mSJluOdc5t6hI1VsLn0QZEjQZMEOWr+wKSMCQQCC4kXJEsHAve77oP6HtG/IiEn7
+kpyUXRNvFsDE0czpJJBvL/aRFUJxuRK91jhjC68sA7NsKMGg5OXb5I5Jj36xAkEA
+gIT7aFOYBFwGgQAQkWNKLvySgKbAZRTeLBacpHMuQdl1DfdntvAyqpAZ0lY0RKmW
+G6aFKaqQfOXKCyWoUiVknQJAXrlgySFci/2ueKlIE1QqIiLSZ8V8OlpFLRnb1pzI
+7U1yQXnTAEFYM560yJlzUpOb1V4cScGd365tiSMvxLOvTA==
+-----END RSA PRIVATE KEY-----
+"""
+PUBLISHED_TENANCY = (
+    "ocid1.tenancy.oc1..aaaaaaaaba3pv6wkcr4jqae5f15p2b2m2yt2j6rx32uzr4h25vqstifsfdsq"
+)
+PUBLISHED_BODY = b"""{
+    "compartmentId": "ocid1.compartment.oc1..aaaaaaaam3we6vgnherjq5q2idnccdflvjsnog7mlr6rtdb25gilchfeyjxa",
+    "instanceId": "ocid1.instance.oc1.phx.abuw4ljrlsfiqw6vzzxb43vyypt4pkodawglp3wqxjqofakrwvou52gb6s5a",
+    "volumeId": "ocid1.volume.oc1.phx.abyhqljrgvttnlx73nmrwfaux7kcvzfs3s66izvxf2h4lgvyndsdsnoiwr5q"
+}"""  # noqa: E501
+PUBLISHED_SIGNATURE = (
+    "Mje8vIDPlwIHmD/cTDwRxE7HaAvBg16JnVcsuqaNRim23fFPgQfLoOOxae6WqKb1uPjYEl0qIdazWaBy/Ml8DRhqlocMwoSX"
+    "v0fbukP8J5N80LCmzT/FFBvIvTB91XuXI3hYfP9Zt1l7S6ieVadHUfqBedWH0itrtPJBgKmrWso="
+)
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -73,7 +104,7 @@ def test_a_request_is_signed_as_oracles_client_signs_it(
     )
     choose = random.Random(7)
 
-    for _ in range(500):
+    for _ in range(2000):
         body = choose.randbytes(choose.randrange(2000)).hex().encode()
         host = f"{choose.randbytes(6).hex()}-crypto.kms.eu-frankfurt-1.oraclecloud.com"
         signed = signed_headers("post", "/20180608/decrypt", host, body, config)
@@ -93,6 +124,33 @@ def test_a_request_is_signed_as_oracles_client_signs_it(
 
         assert signed["authorization"] == request.headers["authorization"]
         assert signed["x-content-sha256"] == request.headers["x-content-sha256"]
+
+
+def test_the_published_vector_of_a_post_is_signed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Source: OCI documentation, "Request Signatures", "Test Values", with its public test key and
+    # its weekday, which is not that of the date.
+    (tmp_path / "key.pem").write_text(PUBLISHED_KEY)
+    monkeypatch.setattr("time.gmtime", lambda: time.struct_time((2014, 1, 5, 21, 31, 40, 3, 5, 0)))
+    given = {
+        "tenancy": PUBLISHED_TENANCY,
+        "user": "ocid1.user.oc1..aaaaaaaat5nvwcna5j6aqzjcaty5eqbb6qt2jvpkanghtgdaqedqw3rynjq",
+        "fingerprint": "20:3b:97:13:55:1c:5b:0d:d3:37:d8:50:4e:c5:3a:34",
+        "key_file": str(tmp_path / "key.pem"),
+    }
+
+    signed = signed_headers(
+        "post",
+        "/20160918/volumeAttachments",
+        "iaas.us-phoenix-1.oraclecloud.com",
+        PUBLISHED_BODY,
+        given,
+    )
+
+    assert signed["content-length"] == "316"
+    assert signed["x-content-sha256"] == "V9Z20UJTvkvpJ50flBzKE32+6m2zJjweHpDMX/U4Uy0="
+    assert f'signature="{PUBLISHED_SIGNATURE}"' in signed["authorization"]
 
 
 def test_the_date_is_that_of_rfc_9110(config: dict[str, str]) -> None:

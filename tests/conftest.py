@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import ipaddress
 import os
 import socket
@@ -39,10 +39,14 @@ def private_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def fast_clients(request: pytest.FixtureRequest) -> None:
-    """Parse each private key once, where the emulators of the services are installed."""
-    if importlib.util.find_spec("ksm_storage_emulators") is not None:
-        request.getfixturevalue("parsed_private_keys")
+def parsed_private_keys() -> Iterator[None]:
+    """Parse each private key once, as the fixture of the emulators does, which may be missing."""
+    from cryptography.hazmat.primitives import serialization
+
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(serialization.load_pem_private_key)
+        patch.setattr(serialization, "load_pem_private_key", once)
+        yield
 
 
 @pytest.fixture(autouse=True)

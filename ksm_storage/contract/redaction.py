@@ -33,7 +33,8 @@ _ACCESS_KEY = re.compile(r"[A-Za-z0-9+/]{40}")
 # Recovery words or a share of them; no name has so many words and nothing else.
 _WORDS = re.compile(r"[\"']?(?:[a-z]{3,8}\s+){11,}[a-z]{3,8}[\"']?")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
-_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]+@")
+# Our own hints say how a password is written.
+_PASSWORD = re.compile(r"(://[^/@\s:]*):(?!PASSWORD@)[^/@\s]+@")
 _HIDDEN = "(not shown)"
 # With slashes, which a path has too.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")

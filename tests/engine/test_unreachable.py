@@ -52,3 +52,19 @@ def test_an_expired_certificate_is_told_from_one_of_another_ca() -> None:
     expired.verify_code = 10
 
     assert "expired" in str(untrusted(expired, "keepersecurity.eu"))
+
+
+def test_the_way_to_write_a_password_is_shown_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ksm_storage.cli.main import main
+    from tests.cli.command import key_file
+
+    monkeypatch.setenv("HTTPS_PROXY", "htp://u:canary@p:1")
+    monkeypatch.setenv("KSM_TOKEN", f"US:{'A' * 43}")
+
+    main(["init", str(tmp_path / "c.json"), "--key", key_file(tmp_path)])
+
+    shown = capsys.readouterr().err
+    assert "http://[USER:PASSWORD@]HOST:PORT" in " ".join(shown.split())
+    assert "canary" not in shown

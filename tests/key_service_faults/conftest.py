@@ -64,9 +64,10 @@ def soft_hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
     return SoftHsm(tmp_path_factory.mktemp("softhsm"))
 
 
-@pytest.fixture(scope="session")
+# Not for the session: gRPC's server would abort children that later tests fork.
+@pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Keep the services that tests have named, each started once."""
+    """Keep the services that the tests of a module have named, each started once."""
     with contextlib.ExitStack() as stack:
         yield Services(stack, tmp_path_factory)
 

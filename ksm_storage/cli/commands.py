@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -46,7 +45,8 @@ class _Command(click.Command):
         # Another number is refused by who uses it.
         bounds = isinstance(seconds, float) and 0 < seconds < threading.TIMEOUT_MAX
         if seconds is not None and bounds and self.name not in _LASTING:
-            self._bound(seconds, _GRACE_SECONDS if "paths" in ctx.params else 0.0, ctx)
+            grace = _GRACE_SECONDS if "paths" in ctx.params else 0.0
+            current_process().bound(seconds + grace, timed_out(seconds))
         try:
             return super().invoke(ctx)
         except KsmStorageError as exc:
@@ -55,14 +55,6 @@ class _Command(click.Command):
             if exc.path is None and isinstance(path, str) and os.path.lexists(path):
                 exc.path = path
             raise
-
-    def _bound(self, seconds: float, grace: float, ctx: click.Context) -> None:
-        error = timed_out(seconds)
-        if ctx.params.get("as_json"):
-            text = json.dumps(error.as_dict())
-        else:
-            text = f"error: {error.message}\nhint: {error.hint}"
-        current_process().bound(seconds + grace, text, error.exit_code)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         path = os.environ.get(FILE_VARIABLE)

@@ -28,9 +28,11 @@ from .options import (
     path_argument,
     profile_option,
     setting_option,
+    timeout_option,
     trust_option,
 )
-from .output import echo_err, echo_json
+from .output import echo_err, echo_json, printable
+from .process import current_process
 from .sealed_file import SealedFile
 
 
@@ -47,6 +49,7 @@ def device() -> None:
 @profile_option
 @trust_option
 @setting_option
+@timeout_option
 @json_option
 def rotate(
     path: str,
@@ -58,6 +61,7 @@ def rotate(
     profile: str | None,
     trust: tuple[str, ...],
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Redeem a new one-time token, and replace the client device in PATH with the new one.
@@ -66,25 +70,30 @@ def rotate(
     prompted for on a terminal or read from standard input.
 
     The new device is bound and has read its secrets before the old one is replaced, with one save.
-    If the rotation is interrupted, PATH works with one of the two; the same command resumes it,
-    without a token. The old device stays valid on the server until you revoke it there.
+    If the rotation is interrupted or out of time, PATH works with one of the two; the same command
+    resumes it, without a token. The old device stays valid on the server until you revoke it there.
     """
     if device_key is not None and stored_key:
         raise click.UsageError("--device-key and --stored-key cannot be combined")
     if create_device_key and device_key is None:
         raise click.UsageError("--create-device-key needs --device-key")
-    storage = SealedFile(path, profile, trust, settings, None, None).open()
-    policy = OpenPolicy.from_args(trust or None, None, settings)
+    storage = SealedFile(path, profile, trust, settings, timeout, None).open()
+    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
     first = storage.read_storage()
     if not first.get("appKey") or not first.get("clientId"):
         raise SettingsError(f"{path!r} is not bound", hint="bind it: ksm-storage init PATH")
     rotation = _Rotation(storage, policy, ca_file, proxy)
     token = _new_token(rotation.second)
+    process = current_process()
     if token is not None and parse_token(token, hostname="US").client_id == first["clientId"]:
         echo_err(f"note: {path} already holds the device of this token")
         _report(path, first, first, as_json=as_json)
         return
     if token is not None:
+        process.stopped_now(
+            f"{printable(path)} is unchanged and the token is not sent; run the same command with "
+            "the same token again"
+        )
         fields = (
             device_key_fields(device_key, create=create_device_key, policy=policy)
             if device_key is not None
@@ -93,8 +102,14 @@ def rotate(
         rotation.begin(token, fields)
     else:
         _require_same_key(rotation.second.read(), device_key, stored_key)
-    rotation.bind()
-    rotation.finish()
+    process.stopped_now(
+        f"{printable(path)} works with the old or the new device, and the token may be spent; to "
+        "resume, run the same command without a token"
+    )
+    with process.waiting(f"the server {first.get('hostname')}"):
+        rotation.bind()
+        rotation.finish()
+    process.stopped_now(f"{printable(path)} holds the new device, and the token is spent")
     _report(path, first, storage.read_storage(), as_json=as_json)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import click
 
@@ -27,12 +29,13 @@ from ..doctor.surroundings import (
     version_notes,
 )
 from ..doctor.unread import unread_tables, unread_variables
+from ..errors import UnavailableError
 from ..keys.setting_sources import settings_file
 from ..storage.open_policy import read_key
 from ..storage.sources import configured_path
 from .commands import command
 from .many_files import validated_paths
-from .options import PATH, Settings, json_option, setting_option
+from .options import PATH, Settings, json_option, setting_option, timeout_option
 from .output import echo, echo_err, echo_json, echo_line
 from .process import current_process
 
@@ -53,12 +56,14 @@ _MAX_THREADS = 8
     help="Check the keys for this use: open files, seal them, sign for a device, or run 'status'.",
 )
 @setting_option
+@timeout_option
 @json_option
 def doctor(
     paths: tuple[str, ...],
     keys: tuple[str, ...],
     purpose: Need,
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> int:
     """Examine files and their keys, and say what is wrong and how to fix it.
@@ -67,6 +72,9 @@ def doctor(
     decrypted. Without PATHS and --examine, the file that applications open is examined. Exits with
     the code of the first problem.
     """
+    deadline = None
+    if timeout is not None and timeout < threading.TIMEOUT_MAX:
+        deadline = time.monotonic() + timeout
     asked = [read_key(key) for key in keys]
     files = [examine_file(path) for path in _paths(paths, asked)]
     uris = dict.fromkeys([*asked, *(KeyUri.parse(key) for file in files for key in file.keys)])
@@ -74,17 +82,36 @@ def doctor(
     # In parallel: one service that does not answer must not hold up the others.
     threads = ThreadPoolExecutor(_MAX_THREADS)
     try:
+        asking = {uri: threads.submit(examine_key, uri, settings, purpose=purpose) for uri in uris}
         with current_process().waiting(services or "the network"):
-            found = list(threads.map(lambda uri: examine_key(uri, settings, purpose=purpose), uris))
+            seconds = None if deadline is None else deadline - time.monotonic()
+            unanswered = wait(asking.values(), timeout=seconds).not_done
     finally:
         # After an interrupt nothing waits for the threads: a service may hold them for long.
         threads.shutdown(wait=False, cancel_futures=True)
+    found = [
+        _unanswered(uri, purpose, timeout) if future in unanswered else future.result()
+        for uri, future in asking.items()
+    ]
     # A settings file that cannot be used fails the file and its keys; once is enough.
     reported = {problem.message for key in found for problem in key.problems}
     for file in files:
         file.problems = [each for each in file.problems if each.message not in reported]
     _show(files, found, as_json=as_json)
-    return next((code for code in _exit_codes(files, found) if code), 0)
+    code = next((code for code in _exit_codes(files, found) if code), 0)
+    if unanswered:
+        # The end of the process would wait for their threads.
+        current_process().leave(code)
+    return code
+
+
+def _unanswered(uri: KeyUri, purpose: Need, timeout: float | None) -> KeyFinding:
+    error = UnavailableError(
+        f"{uri.provider} did not answer within the {timeout or 0:g} s of --timeout",
+        hint=f"raise --timeout, or check the network between this host and {uri.provider}",
+        key=str(uri),
+    )
+    return KeyFinding(str(uri), purpose=purpose, problems=[error])
 
 
 def _paths(paths: tuple[str, ...], asked: Sequence[KeyUri]) -> Sequence[str]:

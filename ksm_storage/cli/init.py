@@ -37,8 +37,9 @@ from .options import (
     key_option,
     profile_option,
     setting_option,
+    timeout_option,
 )
-from .output import echo_err, echo_json
+from .output import echo_err, echo_json, printable
 from .process import current_process
 from .protect import default_key
 
@@ -86,6 +87,7 @@ _ASSIGNED = re.compile(r"(?:export\s+|set\s+|\$env:)?[A-Za-z_]\w*\s*=\s*(?=[^\s=
 @profile_option
 @context_option
 @setting_option
+@timeout_option
 @json_option
 def init(
     path: str | None,
@@ -100,6 +102,7 @@ def init(
     profile: str | None,
     context: Mapping[str, str] | None,
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Redeem a one-time token, and keep the new client device sealed in PATH.
@@ -108,8 +111,8 @@ def init(
     standard input. It is never an argument, because other users of the machine could see it.
 
     PATH defaults to $KSM_CONFIG_FILE, else client-config.json. Everything that can fail is tried
-    before the token is spent. If the bind is interrupted, the same command with the same token
-    resumes it.
+    before the token is spent. If the bind is interrupted or out of time, the same command with the
+    same token resumes it.
 
     With --device-key, the device signs with a P-256 key that stays in a key service, and PATH
     holds the key's name and public key. Only the relay and ksm_storage.engine can use such a file.
@@ -118,29 +121,44 @@ def init(
         raise click.UsageError("--create-device-key needs --device-key")
     if profile is not None:
         check_profile_name(profile)
-    place = path or configured_path()
+    place, process = path or configured_path(), current_process()
     # First: what is a token looks like a configuration to the other.
     _refuse_token(place)
     refuse_configuration(place)
     token = read_token()
-    trust = OpenPolicy.from_args(keys or None, context, settings)
-    with current_process().waiting():
+    process.stopped_now(f"this run has not sent the token; {_AGAIN}")
+    trust = OpenPolicy.from_args(keys or None, context, settings).with_timeout(timeout, None)
+    with process.waiting():
         begun = _begun(place, trust, profile)
+    if begun is not None:
+        process.stopped_now(_resume(place))
     server = _Server(token, hostname, server_key, server_key_id, ca_file, proxy)
     # A rehearsal in memory: a mistake in the token or the options leaves no file behind.
     begun_with = begun.read_storage() if begun else {}
     server.connect(InMemoryKeyValueStorage(without_device_key(begun_with)))
     check_length(parse_token(token, hostname="US").secret)
-    with current_process().waiting():
+    with process.waiting():
         fields = _device_key_fields(device_key, create_device_key, begun_with, trust)
         storage = begun or _new(place, trust, profile)
         # One save for all that a bind needs; it is done before the first request.
         with storage.batch():
             storage.apply(lambda config: config.update(fields))
             manager = server.connect(storage)
-    with current_process().waiting(f"the server {storage.get('hostname')}"):
+    process.stopped_now(_resume(place))
+    with process.waiting(f"the server {storage.get('hostname')}"):
         manager.bind()
+    process.stopped_now(f"{printable(place)} is bound and the token is spent")
     _report(place, storage, profile, as_json=as_json)
+
+
+_AGAIN = "run the same command with the same token again"
+
+
+def _resume(path: str) -> str:
+    return (
+        f"the token may be spent, and {printable(path)} has all that the bind needs: to resume it, "
+        f"{_AGAIN}"
+    )
 
 
 def _refuse_token(path: str) -> None:
@@ -191,13 +209,7 @@ def _begun(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorag
         return open_storage(path)
     if profile is not None and profile not in read_document(path, trust).profiles:
         return None
-    storage = open_storage(
-        path,
-        keys=trust.keys,
-        context=trust.context,
-        settings=trust.arguments,
-        profile=profile,
-    )
+    storage = _opened(path, trust, profile)
     if storage.contains("appKey"):
         where = f"profile {profile!r} of {path!r}" if profile else repr(path)
         raise SettingsError(
@@ -231,6 +243,10 @@ def device_key_fields(text: str, *, create: bool, policy: OpenPolicy) -> Mapping
     key = read_key(text)
     if create:
         key = create_device_key(key, policy.open_kek)
+        current_process().stopped_now(
+            f"the token is not spent, and the device key {key} exists: {_AGAIN}, without "
+            "--create-device-key"
+        )
         # At once: what follows may fail, and the key stays.
         echo_err(f"created the device key {key}")
     return take_device_key(key, policy.open_kek)
@@ -242,12 +258,18 @@ def _new(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage:
         trust = OpenPolicy.from_args([default_key()], trust.context, trust.arguments)
     if profile is not None:
         _make_profile(path, trust, profile)
+    return _opened(path, trust, profile)
+
+
+def _opened(path: str, trust: OpenPolicy, profile: str | None) -> EncryptedStorage:
+    timeouts = trust.timeouts
     return open_storage(
         path,
         keys=trust.keys,
         context=trust.context,
         settings=trust.arguments,
         profile=profile,
+        timeout=None if timeouts is None else timeouts.timeout_seconds,
     )
 
 

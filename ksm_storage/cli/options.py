@@ -128,13 +128,13 @@ def time_options(command: Command) -> Command:
 
 
 def timeout_option(command: Command) -> Command:
-    """Add ``--timeout``, which bounds a command that tries no keys one after another."""
+    """Add ``--timeout`` without ``--hedge``, for a command that offers no race of its keys."""
     return click.option(
         "--timeout",
         type=float,
         metavar="SECONDS",
         callback=_positive,
-        help="Maximum time for all files together.",
+        help="Maximum time for the command.",
     )(command)
 
 

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 
 import click
 
+from ..errors import KsmStorageError
+
 SAID_AFTER_SECONDS = 2.0
 ANSWERS = "the key service, the network or a lock"
 INTERRUPTED = 130
@@ -46,13 +48,21 @@ class Process:
         self._said_at: float | None = None
         self._waits_for = ""
         self._deadline: float | None = None
-        self._at_deadline = ("", 0)
+        self._late: KsmStorageError | None = None
+        self.next_step: str | None = None
 
-    def bound(self, seconds: float, text: str, code: int) -> None:
-        """End the process with this text and code, if the command takes longer."""
-        self._at_deadline = (text, code)
+    def bound(self, seconds: float, error: KsmStorageError) -> None:
+        """End the process with this error, if the command takes longer."""
+        self._late = error
         self._deadline = time.monotonic() + seconds
         self._nudge()
+
+    def stopped_now(self, next_step: str) -> None:
+        """Give this hint if the command is stopped from now on, by the clock or an interrupt.
+
+        For a command that spends what exists once: what is stored so far, and what to do next.
+        """
+        self.next_step = next_step
 
     @contextlib.contextmanager
     def waiting(self, what: str = ANSWERS) -> Iterator[None]:
@@ -132,11 +142,20 @@ class Process:
             self._look_at_clock()
 
     def _stopped(self) -> str:
-        message = "interrupted; stopped at once"
+        message, hint = "interrupted; stopped at once", self.next_step
         if not self._as_json:
-            return f"error: {message}"
+            return f"error: {message}" + (f"\nhint: {hint}" if hint else "")
+        hint = hint or "what is on stdout is incomplete; discard it"
         content = {"error": "Interrupted", "message": message, "exit_code": INTERRUPTED}
-        return json.dumps({**content, "hint": "what is on stdout is incomplete; discard it"})
+        return json.dumps({**content, "hint": hint})
+
+    def _end_late(self, error: KsmStorageError) -> None:
+        hint = self.next_step or error.hint
+        if self._as_json:
+            text = json.dumps({**error.as_dict(), "hint": hint})
+        else:
+            text = f"error: {error.message}\nhint: {hint}"
+        self._end(text, error.exit_code)
 
     def _pause(self) -> float | None:
         times = [moment for moment in (self._said_at, self._deadline) if moment is not None]
@@ -144,8 +163,8 @@ class Process:
 
     def _look_at_clock(self) -> None:
         now, deadline, said_at = time.monotonic(), self._deadline, self._said_at
-        if deadline is not None and now >= deadline:
-            self._end(*self._at_deadline)
+        if self._late is not None and deadline is not None and now >= deadline:
+            self._end_late(self._late)
         if said_at is not None and now >= said_at:
             self._said_at = None
             _write(f"note: waiting for {self._waits_for}; Ctrl-C stops")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import click
 
@@ -34,6 +35,7 @@ from .options import (
     key_option,
     path_argument,
     setting_option,
+    timeout_option,
     trust_option,
 )
 from .output import echo_err, echo_json, echo_table
@@ -60,6 +62,7 @@ def profile() -> None:
 @key_option
 @trust_option
 @setting_option
+@timeout_option
 @json_option
 def add(
     path: str,
@@ -68,6 +71,7 @@ def add(
     keys: tuple[str, ...],
     trust: tuple[str, ...],
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Add the plain configuration in FILE, or from standard input, to PATH as the profile NAME.
@@ -83,7 +87,10 @@ def add(
         )
     config = plain.profiles[plain.chosen(None)]
     _change_or_create(
-        path, keys, trust, settings, lambda document: with_new_profile(document, name, config)
+        path,
+        keys,
+        _OpenOptions(trust, settings, timeout),
+        lambda document: with_new_profile(document, name, config),
     )
     _report_added(path, [name], as_json=as_json)
 
@@ -94,6 +101,7 @@ def add(
 @key_option
 @trust_option
 @setting_option
+@timeout_option
 @json_option
 def import_profiles(
     path: str,
@@ -101,6 +109,7 @@ def import_profiles(
     keys: tuple[str, ...],
     trust: tuple[str, ...],
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Add all profiles of the keeper.ini in FILE, or from standard input, to PATH.
@@ -112,7 +121,8 @@ def import_profiles(
     incoming = plain
     if plain.is_single:
         incoming = Document({DEFAULT_PROFILE: plain.profiles[plain.chosen(None)]})
-    _change_or_create(path, keys, trust, settings, lambda document: _joined(document, incoming))
+    options = _OpenOptions(trust, settings, timeout)
+    _change_or_create(path, keys, options, lambda document: _joined(document, incoming))
     _report_added(path, list(incoming.profiles), as_json=as_json)
 
 
@@ -121,10 +131,18 @@ def import_profiles(
 @click.argument("name")
 @trust_option
 @setting_option
+@timeout_option
 @json_option
-def use(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
+def use(
+    path: str,
+    name: str,
+    trust: tuple[str, ...],
+    settings: Settings,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
     """Make NAME the active profile of PATH."""
-    policy = OpenPolicy.from_args(trust or None, None, settings)
+    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
     with current_process().waiting():
         change_document(path, policy, lambda document: with_active_profile(document, name))
     if as_json:
@@ -138,13 +156,21 @@ def use(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_jso
 @click.argument("name")
 @trust_option
 @setting_option
+@timeout_option
 @json_option
-def delete(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
+def delete(
+    path: str,
+    name: str,
+    trust: tuple[str, ...],
+    settings: Settings,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
     """Remove the profile NAME from PATH.
 
     The client device stays valid on the server until it is revoked there.
     """
-    policy = OpenPolicy.from_args(trust or None, None, settings)
+    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
     with current_process().waiting():
         left = change_document(path, policy, lambda document: without_profile(document, name))
     if as_json:
@@ -160,11 +186,19 @@ def delete(path: str, name: str, trust: tuple[str, ...], settings: Settings, as_
 @path_argument
 @trust_option
 @setting_option
+@timeout_option
 @json_option
-def list_profiles(path: str, trust: tuple[str, ...], settings: Settings, as_json: bool) -> None:
+def list_profiles(
+    path: str,
+    trust: tuple[str, ...],
+    settings: Settings,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
     """List the profiles in PATH; a star marks the active one."""
+    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
     with current_process().waiting():
-        document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
+        document = read_document(path, policy)
     active = document.settings.get(ACTIVE_PROFILE)
     rows = [
         {
@@ -188,6 +222,7 @@ def list_profiles(path: str, trust: tuple[str, ...], settings: Settings, as_json
 @click.option("--reveal", is_flag=True, help="Also show secret values.")
 @trust_option
 @setting_option
+@timeout_option
 @json_option
 def show(
     path: str,
@@ -195,11 +230,13 @@ def show(
     reveal: bool,
     trust: tuple[str, ...],
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Show the values of the profile NAME in PATH, or of the active one."""
+    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
     with current_process().waiting():
-        document = read_document(path, OpenPolicy.from_args(trust or None, None, settings))
+        document = read_document(path, policy)
     if name is not None:
         require_profile(document, name)
     chosen = document.chosen(name)
@@ -226,6 +263,7 @@ def show(
 @click.option("--reveal", is_flag=True, help="Write to stdout.")
 @trust_option
 @setting_option
+@timeout_option
 @json_option
 def export_profiles(
     path: str,
@@ -234,10 +272,11 @@ def export_profiles(
     reveal: bool,
     trust: tuple[str, ...],
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Write the profile NAME in PATH, or all of them, in plain text as keeper.ini."""
-    file = SealedFile(path, name, trust, settings, None, None)
+    file = SealedFile(path, name, trust, settings, timeout, None)
     write_plain(file, form="ini", output=output, reveal=reveal, as_json=as_json)
 
 
@@ -284,18 +323,26 @@ def _joined(document: Document, incoming: Document) -> Document:
     return joined._replace(settings={**joined.settings, **incoming.settings, **kept})
 
 
+class _OpenOptions(NamedTuple):
+    """Hold what was given about opening PATH."""
+
+    trust: Sequence[str]
+    settings: Settings
+    timeout: float | None
+
+
 def _change_or_create(
     path: str,
     keys: Sequence[str],
-    trust: Sequence[str],
-    settings: Settings,
+    given: _OpenOptions,
     change: Callable[[Document], Document],
 ) -> None:
     with current_process().waiting():
         if os.path.lexists(path):
-            change_document(path, existing_policy(path, keys, trust, settings), change)
+            policy = existing_policy(path, keys, given.trust, given.settings)
+            change_document(path, policy.with_timeout(given.timeout, None), change)
             return
-        policy = OpenPolicy.from_args(keys or [default_key()], None, settings)
+        policy = OpenPolicy.from_args(keys or [default_key()], None, given.settings)
         create_document(path, policy, change(Document({})))
 
 

@@ -148,7 +148,8 @@ def _run(given: Sequence[str], process: Process, *, as_json: bool) -> int:
         echo_usage_error(exc, command=_called(given), as_json=as_json)
         return _USAGE
     except (click.Abort, KeyboardInterrupt):
-        echo_end("Interrupted", "interrupted", None, code=INTERRUPTED, as_json=as_json)
+        hint = process.next_step
+        echo_end("Interrupted", "interrupted", hint, code=INTERRUPTED, as_json=as_json)
         return INTERRUPTED
     except ReaderGoneError:
         return _READER_GONE

@@ -130,6 +130,7 @@ def _per_line() -> int:
 @many_files_options
 @secret_options
 @setting_option
+@timeout_option
 @json_option
 def drill(
     files: Files,
@@ -137,6 +138,7 @@ def drill(
     recovery_file: str | None,
     passphrase_file: str | None,
     settings: Settings,
+    timeout: float | None,
     as_json: bool,
 ) -> int:
     """Open each of PATHS with the recovery secret alone, without changing it.
@@ -149,7 +151,7 @@ def drill(
     def work(path: str) -> FileResult:
         return _would_open(path) if files.dry_run else _opened(path, given)
 
-    return files.run(work, service_of=lambda _path: SCHEME, as_json=as_json)
+    return files.run(work, service_of=lambda _path: SCHEME, as_json=as_json, timeout=timeout)
 
 
 @command(short_help="Give files a new key with the recovery secret.")

@@ -407,7 +407,10 @@ def test_each_command_that_opens_a_file_says_what_it_waits_for_and_ends_at_an_in
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=10)
 
-    assert (child.returncode, said.splitlines()[0]) == (130, "error: interrupted")
+    assert (child.returncode, said.strip().splitlines()[0]) == (
+        130,
+        "error: interrupted",
+    )
 
 
 def test_the_second_interrupt_is_told_in_json_for_a_file_whose_name_is_no_text(

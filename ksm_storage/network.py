@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from .contract.settings import Option, Settings, validate_authorities
@@ -18,8 +19,11 @@ from .errors import SettingsError
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 # The first that is set counts.
 PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-# Without blanks, and without what would be cut off: a password's own '/', '?' and '#'.
-_PROXY = re.compile(r"(?:https?://)?(?:[^/?#\s]*@)?[\w.:\[\]-]+/?", re.ASCII | re.IGNORECASE)
+# Without blanks, and without what would be cut off: a password's own '/', '?' and '#', and a name
+# beside an address in brackets.
+_PROXY = re.compile(
+    r"(?:https?://)?(?:[^/?#\s]*@)?(?:[\w.-]+|\[[\w.:]+\])(?::[0-9]*)?/?", re.ASCII | re.IGNORECASE
+)
 _PROXY_HINT = (
     "write it as http://[USER:PASSWORD@]HOST:PORT, with special characters in the password "
     "percent-encoded"
@@ -164,7 +168,8 @@ def parse_proxy(text: str, *, named: str) -> Proxy:
     """
     from urllib.parse import urlsplit
 
-    if re.match("socks[45][ah]?://", text, re.IGNORECASE):
+    # Desktops set ALL_PROXY to socks://, which leaves the version open.
+    if re.match("socks(?:4a?|5h?)?://", text, re.IGNORECASE):
         raise SettingsError(
             f"{named} names a SOCKS proxy, which is not supported",
             hint="use an HTTP proxy: http://[USER:PASSWORD@]HOST:PORT",
@@ -201,7 +206,8 @@ def proxies_for(url: str) -> dict[str, str]:
 def is_excluded(host: str, port: int, exceptions: str) -> bool:
     """Tell whether ``NO_PROXY`` names a host: ``*``, a name or suffix, an address or a network.
 
-    Each may have a port behind a colon, an IPv6 address then stands in brackets.
+    Each may have a port behind a colon, an IPv6 address then stands in brackets. A host that is
+    an address is named by addresses and networks only, as in curl.
     """
     host = host.strip("[]").rstrip(".").lower()
     return any(_matches(entry, host, port) for entry in exceptions.replace(",", " ").split())
@@ -223,10 +229,11 @@ def _matches(entry: str, host: str, port: int) -> bool:
 def _split(entry: str) -> tuple[str, str | None]:
     if entry.startswith("["):
         name, _, rest = entry[1:].partition("]")
-        return name, rest[1:] or None
+        prefix, _, port = rest.partition(":")
+        return name + prefix, port or None
     name, colon, port = entry.rpartition(":")
     # More than one colon is an IPv6 address.
-    return (name, port) if colon and ":" not in name else (entry, None)
+    return (name, port or None) if colon and ":" not in name else (entry, None)
 
 
 def _in_network(host: str, entry: str) -> bool | None:
@@ -234,14 +241,14 @@ def _in_network(host: str, entry: str) -> bool | None:
     # Imported here: most machines have no proxy.
     from ipaddress import ip_address, ip_network
 
-    try:
+    address = network = None
+    with suppress(ValueError):
+        address = ip_address(host)
+    with suppress(ValueError):
         network = ip_network(entry, strict=False)
-    except ValueError:
+    if address is None and network is None:
         return None
-    try:
-        return ip_address(host) in network
-    except ValueError:
-        return False
+    return address is not None and network is not None and address in network
 
 
 def standard_options(service: str, *, without: Sequence[str] = ()) -> list[Option]:

@@ -54,7 +54,11 @@ def plain_hooks(module: object) -> Mapping[str, Callable[..., Any]] | None:
         return None
     found: dict[str, Callable[..., Any]] = {}
     for name, function in vars(module).items():
-        if not isinstance(function, (FunctionType, MethodType)):
+        # By its type, as asking a lazy object runs its code: what can be bound is a function.
+        kind = type(function)
+        if issubclass(kind, (staticmethod, classmethod)):
+            return None
+        if kind is not MethodType and not hasattr(kind, "__get__"):
             continue
         options = getattr(function, _IMPL, None)
         if options is None:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ..network import CA_VARIABLES, PROXY_VARIABLES
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-_SCHEMES = ("http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://")
+_SCHEMES = ("http://", "https://", "socks://", "socks4://", "socks4a://", "socks5://", "socks5h://")
 _CA_FILES = (
     "AWS_CA_BUNDLE",
     "CURL_CA_BUNDLE",

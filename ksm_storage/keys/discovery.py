@@ -229,12 +229,12 @@ def _loaded(entry: EntryPoint) -> Plugin:
 
     try:
         module = import_module(entry.module)
+        hooks = plain_hooks(module)
     # Importing a plugin runs its code, which may raise anything, or end the process.
     except (Exception, SystemExit) as exc:
         from .plugin_manager import not_loaded
 
         raise not_loaded(entry, exc) from exc
-    hooks = plain_hooks(module)
     if hooks is None:
         # It has more than plain functions, or wrong ones.
         from .plugin_manager import managed_hooks

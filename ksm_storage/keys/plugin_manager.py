@@ -35,7 +35,7 @@ def managed_hooks(module: object, entry: EntryPoint) -> Mapping[str, Callable[..
         manager.check_pending()
     except pluggy.PluginValidationError as exc:
         known = sorted(name for name, each in hooks.items() if each.has_spec())
-        unknown = next((name for name, each in hooks.items() if not each.has_spec()), "")
+        unknown = next((name for name, each in hooks.items() if _is_unknown(each)), "")
         close = close_matches(unknown, known, n=1)
         raise PluginLoadError(
             f"the plugin {entry.name!r} from {entry.distribution} implements an unknown hook: "
@@ -44,6 +44,10 @@ def managed_hooks(module: object, entry: EntryPoint) -> Mapping[str, Callable[..
             provider=entry.name,
         ) from exc
     return hooks
+
+
+def _is_unknown(hook: Any) -> bool:
+    return not hook.has_spec() and not all(each.optionalhook for each in hook.get_hookimpls())
 
 
 def not_loaded(entry: EntryPoint, exc: BaseException) -> PluginLoadError:

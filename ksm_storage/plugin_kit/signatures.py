@@ -78,6 +78,7 @@ def _fits_together(key: RSAPrivateKey) -> bool:
     return (
         p * q == public.n
         and bool(p & q & 1)
+        and min(p, q) > 1
         and all(public.e * held.d % (factor - 1) == 1 for factor in (p, q))
         and (held.dmp1, held.dmq1) == (held.d % (p - 1), held.d % (q - 1))
         and held.iqmp * q % p == 1

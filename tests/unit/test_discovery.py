@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.contract.key_wrapper import KeyUri
-from ksm_storage.errors import PluginContractError, PluginNotFoundError, SettingsError
+from ksm_storage.errors import (
+    PluginContractError,
+    PluginLoadError,
+    PluginNotFoundError,
+    SettingsError,
+)
 from ksm_storage.keys.discovery import Plugin, find_plugin, resolve_key
 from ksm_storage.testing.distributions import write_distribution
 
@@ -31,16 +36,68 @@ def newest_version(key_id, algorithm):
 
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugin:
-    module = f"acme_{abs(hash(str(tmp_path))):x}"
-    write_distribution(
-        tmp_path,
-        "acme-plugin",
-        version="2.1",
-        providers={"acme": module},
-        modules={f"{module}.py": SOURCE},
-    )
+    _install(tmp_path, "acme", SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
     return find_plugin("acme")
+
+
+def test_an_object_that_must_not_be_looked_at_keeps_no_plugin_from_its_hooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the lazy objects of web frameworks do outside of a request.
+    lazy = """
+class Lazy:
+    @property
+    def __class__(self):
+        raise RuntimeError("outside of a request")
+
+request = Lazy()
+"""
+    _install(tmp_path, "lazy", SOURCE.replace("acme:", "lazy:") + lazy)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert resolve_key("lazy:one") == KeyUri("lazy", "one")
+
+
+def test_a_plugin_whose_attributes_cannot_be_looked_at_harms_no_other(
+    acme: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = """
+class Broken:
+    def __get__(self, *_): ...
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+broken = Broken()
+"""
+    _install(tmp_path / "first", "aaa", broken)
+    monkeypatch.syspath_prepend(tmp_path / "first")
+
+    with pytest.raises(PluginLoadError, match=r"cannot load the plugin 'aaa' .* RuntimeError"):
+        find_plugin("aaa")
+    assert resolve_key("acme:keys/one") == KeyUri("acme", "keys/one")
+
+
+def test_the_hook_that_does_not_exist_is_named_and_not_an_optional_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = """
+from ksm_storage.plugin import hookimpl
+
+@hookimpl(optionalhook=True)
+def a_hook_of_tomorrow(text): ...
+
+@hookimpl
+def recognise_keys(text): ...
+"""
+    _install(tmp_path, "misspelt", hooks)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(PluginLoadError, match="unknown hook: 'recognise_keys'") as caught:
+        find_plugin("misspelt")
+
+    assert caught.value.hint == "did you mean 'recognise_key'?"
 
 
 def test_a_plugin_is_loaded_once(acme: Plugin) -> None:
@@ -121,3 +178,14 @@ def test_a_key_without_versions_is_its_own_newest(acme: Plugin) -> None:
 def test_a_newest_version_that_is_another_key_is_refused(acme: Plugin, key_id: str) -> None:
     with pytest.raises(PluginContractError, match="returned a different key"):
         acme.newest_version(KeyUri("acme", key_id), "A", b"")
+
+
+def _install(folder: Path, provider: str, source: str) -> None:
+    module = f"{provider}_{abs(hash(str(folder))):x}"
+    write_distribution(
+        folder,
+        f"{provider}-plugin",
+        version="2.1",
+        providers={provider: module},
+        modules={f"{module}.py": source},
+    )

@@ -59,6 +59,16 @@ def test_the_proxy_of_the_environment(environment: dict[str, str], expected: str
         ("[fd00::5]:443", "fd00::5", True),
         ("[fd00::5]:8443", "fd00::5", False),
         ("fd00::/8", "fe80::1", False),
+        ("[fd00::]/8", "fd00::5", True),
+        ("[fd00::]/8:443", "fd00::5", True),
+        ("[fd00::]/8:8443", "fd00::5", False),
+        ("[fd00::5]x443", "fd00::5", False),
+        ("example.com:", "kms.example.com", True),
+        # Four numbers have no subdomains, as in curl.
+        ("2.3", "10.1.2.3", False),
+        (".1.2.3", "10.1.2.3", False),
+        ("*.1.2.3", "10.1.2.3", False),
+        ("::5", "fd00::5", False),
         ("0.0.0.0/33", "10.1.2.3", False),
         (".", "kms.example.com", False),
         ("", "kms.example.com", False),
@@ -102,7 +112,31 @@ def test_the_address_of_a_proxy_is_read(address: str, url: str, header: dict[str
     assert "p%2Fw" not in f"{proxy} {proxy!r}"
 
 
-@pytest.mark.parametrize("scheme", ["socks4", "socks5", "SOCKS5h"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://proxy[::1]:3128",
+        "http://[::1]proxy:3128",
+        "http://[fe80::1%25eth0]:3128",
+        "http://u:p\r\nX-Header: y@proxy:3128",
+        "http://proxy:3128\r\n",
+        "http://proxy:+1",
+        "http://proxy%2e:1",
+        "ftp://proxy:21",
+    ],
+)
+def test_what_is_not_the_address_of_a_proxy_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"\Ait is not a valid proxy address\n"):
+        parse_proxy(address, named="it")
+
+
+def test_a_line_end_in_a_proxys_password_stays_within_the_credentials() -> None:
+    proxy = parse_proxy("http://u:p%0D%0AX-Header:y@proxy:1", named="it")
+
+    assert proxy.headers == {"Proxy-Authorization": "Basic dTpwDQpYLUhlYWRlcjp5"}
+
+
+@pytest.mark.parametrize("scheme", ["socks", "socks4", "socks5", "SOCKS5h"])
 def test_a_socks_proxy_is_named_as_not_supported(scheme: str) -> None:
     with pytest.raises(SettingsError, match="all_proxy names a SOCKS proxy") as caught:
         proxy_for("kms.example.com", 443, {"all_proxy": f"{scheme}://u:hunter2@p:1080"})

@@ -36,6 +36,11 @@ ODD = {
         "def inner(text): ...\n"
         "@hookimpl\n@wraps(inner)\ndef recognise_key(*given): ..."
     ),
+    "a static method": "@hookimpl\n@staticmethod\ndef recognise_key(text): ...",
+    "a static method over a hook": "@staticmethod\n@hookimpl\ndef recognise_key(text): ...",
+    "a function that remembers": (
+        "from functools import cache\n@hookimpl\n@cache\ndef recognise_key(text): ..."
+    ),
     "names of its own making": "def __dir__(): return []",
 }
 

@@ -49,7 +49,7 @@ def test_numbers_that_do_not_fit_together_sign_nothing(
 def test_a_factor_that_is_none_signs_nothing(key: rsa.RSAPrivateKey, p: int) -> None:
     numbers = _numbers(key)
 
-    with pytest.raises((NotDirectError, ValueError, ZeroDivisionError)):
+    with pytest.raises((NotDirectError, ValueError)):
         rsa_signature(_pem_of({**numbers, "p": p, "q": numbers["n"]}), b"a request")
 
 

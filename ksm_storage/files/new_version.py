@@ -115,10 +115,11 @@ class _FolderSyncs:
     """Sync each folder at most once at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler that saves a file runs in the thread that it interrupts.
+        self._lock = threading.RLock()
         self._next: dict[str, _FolderSync] = {}
         # A few for all folders: one for each would have to be forgotten again.
-        self._turns = tuple(threading.Lock() for _ in range(16))
+        self._turns = tuple(threading.RLock() for _ in range(16))
 
     def sync(self, folder: str) -> None:
         with self._lock:
@@ -134,7 +135,7 @@ class _FolderSyncs:
         with self._lock:
             # Whoever comes from here on has changed the folder after this sync began.
             if self._next.get(folder) is mine:
-                del self._next[folder]
+                self._next.pop(folder, None)
         try:
             with descriptors() as held:
                 os.fsync(held.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))

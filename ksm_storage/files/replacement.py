@@ -118,6 +118,9 @@ def create_unlocked(path: str, content: bytes) -> bool:
 
     When this returns true, the file and its name are on disk. False means that nothing was
     written: something is there, or this system cannot make a file without a name.
+
+    Raises:
+        StorageError: The file is there and may not survive a loss of power.
     """
     if not hasattr(os, "O_TMPFILE") or os.path.lexists(path):
         return False
@@ -133,7 +136,7 @@ def create_unlocked(path: str, content: bytes) -> bool:
             os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
         except OSError:
             return False
-    sync_folder(os.path.dirname(path))
+    _sync_folder_of(path, "created")
     return True
 
 
@@ -334,16 +337,7 @@ class Replacement:
         """
         os.replace(self.path, self._target)
         self._committed = True
-        folder = os.path.dirname(self._target)
-        try:
-            sync_folder(folder)
-        except OSError as exc:
-            if exc.errno not in _CANNOT_SYNC_FOLDER:
-                raise StorageError(
-                    f"{self._target!r} was replaced, but its folder cannot be synced: "
-                    f"{exc.strerror}",
-                    hint="check the disk: after a loss of power the old version may be back",
-                ) from exc
+        _sync_folder_of(self._target, "replaced")
 
     def discard(self) -> None:
         """Remove the new version unless it was committed."""
@@ -361,6 +355,17 @@ class Replacement:
         trace: TracebackType | None,
     ) -> None:
         self.discard()
+
+
+def _sync_folder_of(path: str, done: str) -> None:
+    try:
+        sync_folder(os.path.dirname(path))
+    except OSError as exc:
+        if exc.errno not in _CANNOT_SYNC_FOLDER:
+            raise StorageError(
+                f"{path!r} was {done}, but its folder cannot be synced: {exc.strerror}",
+                hint="check the disk: after a loss of power the old version may be back",
+            ) from exc
 
 
 def _created(held: Descriptors, folder: str, name: str) -> tuple[str, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
+import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -618,6 +620,39 @@ def test_a_record_is_made_where_a_file_cannot_be_without_a_name(
     monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     memory = Memory(str(tmp_path / "seen"))
     record = Record(bytes(16), 1, bytes(32), 1, bytes(32))
+
+    memory.write("/c", record)
+
+    assert memory.read("/c") == record
+
+
+def failing_folder_sync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_new_record_whose_folder_cannot_be_synced_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory(str(tmp_path / "seen"))
+    failing_folder_sync(monkeypatch, errno.EIO)
+
+    with pytest.raises(StorageError, match="its folder cannot be synced"):
+        memory.write("/c", Record(bytes(16), 1, bytes(32), 1, bytes(32)))
+
+
+def test_a_new_record_is_made_where_folders_are_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory(str(tmp_path / "seen"))
+    record = Record(bytes(16), 1, bytes(32), 1, bytes(32))
+    failing_folder_sync(monkeypatch, errno.EINVAL)
 
     memory.write("/c", record)
 

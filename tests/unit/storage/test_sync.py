@@ -149,3 +149,25 @@ def test_another_folder_does_not_wait(tmp_path: Path, medium: Medium) -> None:
 
     assert both == [True, True]
     assert ended == [None] * 40
+
+
+def test_a_signal_handler_may_sync_the_folder_that_its_thread_is_syncing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) == 1:
+            # As a handler that saves a file would, between two steps of the same thread.
+            new_version.sync_folder(str(tmp_path))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    # Daemon: were it to wait for itself, it would for ever.
+    thread = threading.Thread(target=new_version.sync_folder, args=(str(tmp_path),), daemon=True)
+
+    thread.start()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert len(synced) == 2

@@ -8,6 +8,7 @@ thread's files (how many at once, the pauses, the deadline) is true of a child's
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import pickle
@@ -31,7 +32,11 @@ _MAX_REMEMBERED = 1024
 
 
 class ForkedQueue:
-    """Process the files of one local key in child processes; see :func:`may_fork`."""
+    """Process the files of one local key in child processes; see :func:`may_fork`.
+
+    Raises:
+        OSError: The system allows no further process.
+    """
 
     def __init__(
         self,
@@ -46,21 +51,24 @@ class ForkedQueue:
         self._told = False
         cores = len(os.sched_getaffinity(0))
         count = min(cores, limit)
-        self._children: list[_Child] = []
+        children: list[_Child] = []
         for place in range(count):
             # The first ones get one more where the limit is no multiple.
             share = limit // count + (place < limit % count)
-            self._children.append(
-                _Child(work, share, backoff, deadline, older=tuple(self._children))
-            )
+            # Too many processes or open files: those that were made are enough.
+            with contextlib.suppress(OSError):
+                children.append(_Child(work, share, backoff, deadline, older=tuple(children)))
         # Threads last: a thread that runs while the process forks may hold a lock.
         warn_once = _Warnings().warn_once
-        for child in self._children:
-            child.listen(report, warn_once)
+        self._children = [child for child in children if child.listen(report, warn_once)]
+        if not self._children:
+            raise OSError(errno.EAGAIN, "no process could be started")
 
     def put(self, number: int, path: str) -> None:
         """Add a file; its result is reported from another thread."""
-        child = min(self._children, key=lambda each: len(each.unfinished))
+        # One that is gone has nothing to do, and would be given all that follows.
+        alive = [child for child in self._children if not child.is_gone] or self._children
+        child = min(alive, key=lambda each: len(each.unfinished))
         child.put(number, path)
 
     def close(self) -> None:
@@ -89,8 +97,14 @@ def may_fork() -> bool:
     """
     if sys.platform != "linux" or len(os.sched_getaffinity(0)) == 1:
         return False
-    names = {thread.name for thread in threading.enumerate()}
-    return names <= set(_HARMLESS) and threading.current_thread().name == "MainThread"
+    threads = threading.enumerate()
+    if not {thread.name for thread in threads} <= set(_HARMLESS):
+        return False
+    with contextlib.suppress(OSError):
+        # A C library's threads are unknown to Python; where /proc is missing, nobody knows them.
+        if len(os.listdir("/proc/self/task")) > len(threads):
+            return False
+    return threading.current_thread().name == "MainThread"
 
 
 class _Child:
@@ -106,18 +120,26 @@ class _Child:
         older: tuple[_Child, ...],
     ) -> None:
         self.unfinished: dict[int, str] = {}
-        files_reader, files_writer = os.pipe()
-        results_reader, results_writer = os.pipe()
+        self.is_gone = False
         for stream in (sys.stdout, sys.stderr):
-            # What is not written yet would be written by both.
-            with contextlib.suppress(OSError, ValueError):
+            # What is not written yet would be written by both. None where it is closed.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
-        # A signal between the fork and the child's own handlers would be taken for the parent's.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        with warnings.catch_warnings():
-            # Python warns of any thread; see may_fork.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._pid = os.fork()
+        with contextlib.ExitStack() as opened:
+            files_reader, files_writer = _pipe(opened)
+            results_reader, results_writer = _pipe(opened)
+            # A signal between the fork and the child's own handlers would be taken for the
+            # parent's.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            try:
+                with warnings.catch_warnings():
+                    # Python warns of any thread; see may_fork.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    self._pid = os.fork()
+            except OSError:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                raise
+            opened.pop_all()
         if self._pid == 0:
             try:
                 os.close(files_writer)
@@ -135,23 +157,30 @@ class _Child:
         self._files: IO[bytes] = os.fdopen(files_writer, "wb")
         self._results: IO[bytes] = os.fdopen(results_reader, "rb")
         self._lock = threading.Lock()
-        self._gone = False
 
     def forget(self) -> None:
         """In another child: close what belongs to the parent, or this child never sees its end."""
         os.close(self._files.fileno())
         os.close(self._results.fileno())
 
-    def listen(self, report: Report, warn: Callable[[_Warning], None]) -> None:
-        """Report each result as it comes, from a thread."""
+    def listen(self, report: Report, warn: Callable[[_Warning], None]) -> bool:
+        """Report each result as it comes, from a thread; end the process if there can be none."""
         self._report, self._warn = report, warn
-        self._thread = threading.Thread(target=self._listen, name="ksm-storage-batch", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(
+            target=self._listen, name="ksm-storage-results", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self.abandon()
+            self._listen()
+            return False
+        return True
 
     def put(self, number: int, path: str) -> None:
         """Send a file; if the process is gone, report that."""
         with self._lock:
-            is_gone = self._gone
+            is_gone = self.is_gone
             if not is_gone:
                 # Before it is sent: what is noted is reported, whenever the process ends.
                 self.unfinished[number] = path
@@ -189,7 +218,7 @@ class _Child:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
         with self._lock:
-            self._gone = True
+            self.is_gone = True
         for number, path in self.unfinished.items():
             self._report(JobResult(number, path, error=_lost()))
 
@@ -200,6 +229,13 @@ class _Child:
         if isinstance(found, JobResult):
             self.unfinished.pop(found.number, None)
         self._report(found)
+
+
+def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
+    reader, writer = os.pipe()
+    opened.callback(os.close, reader)
+    opened.callback(os.close, writer)
+    return reader, writer
 
 
 class _Warning(NamedTuple):
@@ -214,13 +250,15 @@ class _Warnings:
     """Log what the children log; what each of them says for itself is said once."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._said: set[_Warning] = set()
 
     def warn_once(self, warning: _Warning) -> None:
-        if warning in self._said:
-            return
-        if len(self._said) < _MAX_REMEMBERED:
-            self._said.add(warning)
+        with self._lock:
+            if warning in self._said:
+                return
+            if len(self._said) < _MAX_REMEMBERED:
+                self._said.add(warning)
         logging.getLogger(warning.name).log(warning.level, "%s", warning.text)
 
 
@@ -272,9 +310,7 @@ def _serve(
             # The parent is gone.
             os._exit(1)
 
-    logger = logging.getLogger(_LOGGER)
-    logger.addHandler(_ToParent(send))
-    logger.propagate = False
+    _log_by(_ToParent(send))
     stopped = threading.Event()
     queue = ProviderQueue(work, send, stopped, limit, backoff, deadline)
     # As the command does around all of its work: one limit that is lowered once.
@@ -290,6 +326,16 @@ def _serve(
     os._exit(0)
 
 
+def _log_by(handler: logging.Handler) -> None:
+    """Have all records of our loggers taken by one handler, in place of the application's."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith(f"{_LOGGER}.") and isinstance(logger, logging.Logger):
+            # Theirs are called in the parent, which may write the same file.
+            logger.handlers, logger.propagate = [], True
+    ours = logging.getLogger(_LOGGER)
+    ours.handlers, ours.propagate = [handler], False
+
+
 def _next(files: IO[bytes]) -> tuple[int, str] | str:
     try:
         message: tuple[int, str] | str = pickle.load(files)  # noqa: S301
@@ -303,12 +349,17 @@ def _next(files: IO[bytes]) -> tuple[int, str] | str:
 def _pickled(result: JobResult | BaseException | _Warning) -> bytes:
     """Return a result for the parent; of an exception all but its traceback and its cause."""
     try:
-        return pickle.dumps(result)
+        content = pickle.dumps(result)
+        if isinstance(result, BaseException) or getattr(result, "error", None) is not None:
+            # An exception whose class takes other arguments can be written and not read.
+            pickle.loads(content)  # noqa: S301
     # A class that exists only here, or an attribute of it: pickle raises what it likes.
     except Exception as exc:  # noqa: BLE001
         if isinstance(result, JobResult) and result.error is not None:
             return pickle.dumps(JobResult(result.number, result.path, error=_public(result.error)))
-        return pickle.dumps(RuntimeError(f"a result cannot be sent ({type(exc).__name__})"))
+        kind = type(result if isinstance(result, BaseException) else exc).__name__
+        return pickle.dumps(RuntimeError(f"a result cannot be sent ({kind})"))
+    return content
 
 
 def _public(error: KsmStorageError) -> KsmStorageError:

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -86,8 +87,7 @@ class ProviderQueue:
         self._resume_at = 0.0
 
     def put(self, number: int, path: str) -> None:
-        """Add a file; its result is reported from another thread."""
-        self._files.put((number, path))
+        """Add a file; its result is reported from another thread, if the system allows one."""
         if len(self._threads) < self._limit:
             # Daemon: a second Ctrl-C must not wait for a service that does not answer. A file is
             # replaced by a rename, so that it is whole even then.
@@ -98,8 +98,14 @@ class ProviderQueue:
                 name="ksm-storage-batch",
                 daemon=True,
             )
-            self._threads.append(thread)
-            thread.start()
+            # The system may allow no further thread: those that run are enough.
+            with suppress(RuntimeError):
+                thread.start()
+                self._threads.append(thread)
+        if self._threads:
+            self._files.put((number, path))
+        else:
+            self._take(number, path)
 
     def close(self) -> None:
         """Wait until all files are done, and end the threads."""
@@ -118,11 +124,14 @@ class ProviderQueue:
 
     def _run(self) -> None:
         while (file := self._files.get()) is not None:
-            try:
-                self._report(self._processed(*file))
-            # A bug of ours, or an exit: raised again in the thread that waits for it.
-            except BaseException as exc:  # noqa: BLE001
-                self._report(exc)
+            self._take(*file)
+
+    def _take(self, number: int, path: str) -> None:
+        try:
+            self._report(self._processed(number, path))
+        # A bug of ours, or an exit: raised again in the thread that waits for it.
+        except BaseException as exc:  # noqa: BLE001
+            self._report(exc)
 
     def _processed(self, number: int, path: str) -> JobResult:
         for attempt in range(1, self._backoff.tries + 1):

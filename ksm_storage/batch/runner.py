@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import KsmStorageError
@@ -128,16 +129,17 @@ class Runner:
         files.put(number, path)
 
     def _new_queue(self, service: str) -> ProviderQueue | ForkedQueue:
-        kind: type[ProviderQueue | ForkedQueue] = ProviderQueue
+        deadline = None if self._deadline is None else self._deadline.at
+        how = (self._work, self._results.put, self._stopped, self._limit, self._backoff, deadline)
         if not service and self._forked and self._limit > 1:
             # Loaded for local keys only.
             from .forked_queue import ForkedQueue, may_fork
 
-            kind = ForkedQueue if may_fork() else ProviderQueue
-        deadline = None if self._deadline is None else self._deadline.at
-        return kind(
-            self._work, self._results.put, self._stopped, self._limit, self._backoff, deadline
-        )
+            if may_fork():
+                # The system may allow no further process.
+                with suppress(OSError):
+                    return ForkedQueue(*how)
+        return ProviderQueue(*how)
 
     def _received(self, unfinished: Mapping[int, str]) -> dict[int, JobResult]:
         """Wait for a result; once it is late, all that is unfinished has failed."""

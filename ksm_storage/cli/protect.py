@@ -95,7 +95,8 @@ def protect(
             service_of=lambda _: services,
             as_json=as_json,
             timeout=timeout,
-            forked=COMPUTED,
+            # An official package's file may be sealed under the key of a service.
+            forked=COMPUTED if source is None or source.provider in COMPUTED else (),
         )
 
 

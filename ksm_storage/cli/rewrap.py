@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import click
 
@@ -91,12 +91,14 @@ def rewrap(
                 return would_rewrap(path, changes, policy)
             return _rewrapped(rewrap_file(path, changes, policy), path, changes)
 
+        # A refresh wraps under each key of a file again, whichever may open it.
+        opened_by = None if refresh else policy.keys
         return files.run(
             work,
-            service_of=services_in_header(policy.keys),
+            service_of=services_in_header(opened_by),
             as_json=as_json,
             timeout=timeout,
-            forked=COMPUTED,
+            forked=_forked(*add, *pairs.values()),
         )
 
 
@@ -178,6 +180,12 @@ def _unproven_notes(keys: Sequence[str], path: str) -> list[str]:
             f"note: test it with: ksm-storage recovery test {shlex.quote(path)}",
         ]
     return notes
+
+
+def _forked(*new_keys: str | KeyUri) -> Collection[str]:
+    """Return whose files may be changed in copies of the process; none if a service takes part."""
+    providers = {read_key(key).provider for key in new_keys}
+    return COMPUTED if providers <= COMPUTED | OFFLINE else ()
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -170,3 +170,70 @@ def test_an_interrupted_batch_counts_what_is_left(
 
     assert results.end(interrupted=True) == INTERRUPTED
     assert capsys.readouterr().err.splitlines()[0] == said
+
+
+# Says that it wanted to fork, and ends.
+FORKED = textwrap.dedent(
+    """
+    import os, sys
+    from ksm_storage.cli.main import main
+
+    def fork():
+        raise SystemExit("forked")
+
+    os.fork = fork
+    sys.exit(main(sys.argv[1:]))
+    """
+)
+TWO_CORES = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
+
+
+def forks(*arguments: str) -> bool:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, *arguments], capture_output=True, text=True, timeout=50
+    )
+    return done.stderr.endswith("forked\n")
+
+
+@pytest.mark.skipif(not TWO_CORES, reason="needs Linux and two cores")
+@pytest.mark.parametrize(
+    ("change", "is_forked"),
+    [
+        (["--add-key", "key-file:///other.key"], True),
+        (["--add-key", "acme-kms://key"], False),
+        (["--replace-key", "key-file:///old.key=acme-kms://key"], False),
+        (["--refresh"], True),
+        (["--refresh", "--add-key", "acme-kms://key"], False),
+    ],
+)
+def test_only_what_no_key_service_takes_part_in_is_done_in_copies_of_the_process(
+    change: list[str], is_forked: bool, tmp_path: Path
+) -> None:
+    for path in plain_files(tmp_path)[:2]:
+        ksm_storage.protect(path, [key_file(tmp_path)])
+
+    assert forks("rewrap", f"{tmp_path}/0[01].json", *change) == is_forked
+
+
+@pytest.mark.skipif(not TWO_CORES, reason="needs Linux and two cores")
+def test_a_refresh_asks_the_key_services_that_are_not_trusted_to_open(tmp_path: Path) -> None:
+    for path in plain_files(tmp_path)[:2]:
+        ksm_storage.protect(path, [key_file(tmp_path)])
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b"recipient: ", b"recipient: acme-kms://k\nrecipient: "))
+
+    trusted = ["--trust", key_file(tmp_path)]
+
+    assert forks("check", f"{tmp_path}/0[01].json", *trusted)
+    assert not forks("rewrap", f"{tmp_path}/0[01].json", *trusted, "--refresh")
+
+
+@pytest.mark.skipif(not TWO_CORES, reason="needs Linux and two cores")
+def test_official_files_of_a_key_service_are_not_opened_in_copies_of_the_process(
+    tmp_path: Path,
+) -> None:
+    plain_files(tmp_path)
+    key = ["--key", key_file(tmp_path)]
+
+    assert forks("protect", f"{tmp_path}/0[01].json", *key)
+    assert not forks("protect", f"{tmp_path}/0[01].json", *key, "--from-key", "acme-kms://key")

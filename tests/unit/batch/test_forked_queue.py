@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,156 @@ def test_nobody_waits_for_a_process_once_it_is_late(tmp_path: Path) -> None:
 def test_a_process_with_other_threads_is_not_copied() -> None:
     end = threading.Event()
     thread = threading.Thread(target=end.wait, name="of a library")
+    thread.start()
+    try:
+        assert not may_fork()
+    finally:
+        end.set()
+        thread.join()
+
+
+class TwoPartsError(StorageError):
+    """A class that pickle can write and cannot read."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} {two}", hint="wait")
+
+
+class OtherTwoPartsError(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def test_an_error_that_can_be_sent_and_not_read_comes_as_the_documented_one() -> None:
+    def work(_path: str) -> FileResult:
+        raise TwoPartsError(1, 2)
+
+    (found,) = forked(work).run(["a"])
+
+    assert type(found.error) is StorageError
+    assert (found.error.message, found.error.hint) == ("1 2", "wait")
+
+
+def test_a_fault_that_can_be_sent_and_not_read_is_raised_here() -> None:
+    def work(_path: str) -> FileResult:
+        raise OtherTwoPartsError(1, 2)
+
+    with pytest.raises(RuntimeError, match="OtherTwoPartsError"):
+        list(forked(work).run(["a"]))
+
+
+def test_the_files_after_the_end_of_a_process_go_to_the_others() -> None:
+    def work(path: str) -> FileResult:
+        if path == "0":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return FileResult("done")
+
+    def paths() -> Iterator[str]:
+        yield "0"
+        until = time.monotonic() + 10
+        while len(listeners()) == 2 and time.monotonic() < until:
+            time.sleep(0.001)
+        yield from map(str, range(1, 50))
+
+    lost, *others = Runner(work, service_of=lambda _: "local", limit=2, forked={"local"}).run(
+        paths()
+    )
+
+    assert lost.error is not None
+    assert [each.path for each in others if each.error is not None] == []
+
+
+def listeners() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "ksm-storage-results"]
+
+
+def test_a_system_that_allows_no_further_process_gets_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", fork)
+    before, blocked = os.listdir("/proc/self/fd"), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    found = list(forked(pid).run(["a", "b", "c"]))
+
+    assert {each.done.result for each in found if each.done} == {str(os.getpid())}
+    assert len(found) == 3
+    assert os.listdir("/proc/self/fd") == before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+
+
+def test_a_system_that_allows_one_more_process_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, forks = os.fork, []
+
+    def fork() -> int:
+        forks.append(1)
+        if len(forks) > 1:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return real()
+
+    monkeypatch.setattr(os, "fork", fork)
+
+    found = list(forked(pid).run(["a", "b", "c"]))
+
+    assert len({each.done.result for each in found if each.done}) == 1
+    assert str(os.getpid()) not in {each.done.result for each in found if each.done}
+
+
+def test_a_process_that_nobody_can_listen_to_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        if self.name == "ksm-storage-results":
+            raise RuntimeError("can't start new thread")
+        real(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before = os.listdir("/proc/self/fd")
+
+    found = list(forked(pid).run(["a", "b", "c"]))
+
+    assert {each.done.result for each in found if each.done} == {str(os.getpid())}
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_command_without_stdout_and_stderr_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+
+    found = list(forked(pid).run(["a", "b"]))
+
+    assert all(each.done for each in found)
+
+
+def test_an_applications_handlers_see_each_record_once(tmp_path: Path) -> None:
+    def work(path: str) -> FileResult:
+        logging.getLogger("ksm_storage.audit").warning("of %s", path)
+        return FileResult("done")
+
+    handlers = [logging.FileHandler(tmp_path / name) for name in ("all", "audit")]
+    loggers = [logging.getLogger(name) for name in ("ksm_storage", "ksm_storage.audit")]
+    for logger, handler in zip(loggers, handlers, strict=True):
+        logger.addHandler(handler)
+    try:
+        list(forked(work).run(["a", "b"]))
+    finally:
+        for logger, handler in zip(loggers, handlers, strict=True):
+            logger.removeHandler(handler)
+            handler.close()
+
+    for name in ("all", "audit"):
+        assert sorted((tmp_path / name).read_text().splitlines()) == ["of a", "of b"]
+
+
+def test_a_process_with_threads_of_a_c_library_is_not_copied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
+    end = threading.Event()
+    # As one that Python does not know.
+    thread = threading.Thread(target=end.wait)
     thread.start()
     try:
         assert not may_fork()

@@ -199,3 +199,23 @@ def test_one_file_is_one_that_is_named_by_its_own_name(tmp_path: Path) -> None:
     assert is_one_file([f"{tmp_path}/[x]"], [])
     assert not is_one_file([f"{tmp_path}/*"], [])
     assert not is_one_file(["a"], ["-"])
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_no_file_is_lost_where_the_system_allows_no_further_thread(
+    allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) >= allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    found = list(runner(lambda path: FileResult(path)).run(map(str, range(20))))
+
+    assert [each.done and each.done.result for each in found] == list(map(str, range(20)))

@@ -177,10 +177,10 @@ class VaultClient:
         return translated(exc, kit.Call(operation, str(self.name), place, PERMISSIONS[operation]))
 
     def _credential_error(self, exc: Exception) -> kit.KsmStorageError:
-        from .errors import credential_error
+        from .credential_errors import credential_error
 
         call = kit.Call("GetCredentials", str(self.name), "Oracle's credential service")
-        return credential_error(exc, self.access.credential, call)
+        return credential_error(exc, self.access, call)
 
 
 def _import_sdk() -> None:

@@ -117,7 +117,7 @@ def _endpoint(name: kit.KeyName, access: Access) -> str:
 
 
 def _config(access: Access) -> Mapping[str, str]:
-    location = access.config_file or os.environ.get("OCI_CONFIG_FILE") or "~/.oci/config"
+    location = access.config_location()
     profile = access.profile or "DEFAULT"
     parser = kit.read_ini(location)
     is_there = profile == "DEFAULT" or parser.has_section(profile)

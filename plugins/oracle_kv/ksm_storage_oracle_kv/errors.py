@@ -8,7 +8,6 @@ and 400 InvalidParameter for a ciphertext that does not decrypt.
 
 from __future__ import annotations
 
-import configparser
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,45 +130,8 @@ SERVICE_CODES: Mapping[str, kit.ErrorRule] = {
 }
 
 
-_BAD_CONFIGURATION = kit.ErrorRule(
-    kit.SettingsError,
-    "a profile of Oracle's configuration file is incomplete or malformed{detail}",
-    "create one with: oci setup config; for a profile with a security token set the option "
-    "'credential' to security-token",
-)
-_BAD_KEY = kit.ErrorRule(
-    kit.AuthenticationError,
-    "cannot read the private key of the profile, or its passphrase is missing or wrong",
-    "check key_file in the profile, and the option 'passphrase'",
-)
-
-_BAD_FILE = kit.ErrorRule(
-    kit.SettingsError,
-    "cannot read a file that the profile names",
-    "check key_file and security_token_file in the profile, and the option 'ca_file'",
-)
-
 # More telling names first: an exception of the client holds others.
 CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
-    "ConfigFileNotFound": kit.ErrorRule(
-        kit.SettingsError,
-        "Oracle's configuration file was not found",
-        "check the options 'config_file' and 'credential', and OCI_CONFIG_FILE; on OCI the "
-        "credential may be instance-principal or resource-principal",
-    ),
-    "ProfileNotFound": kit.ErrorRule(
-        kit.SettingsError,
-        "the profile is not in Oracle's configuration file",
-        "check the options 'profile' and 'config_file'",
-    ),
-    "InvalidKeyFilePath": kit.ErrorRule(
-        kit.SettingsError,
-        "the private key file named in Oracle's configuration file does not exist",
-        "check key_file in the profile",
-    ),
-    "InvalidConfig": _BAD_CONFIGURATION,
-    "MissingPrivateKeyPassphrase": _BAD_KEY,
-    "InvalidPrivateKey": _BAD_KEY,
     "InvalidDeveloperToolConfiguration": kit.ErrorRule(
         kit.SettingsError,
         "the developer tool configuration of Oracle's client disables the service",
@@ -181,67 +143,17 @@ CLIENT_FAILURES: Mapping[str, kit.ErrorRule] = {
 }
 
 _TOLD = ("status", "code", "message", "opc-request-id", "operation_name", "request_endpoint")
-_FROM_FILES = ("config-file", "security-token")
-_ADVICE = {
-    "config-file": "check the profile in Oracle's configuration file and the file of its key",
-    "security-token": "get a new token with: oci session authenticate, or: oci session refresh",
-    "instance-principal": "this kind works on an OCI compute instance; elsewhere choose another "
-    "'credential'; 'credential_timeout' sets the limit",
-    "resource-principal": "this kind works where OCI sets OCI_RESOURCE_PRINCIPAL_VERSION, as in "
-    "functions; check it, OCI_RESOURCE_PRINCIPAL_RPST, OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM and "
-    "OCI_RESOURCE_PRINCIPAL_REGION",
-    "oke-workload": "this kind works in a pod of an enhanced OKE cluster, with a service account",
-}
 
 
 def translated(exc: Exception, call: kit.Call) -> kit.KsmStorageError:
     """Return the documented error for a failed call, none of the client's text copied."""
-    service_error = _service_error(exc)
+    service_error = service_error_in(exc)
     if service_error is not None:
-        return _from_reply(service_error, call)
+        return from_reply(service_error, call)
     rule = kit.rule_for_failure(exc, CLIENT_FAILURES)
     if rule is None:
         return kit.unreadable_reply(call)
-    return rule.error(call, detail=_malformed_members(exc))
-
-
-def credential_error(exc: Exception, kind: str, call: kit.Call) -> kit.KsmStorageError:
-    """Return the documented error for credentials that were not obtained."""
-    service_error = _service_error(exc)
-    if service_error is not None and (service_error.status >= 500 or service_error.status == 429):
-        return _from_reply(service_error, call)
-    rule = None if service_error is not None else kit.rule_for_failure(exc, CLIENT_FAILURES)
-    if rule is kit.UNREADABLE_FILE and kind not in _FROM_FILES:
-        # The client says so of variables that are not set.
-        rule = None
-    if rule is kit.UNREADABLE_FILE:
-        rule = _BAD_FILE
-    if rule is not None and not rule.kind.retryable:
-        return rule.error(call, detail=_malformed_members(exc))
-    if kind == "config-file" and isinstance(exc, (configparser.Error, UnicodeDecodeError)):
-        return _BAD_CONFIGURATION.error(call)
-    if type(exc) is kit.DeadlinePassedError:
-        return kit.UnavailableError(
-            f"credentials of the kind {kind!r} were not obtained in time",
-            hint=_ADVICE.get(kind, "check the option 'credential'"),
-        )
-    return kit.AuthenticationError(
-        f"cannot obtain credentials of the kind {kind!r}",
-        hint=_ADVICE.get(kind, "check the option 'credential'"),
-        request_id=_request_id(service_error),
-    )
-
-
-def _malformed_members(exc: Exception) -> str:
-    """Return the members of a profile that the client found missing or malformed."""
-    found = [
-        name
-        for link in kit.chain_of(exc)
-        if type(link).__name__ == "InvalidConfig" and link.args and isinstance(link.args[0], dict)
-        for name in link.args[0]
-        if isinstance(name, str) and name.isidentifier()
-    ]
-    return f": {', '.join(found)}" if found else ""
+    return rule.error(call)
 
 
 def is_final(exc: BaseException) -> bool:
@@ -250,7 +162,8 @@ def is_final(exc: BaseException) -> bool:
     return kit.is_final_failure(exc) or (rule is not None and not rule.kind.retryable)
 
 
-def _service_error(exc: Exception) -> Any:
+def service_error_in(exc: Exception) -> Any:
+    """Return the refusal of the service in the chain of an exception, without bodies, or None."""
     from oci.exceptions import ServiceError
 
     found = None
@@ -264,7 +177,8 @@ def _service_error(exc: Exception) -> Any:
     return found
 
 
-def _from_reply(exc: Any, call: kit.Call) -> kit.KsmStorageError:
+def from_reply(exc: Any, call: kit.Call) -> kit.KsmStorageError:
+    """Return the documented error for a refusal of the service."""
     code, status = str(exc.code), int(exc.status)
     rule = SERVICE_CODES.get(code)
     if code == INVALID_PARAMETER and status == 400:
@@ -272,9 +186,10 @@ def _from_reply(exc: Any, call: kit.Call) -> kit.KsmStorageError:
     if rule is None:
         rule = SERVICE_CODES["NotAuthenticated"] if status == 401 else kit.rule_for_status(status)
     detail = f"{kit.shown_code(code)}, status {status}"
-    return rule.error(call, request_id=_request_id(exc), detail=detail)
+    return rule.error(call, request_id=request_id_of(exc), detail=detail)
 
 
-def _request_id(exc: Any) -> str | None:
+def request_id_of(exc: Any) -> str | None:
+    """Return the request id that the service gave to a refusal, if it did."""
     value = getattr(exc, "request_id", None)
     return value if isinstance(value, str) else None

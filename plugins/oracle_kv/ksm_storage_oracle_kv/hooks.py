@@ -8,6 +8,7 @@ Source: OCI documentation, "Resource Identifiers".
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -24,6 +25,7 @@ INSTANCE = "instance-principal"
 RESOURCE = "resource-principal"
 OKE = "oke-workload"
 
+_DEFAULT_FILE = "~/.oci/config"
 _FROM_FILES = kit.CredentialKind(optional=("config_file", "profile", "passphrase"))
 CREDENTIALS = {
     CONFIG_FILE: _FROM_FILES,
@@ -119,6 +121,14 @@ class Access(NamedTuple):
     def __repr__(self) -> str:
         # A function that a caller gave may say the passphrase in its own.
         return f"<Access to OCI Vault with {self.credential}>"
+
+    def config_location(self) -> str:
+        """Return the path of the configuration file, found in the order of Oracle's client."""
+        if self.config_file is not None:
+            return self.config_file
+        if os.path.isfile(os.path.expanduser(_DEFAULT_FILE)):
+            return _DEFAULT_FILE
+        return os.environ.get("OCI_CONFIG_FILE") or _DEFAULT_FILE
 
     @classmethod
     def from_settings(cls, settings: kit.Settings) -> Access:

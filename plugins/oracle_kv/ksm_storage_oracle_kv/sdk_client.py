@@ -5,13 +5,17 @@ Importing this imports Oracle's client.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import oci
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from oci import regions
 from oci._vendor.requests.adapters import HTTPAdapter
 from oci.auth import signers
@@ -43,22 +47,23 @@ def crypto_endpoint(name: kit.KeyName, *, region: str | None = None) -> str:
     Raises:
         SettingsError: The region or the realm is unknown, or the two do not belong together.
     """
-    short, realm = region or name.parts["region"], name.parts["realm"]
+    given = region
+    short, realm = given or name.parts["region"], name.parts["realm"]
     region = regions.get_region_from_short_name(short)
     # The client returns an unknown name as it is, and takes it for one of the commercial realm.
     known = regions.is_region(region)
     if not known and not _REGION.fullmatch(region):
-        raise _unknown(f"the region {short!r}", name)
+        whose = "the option 'region'" if given else "the key"
+        raise _unknown(f"the region {short!r} of {whose}")
     # A region younger than the client: the OCID says the realm, and with it the domain.
     if known and regions.get_realm_from_region(region) != realm:
         raise kit.SettingsError(
             f"the region {region!r} does not belong to the realm {realm!r} of the key",
             hint="check the option 'region' and the key's OCID",
-            key=str(name),
         )
     domain = regions.REALMS.get(realm)
     if domain is None:
-        raise _unknown(f"the realm {realm!r}", name)
+        raise _unknown(f"the realm {realm!r} of the key")
     return f"https://{name.parts['vault']}-crypto.kms.{region}.{domain}"
 
 
@@ -108,12 +113,11 @@ def send(client: Any, operation: str, details: Mapping[str, object], access: Acc
     return getattr(client, operation)(*details.values(), retry_strategy=retries)
 
 
-def _unknown(what: str, name: kit.KeyName) -> kit.SettingsError:
+def _unknown(what: str) -> kit.SettingsError:
     return kit.SettingsError(
-        f"Oracle's client does not know {what} of the key",
-        hint="set the option 'endpoint' to the vault's crypto endpoint (the vault's page shows "
-        "it), or install a newer 'oci'",
-        key=str(name),
+        f"Oracle's client does not know {what}",
+        hint="write a region as in eu-frankfurt-1; else set the option 'endpoint' to the vault's "
+        "crypto endpoint (the vault's page shows it), or install a newer 'oci'",
     )
 
 
@@ -304,13 +308,21 @@ def _from_file(access: Access, *, region: str) -> Credentials:
 
 
 def _api_key(config: dict[str, Any], passphrase: str | None) -> Any:
-    return oci.signer.Signer(
+    signer = oci.signer.Signer(
         tenancy=config["tenancy"],
         user=config["user"],
         fingerprint=config["fingerprint"],
         private_key_file_location=config["key_file"],
         pass_phrase=passphrase,
     )
+    _require_rsa(signer.private_key)
+    return signer
+
+
+def _require_rsa(private_key: object) -> None:
+    # The client loads a key of any type, and fails with it in the middle of a call.
+    if not isinstance(private_key, RSAPrivateKey):
+        raise oci.exceptions.InvalidPrivateKey("not an RSA key")
 
 
 def _security_token(config: dict[str, Any], passphrase: str | None, *, profile: str) -> Any:
@@ -322,4 +334,22 @@ def _security_token(config: dict[str, Any], passphrase: str | None, *, profile: 
             )
     token = Path(config["security_token_file"]).expanduser().read_text(encoding="ascii").strip()
     private_key = oci.signer.load_private_key_from_file(config["key_file"], passphrase)
+    _require_rsa(private_key)
+    _require_unexpired(token, profile=profile)
     return signers.SecurityTokenSigner(token, private_key)
+
+
+def _require_unexpired(token: str, *, profile: str) -> None:
+    # The vault would say no more than that the signature is not valid.
+    try:
+        expires_at = float(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["exp"])
+    except (ValueError, IndexError, KeyError, TypeError):
+        return
+    if expires_at > time.time():
+        return
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_at))
+    raise kit.AuthenticationError(
+        f"the security token of the profile {profile!r} expired at {when}",
+        hint=f"run: oci session authenticate --profile-name {profile}; if it should still be "
+        "valid, check the clock of this host",
+    )

@@ -12,6 +12,7 @@ from ksm_storage_emulators.oci_vault.identities import Credential, Grant, write_
 from ksm_storage.errors import (
     AuthenticationError,
     KsmStorageError,
+    PermissionDeniedError,
     SettingsError,
     UnavailableError,
 )
@@ -58,6 +59,25 @@ def test_a_configuration_file_in_the_home_directory_is_found(
     _written(tmp_path / ".oci", emulator, emulator.service.administrator)
 
     assert _wraps(emulator)
+
+
+@pytest.mark.parametrize("direct_call", [True, False], ids=["direct", "client"])
+def test_the_file_in_the_home_directory_goes_before_the_variable(
+    emulator: EmulatedVault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, direct_call: bool
+) -> None:
+    with open_kek(emulator.create_key(), emulator.url) as kek:
+        recorded = kek.wrap(DEK, aad=AAD)
+        key = kek.uri.key_id
+    stranger = emulator.service.identities.add_user([Grant("KEY_READ")])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".oci").mkdir()
+    _written(tmp_path / ".oci", emulator, stranger)
+
+    with (
+        open_kek(key, emulator.url, direct_call=direct_call) as kek,
+        pytest.raises(PermissionDeniedError),
+    ):
+        kek.unwrap(recorded, aad=AAD)
 
 
 def test_a_profile_is_chosen_by_its_name(
@@ -246,14 +266,14 @@ UNUSABLE = {
     "no such key file": (
         "[DEFAULT]\nkey_file=/no/such/key.pem\n",
         SettingsError,
-        "private key file",
+        "key file '/no/such/key.pem' of the profile 'DEFAULT'",
     ),
     "another kind": (
         "[DEFAULT]\nauthentication_type=instance_principal\n",
         SettingsError,
         "authentication_type",
     ),
-    "no file of that form": ("no section\n", SettingsError, "incomplete or malformed"),
+    "no file of that form": ("no section\n", SettingsError, r"is malformed \(line 1\)"),
 }
 
 
@@ -274,7 +294,7 @@ def test_a_profile_that_cannot_be_used_is_told(
 def test_a_profile_that_is_not_there_is_told(scripted: ScriptedVault, config_file: Path) -> None:
     with (
         open_kek(KEY, scripted.url, profile="OTHER") as kek,
-        pytest.raises(SettingsError, match="profile is not in"),
+        pytest.raises(SettingsError, match=r"profile 'OTHER' of .* does not exist"),
     ):
         kek.wrap(DEK, aad=AAD)
 
@@ -297,7 +317,9 @@ def test_a_token_file_that_is_gone_is_a_settings_error(
     path = _written(tmp_path, emulator, _session(emulator))
     (tmp_path / "token").unlink()
 
-    with pytest.raises(SettingsError, match="cannot read a file"):
+    with pytest.raises(
+        SettingsError, match=r"token', which the profile 'DEFAULT' of .* names: No such file"
+    ):
         _wraps(emulator, credential="security-token", config_file=str(path))
 
 

@@ -24,6 +24,10 @@ from ..errors import KsmStorageError
 SAID_AFTER_SECONDS = 2.0
 ANSWERS = "the key service, the network or a lock"
 INTERRUPTED = 130
+_UNWATCHED = (
+    "the system allows no further thread, so --timeout and a second Ctrl-C may have no effect; "
+    "check 'ulimit -u'"
+)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DRAIN_SECONDS = 1.0
@@ -108,15 +112,26 @@ class Process:
         if not self._own or os.name != "posix" or not _in_main_thread():
             return self
         self._terminal = _found_terminal()
-        if self._as_json and _is_real_stderr():
-            self._stderr = _JsonLines()
-        reader, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        reader, writer = os.pipe()
         thread = threading.Thread(
             target=self._watch, args=(reader,), name="ksm-storage-watch", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            # The limit of processes counts threads too.
+            os.close(reader)
+            os.close(writer)
+            text = f"note: {_UNWATCHED}"
+            _write(message_json(text) if self._as_json else text)
+            return self
+        self._wake = writer
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        if self._as_json and _is_real_stderr():
+            # Without a thread for it, what a library writes to stderr stays as it is.
+            with contextlib.suppress(RuntimeError):
+                self._stderr = _JsonLines()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -222,14 +237,19 @@ class _JsonLines:
         sys.stderr.flush()
         self._real = os.dup(2)
         reader, writer = os.pipe()
-        os.dup2(writer, 2)
-        os.close(writer)
         # A line that nobody else writes. Not the end of the pipe: a helper may hold it open.
         self._last = b"\0" + os.urandom(16).hex().encode()
         self._thread = threading.Thread(
             target=self._pass_on, args=(reader,), name="ksm-storage-stderr", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            for descriptor in (self._real, reader, writer):
+                os.close(descriptor)
+            raise
+        os.dup2(writer, 2)
+        os.close(writer)
 
     def close(self, *, flush: bool = True) -> None:
         """Write what is pending, and restore stderr."""

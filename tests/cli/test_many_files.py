@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -237,3 +238,50 @@ def test_official_files_of_a_key_service_are_not_opened_in_copies_of_the_process
 
     assert forks("protect", f"{tmp_path}/0[01].json", *key)
     assert not forks("protect", f"{tmp_path}/0[01].json", *key, "--from-key", "acme-kms://key")
+
+
+# As where 'ulimit -u' is reached, which does not bind root.
+LIMITED = textwrap.dedent(
+    """
+    import os, sys, threading
+    from ksm_storage.cli.main import main
+
+    allowed = {allowed}
+    start = threading.Thread.start
+
+    def limited(thread):
+        global allowed
+        allowed -= 1
+        if allowed < 0:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def fork():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    threading.Thread.start, os.fork = limited, fork
+    sys.exit(main())
+    """
+)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_command_is_served_where_the_system_allows_no_further_process(
+    allowed: int, tmp_path: Path
+) -> None:
+    for path in plain_files(tmp_path)[:2]:
+        ksm_storage.protect(path, [key_file(tmp_path)])
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", LIMITED.format(allowed=allowed)),
+            *("check", f"{tmp_path}/0[01].json", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+    assert [each["result"] for each in json.loads(done.stdout)] == ["ok", "ok"]
+    notes = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert [note for note in notes if "no further thread" in note] == notes[: not allowed]

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from .contract.settings import Option, Settings, validate_authorities
 from .errors import SettingsError
@@ -24,6 +24,8 @@ PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _PROXY = re.compile(
     r"(?:https?://)?(?:[^/?#\s]*@)?(?:[\w.-]+|\[[\w.:]+\])(?::[0-9]*)?/?", re.ASCII | re.IGNORECASE
 )
+# What Python's resolver refuses otherwise, with an error that no client of a service expects.
+_NAME = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?", re.ASCII)
 _PROXY_HINT = (
     "write it as http://[USER:PASSWORD@]HOST:PORT, with special characters in the password "
     "percent-encoded"
@@ -180,7 +182,7 @@ def parse_proxy(text: str, *, named: str) -> Proxy:
     # Its text is a part of the address, and its cause would repeat it.
     except ValueError:
         host, port = "", None
-    if not host or port == 0 or not _PROXY.fullmatch(text):
+    if not _is_host(host) or port == 0 or not _PROXY.fullmatch(text):
         raise SettingsError(f"{named} is not a valid proxy address", hint=_PROXY_HINT)
     user = parts.netloc.rpartition("@")[0]
     return Proxy(named, parts.scheme, host, port or _PORTS[parts.scheme], user)
@@ -355,7 +357,7 @@ def validate_endpoint(url: str, *, named: str) -> None:
     # Its text is a part of the address, and its cause would repeat it.
     except ValueError:
         host = None
-    if not host or parts.scheme not in ("http", "https") or not _is_plain(url):
+    if not _is_host(host) or parts.scheme not in ("http", "https") or not _is_plain(url):
         raise SettingsError(f"{named} is not an http or https URL with a host", hint=_URL_HINT)
     if parts.scheme == "http" and not _is_loopback(host):
         raise SettingsError(
@@ -382,6 +384,10 @@ def is_plain_http(url: str) -> bool:
 def _is_plain(url: str) -> bool:
     # What a shell or a file left at its ends would become a part of the address.
     return url.isascii() and url.isprintable() and " " not in url
+
+
+def _is_host(text: str | None) -> TypeGuard[str]:
+    return text is not None and (":" in text or _NAME.fullmatch(text) is not None)
 
 
 def _is_loopback(host: str) -> bool:

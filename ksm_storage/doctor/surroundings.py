@@ -108,12 +108,14 @@ def proxy_notes(environment: Mapping[str, str]) -> Iterator[str]:
     found = {_without_password(environment[name]): name for name in names if environment.get(name)}
     for url, name in found.items():
         scheme, _, place = url.rpartition("://")
-        host, _, port = place.rpartition("@")[2].strip("/").rpartition(":")
+        place = re.split(r"[/?#]", place.rpartition("@")[2], maxsplit=1)[0]
+        host, _, port = place.rpartition(":")
         if not host or not port.isdecimal():
-            host, port = place.rpartition("@")[2].strip("/"), _PORTS.get(scheme.lower(), "1080")
+            host, port = place, _PORTS.get(scheme.lower(), "1080")
         try:
             socket.create_connection((host.strip("[]"), int(port)), _PROXY_SECONDS).close()
-        except socket.gaierror:
+        # UnicodeError: what cannot be a name in DNS, such as a..b.
+        except (socket.gaierror, UnicodeError):
             yield f"the host of the proxy in ${name} has no address: {host}"
         except (OSError, OverflowError) as exc:
             reason = getattr(exc, "strerror", None) or "no answer"

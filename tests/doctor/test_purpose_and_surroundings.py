@@ -22,6 +22,7 @@ from ksm_storage.doctor.surroundings import (
     network_in_force,
     network_notes,
     network_variables,
+    proxy_notes,
     version_notes,
 )
 from ksm_storage.testing.distributions import write_distribution
@@ -113,6 +114,21 @@ def test_a_network_variable_that_cannot_work_is_named(
     environment: dict[str, str], note: str
 ) -> None:
     assert note in "\n".join(network_notes(environment))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host"),
+    [
+        ("http://proxy..example:3128", "proxy..example"),
+        (f"http://{'a' * 64}:3128", "a" * 64),
+        ("http://proxy..example:3128/path", "proxy..example"),
+        ("http://u:hunter2@.:3128", "."),
+    ],
+)
+def test_a_proxy_whose_name_cannot_be_one_has_no_address(proxy: str, host: str) -> None:
+    notes = [*proxy_notes({"HTTP_PROXY": proxy})]
+
+    assert notes == [f"the host of the proxy in $HTTP_PROXY has no address: {host}"]
 
 
 @pytest.mark.parametrize(

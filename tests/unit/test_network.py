@@ -122,6 +122,8 @@ def test_the_address_of_a_proxy_is_read(address: str, url: str, header: dict[str
         "http://proxy:3128\r\n",
         "http://proxy:+1",
         "http://proxy%2e:1",
+        "http://proxy..example:1",
+        f"http://{'a' * 64}:1",
         "ftp://proxy:21",
     ],
 )

@@ -18,6 +18,7 @@ from ksm_storage.network import validate_endpoint
         "http://[::1]:8080",
         "http://localhost",
         "HTTPS://KMS.EXAMPLE",
+        "https://kms_1.example.",
     ],
 )
 def test_an_address_under_tls_or_on_this_machine_is_accepted(url: str) -> None:
@@ -50,6 +51,9 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
         *("file:///x", "https://kms.example:99999", "https://kms.example:port"),
         *("https://kms.example\n", " https://kms.example", "https://kms.example/\r\nX: y"),
         "https://kms\u2024example",
+        # No name in DNS: the resolver's codec refuses them with errors of its own.
+        *("https://kms..example", "https://.example", f"https://{'a' * 64}.example"),
+        "https://kms%2eexample",
     ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:

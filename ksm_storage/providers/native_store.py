@@ -139,7 +139,7 @@ def prepare(name: str, backend: Backend, *, prompt: bool) -> None:
 
 
 def use_unlocked(backend: Any) -> None:
-    """Let keyring use the collection that it would choose, if it exists and is unlocked.
+    """Let keyring use the collection that it would choose while it exists and is unlocked.
 
     Raises:
         UnavailableError: The store is locked, or the service would ask to create it.
@@ -166,7 +166,14 @@ def use_unlocked(backend: Any) -> None:
             raise locked("secret-service")
         # Its own way there takes a second connection, and asks all of this again.
         backend.get_preferred_collection = lambda: collection
+        # It may be locked by now, or the item alone: keyring would ask the user.
+        backend.unlock = _refuse_locked
         undo.pop_all()
+
+
+def _refuse_locked(item: Any) -> None:
+    if item.is_locked():
+        raise locked("secret-service")
 
 
 def allow_interaction(allowed: bool, *, load: Callable[[str], ctypes.CDLL] | None = None) -> None:

@@ -254,7 +254,7 @@ def test_a_name_that_can_be_none_is_an_unknown_one(host: str) -> None:
     with pytest.raises(ServerUnreachableError, match="cannot resolve"):
         run(HttpsTransport().get(f"https://{host}/", limit=10))
 
-    with pytest.raises(ServerUnreachableError, match="cannot resolve"):
+    with pytest.raises(SettingsError, match="is not a valid proxy address"):
         run(HttpsTransport(proxy_url=f"http://{host}:1").get("https://localhost/", limit=10))
 
 

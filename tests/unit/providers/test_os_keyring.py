@@ -204,6 +204,28 @@ def test_a_locked_keyring_is_told_and_not_asked_to_unlock(
         assert failure.value.retryable
 
 
+def test_a_keyring_that_is_locked_after_the_check_is_not_asked_to_unlock(
+    secret_service: KeyringDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import secretstorage
+
+    wrapped = opened().wrap(DEK, aad=AAD)
+    is_locked = secretstorage.Collection.is_locked
+
+    def lock_then(collection: secretstorage.Collection) -> bool:
+        found = is_locked(collection)
+        secret_service.lock()
+        return found
+
+    monkeypatch.setattr(secretstorage.Collection, "is_locked", lock_then)
+    monkeypatch.setattr(
+        secretstorage.Item, "unlock", lambda self: pytest.fail("it was asked to unlock")
+    )
+
+    with pytest.raises(UnavailableError, match="is locked"):
+        opened().unwrap(wrapped, aad=AAD)
+
+
 def test_a_locked_keyring_may_be_unlocked_where_a_user_is_there_to_answer(
     secret_service: KeyringDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

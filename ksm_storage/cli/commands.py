@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -44,11 +45,15 @@ class _Command(click.Command):
         seconds = ctx.params.get("timeout")
         # Another number is refused by who uses it.
         bounds = isinstance(seconds, float) and 0 < seconds < threading.TIMEOUT_MAX
-        if seconds is not None and bounds and self.name not in _LASTING:
+        process, ends = current_process(), self.name not in _LASTING
+        if seconds is not None and bounds and ends:
             grace = _GRACE_SECONDS if "paths" in ctx.params else 0.0
-            current_process().bound(seconds + grace, timed_out(seconds))
+            process.bound(seconds + grace, timed_out(seconds))
+        # Those without the option read local files, which is no waiting.
+        waits = process.waiting() if ends and "timeout" in ctx.params else nullcontext()
         try:
-            return super().invoke(ctx)
+            with waits:
+                return super().invoke(ctx)
         except KsmStorageError as exc:
             path = ctx.params.get("path")
             # What is no file may be a secret in the wrong place.

@@ -39,7 +39,7 @@ from .options import (
     setting_option,
     timeout_option,
 )
-from .output import echo_err, echo_json, printable
+from .output import ask_secret, echo_err, echo_json, printable
 from .process import current_process
 from .protect import default_key
 
@@ -184,8 +184,7 @@ def read_token() -> str:
     if os.environ.get(TOKEN_VARIABLE):
         return _unquoted(os.environ[TOKEN_VARIABLE])
     if sys.stdin.isatty():
-        typed: str = click.prompt("one-time token", hide_input=True, err=True)
-        return _unquoted(typed)
+        return _unquoted(ask_secret("one-time token"))
     read = sys.stdin.buffer.read(_MAX_TOKEN_BYTES + 1)
     text = _unquoted(read.decode("utf-8", errors="replace"))
     if not text or len(read) > _MAX_TOKEN_BYTES or not text.isascii():

@@ -27,7 +27,7 @@ from .output import (
     printable,
     printable_json,
 )
-from .process import INTERRUPTED
+from .process import INTERRUPTED, current_process
 from .streams import guard_stderr
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Results:
         """Show progress if stderr is a terminal; the count is None if it is not known."""
         if not self._one and not self._quiet and not self._as_json and sys.stderr.isatty():
             self._bar = _new_bar(count() if count else None)
+            current_process().draws_progress = True
 
     def add(self, outcome: JobResult) -> None:
         """Print an outcome."""
@@ -178,6 +179,7 @@ class Results:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+            current_process().draws_progress = False
 
     def __enter__(self) -> Results:
         return self
@@ -301,6 +303,8 @@ class _RichBar:
         self._task = progress.add_task("files", total=total)
         self._drawn = 0.0
         progress.start()
+        # A second interrupt ends the process at once, and would leave the terminal without it.
+        progress.console.show_cursor(True)
 
     def advance(self) -> None:
         self._progress.advance(self._task)
@@ -314,6 +318,7 @@ class _RichBar:
         write()
         sys.stdout.flush()
         self._progress.start()
+        self._progress.console.show_cursor(True)
 
     def close(self) -> None:
         self._progress.stop()

@@ -20,7 +20,7 @@ import click
 
 from ..contract.redaction import secrets_in, without_secrets
 from ..errors import DecryptionError, KsmStorageError, PluginError, ProviderError
-from .process import message_json
+from .process import current_process, message_json
 from .streams import guard_stderr, guard_stdout
 
 # Where a command that runs says that ``--quiet`` was given.
@@ -197,6 +197,13 @@ def _escape(character: str) -> str:
         # A byte of a file name that is not text, as Python carries it.
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape", errors="surrogatepass").decode("ascii")
+
+
+def ask_secret(what: str, *, confirm: bool = False) -> str:
+    """Return what is typed at a prompt on the terminal, without an echo."""
+    with current_process().prompting():
+        typed: str = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
+    return typed
 
 
 def _echo_hint(hint: str | None) -> None:

@@ -22,7 +22,7 @@ import click
 from ..errors import KsmStorageError
 
 SAID_AFTER_SECONDS = 2.0
-ANSWERS = "the key service, the network or a lock"
+ANSWERS = "the key service, the network, a lock or input"
 INTERRUPTED = 130
 _UNWATCHED = (
     "the system allows no further thread, so --timeout and a second Ctrl-C may have no effect; "
@@ -54,6 +54,7 @@ class Process:
         self._deadline: float | None = None
         self._late: KsmStorageError | None = None
         self.next_step: str | None = None
+        self.draws_progress = False
 
     def bound(self, seconds: float, error: KsmStorageError) -> None:
         """End the process with this error, if the command takes longer."""
@@ -71,12 +72,27 @@ class Process:
     @contextlib.contextmanager
     def waiting(self, what: str = ANSWERS) -> Iterator[None]:
         """Name on stderr what the block waits for, if it takes more than two seconds."""
+        outer, outer_what = self._said_at, self._waits_for
         self._waits_for, self._said_at = what, time.monotonic() + SAID_AFTER_SECONDS
         self._nudge()
         try:
             yield
         finally:
-            self._said_at = None
+            self._waits_for, self._said_at = outer_what, None
+            if outer is not None:
+                self._said_at = time.monotonic() + SAID_AFTER_SECONDS
+                self._nudge()
+
+    @contextlib.contextmanager
+    def prompting(self) -> Iterator[None]:
+        """Let the block wait for somebody who types, without a word about it."""
+        outer, self._said_at = self._said_at, None
+        try:
+            yield
+        finally:
+            if outer is not None:
+                self._said_at = time.monotonic() + SAID_AFTER_SECONDS
+                self._nudge()
 
     def leave_signals(self) -> None:
         """Stop watching signals and the clock: a server runs in this process, and stops itself."""
@@ -182,7 +198,9 @@ class Process:
             self._end_late(self._late)
         if said_at is not None and now >= said_at:
             self._said_at = None
-            _write(f"note: waiting for {self._waits_for}; Ctrl-C stops")
+            # Below a progress bar, which is drawn without a line end.
+            begin = "\n" if self.draws_progress else ""
+            _write(f"{begin}note: waiting for {self._waits_for}; Ctrl-C stops")
 
     def _end(self, text: str, code: int) -> None:
         self._restore_terminal()

@@ -18,6 +18,7 @@ from ..providers.recovery_secret import (
     words_of,
 )
 from .options import PATH, Command, Settings
+from .output import ask_secret
 
 # Sixteen shares as they are printed, with the key's URI.
 _MAX_BYTES = 16_384
@@ -92,8 +93,7 @@ def _asked(file: str | None, what: str, *, confirm: bool) -> str:
     if file is not None:
         return _read(file, what)
     if sys.stdin.isatty():
-        text: str = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
-        return text
+        return ask_secret(what, confirm=confirm)
     return _decoded(sys.stdin.buffer.read(_MAX_BYTES + 1), what)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..errors import KsmStorageError, SettingsError
 from .options import shown_time
 from .output import echo_err
+from .process import current_process
 
 if TYPE_CHECKING:
     from ..engine import SecretsManager
@@ -184,9 +185,10 @@ class _Announcing:
         self._manager = manager
 
     def get_secrets(self, uids: Sequence[str] | str | None = None, /) -> RecordList:
-        if uids is not None:
-            return self._manager.get_secrets(uids)
-        response = self._manager.get_secrets(full_response=True)
+        with current_process().waiting("the Keeper server"):
+            if uids is not None:
+                return self._manager.get_secrets(uids)
+            response = self._manager.get_secrets(full_response=True)
         if response.offline_since is not None:
             # The program starts with values that may have been changed since.
             since = shown_time(round(response.offline_since.timestamp() * 1000))

@@ -12,7 +12,7 @@ from ..errors import SettingsError, StorageError
 from ..files.reading import not_found
 from .commands import command
 from .options import PATH, json_option
-from .output import echo, echo_err, echo_json
+from .output import ask_secret, echo, echo_err, echo_json
 from .sealed_file import SealedFile, sealed_file_options
 
 _MAX_VALUE_BYTES = 1_048_576
@@ -87,8 +87,7 @@ def ask_value(name: str, value_file: str | None) -> str:
         StorageError: It cannot be read, is too long, or is not UTF-8.
     """
     if value_file is None and sys.stdin.isatty():
-        text: str = click.prompt(name, hide_input=True, err=True)
-        return text
+        return ask_secret(name)
     if value_file is None:
         return _decoded(sys.stdin.buffer.read(_MAX_VALUE_BYTES + 1))
     try:

@@ -26,10 +26,8 @@ _KNOWN = {
     "GOOGLE_": "APPLICATION_CREDENTIALS CLOUD_PROJECT",
     "GCE_": "METADATA_HOST METADATA_IP",
     "CLOUDSDK_CONFIG": "",
-    "GRPC_": "ENABLE_FORK_SUPPORT VERBOSITY",
+    "GRPC_": "ENABLE_FORK_SUPPORT VERBOSITY DEFAULT_SSL_ROOTS_FILE_PATH",
 }
-# The authorities that gRPC trusts where it is given none.
-_ROOTS = "DEFAULT_SSL_ROOTS_FILE_PATH"
 # Method of the Google client -> that of the REST API.
 _METHODS = {"decrypt": "decrypt", "asymmetric_decrypt": "asymmetricDecrypt"}
 _MEMBERS = {
@@ -108,8 +106,7 @@ def _url_base64(data: bytes) -> bytes:
 def _account(access: Access) -> dict[str, Any] | None:
     """Return the key file of a service account, None for the metadata server."""
     for prefix, known in _KNOWN.items():
-        more = _ROOTS if access.connection.ca_file else ""
-        kit.require_direct(prefix, f"{known} {more}", allowed=access.may_call_directly)
+        kit.require_direct(prefix, known, allowed=access.may_call_directly)
     path = access.credentials_file
     if access.credential == IMPERSONATION or access.quota_project is not None:
         raise kit.NotDirectError("by the settings")

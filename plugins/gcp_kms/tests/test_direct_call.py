@@ -290,7 +290,6 @@ def test_plain_credentials_are_used(
         ({}, {}, {"GOOGLE_CLOUD_UNIVERSE_DOMAIN": "other.example"}),
         ({}, {}, {"GOOGLE_SOMETHING_OF_TOMORROW": "1"}),
         ({}, {}, {"CLOUDSDK_CONFIG": "/other"}),
-        ({}, {}, {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": "/ca.pem"}),
         (None, {}, {"GCE_METADATA_MTLS_MODE": "strict"}),
         (None, {}, {"NO_GCE_CHECK": "true"}),
     ],
@@ -315,13 +314,15 @@ def test_anything_else_is_left_to_the_client(
         credential_source(access)
 
 
-def test_the_authorities_of_grpc_do_not_matter_where_others_are_given(
+def test_a_direct_call_trusts_the_authorities_of_grpc(
     kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "/ca.pem")
+    key, wrapped = _wrapped(kms_tls)
     given = {name: str(value) for name, value in kms_tls.settings.items()}
+    monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", given.pop("ca_file"))
 
     assert credential_source(_access(Path(), monkeypatch, given, {})).endswith("key")
+    assert _started(key, given, wrapped) == ""
 
 
 def test_the_token_of_another_server_than_the_metadata_server_is_not_sent(

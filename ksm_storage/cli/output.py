@@ -19,7 +19,13 @@ from typing import TextIO
 import click
 
 from ..contract.redaction import secrets_in, without_secrets
-from ..errors import DecryptionError, KsmStorageError, PluginError, ProviderError
+from ..errors import (
+    AuthenticationError,
+    DecryptionError,
+    KsmStorageError,
+    PluginError,
+    ProviderError,
+)
 from .process import current_process, message_json
 from .streams import guard_stderr, guard_stdout
 
@@ -107,8 +113,14 @@ def echo_error(error: KsmStorageError, *, as_json: bool, named: str | None = Non
     for name, value in _details(error, named):
         _write_err(printable(f"  {name:<12} {value}"))
     _echo_hint(error.hint)
-    if isinstance(error, _DIAGNOSED) and _is_terminal(sys.stderr) and (asked := _asked(error)):
+    if _is_diagnosed(error) and _is_terminal(sys.stderr) and (asked := _asked(error)):
         _write_err(printable(f"hint: to diagnose it: ksm-storage doctor {asked}"))
+
+
+def _is_diagnosed(error: KsmStorageError) -> bool:
+    # Doctor would send a rejected PIN once more, and tokens lock after a few wrong ones.
+    is_about_pin = isinstance(error, AuthenticationError) and " PIN" in error.message
+    return isinstance(error, _DIAGNOSED) and not is_about_pin
 
 
 def _asked(error: KsmStorageError) -> str | None:

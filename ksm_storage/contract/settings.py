@@ -292,11 +292,12 @@ def checked(option: Option, value: object, *, source: str) -> Setting:
 
         shown = "" if option.secret else shown_choice(converted)
         written = str(converted).strip().lower().replace("_", "-")
-        close = get_close_matches(written, option.choices, n=1)
+        choices = {each.lower().replace("_", "-"): each for each in option.choices}
+        close = get_close_matches(written, choices, n=1)
         raise SettingsError(
             f"the setting {option.name!r} from {source} must be one of "
             f"{', '.join(option.choices)}{shown}",
-            hint=f"did you mean {close[0]!r}?" if close else "write one of these, in lower case",
+            hint=f"did you mean {choices[close[0]]!r}?" if close else "write one of these",
         )
     return Setting(converted, source)
 

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from ..contract.abilities import KeyDescription, Need
 from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode, parse_time
-from ..errors import KeyStateError, KsmStorageError, PermissionDeniedError
+from ..errors import AuthenticationError, KeyStateError, KsmStorageError, PermissionDeniedError
 from ..files.reading import not_found, resolved
 from ..keys.discovery import Plugin, find_plugin
 from ..keys.kek import Kek
@@ -139,7 +139,11 @@ def _problems_of(found: FileFinding | KeyFinding) -> Iterator[None]:
     try:
         yield
     except KsmStorageError as exc:
-        # An unreachable service fails every step; reporting it once is enough.
+        # What fails every step is reported once: an unreachable service, or a refused login, which
+        # the next step words in another way (a PIN that was rejected is not sent again).
+        kinds = [type(problem) for problem in found.problems]
+        if type(exc) is AuthenticationError and AuthenticationError in kinds:
+            return
         if (type(exc), exc.message) not in [(type(p), p.message) for p in found.problems]:
             found.problems.append(exc)
 

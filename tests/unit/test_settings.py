@@ -96,10 +96,11 @@ def test_a_value_that_is_none_of_the_choices_is_refused_with_the_choices() -> No
         ("Managed_Identity", "did you mean 'managed-identity'?"),
         ("managed-identiy", "did you mean 'managed-identity'?"),
         ("azure", "write one of these"),
+        ("ckm-aes-gcm", "did you mean 'CKM_AES_GCM'?"),
     ],
 )
 def test_a_value_that_is_near_a_choice_has_it_in_the_hint(given: str, hint: str) -> None:
-    option = Option("credential", "Help.", choices=("managed-identity", "cli"))
+    option = Option("credential", "Help.", choices=("managed-identity", "cli", "CKM_AES_GCM"))
 
     with pytest.raises(SettingsError) as caught:
         settings_of(option, given)

@@ -375,11 +375,9 @@ def function_list(path: str) -> FunctionList:
         get = ctypes.CDLL(path).C_GetFunctionList
     # A ValueError is about a path that no file can have.
     except (OSError, AttributeError, ValueError) as exc:
-        raise kit.SettingsError(
-            f"cannot load the PKCS #11 library {path!r}",
-            hint="check the option 'module': the file must exist and be built for this processor, "
-            "with the libraries that it needs installed",
-        ) from exc
+        from .errors import unloadable
+
+        raise unloadable(path, exc) from exc
     get.argtypes, get.restype = [POINTER(POINTER(FunctionList))], c_ulong
     found = POINTER(FunctionList)()
     code = int(get(byref(found)))

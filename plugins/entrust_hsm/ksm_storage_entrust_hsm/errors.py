@@ -6,6 +6,11 @@ values", and 3.1 for those that it added.
 
 from __future__ import annotations
 
+import os
+import platform
+import re
+import shlex
+import sys
 from collections.abc import Mapping
 
 from ksm_storage import plugin as kit
@@ -162,6 +167,13 @@ _DAMAGE = "cannot decrypt the wrapped data key: another key, another context or 
 
 # What these mean when they come from a function that decrypts. Libraries differ in which of them
 # they give for a wrong AAD or an altered byte, so none is relied upon.
+_NOT_INITIALIZED = kit.ErrorRule(
+    kit.UnavailableError,
+    "the PKCS #11 library cannot be initialized",
+    "check the library's configuration (for SoftHSM 2 SOFTHSM2_CONF and its folder of tokens, for "
+    "nShield the hardserver) and its own log, then retry",
+)
+
 DECRYPTION_VALUES: Mapping[str, kit.ErrorRule] = kit.error_rules(
     kit.DecryptionError,
     {
@@ -197,6 +209,8 @@ def translated(exc: Exception, key: str) -> kit.KsmStorageError:
     name = NAMES.get(exc.code, "")
     rule = DECRYPTION_VALUES.get(name) if exc.function in DECRYPTING else None
     rule = rule or RETURN_VALUES.get(name)
+    if exc.function == "C_Initialize" and rule is not None and rule.kind is kit.UnavailableError:
+        rule = _NOT_INITIALIZED
     if rule is None:
         whose = "a vendor-defined" if exc.code & _VENDOR_DEFINED else "an unknown"
         rule = kit.ErrorRule(
@@ -205,3 +219,46 @@ def translated(exc: Exception, key: str) -> kit.KsmStorageError:
             "look the value up in the documentation of the PKCS #11 library",
         )
     return rule._replace(message=f"{rule.message} ({return_value(exc)})").error(call)
+
+
+# What the loader of Linux and the BSDs says of a library that another one needs; a file name.
+_NEEDED = re.compile(r"([A-Za-z0-9._+-]{1,128}): cannot open shared object file")
+_ELF = b"\x7fELF"
+
+
+def unloadable(path: str, exc: Exception) -> kit.SettingsError:
+    """Return the error for a library that the system's loader rejected, with the reason."""
+    reason, hint = _load_reason(path, exc)
+    return kit.SettingsError(f"cannot load the PKCS #11 library {path!r}: {reason}", hint=hint)
+
+
+def _load_reason(path: str, exc: Exception) -> tuple[str, str]:
+    if isinstance(exc, AttributeError):
+        return "it has no function C_GetFunctionList", (
+            "check the option 'module': it must be the PKCS #11 library of the HSM"
+        )
+    if not os.path.isfile(path):
+        return "no such file" if not os.path.isdir(path) else "a folder", (
+            "check the option 'module', and that the software of the HSM is installed here"
+        )
+    try:
+        with open(path, "rb") as library, open(sys.executable, "rb") as program:
+            theirs, ours = library.read(20), program.read(20)
+    except OSError as failure:
+        return str(failure.strerror), "check the permissions of the file named by 'module'"
+    if needed := _NEEDED.match(str(exc)):
+        return f"it needs {needed[1]}, which is not installed", (
+            f"install it; to list all that is missing: ldd {shlex.quote(path)}"
+        )
+    if ours[:4] == _ELF and theirs[:4] != _ELF:
+        return "not a shared library", (
+            "check the option 'module': it must be the file of the PKCS #11 library, not an archive"
+        )
+    # Bytes 4 and 18 of an ELF file: 32 or 64 bits, and the processor.
+    if ours[:4] == _ELF and (theirs[4], theirs[18:]) != (ours[4], ours[18:]):
+        return "built for another processor", (
+            f"check the option 'module': this Python needs a library for {platform.machine()}"
+        )
+    return "the system's loader rejects it", (
+        "check the option 'module': the file must be complete and built for this system"
+    )

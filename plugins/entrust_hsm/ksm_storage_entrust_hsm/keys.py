@@ -133,7 +133,7 @@ def _token_not_found(
     return kit.UnavailableError(
         f"token not found: {str(wanted.of_token())!r}{unread}",
         hint=f"check its name and that it is connected; the library shows these tokens: {shown}; "
-        "for nShield, see preload and CKNFAST_LOADSHARING",
+        "for nShield, see preload and CKNFAST_LOADSHARING; for SoftHSM 2, SOFTHSM2_CONF",
     )
 
 
@@ -198,7 +198,7 @@ def find_key(session: OpenSession, wanted: KeyName) -> Key:
     if len(found) > 1:
         raise kit.KeyNotFoundError(
             f"several keys of the token {token.token!r} match {str(wanted)!r}",
-            hint="add id=... or type=... to the name of the key",
+            hint=f"add what tells them apart to the name of the key: {_apart(session, found)}",
         )
     kind, handle = found[0]
     label = module.bytes_of(session.handle, handle, ck.CKA_LABEL).decode("utf-8", "replace")
@@ -209,6 +209,20 @@ def find_key(session: OpenSession, wanted: KeyName) -> Key:
         token=token.token or None, object=label or None, id=identifier or None, type=kind
     )
     return _described(session, handle, name)
+
+
+def _apart(session: OpenSession, found: list[tuple[str, int]]) -> str:
+    names = [
+        str(
+            KeyName(
+                id=session.module.bytes_of(session.handle, handle, ck.CKA_ID) or None, type=kind
+            )
+        )
+        for kind, handle in found
+    ]
+    if len(set(names)) == len(names):
+        return ", or ".join(sorted(names))
+    return "id=... or type=..., and give each key an id of its own"
 
 
 def _described(session: OpenSession, handle: int, name: KeyName) -> Key:

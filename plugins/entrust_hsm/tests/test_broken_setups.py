@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import os
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def pin_file(m: Machine, content: str | bytes, *, mode: int = 0o600) -> Machine:
     return m.options(pin_file=m.file("pin", content, mode=mode))
 
 
+def foreign(path: str) -> bytes:
+    """Return a library of Linux with the number of another processor in its header."""
+    library = bytearray(Path(path).read_bytes())
+    library[18:20] = b"\xff\x7f"
+    return bytes(library)
+
+
 def pin_pipe(m: Machine, content: bytes) -> Machine:
     reading, writing = os.pipe()
     os.write(writing, content)
@@ -57,11 +65,24 @@ SETUPS = {
     ),
     "PIN by an empty pipe": B(lambda m: pin_pipe(m, b""), AUTH, "pin_file"),
     "PIN by a closed descriptor": B(lambda m: m.options(pin_fd=987), SET, "pin_fd"),
-    "library missing": B(lambda m: m.options(module="/no/such.so"), SET, "module"),
+    "library missing": B(lambda m: m.options(module="/no/such.so"), SET, "no such file"),
     "library is no library": B(
-        lambda m: m.options(module=m.file("x.so", "no library")), SET, "module"
+        lambda m: m.options(module=m.file("x.so", "no library")), SET, "not a shared library"
     ),
-    "library is a folder": B(lambda m: m.options(module=str(m.folder)), SET, "module"),
+    "library of another program": B(
+        lambda m: m.options(module=_ctypes.__file__), SET, "no function C_GetFunctionList"
+    ),
+    "library is a folder": B(lambda m: m.options(module=str(m.folder)), SET, "a folder"),
+    "library for another processor": B(
+        lambda m: m.options(module=m.file("x.so", foreign(_ctypes.__file__))),
+        SET,
+        "built for another processor",
+    ),
+    "two keys of one label": B(
+        lambda m: m.options(key="token=ksm;object=twin"),
+        KeyNotFoundError,
+        "id=%06;type=secret-key, or id=%07;type=secret-key",
+    ),
     "unknown token": B(
         lambda m: m.options(key="token=nobody;object=one"), UnavailableError, "token"
     ),

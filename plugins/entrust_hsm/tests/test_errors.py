@@ -56,6 +56,14 @@ def test_every_row_of_the_table_is_tested() -> None:
     assert set(NAMES) == {code for code, _ in ROWS} | set(DAMAGE)
 
 
+def test_a_library_that_fails_to_start_points_to_its_configuration() -> None:
+    error = translated(CryptokiError("C_Initialize", 0x05), "key")
+
+    assert "cannot be initialized (C_Initialize: CKR_GENERAL_ERROR)" in error.message
+    assert "SOFTHSM2_CONF" in str(error.hint)
+    assert error.retryable
+
+
 @pytest.mark.parametrize(("code", "kind"), ROWS, ids=[f"{code:#x}" for code, _ in ROWS])
 def test_a_return_value_is_its_documented_error(
     interposer: Interposer, code: int, kind: type[KsmStorageError]

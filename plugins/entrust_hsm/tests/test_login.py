@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import subprocess
 import traceback
@@ -15,6 +16,9 @@ from ksm_storage_entrust_hsm.cryptoki import Module
 from ksm_storage_entrust_hsm.key_names import KeyName
 from ksm_storage_entrust_hsm.keys import find_token
 
+from ksm_storage.cli.output import echo_error
+from ksm_storage.contract.key_wrapper import KeyUri
+from ksm_storage.doctor.examination import examine_key
 from ksm_storage.errors import (
     AuthenticationError,
     KsmStorageError,
@@ -166,3 +170,34 @@ def test_a_token_with_a_pin_pad_is_asked_without_a_pin(interposer: Interposer) -
         kek.wrap(DEK, aad=AAD)
 
     assert sent == [(False, 0)]
+
+
+def test_doctor_reports_a_rejected_pin_once() -> None:
+    settings = {"module": LIBRARY, "pin": f"{WRONG}-at-doctor"}
+
+    found = examine_key(KeyUri("pkcs11", ONE), {"pkcs11": settings})
+
+    assert [problem.message for problem in found.problems] == [
+        "the token rejected the PIN (C_Login: CKR_PIN_INCORRECT)"
+    ]
+
+
+class Terminal(io.StringIO):
+    """A stream that takes itself for a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_rejected_pin_is_not_to_be_sent_once_more_by_doctor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open_kek(ONE, pin=f"{WRONG}-shown") as kek, pytest.raises(AuthenticationError) as caught:
+        kek.wrap(DEK, aad=AAD)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    echo_error(caught.value, as_json=False)
+
+    assert "correct the PIN" in terminal.getvalue()
+    assert "doctor" not in terminal.getvalue()

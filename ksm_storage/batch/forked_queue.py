@@ -347,37 +347,18 @@ def _next(files: IO[bytes]) -> tuple[int, str] | str:
 
 
 def _pickled(result: JobResult | BaseException | _Warning) -> bytes:
-    """Return a result for the parent; an exception without its cause, a fault with its place."""
-    if isinstance(result, BaseException):
-        return _pickled_fault(result)
-    if not isinstance(result, JobResult) or result.error is None:
-        return pickle.dumps(result)
+    """Return a result for the parent; of an exception all but its traceback and its cause."""
     try:
-        return _readable(result)
+        content = pickle.dumps(result)
+        if isinstance(result, BaseException) or getattr(result, "error", None) is not None:
+            # An exception whose class takes other arguments can be written and not read.
+            pickle.loads(content)  # noqa: S301
     # A class that exists only here, or an attribute of it: pickle raises what it likes.
-    except Exception:  # noqa: BLE001
-        return pickle.dumps(JobResult(result.number, result.path, error=_public(result.error)))
-
-
-def _pickled_fault(fault: BaseException) -> bytes:
-    import traceback
-
-    # Shown with a traceback only, which would end in the parent's code.
-    place = "".join(traceback.format_tb(fault.__traceback__))
-    fault.add_note(place)
-    try:
-        return _readable(fault)
-    # As above.
-    except Exception:  # noqa: BLE001
-        other = RuntimeError(f"a result cannot be sent ({type(fault).__name__})")
-        other.add_note(place)
-        return pickle.dumps(other)
-
-
-def _readable(result: JobResult | BaseException) -> bytes:
-    content = pickle.dumps(result)
-    # An exception whose class takes other arguments can be written and not read.
-    pickle.loads(content)  # noqa: S301
+    except Exception as exc:  # noqa: BLE001
+        if isinstance(result, JobResult) and result.error is not None:
+            return pickle.dumps(JobResult(result.number, result.path, error=_public(result.error)))
+        kind = type(result if isinstance(result, BaseException) else exc).__name__
+        return pickle.dumps(RuntimeError(f"a result cannot be sent ({kind})"))
     return content
 
 

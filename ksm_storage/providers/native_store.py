@@ -7,6 +7,7 @@ installed, and some of those keep plain text in a file or ask for a password.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -94,7 +95,7 @@ class NativeStore:
         except DeadlinePassedError as exc:
             raise UnavailableError(
                 f"the OS keyring ({self._name}) did not answer in time",
-                hint="restart its service, or use another key with --key",
+                hint="restart its service, or use another key (--key, when sealing)",
             ) from exc
         except KsmStorageError:
             raise
@@ -160,7 +161,7 @@ def use_unlocked(backend: Any) -> None:
         except secretstorage.ItemNotFoundException as exc:
             raise UnavailableError(
                 "the OS keyring (secret-service) has no default collection",
-                hint="log in to the desktop session once, or use another key with --key",
+                hint="log in to the desktop session once, or use another key (--key, when sealing)",
             ) from exc
         if collection.is_locked():
             raise locked("secret-service")
@@ -215,12 +216,36 @@ def translated(exc: Exception, backend: str) -> KsmStorageError:
     if kind in _REFUSED or dbus_name == _DBUS_REFUSED:
         return PermissionDeniedError(
             f"the OS keyring ({backend}) denied access",
-            hint="allow this program to use the keyring, or use another key with --key",
+            hint="allow this program to use the keyring, or use another key (--key, when sealing)",
         )
     return UnavailableError(
-        f"no usable OS keyring ({backend}): {kind}",
-        hint="start a desktop session or its keyring service, or use another key with --key",
+        f"no usable OS keyring ({backend}): {_reason(exc, backend)}",
+        hint="start a desktop session or its keyring service, or use another key (--key, when "
+        "sealing)",
     )
+
+
+def _reason(exc: Exception, backend: str) -> str:
+    # The names of the libraries' exceptions tell a user nothing.
+    platform = {MACOS: "darwin", WINDOWS: "win32"}.get(backend)
+    if platform is not None and sys.platform != platform:
+        return f"{'macOS' if backend == MACOS else 'Windows'} only; check the option 'backend'"
+    if backend == KWALLET:
+        return "no KWallet on the session bus, or the package 'dbus-python' is not installed"
+    if backend != SECRET_SERVICE:
+        return "the system's store failed"
+    if type(exc).__name__ == "InitError":
+        return (
+            "its collection cannot be opened; check KEYRING_PROPERTY_PREFERRED_COLLECTION"
+            if "KEYRING_PROPERTY_PREFERRED_COLLECTION" in os.environ
+            else "its collection cannot be opened or created"
+        )
+    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
+    if not address:
+        return "no D-Bus session (DBUS_SESSION_BUS_ADDRESS is not set), as over ssh or in cron"
+    if isinstance(exc, OSError):
+        return "cannot connect to the D-Bus session of DBUS_SESSION_BUS_ADDRESS"
+    return "no keyring service answers in the D-Bus session of DBUS_SESSION_BUS_ADDRESS"
 
 
 def locked(backend: str) -> UnavailableError:
@@ -232,5 +257,5 @@ def locked(backend: str) -> UnavailableError:
     return UnavailableError(
         f"the OS keyring ({backend}) is locked",
         hint="log in to the desktop session and confirm the dialog that unlocks it, or use another "
-        "key with --key",
+        "key (--key, when sealing)",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -171,6 +172,47 @@ def test_what_the_libraries_raise_is_translated(
     assert words in str(error)
     assert error.hint
     assert "text" not in f"{error}{error.hint}"
+    # What a library calls its exception tells nobody what to mend.
+    assert type(raised).__name__ not in error.message
+
+
+@pytest.mark.parametrize(
+    ("backend", "address", "raised", "words"),
+    [
+        (
+            "secret-service",
+            None,
+            error_named("NotAvailable"),
+            "DBUS_SESSION_BUS_ADDRESS is not set",
+        ),
+        ("secret-service", "unix:path=/b", FileNotFoundError(), "cannot connect to the D-Bus"),
+        (
+            "secret-service",
+            "unix:path=/b",
+            error_named("NotAvailable"),
+            "no keyring service answers",
+        ),
+        ("secret-service", "unix:path=/b", error_named("InitError"), "its collection cannot be"),
+        ("kwallet", "unix:path=/b", RuntimeError(), "'dbus-python' is not installed"),
+    ],
+)
+def test_the_reason_for_no_keyring_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    address: str | None,
+    raised: Exception,
+    words: str,
+) -> None:
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+
+    assert words in translated(raised, backend).message
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the keychain is there")
+def test_the_keychain_is_said_to_be_of_macos_only() -> None:
+    assert "macOS only" in translated(RuntimeError(), "macos-keychain").message
 
 
 class Stream:

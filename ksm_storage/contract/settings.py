@@ -15,6 +15,7 @@ MAX_SECONDS = 2_000_000.0
 # What ``openssl rehash`` makes, and a certificate in PEM form.
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_FEW_CERTIFICATES = 10
 _PEM_HINT = (
     "check it: openssl x509 -noout -text -in FILE; convert DER: openssl x509 -inform der "
     "-in FILE -out NEW"
@@ -221,8 +222,13 @@ def validate_authorities(path: str, *, named: str) -> None:
         if kind == "folder" and not any(map(_HASHED.fullmatch, os.listdir(path))):
             problem = "has no PEM certificate under its hash"
             hint = "put the PEM files there and run: openssl rehash FOLDER"
-        elif kind == "folder" or _has_certificate(path):
+        elif kind == "folder" or _is_bundle(path):
             return
+        elif _begins_well(path):
+            problem = (
+                "has a damaged PEM certificate, or one that does not begin on a line of its own"
+            )
+            hint = "write each BEGIN and END on a line of its own, and check the one added last"
         else:
             problem, hint = "has no valid PEM certificate", _PEM_HINT
     # ValueError: a path with a zero byte.
@@ -234,18 +240,28 @@ def validate_authorities(path: str, *, named: str) -> None:
     raise SettingsError(f"the {kind}{shown} of {named} {problem}", hint=hint)
 
 
-def _has_certificate(path: str) -> bool:
-    import ssl
+def _is_bundle(path: str) -> bool:
+    with open(path, "rb") as file:
+        text = file.read()
+    found = _CERTIFICATE.findall(text)
+    if len(found) <= _FEW_CERTIFICATES:
+        return _loads(cafile=path)
+    # The ends tell, where people add theirs: a bundle of the system takes longer than a request.
+    is_whole = len(found) == text.count(b"-----BEGIN CERT") and b"----------BEGIN" not in text
+    return is_whole and _loads(cadata=(found[0] + b"\n" + found[-1]).decode("ascii", "replace"))
 
+
+def _begins_well(path: str) -> bool:
     with open(path, "rb") as file:
         first = _CERTIFICATE.search(file.read())
+    return first is not None and _loads(cadata=first[0].decode("ascii", "replace"))
+
+
+def _loads(*, cafile: str | None = None, cadata: str | None = None) -> bool:
+    import ssl
+
     try:
-        # The first one tells: a bundle of the system takes longer than a request.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if first is None:
-            context.load_verify_locations(cafile=path)  # it knows other forms of certificates
-        else:
-            context.load_verify_locations(cadata=first[0].decode("ascii", "replace"))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile, cadata=cadata)
     except ssl.SSLError:
         return False
     return True

@@ -41,7 +41,36 @@ def test_a_file_with_certificates_is_accepted(
     validate_authorities(str(path), named="the setting 'ca_file'")
 
 
-@pytest.mark.parametrize("damage", ["empty", "no PEM", "DER", "cut off", "a bad character"])
+def test_a_bundle_of_many_is_accepted(tmp_path: Path, certificate: bytes) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(b"# one of them\n".join([certificate] * 150))
+
+    validate_authorities(str(path), named="the setting 'ca_file'")
+
+
+@pytest.mark.parametrize("others", [1, 150])
+@pytest.mark.parametrize("fault", ["no line end", "cut off", "damaged", "not text"])
+def test_a_certificate_that_was_added_wrongly_is_an_error(
+    tmp_path: Path, certificate: bytes, others: int, fault: str
+) -> None:
+    path, bundle = tmp_path / "ca.pem", certificate * others
+    content = {
+        "no line end": bundle.rstrip() + certificate,
+        "cut off": bundle + certificate[:200],
+        "damaged": bundle + certificate.replace(b"\nM", b"\nA", 1),
+        "not text": bundle + certificate.replace(b"A", b"\xe4", 1),
+    }[fault]
+    path.write_bytes(content)
+    with pytest.raises(ssl.SSLError):
+        ssl.create_default_context(cafile=path)
+
+    with pytest.raises(SettingsError, match="has a damaged PEM certificate, or one that does not"):
+        validate_authorities(str(path), named="it")
+
+
+@pytest.mark.parametrize(
+    "damage", ["empty", "no PEM", "DER", "cut off", "a bad character", "not text"]
+)
 def test_a_file_without_a_usable_certificate_is_refused(
     tmp_path: Path, certificate: bytes, damage: str
 ) -> None:
@@ -52,6 +81,7 @@ def test_a_file_without_a_usable_certificate_is_refused(
         "DER": ssl.PEM_cert_to_DER_cert(certificate.decode()),
         "cut off": certificate[:200],
         "a bad character": certificate.replace(b"A", b"!", 1),
+        "not text": certificate.replace(b"A", b"\xe4", 1),
     }[damage]
     path.write_bytes(content)
 

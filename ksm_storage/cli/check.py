@@ -131,11 +131,11 @@ def _file_as_dict(header: Header) -> dict[str, object]:
 
 
 def _would_check(path: str, policy: OpenPolicy) -> FileResult:
-    def parsed(envelope: Envelope) -> Envelope:
-        policy.check(envelope, path=path)
+    def opened(envelope: Envelope) -> Envelope:
+        document_of(policy.open(envelope, path=path).payload)
         return envelope
 
-    envelope = _used(path, parsed)
+    envelope = _used(path, opened)
     keys = [str(recipient.key) for recipient in envelope.header.recipients]
     line = f"would open {path} under {', '.join(keys)}"
     return FileResult("would open", said=(line,), content={"keys": keys}, status="skipped")

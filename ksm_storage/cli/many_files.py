@@ -100,6 +100,8 @@ class Files(NamedTuple):
             forked=() if self.one else forked,
         )
         process, paths = current_process(), self.selected()
+        if not self.one:
+            process.stopped_now("run the same command again for the remaining files")
         with Results(as_json=as_json, one=self.one) as results:
             with _stopping_at_signals(runner.stop) as interrupted, process.waiting():
                 results.expect(None if self.lists else self._count)

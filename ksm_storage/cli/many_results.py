@@ -108,7 +108,9 @@ class Results:
 
     def _say_left(self) -> None:
         files = "1 file" if self._not_started == 1 else f"{self._not_started} files"
-        echo_err(f"error: interrupted; {files} not processed{_named(self._left)}")
+        more = self._not_started - len(self._left)
+        others = f" and {more} more" if more else ""
+        echo_err(f"error: interrupted; {files} not processed{_named(self._left)}{others}")
         echo_err("hint: run the same command again for the remaining files")
 
     def _table(self) -> None:

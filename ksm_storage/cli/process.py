@@ -176,12 +176,13 @@ class Process:
         message, hint = "interrupted; stopped at once", self.next_step
         if not self._as_json:
             return f"error: {message}" + (f"\nhint: {hint}" if hint else "")
-        hint = hint or "what is on stdout is incomplete; discard it"
+        incomplete = "what is on stdout is incomplete; discard it"
+        hint = f"{incomplete}; {hint}" if hint else incomplete
         content = {"error": "Interrupted", "message": message, "exit_code": INTERRUPTED}
         return json.dumps({**content, "hint": hint})
 
     def _end_late(self, error: KsmStorageError) -> None:
-        hint = self.next_step or error.hint
+        hint = "; ".join(step for step in (self.next_step, error.hint) if step)
         if self._as_json:
             text = json.dumps({**error.as_dict(), "hint": hint})
         else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..config.recognise import Form, recognise, refuse_empty
+from ..config.recognise import refuse_empty
 from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode
 from ..envelope.model import Recipient
@@ -20,7 +20,7 @@ from ..keys.discovery import resolve_key
 from ..keys.kek import KekPool
 from ..keys.known_providers import COMPUTED, OFFLINE
 from ..storage.open_policy import OpenPolicy
-from ..storage.plaintext_source import is_officially_sealed
+from ..storage.plaintext_source import read_plaintext
 from ..storage.profiles import read_document
 from ..storage.protecting import AlreadySealedError, protect_file, unsealed_file
 from ..storage.rewrapping import require_writable
@@ -117,14 +117,10 @@ def _would_protect(
     asked = [key for key in uris if key.provider != KeyUri.parse(KEYRING_KEY).provider]
     if any(key.provider not in OFFLINE for key in asked):
         wrap_and_verify_new_dek(asked, policy.open_kek, context=policy.context)
-    if is_officially_sealed(content, uris, source):
-        form = Form.OFFICIAL
-    else:
-        plain = recognise(content, name=repr(path))
-        refuse_empty(plain.document, name=repr(path))
-        form = plain.form
-    said = (f"would seal {path} ({form.value}) under {', '.join(keys)}",)
-    shown = {"form": form.value, "keys": list(keys)}
+    plain = read_plaintext(content, uris, source, open_kek=policy.open_kek, name=repr(path))
+    refuse_empty(plain.document, name=repr(path))
+    said = (f"would seal {path} ({plain.form.value}) under {', '.join(keys)}",)
+    shown = {"form": plain.form.value, "keys": list(keys)}
     return FileResult("would seal", said=said, content=shown, status="skipped")
 
 

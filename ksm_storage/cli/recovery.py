@@ -149,7 +149,7 @@ def drill(
     given = with_secret(settings, words_files, recovery_file, passphrase_file)
 
     def work(path: str) -> FileResult:
-        return _would_open(path) if files.dry_run else _opened(path, given)
+        return _would_open(path, given) if files.dry_run else _opened(path, given)
 
     return files.run(work, service_of=lambda _path: SCHEME, as_json=as_json, timeout=timeout)
 
@@ -210,7 +210,9 @@ def _only_recovery(path: str, settings: Settings, pool: KekPool) -> OpenPolicy:
     return OpenPolicy.from_args(keys, None, settings, pool=pool)
 
 
-def _would_open(path: str) -> FileResult:
+def _would_open(path: str, settings: Settings) -> FileResult:
+    # The run changes nothing either; what it refuses is refused here.
+    _opened(path, settings)
     keys = _recovery_keys(existing_envelope(resolved(path), path), path)
     shown = [str(key) for key in keys]
     line = f"would open {path} with {', '.join(shown)}"

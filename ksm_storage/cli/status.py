@@ -70,7 +70,7 @@ def status(
     rules = None if policy_file is None else read_policy(policy_file)
     with KekPool(settings) as pool:
         pinned = OpenPolicy.from_args(trust or None, None, settings, pool=pool)
-        facts = None if offline or files.dry_run else KeyFacts(pool, pinned.keys)
+        facts = None if offline else KeyFacts(pool, pinned.keys)
         if key is not None:
             search = _LossSearch(KeyLossImpact.of(read_key(key), version, facts), facts)
             code = files.run(

@@ -114,7 +114,14 @@ def test_a_rewrap_with_nothing_to_do_opens_the_file(tampered: Path, key: str) ->
 @the_attacker("changes a sealed file and waits for a command that has nothing to do")
 @pytest.mark.parametrize(
     "words",
-    [["rewrap", "--add-key", "KEY"], ["protect", "--key", "KEY"], ["protect"], ["status"]],
+    [
+        ["rewrap", "--add-key", "KEY"],
+        ["protect", "--key", "KEY"],
+        ["protect"],
+        ["status"],
+        ["status", "--dry-run"],
+        ["check", "--dry-run"],
+    ],
     ids=" ".join,
 )
 def test_no_command_reports_success_for_an_altered_file(

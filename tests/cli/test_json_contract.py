@@ -347,7 +347,7 @@ def test_the_timeout_ends_a_command_whose_messages_nobody_reads(
 
 
 def test_a_wait_is_told_and_the_second_interrupt_leaves_at_once(folder: Path) -> None:
-    child = held(FOREVER, "c.json")
+    child = held(FOREVER, "c.json", "c.json")
     assert child.stderr is not None
     assert child.stderr.readline().startswith("note: waiting for the key service")
 
@@ -359,6 +359,7 @@ def test_a_wait_is_told_and_the_second_interrupt_leaves_at_once(folder: Path) ->
 
     assert child.returncode == 130
     assert "stopped at once" in said
+    assert "hint: run the same command again for the remaining files" in said
     assert time.monotonic() - began < 5
 
 

@@ -159,6 +159,10 @@ def test_each_file_of_a_batch_is_compared_with_the_one_that_was_opened_before(
     [
         (["a.json"], "error: interrupted; 1 file not processed: a.json"),
         (["a.json", "b.json"], "error: interrupted; 2 files not processed: a.json, b.json"),
+        (
+            list("abcdefg"),
+            "error: interrupted; 7 files not processed: a, b, c, d, e and 2 more",
+        ),
     ],
 )
 def test_an_interrupted_batch_counts_what_is_left(

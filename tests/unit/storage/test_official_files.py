@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import ksm_storage
+from ksm_storage.cli.main import main
 from ksm_storage.config.recognise import Form
 from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import DecryptionError
@@ -62,4 +63,19 @@ def test_without_the_key_that_sealed_it_it_stays_as_it_is(path: Path) -> None:
     with pytest.raises(DecryptionError, match="under another key"):
         ksm_storage.protect(path, [ONE])
 
+    assert path.read_bytes() == before
+
+
+def test_a_dry_run_opens_it_as_the_run_would(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = path.read_bytes()
+
+    refused = main(["protect", str(path), "--key", ONE, "--dry-run"])
+    said = capsys.readouterr().err
+    rehearsed = main(["protect", str(path), "--key", TWO, "--dry-run"])
+
+    assert (refused, rehearsed) == (DecryptionError.exit_code, 0)
+    assert "under another key" in said
+    assert "would seal" in capsys.readouterr().err
     assert path.read_bytes() == before

@@ -45,10 +45,10 @@ def decrypt(access: Access, request: Mapping[str, Any]) -> Mapping[str, Any]:
         NotDirectError: The AWS client must send it, or KMS refused it.
         Exception: The call failed.
     """
-    url = _address(access)
+    url = address(access)
     raw = json.dumps(request, default=kit.to_base64).encode()
     headers = {"content-type": _JSON, "host": urlsplit(url).netloc, "x-amz-target": _DECRYPT}
-    signed = signed_headers(headers, raw, _credentials(access), f"{access.region}/kms")
+    signed = signed_headers(headers, raw, _credentials(access), f"{_region(access)}/kms")
     api = kit.HttpApi(url, access.connection, attempts=1)
     content, replied = kit.exchange_json(api, "POST", "/", signed, raw)
     kit.require_texts(content["KeyId"])
@@ -62,8 +62,23 @@ def credential_source(access: Access) -> str:
     Raises:
         NotDirectError: The AWS client sends the calls.
     """
-    _address(access)
+    address(access)
     return _source(access)[0]
+
+
+def address(access: Access) -> str:
+    """Return the URL of KMS in the caller's region, as the AWS client finds it.
+
+    Raises:
+        NotDirectError: The AWS client sends the calls.
+    """
+    endpoint = access.connection.endpoint
+    allowed, ignored = access.may_call_directly, "AWS_ENDPOINT_URL" if endpoint else None
+    kit.require_direct("AWS_", _KNOWN, allowed=allowed, ignoring=ignored)
+    region = _region(access)
+    if not _REGION.fullmatch(region) or urlsplit(endpoint or "").path:
+        raise kit.NotDirectError("the endpoint has a path, or the region is of another partition")
+    return endpoint or f"https://kms.{region}.amazonaws.com"
 
 
 def signed_headers(
@@ -90,13 +105,10 @@ def signed_headers(
     return signed
 
 
-def _address(access: Access) -> str:
-    endpoint = access.connection.endpoint
-    allowed, ignored = access.may_call_directly, "AWS_ENDPOINT_URL" if endpoint else None
-    kit.require_direct("AWS_", _KNOWN, allowed=allowed, ignoring=ignored)
-    if not _REGION.fullmatch(access.region or "") or urlsplit(endpoint or "").path:
-        raise kit.NotDirectError("the endpoint has a path, or the region is of another partition")
-    return endpoint or f"https://kms.{access.region}.amazonaws.com"
+def _region(access: Access) -> str:
+    # The same order as in the AWS client's session: the profile comes last.
+    given = access.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return given or _config(access).get("region", "")
 
 
 def _credentials(access: Access) -> Mapping[str, str]:
@@ -108,8 +120,7 @@ def _credentials(access: Access) -> Mapping[str, str]:
 
 
 def _source(access: Access) -> tuple[str, Mapping[str, str] | tuple[str, str]]:
-    profile = access.profile or os.environ.get("AWS_PROFILE") or "default"
-    config = _profile("AWS_CONFIG_FILE", "config", profile)
+    profile, config = _profile_name(access), _config(access)
     stored = _profile("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile)
     variables = {part: os.environ.get(part.upper(), "") for part in _PARTS}
     if not {*config} <= {"region", "output"} or not {*stored} <= {*_PARTS}:
@@ -125,6 +136,14 @@ def _source(access: Access) -> tuple[str, Mapping[str, str] | tuple[str, str]]:
     if os.environ.get("AWS_EC2_METADATA_DISABLED", "false").lower() != "false":
         raise kit.NotDirectError("no credentials were found")
     return "instance", (os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _INSTANCE, "")
+
+
+def _profile_name(access: Access) -> str:
+    return access.profile or os.environ.get("AWS_PROFILE") or "default"
+
+
+def _config(access: Access) -> Mapping[str, str]:
+    return _profile("AWS_CONFIG_FILE", "config", _profile_name(access))
 
 
 def _profile(variable: str, file: str, profile: str) -> Mapping[str, str]:

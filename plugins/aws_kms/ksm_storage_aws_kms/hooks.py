@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -70,9 +71,15 @@ def key_covers(trusted: str, key_id: str) -> bool:
 
 
 class Access(NamedTuple):
-    """Hold how KMS is reached; the AWS client's own configuration decides what is None."""
+    """Hold how KMS is reached; the AWS client's own configuration decides what is None.
+
+    Attributes:
+        ca_from_shared_variable: Whether the authorities come from a variable that is not of AWS:
+            ``ca_bundle`` of the profile goes before it.
+    """
 
     connection: kit.Connection
+    ca_from_shared_variable: bool
     region: str | None
     profile: str | None
     role_arn: str | None
@@ -97,8 +104,11 @@ class Access(NamedTuple):
         for name in ("role_session_name", "external_id"):
             if role_arn is None and settings.given(name):
                 raise kit.SettingsError(f"the setting {name!r} needs the setting 'role_arn'")
+        connection = kit.Connection.from_settings(settings)
+        of_aws = connection.ca_file or os.environ.get("AWS_CA_BUNDLE")
         return cls(
-            connection=kit.Connection.from_settings(settings).trusting("AWS_CA_BUNDLE"),
+            connection=connection.trusting("AWS_CA_BUNDLE"),
+            ca_from_shared_variable=not of_aws,
             region=region,
             profile=settings.text("profile"),
             role_arn=role_arn,

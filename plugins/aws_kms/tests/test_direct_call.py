@@ -27,6 +27,7 @@ from .test_wire import SYMMETRIC
 
 ACCESS = Access(
     Connection(None, None, 3.0, 6.0, 20.0),
+    ca_from_shared_variable=False,
     region="eu-west-1",
     profile=None,
     role_arn=None,

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from botocore.tokens import SSOTokenProvider
+from ksm_storage_aws_kms.direct_call import address
 from ksm_storage_aws_kms.key_wrapper import KmsClient
 from ksm_storage_emulators.aws_kms.service import AwsKmsService
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
 
 from ksm_storage.contract.key_wrapper import KeyUri
-from ksm_storage.errors import AuthenticationError
+from ksm_storage.errors import AuthenticationError, SettingsError
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import WrappedDek
@@ -100,6 +101,33 @@ def test_the_variable_of_aws_goes_before_those_of_all(
     call(running.url)
 
 
+@pytest.mark.parametrize("given_by", ["the profile", "AWS_CA_BUNDLE", "the option"])
+def test_the_profiles_authorities_go_before_those_of_all_and_behind_those_given_for_aws(
+    running: TlsService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given_by: str
+) -> None:
+    (tmp_path / "other.pem").write_bytes(PrivateAuthority().certificate_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
+    of_profile = running.ca_file if given_by == "the profile" else tmp_path / "other.pem"
+    (tmp_path / "config").write_text(f"[default]\nca_bundle = {of_profile}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    if given_by == "AWS_CA_BUNDLE":
+        monkeypatch.setenv("AWS_CA_BUNDLE", running.ca_file)
+
+    call(running.url, ca_file=running.ca_file if given_by == "the option" else None)
+
+
+def test_a_profile_without_authorities_is_named(
+    running: TlsService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[default]\nca_bundle = /nowhere/ca.pem\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+    with open_kek(ARN, running.url) as kek, pytest.raises(SettingsError) as caught:
+        kek.unwrap(WRAPPED, aad=AAD)
+
+    assert "'/nowhere/ca.pem' of the setting ca_bundle of the AWS profile" in caught.value.message
+
+
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_sts_is_asked_for_a_role_through_the_proxy_and_with_the_authorities(
     running: TlsService,
@@ -161,6 +189,7 @@ def test_an_sso_session_is_renewed_and_used_through_the_proxy(
         ({"AWS_REGION": "eu-west-1"}, "region = us-east-2", "eu-west-1"),
         ({"AWS_DEFAULT_REGION": "us-east-1"}, "region = us-east-2", "us-east-1"),
         ({}, "region = us-east-2", "us-east-2"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-east-1"}, "", "us-east-1"),
     ],
 )
 @pytest.mark.parametrize(
@@ -198,3 +227,4 @@ def test_the_region_is_the_arns_else_the_options_else_the_environments(
     wrapper.close()
 
     assert region == (instead or expected)
+    assert address(client.access) == f"https://kms.{region}.amazonaws.com"

@@ -116,7 +116,7 @@ def _deliver(what: Mapping[str, object]) -> None:
     try:
         file, plugins = configured_sinks()
     except KsmStorageError as exc:
-        warn_once(exc.message)
+        warn_once(f"{exc.message}; {exc.hint}" if exc.hint else exc.message)
         return
     if not file and not plugins:
         return
@@ -170,7 +170,7 @@ def _notify(kind: str, name: str, event: Mapping[str, object]) -> None:
     try:
         _sink(kind, name).hook.audit_event(event=event)
     except KsmStorageError as exc:
-        warn_once(exc.message)
+        warn_once(f"{exc.message}; {exc.hint}" if exc.hint else exc.message)
     # A sink must not stop the operation it records, whatever it raises; its text may hold secrets.
     except (Exception, SystemExit) as exc:  # noqa: BLE001
         warn_once(f"the audit sink {name!r} raised {type(exc).__name__}")

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from ..contract.hookspecs import hookimpl
 from ..errors import StorageError
 from ..files.lock import locked_by_sidecar, locked_descriptor
+from ..files.reading import file_error
 from .chain import START, Link, chained_line, read_line
 
 # Short, because an application waits: it must not hang on whoever holds the audit file.
@@ -49,7 +50,8 @@ class FileSink:
                 pass
         except OSError as exc:
             raise StorageError(
-                f"cannot write the audit file {self._path!r}: {exc.strerror}"
+                f"cannot write the audit file {self._path!r}: {exc.strerror}",
+                hint=file_error("write", self._path, exc).hint,
             ) from exc
 
     def _appended(self, event: Mapping[str, object]) -> bool:

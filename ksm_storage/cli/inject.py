@@ -11,6 +11,7 @@ import click
 
 from ..errors import SettingsError, StorageError
 from ..files.lock import locked
+from ..files.new_version import make_private_folder
 from ..files.reading import resolved
 from ..files.replacement import create_file, replace_file
 from .commands import FILE_VARIABLE, STDIN, UsageError, command
@@ -185,7 +186,7 @@ def _write(target: str, content: bytes, mode: int) -> None:
     folder = os.path.dirname(target)
     try:
         if folder:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            make_private_folder(folder)
     except OSError as exc:
         raise StorageError(f"cannot create the folder {folder!r}: {exc.strerror}") from exc
     real = resolved(target)

@@ -11,7 +11,7 @@ import click
 
 from ..config.document import ACTIVE_PROFILE, UNNAMED, Document
 from ..config.fields import is_secret
-from ..config.recognise import recognise, refuse_empty
+from ..config.recognise import recognise, refuse_unusable
 from ..errors import KsmStorageError, SettingsError, StorageError
 from ..files.reading import MAX_READ_BYTES, read_file, resolved
 from ..storage.open_policy import OpenPolicy
@@ -310,7 +310,7 @@ def _read_plain(source: str) -> Document:
 
 def _plain(raw: bytes, name: str) -> Document:
     document = recognise(raw, name=name).document
-    refuse_empty(document, name=name)
+    refuse_unusable(document, name=name)
     return document
 
 

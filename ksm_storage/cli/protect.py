@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from ..batch.provider_queue import FileResult
-from ..config.recognise import refuse_empty
+from ..config.recognise import refuse_unusable
 from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode
 from ..envelope.model import Recipient
@@ -118,7 +118,7 @@ def _would_protect(
     if any(key.provider not in OFFLINE for key in asked):
         wrap_and_verify_new_dek(asked, policy.open_kek, context=policy.context)
     plain = read_plaintext(content, uris, source, open_kek=policy.open_kek, name=repr(path))
-    refuse_empty(plain.document, name=repr(path))
+    refuse_unusable(plain.document, name=repr(path))
     said = (f"would seal {path} ({plain.form.value}) under {', '.join(keys)}",)
     shown = {"form": plain.form.value, "keys": list(keys)}
     return FileResult("would seal", said=said, content=shown, status="skipped")

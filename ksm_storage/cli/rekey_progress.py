@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..envelope.model import Envelope
+from ..files.new_version import make_private_folder
 from ..files.reading import resolved
 from ..keys.setting_sources import current_command_memory
 from ..storage.snapshot import existing_envelope
@@ -102,7 +103,7 @@ def _read(place: str) -> set[_Entry]:
 
 
 def _append(place: str, entry: _Entry) -> None:
-    os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+    make_private_folder(os.path.dirname(place))
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(place, flags, 0o600)
     try:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 from .document import SOPS_VALUE, InvalidConfigError
+from .fields import FIELDS
 
 _IMPORT = "ksm-storage profile import NEW --key URI"
 _EXTRACT = f"pipe the configuration alone into: {_IMPORT}"
@@ -22,6 +24,17 @@ _BINARY = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 _COMMENT_LINE = re.compile(rb"^\s*(?://|/\*|#)", re.MULTILINE)
 _CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 _TYPOGRAPHIC_QUOTES = ("\u201c".encode(), "\u201d".encode())
+
+# Short names that other programs use too, in their own case, are not taken for errors.
+_BY_LOOSE_NAME = {name.lower(): name for name in FIELDS if len(name) > 3}
+_SEPARATORS = re.compile(r"[_\s-]")
+_CREDENTIALS = ("clientId", "clientKey", "privateKey", "appKey")
+# What templates and manuals write; no base64 has these forms.
+_PLACEHOLDER = re.compile(
+    r"<[^<>]*>|\[[^\[\]]*\]|\{\{.*\}\}|\$\{.*\}|\$\(.*\)|\$\w+|%\w+%|\.{3,}|\u2026|\*{3,}|x{3,}"
+    r"|(?:your|insert|replace|enter)[ _-].*|todo|change[ _-]?me|placeholder",
+    re.IGNORECASE | re.DOTALL,
+)
 
 _SOPS = InvalidConfigError("is encrypted with SOPS", f"decrypt it: sops -d FILE | {_IMPORT}")
 # What the file of another program begins with, what the message calls it, and what to do.
@@ -65,6 +78,12 @@ _FOREIGN: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
             rb"<!doctype html|<html",
             "is an HTML page, such as the error page of a proxy",
             "download or copy the configuration again",
+        ),
+        (rb"(?:#[^\n]*\n|\s)*(?-i:ARG[^\n]*\n\s*)*(?-i:FROM)\s+\S", "is a Dockerfile", _EXTRACT),
+        (
+            rb"(?:[#;][^\n]*\n|\s)*\[(?:Unit|Service|Socket|Timer|Container)\]",
+            "is a systemd unit",
+            _EXTRACT,
         ),
         (rb"<\?xml", "is XML", "download or copy the configuration again"),
         (rb"HTTP/\d", "is an HTTP response with its headers", "keep only its body"),
@@ -112,6 +131,11 @@ def explained(text: bytes) -> InvalidConfigError:
     """Return the error for a text in none of the forms of a configuration."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     content = [line for line in lines if not line.startswith(_COMMENTS)]
+    if text.startswith(b"ksm-storage envelope v"):
+        return InvalidConfigError(
+            "is sealed already",
+            "use it as it is; to give it another key: ksm-storage rewrap FILE --add-key URI",
+        )
     if _MANIFEST.search(text):
         return _manifest()
     if content != lines and b"".join(content).startswith(b"{"):
@@ -151,6 +175,10 @@ def explained_object(content: dict[str, object]) -> InvalidConfigError | None:
     for member, service, command in _SECRET_STORES:
         if member in content:
             return InvalidConfigError(f"is a response of {service}", f"{command} | {_IMPORT}")
+    if content.get("type") == "service_account":
+        return InvalidConfigError(
+            "is the key of a Google service account", "give the path of the Keeper configuration"
+        )
     if "data" in content:
         return InvalidConfigError("is a response of a secret store", _EXTRACT)
     return None
@@ -180,6 +208,29 @@ _SECRET_STORES = (
     ),
     ("request_id", "Vault", "vault kv get -field=FIELD PATH"),
 )
+
+
+def unusable(config: Mapping[str, str]) -> InvalidConfigError | None:
+    """Return the error for a configuration that no client of Keeper can use, or None."""
+    for name, value in config.items():
+        if name in _CREDENTIALS and _PLACEHOLDER.fullmatch(value.strip()):
+            return InvalidConfigError(
+                f"has a placeholder instead of the value of {name!r}",
+                "it is a template: export the configuration from Keeper again",
+            )
+    return misnamed(config)
+
+
+def misnamed(config: Mapping[str, object]) -> InvalidConfigError | None:
+    """Return the error for a field whose name is written in another way, or None."""
+    for name in config:
+        right = _BY_LOOSE_NAME.get(_SEPARATORS.sub("", name).lower())
+        if right is not None and right not in config:
+            return InvalidConfigError(
+                f"has a field {name!r}, which must be named {right!r}",
+                "correct the name: the clients of Keeper know this one only",
+            )
+    return None
 
 
 def is_array(raw: bytes) -> bool:

@@ -98,17 +98,23 @@ def is_plain(raw: bytes) -> bool:
     return True
 
 
-def refuse_empty(document: Document, *, name: str) -> None:
-    """Refuse a configuration without values, which there is nothing to seal of.
+def refuse_unusable(document: Document, *, name: str) -> None:
+    """Refuse a configuration that no client can use: it is empty, or a template.
 
     Raises:
-        StorageError: No profile has a value.
+        StorageError: No profile has a value, or one has a placeholder for a key, or the name of a
+            field in another case.
     """
     if not any(document.profiles.values()):
         raise StorageError(
             f"{name} is an empty configuration",
             hint="bind a device into a new sealed file with: ksm-storage init",
         )
+    from .diagnosis import unusable
+
+    for config in document.profiles.values():
+        if (wrong := unusable(config)) is not None:
+            raise StorageError(f"{name} {wrong}", hint=wrong.hint)
 
 
 def _parsed(raw: bytes, wrappers: int = 0) -> Plain:
@@ -194,7 +200,7 @@ def _profiles(raw: bytes) -> Document:
     if not any(_has_field(config) for config in document.profiles.values()):
         from .diagnosis import is_array
 
-        raise _array() if is_array(raw) else _no_field()
+        raise _array() if is_array(raw) else _no_field(*document.profiles.values())
     return document
 
 
@@ -216,7 +222,7 @@ def _single(content: Mapping[str, object]) -> Document:
     # The official SDK makes {} of a new file; any other object must look like a configuration,
     # or a typing error would seal package.json.
     if config and not _has_field(config):
-        raise _no_field()
+        raise _no_field(config)
     return Document.single(config)
 
 
@@ -234,8 +240,11 @@ def _decoded(text: bytes, wrappers: int) -> Plain:
     raise explained(text)
 
 
-def _no_field() -> InvalidConfigError:
-    return InvalidConfigError("has none of the fields of a Keeper configuration")
+def _no_field(*profiles: Mapping[str, str]) -> InvalidConfigError:
+    from .diagnosis import misnamed
+
+    wrong = next(filter(None, map(misnamed, profiles)), None)
+    return wrong or InvalidConfigError("has none of the fields of a Keeper configuration")
 
 
 def _array() -> InvalidConfigError:

@@ -1,4 +1,7 @@
-"""What makes a new version of a file count: the old one's owner and attributes, and the medium."""
+"""What makes a new version of a file count: the old one's owner and attributes, and the medium.
+
+Here too: the folders that a new file needs.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +76,26 @@ def _keep_attribute(name: str, value: bytes, descriptor: int) -> None:
         # Without its access control list the file would be open to its group by the list's mask:
         # it is saved in place instead, as it is where a security label is refused.
         if exc.errno not in UNSUPPORTED or name.startswith(_ACCESS_LISTS):
+            raise
+
+
+def make_private_folder(path: str) -> None:
+    """Create a folder with mode 0700, and each missing one above it with the same mode.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    try:
+        os.mkdir(path, 0o700)
+    except FileNotFoundError:
+        parent = os.path.dirname(path)
+        if parent in ("", path):
+            raise
+        # os.makedirs gives these the mode of the umask: with umask 0 others could replace ours.
+        make_private_folder(parent)
+        make_private_folder(path)
+    except OSError:
+        if not os.path.isdir(path):
             raise
 
 

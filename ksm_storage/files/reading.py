@@ -38,6 +38,7 @@ _AFTER_NUL = rb"(?<=\0)[^\0]"
 _BLOCK_BYTES = 512
 _SPACE = 0x20
 _OFFICIAL_BLOB = 0xFF
+_TAR, _TAR_OFFSET = b"ustar", 257
 
 _HINTS = {
     errno.EACCES: "this user lacks permission; check with 'ls -l'",
@@ -220,11 +221,12 @@ def _can_be_protecting(raw: bytes, old_bytes: int) -> bool:
     import re
 
     # Only text can have been saved by us. A Keeper package's file may begin as text, but its
-    # ciphertext does not go on so; after one byte, it is UTF-16.
+    # ciphertext does not go on so; after one byte, it is UTF-16. An archive of text is tar's.
     return (
         _SPACE <= raw[0] < _OFFICIAL_BLOB
         and old_bytes > 1
         and re.search(rb"[^\0\r\n -~]", raw[old_bytes:]) is None
+        and not raw.startswith(_TAR, _TAR_OFFSET)
     )
 
 

@@ -193,14 +193,23 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
     # A module path or an endpoint from a file that others can write is their code in our process.
     if os.name != "posix":
         return
-    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        import shlex
+    is_foreign = status.st_uid not in (0, os.geteuid())
+    if not is_foreign and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return
+    import shlex
 
-        quoted = shlex.quote(path)
-        raise SettingsError(
-            f"the settings file {path!r} is writable by other users",
-            hint=f"run: chown $(id -u) {quoted} && chmod go-w {quoted}",
-        )
+    quoted = shlex.quote(path)
+    problem = f"is writable by other users (mode {stat.S_IMODE(status.st_mode):04o})"
+    if is_foreign:
+        problem = f"belongs to another user (uid {status.st_uid})"
+    # Where a platform hands the file out, nobody there can change its owner or mode.
+    hint = f"copy it: install -m 600 {quoted} COPY, and set ${FILE_VARIABLE} to the copy"
+    if not os.statvfs(path).f_flag & os.ST_RDONLY:
+        if os.geteuid() == 0:
+            hint = f"run: chown root {quoted} && chmod go-w {quoted}"
+        elif not is_foreign and status.st_uid != 0:
+            hint = f"run: chmod go-w {quoted}"
+    raise SettingsError(f"the settings file {path!r} {problem}", hint=hint)
 
 
 def parse_toml(raw: bytes, *, name: str) -> dict[str, Any]:

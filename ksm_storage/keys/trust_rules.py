@@ -34,6 +34,7 @@ MAX_CACHE_SECONDS = 86_400
 # Of the settings file, besides the tables of the key services; who reads them refuses their errors.
 CORE_TABLES = (TABLE, "cache", "audit")
 _FIELDS = ("path", "keys", "context", "continuity", "memory", "max_cache_seconds", "status")
+_IN_KUBERNETES = "in Kubernetes, mount it with subPath, as a file"
 _WILDCARD = re.compile(r"\*\*/?|\*|\?")
 
 
@@ -231,7 +232,8 @@ def _read_policy(path: str) -> bytes | None:
     except OSError as exc:
         raise SettingsError(
             f"cannot read the policy of this machine, {path!r}: {exc.strerror}",
-            hint="as root: make it a regular file of mode 0644 in a folder of mode 0755",
+            hint="as root: make it a regular file of mode 0644 in a folder of mode 0755; "
+            + _IN_KUBERNETES,
         ) from exc
     _refuse_writable(path, status)
     if len(raw) > MAX_POLICY_BYTES:
@@ -243,7 +245,7 @@ def _refuse_writable(name: str, status: os.stat_result) -> None:
     if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise SettingsError(
             f"the policy of this machine can be changed by others than root: {name!r}",
-            hint=f"as root: chown root {name}; chmod go-w {name}",
+            hint=f"as root: chown root {name}; chmod go-w {name}; {_IN_KUBERNETES}",
         )
 
 

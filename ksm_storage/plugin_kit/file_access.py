@@ -44,9 +44,11 @@ def refuse_exposed(descriptor: int, *, what: str, path: str, cure: str, opt_out:
     elsewhere = f"if the platform sets owner and mode, {opt_out}"
     if status.st_uid not in (0, mine):
         # Otherwise an envelope could name the key of someone who wants us to open their file.
+        as_owner = f"run this as its owner: sudo -u '#{status.st_uid}' COMMAND; "
         raise PermissionDeniedError(
             f"{named} belongs to another user (uid {status.st_uid})",
-            hint=f"its owner must be root or the user of this program (uid {mine}); {elsewhere}",
+            hint=f"its owner must be root or the user of this program (uid {mine}); "
+            f"{as_owner if mine == 0 else ''}{elsewhere}",
         )
     # Write permission is never needed, and whoever has it can put another secret there.
     allowed = _READ if status.st_uid == 0 else 0

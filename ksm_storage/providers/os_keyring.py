@@ -172,9 +172,12 @@ def creating(name: str) -> Iterator[None]:
     Raises:
         StorageError: Another process holds it for too long, or the lock cannot be created.
     """
+    # Loaded to create a key: opening does without.
+    from ..files.new_version import make_private_folder
+
     folder = _state_folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(str(folder))
     except OSError as exc:
         raise StorageError(
             f"cannot create the folder {str(folder)!r} for a lock: {exc.strerror}",

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import DecryptionError, SettingsError, StorageError
+from ..files.new_version import make_private_folder
 from ..files.replacement import Replacement
 from ..serving.addresses import bracketed
 from ..serving.certificates import LOCAL_NAMES, Authority
@@ -108,7 +109,7 @@ class RelayState:
         """
         self.folder = folder
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(str(folder))
         except OSError as exc:
             raise StorageError(f"cannot create {str(folder)!r}: {exc.strerror}") from exc
         self._cipher = AESGCM(key)

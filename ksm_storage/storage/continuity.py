@@ -24,6 +24,7 @@ from ..envelope.model import Envelope, Header
 from ..envelope.sealing import lineage_of
 from ..errors import ContinuityError, KsmStorageError, SettingsError, StorageError
 from ..files.lock import locked
+from ..files.new_version import make_private_folder
 from ..files.reading import file_error, read_file
 from ..files.replacement import create_file, create_unlocked, replace_file
 from ..keys.setting_sources import current_command_memory
@@ -31,7 +32,6 @@ from ..wire.json_objects import parse_object
 
 OFF, WARN, REFUSE = "off", "warn", "refuse"
 
-_FOLDER_MODE = 0o700
 _FIELDS = {"name", "envelope", "generation", "key_fingerprint", "revision", "header_mac"}
 
 
@@ -73,7 +73,7 @@ class Memory:
             SettingsError: Somebody else can change the folder (C11).
         """
         try:
-            os.makedirs(self.folder, mode=_FOLDER_MODE, exist_ok=True)
+            make_private_folder(self.folder)
             self._refuse_foreign(self.folder)
         except OSError as exc:
             raise file_error("create", self.folder, exc) from exc
@@ -99,17 +99,27 @@ class Memory:
         if mine not in (0, status.st_uid) and status.st_uid != 0:
             raise SettingsError(
                 f"the memory {path!r} belongs to another user (uid {status.st_uid})",
-                hint=f"name a folder that belongs to the user of this program (uid {mine})",
+                hint="name a folder that does not exist yet, or one of the user of this program "
+                f"(uid {mine})",
             )
         # The permissions of a link say nothing; whoever reads it refuses it.
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not stat.S_ISLNK(status.st_mode):
-            import shlex
-
             raise SettingsError(
                 f"the memory {path!r} can be changed by other users "
                 f"(mode {stat.S_IMODE(status.st_mode):04o})",
-                hint=f"run: chmod go-w {shlex.quote(path)}",
+                hint=self._cure(path, is_owner=mine in (0, status.st_uid)),
             )
+
+    def _cure(self, path: str, *, is_owner: bool) -> str:
+        if is_owner:
+            import shlex
+
+            return f"run: chmod go-w {shlex.quote(path)}"
+        if path != self.folder:
+            return "only root can take the permission away, or remove the file"
+        # A volume that Kubernetes gives to a group stays root's.
+        new = os.path.join(path, "ksm-storage-memory")
+        return f"name a new folder in it, which is created for this user alone: {new!r}"
 
     def _file(self, name: str) -> str:
         # Not by hashlib, which loads a second copy of OpenSSL at each start.

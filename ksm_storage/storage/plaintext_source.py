@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..config.document import Document, InvalidConfigError, read_object, string_map
-from ..config.recognise import FORMS_HINT, Form, Plain, recognise, refuse_empty
+from ..config.recognise import FORMS_HINT, Form, Plain, recognise, refuse_unusable
 from ..contract.key_wrapper import KeyUri
 from ..envelope.opening import OpenKek
 from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
@@ -102,7 +102,7 @@ def wrong_format(path: str, content: bytes) -> EnvelopeError:
             f"ksm-storage protect {shlex.quote(path)} --from-key URI --key URI",
         )
     try:
-        refuse_empty(recognise(content, name="it").document, name="it")
+        refuse_unusable(recognise(content, name="it").document, name="it")
     except StorageError as exc:
         hint = "give the path of the sealed configuration" if exc.hint == FORMS_HINT else exc.hint
         return EnvelopeError(f"{path!r} is not an envelope: {exc.message}", hint=hint)

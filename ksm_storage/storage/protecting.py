@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..audit.events import emit
 from ..config.document import Document, write_payload
-from ..config.recognise import Form, refuse_empty
+from ..config.recognise import Form, refuse_unusable
 from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode, encode, looks_like_envelope
 from ..envelope.model import Envelope
@@ -122,7 +122,7 @@ def protect_file(
             found.content, policy.keys or (), from_key, open_kek=policy.open_kek, name=repr(real)
         )
         if accept is None:
-            refuse_empty(plain.document, name=repr(real))
+            refuse_unusable(plain.document, name=repr(real))
         else:
             accept(plain.document)
         payload = write_payload(plain.document)

@@ -318,6 +318,49 @@ def test_a_memory_of_another_user_is_not_read(
     ksm_storage.open_storage(path)
 
 
+@the_attacker("can write to the folder that keeps the records, or to a record")
+@forked.root_only
+def test_the_advice_for_a_volume_of_root_and_a_group_can_be_followed(
+    shared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_key(shared_folder / "app.key")
+    path = made(shared_folder / "config", key)
+    volume = shared_folder / "volume"
+    volume.mkdir()
+    # As Kubernetes hands it out by fsGroup.
+    os.chown(volume, 0, forked.NOBODY)
+    volume.chmod(0o2775)
+    forked.give_to_nobody(path, shared_folder / "app.key")
+
+    def opened() -> None:
+        monkeypatch.setenv("KSM_STORAGE_MEMORY", str(volume))
+        with pytest.raises(SettingsError, match="can be changed by other users") as caught:
+            ksm_storage.open_storage(path)
+        assert "chmod" not in str(caught.value.hint)
+        advised = str(caught.value.hint).split("'")[1]
+        monkeypatch.setenv("KSM_STORAGE_MEMORY", advised)
+        ksm_storage.open_storage(path)
+        assert os.listdir(advised)
+
+    assert forked.run_as_nobody(opened) == 0
+
+
+@the_attacker("can write to the folder that keeps the records, or to a record")
+def test_no_folder_above_the_records_is_created_for_others(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(tmp_path / "new" / "one" / "memory"))
+
+    before = os.umask(0)
+    try:
+        ksm_storage.open_storage(sealed)
+    finally:
+        os.umask(before)
+
+    for folder in ("new", "new/one", "new/one/memory"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+
+
 @the_attacker("makes a file from a DEK that they kept from before a rekey")
 @pytest.mark.parametrize(
     "changes",

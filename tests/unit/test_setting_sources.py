@@ -131,6 +131,37 @@ def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
     assert "chmod go-w" in (caught.value.hint or "")
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
+)
+@pytest.mark.parametrize(
+    ("owner", "mode", "caller", "problem", "hint"),
+    [
+        (4321, 0o644, 0, "belongs to another user", "run: chown root "),
+        (4321, 0o644, 65534, "belongs to another user", "install -m 600 "),
+        (0, 0o666, 65534, "is writable by other users", "install -m 600 "),
+        (65534, 0o666, 65534, "is writable by other users", "run: chmod go-w "),
+    ],
+)
+def test_the_cure_can_be_followed_by_the_caller(
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: int,
+    mode: int,
+    caller: int,
+    problem: str,
+    hint: str,
+) -> None:
+    os.chown(file, owner, owner)
+    file.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: caller)
+
+    with pytest.raises(SettingsError, match=problem) as caught:
+        gather_settings(URI, OPTIONS)
+
+    assert hint in (caught.value.hint or "")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's; Windows has its own lists")
 def test_a_file_that_others_can_read_is_accepted(file: Path) -> None:
     file.chmod(0o644)

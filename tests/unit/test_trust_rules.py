@@ -83,8 +83,10 @@ def test_a_policy_that_others_can_change_is_refused(policy: Path, loosened: str)
     else:
         os.chown(place, 65534, -1)
 
-    with pytest.raises(SettingsError, match="can be changed by others than root"):
+    with pytest.raises(SettingsError, match="can be changed by others than root") as caught:
         rules_for("/srv/c.json")
+
+    assert "subPath" in str(caught.value.hint)
 
 
 @needs_root
@@ -93,8 +95,10 @@ def test_a_link_in_the_place_of_the_policy_is_refused(policy: Path, tmp_path: Pa
     write_policy(real, "[[trust]]\n")
     policy.symlink_to(real)
 
-    with pytest.raises(SettingsError, match="cannot read the policy"):
+    with pytest.raises(SettingsError, match="cannot read the policy") as caught:
         rules_for("/srv/c.json")
+
+    assert "subPath" in str(caught.value.hint)
 
 
 def test_a_folder_in_the_place_of_the_policy_is_refused(policy: Path) -> None:

@@ -195,6 +195,8 @@ def test_a_sink_that_fails_stops_no_save_and_says_so_once(
 
     assert ksm_storage.open_storage(path).get("hostname") == "kept"
     assert len([r for r in caplog.records if r.name == "ksm_storage.audit"]) == 1
+    if place == "missing/audit.jsonl":
+        assert "; create the folder first" in caplog.text
 
 
 def test_a_sink_of_no_plugin_is_said_once_and_stops_nothing(

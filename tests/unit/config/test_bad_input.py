@@ -19,6 +19,26 @@ GOOD = b'"hostname": "' + VALUE + b'"'
 NO_FIELD = "has none of the fields"
 
 BAD: dict[str, tuple[bytes, str]] = {
+    "an envelope": (b"ksm-storage envelope v1\nsealed: " + VALUE, "is sealed already"),
+    "a Dockerfile": (b"# x\nARG V=1\nFROM python\nENV KSM_CONFIG=" + VALUE, "is a Dockerfile"),
+    "Python": (b"from os import path\nx = '" + VALUE + b"'", "is not a Keeper configuration"),
+    "a systemd unit": (b"[Unit]\n[Service]\nEnvironment=A=" + VALUE, "is a systemd unit"),
+    "a tar archive of text": (
+        b"config.json".ljust(100, b"\0") + b"0000600\0".ljust(157, b"0") + b"ustar  \0" + VALUE,
+        "is a tar archive",
+    ),
+    "fields in lower case": (
+        b'{"clientid": "' + VALUE + b'"}',
+        "has a field 'clientid', which must be named 'clientId'",
+    ),
+    "fields of an ini with underscores": (
+        b"[a]\nprivate_key = " + VALUE,
+        "has a field 'private_key', which must be named 'privateKey'",
+    ),
+    "a service account": (
+        b'{"type": "service_account", "private_key": "' + VALUE + b'"}',
+        "is the key of a Google service account",
+    ),
     "empty": (b"", "is empty"),
     "white space": (b" \r\n\t", "is empty"),
     "a byte order mark alone": (codecs.BOM_UTF8, "is empty"),

@@ -19,7 +19,7 @@ from ksm_storage.config.document import (
 )
 from ksm_storage.config.fields import FIELDS, from_ini_name, to_ini_name
 from ksm_storage.config.ini_form import format_ini, parse_ini
-from ksm_storage.config.recognise import Form, is_plain, recognise, refuse_empty
+from ksm_storage.config.recognise import Form, is_plain, recognise, refuse_unusable
 from ksm_storage.errors import KsmStorageError, SettingsError, StorageError
 
 bounded = settings(max_examples=300, deadline=None, derandomize=True)
@@ -262,9 +262,44 @@ def test_an_empty_configuration_is_refused_where_it_would_be_sealed() -> None:
     document = recognise(b"{}", name="it").document
 
     with pytest.raises(StorageError, match="it is an empty configuration") as caught:
-        refuse_empty(document, name="it")
+        refuse_unusable(document, name="it")
 
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "<your client id>",
+        "[client id]",
+        "${CLIENT_ID}",
+        "$CLIENT_ID",
+        "{{ client_id }}",
+        "%CLIENT_ID%",
+        "YOUR_CLIENT_ID",
+        "Your client id",
+        "change-me",
+        "xxxx",
+        "...",
+    ],
+)
+def test_a_template_is_refused_where_it_would_be_sealed(value: str) -> None:
+    document = recognise(json.dumps({"clientId": value}).encode(), name="it").document
+
+    with pytest.raises(StorageError, match="has a placeholder instead of the value of 'clientId'"):
+        refuse_unusable(document, name="it")
+
+
+@pytest.mark.parametrize("value", ["CID", "yourself", "my$key", "x", "Zm9v+/==", "a-b_c"])
+def test_what_may_be_a_value_is_not_taken_for_a_placeholder(value: str) -> None:
+    refuse_unusable(Document.single({"clientId": value, "hostname": "your-host.eu"}), name="it")
+
+
+def test_a_field_in_another_case_is_refused_where_it_would_be_sealed() -> None:
+    document = Document.single({"hostname": "a.eu", "PrivateKey": "K"})
+
+    with pytest.raises(StorageError, match="'PrivateKey', which must be named 'privateKey'"):
+        refuse_unusable(document, name="it")
 
 
 def test_an_unknown_field_of_an_ini_keeps_its_letters() -> None:

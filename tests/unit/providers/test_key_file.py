@@ -161,8 +161,11 @@ def test_a_file_of_its_owner_alone_is_taken(tmp_path: Path, mode: int) -> None:
 def test_a_file_of_another_user_is_refused(key_path: Path) -> None:
     os.chown(key_path, 12345, -1)
 
-    with pytest.raises(PermissionDeniedError, match="another user"):
+    with pytest.raises(PermissionDeniedError, match="another user") as caught:
         read_key_file(str(key_path))
+
+    # Root looks at the file of a service.
+    assert "sudo -u '#12345'" in str(caught.value.hint)
 
 
 @no_root

@@ -89,8 +89,12 @@ def test_a_journal_that_is_longer_than_the_file_is_none() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"d5b0-a3c4\0\x9c\x01", '{"clientId": "CID"}'.encode("utf-16-le")],
-    ids=["the ciphertext of a stand-in of KMS", "UTF-16"],
+    [
+        b"d5b0-a3c4\0\x9c\x01",
+        '{"clientId": "CID"}'.encode("utf-16-le"),
+        b"config.json".ljust(100, b"\0") + b"0000600\0".ljust(157, b"0") + b"ustar\0",
+    ],
+    ids=["the ciphertext of a stand-in of KMS", "UTF-16", "a tar archive of text"],
 )
 def test_what_begins_as_text_is_not_cut_where_no_save_wrote_the_rest(raw: bytes) -> None:
     assert settled_content(raw) == raw

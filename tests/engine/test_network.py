@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ksm_storage_emulators.certificates import PrivateAuthority
 
-from ksm_storage.engine import InMemoryKeyValueStorage, SecretsManager, ServerUnreachableError
+from ksm_storage.engine import (
+    InMemoryKeyValueStorage,
+    SecretsManager,
+    ServerAnswerError,
+    ServerUnreachableError,
+)
 from ksm_storage.engine.aio import SecretsManager as AsyncSecretsManager
 from ksm_storage.engine.async_transport import AsyncHttpsTransport
 from ksm_storage.engine.transport import HttpsTransport, run
 from ksm_storage.errors import KsmStorageError, SettingsError
 from ksm_storage.network import CA_VARIABLES, PROXY_VARIABLES
 from ksm_storage.relay.upstream import Upstream
+from ksm_storage.serving.requests import RequestRejected
 from ksm_storage.testing.loopback import Relay
 from ksm_storage.testing.network_tests import (
     DAMAGES,
@@ -49,6 +55,22 @@ def get(request: pytest.FixtureRequest) -> Get:
     return made
 
 
+def by_the_relay(url: str) -> int:
+    manager = SecretsManager(f"localhost:{'A' * 43}", config=InMemoryKeyValueStorage())
+    with pytest.raises(RequestRejected) as caught:
+        Upstream(manager, cache_seconds=0).download(url, 1 << 20)
+    # The server was reached: it has no such file.
+    assert isinstance(caught.value.__cause__, ServerAnswerError)
+    return 404
+
+
+@pytest.fixture(params=[blocking, in_a_loop, by_the_relay], ids=["blocking", "aio", "relay"])
+def get_by_all(request: pytest.FixtureRequest) -> Get:
+    """Ask as each of those does that may ask Keeper."""
+    made: Get = request.param
+    return made
+
+
 @pytest.fixture(autouse=True)
 def _own_variables(monkeypatch: pytest.MonkeyPatch, ca_file: Path) -> None:
     for name in ("HTTP_PROXY", "NO_PROXY", "no_proxy", *PROXY_VARIABLES, *CA_VARIABLES):
@@ -66,11 +88,11 @@ def both_authorities(tmp_path: Path, ca_file: Path, proxies: Proxies) -> str:
 
 @pytest.mark.parametrize("variable", PROXY_VARIABLES)
 def test_the_proxy_of_the_environment_is_used_with_its_credentials(
-    server: Any, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, get: Get, variable: str
+    server: Any, proxies: Proxies, monkeypatch: pytest.MonkeyPatch, get_by_all: Get, variable: str
 ) -> None:
     monkeypatch.setenv(variable, proxies.http.url)
 
-    assert get(server.file_url("x"))
+    assert get_by_all(server.file_url("x"))
 
     assert proxies.http.asked == [server.host]
 
@@ -90,14 +112,14 @@ def test_the_exceptions_from_the_proxy_are_reached_without(
     server: Any,
     proxies: Proxies,
     monkeypatch: pytest.MonkeyPatch,
-    get: Get,
+    get_by_all: Get,
     exceptions: str,
     is_asked: bool,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxies.http.url)
     monkeypatch.setenv("NO_PROXY", exceptions.format(port=server.port))
 
-    assert get(server.file_url("x"))
+    assert get_by_all(server.file_url("x"))
 
     assert proxies.http.asked == [server.host] * is_asked
 
@@ -202,7 +224,7 @@ def test_the_authorities_of_the_environment_are_trusted(
     ca_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    get: Get,
+    get_by_all: Get,
     variable: str,
     kind: str,
 ) -> None:
@@ -210,7 +232,7 @@ def test_the_authorities_of_the_environment_are_trusted(
     is_folder = kind == "folder"
     monkeypatch.setenv(variable, rehashed_folder(tmp_path, ca_file) if is_folder else str(ca_file))
 
-    assert get(server.file_url("x"))
+    assert get_by_all(server.file_url("x"))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -268,7 +290,7 @@ def test_a_server_without_ipv4_is_reached(
 
 
 def test_a_name_without_ipv4_is_reached(
-    server: Any, monkeypatch: pytest.MonkeyPatch, get: Get
+    server: Any, monkeypatch: pytest.MonkeyPatch, get_by_all: Get
 ) -> None:
     resolve = socket.getaddrinfo
     monkeypatch.setattr(
@@ -280,7 +302,7 @@ def test_a_name_without_ipv4_is_reached(
     )
 
     with Relay(f"https://127.0.0.1:{server.port}", host="::1") as relay:
-        assert get(relay.url.replace("[::1]", "localhost") + "/files/x")
+        assert get_by_all(relay.url.replace("[::1]", "localhost") + "/files/x")
 
     assert relay.connections
 
@@ -298,6 +320,7 @@ def test_a_proxy_that_inspects_tls_is_named_until_its_authority_is_trusted(
     monkeypatch.setenv("SSL_CERT_FILE", both_authorities)
 
     assert get(server.file_url("x"))
+    assert by_the_relay(server.file_url("x"))
     assert "is not trusted" in error.message
     assert f"'{proxies.inspecting.place}' of the environment variable HTTPS_PROXY" in str(
         error.hint

@@ -16,6 +16,8 @@ from ksm_storage_emulators.aws_kms.service import AwsKmsService
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
 
+import ksm_storage
+from ksm_storage.cli.main import main
 from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import AuthenticationError, SettingsError
 from ksm_storage.keys.discovery import find_plugin
@@ -65,10 +67,18 @@ ROLE = "arn:aws:iam::111122223333:role/sealer"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsService]:
+def emulator_with_tls(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Emulator[AwsKmsService], str]]:
     ca_file = tmp_path_factory.mktemp("tls") / "ca.pem"
     with Emulator(AwsKmsService(), authority=PrivateAuthority(), ca_file=ca_file) as emulator:
-        yield TlsService(emulator.url.replace("localhost", "127.0.0.1"), str(ca_file))
+        yield emulator, str(ca_file)
+
+
+@pytest.fixture
+def running(emulator_with_tls: tuple[Emulator[AwsKmsService], str]) -> TlsService:
+    emulator, ca_file = emulator_with_tls
+    return TlsService(emulator.url.replace("localhost", "127.0.0.1"), ca_file)
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +99,40 @@ class TestNetwork(Ipv6AddressTests):
 
     def call(self, url: str, *, direct: bool) -> None:
         call(url, direct_call=direct)
+
+
+@pytest.mark.parametrize("direct", ["true", "false"])
+def test_the_command_line_goes_by_the_same_rule(
+    emulator_with_tls: tuple[Emulator[AwsKmsService], str],
+    running: TlsService,
+    proxies: Proxies,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    direct: str,
+) -> None:
+    service = emulator_with_tls[0].service
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", service.administrator.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", service.administrator.secret_access_key)
+    monkeypatch.setenv("KSM_STORAGE_AWS_KMS_ENDPOINT", running.url)
+    monkeypatch.setenv("KSM_STORAGE_AWS_KMS_DIRECT_CALL", direct)
+    monkeypatch.setenv("CURL_CA_BUNDLE", rehashed_folder(tmp_path, Path(running.ca_file)))
+    path = tmp_path / "config.json"
+    path.write_text('{"clientId": "CID", "hostname": "keepersecurity.eu"}')
+    ksm_storage.protect(path, [f"aws-kms://{service.create_key().arn}"])
+
+    monkeypatch.setenv("HTTPS_PROXY", proxies.http.url)
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    assert main(["get", str(path), "hostname"]) == 0
+    assert main(["check", str(path)]) == 0
+    monkeypatch.setenv("HTTPS_PROXY", proxies.http.with_credentials("user:hunter2"))
+    assert main(["get", str(path), "hostname"]) != 0
+
+    shown, error = capfd.readouterr()
+    assert shown.startswith("keepersecurity.eu\n")
+    assert f"the proxy '{proxies.http.place}' (HTTPS_PROXY) requires a valid user" in error
+    assert "hunter2" not in error
+    assert set(proxies.http.asked) == {f"127.0.0.1:{running.port}"}
 
 
 def test_the_variable_of_aws_goes_before_those_of_all(

@@ -42,6 +42,10 @@ FORMS_HINT = (
     "a Keeper configuration is a JSON object of strings, the base64 of one, or a keeper.ini"
 )
 
+# The length of a mechanism's number, where the other packages write that of a wrapped key.
+NSHIELD_MAGIC = b"\xff\xff\0\x02"
+NSHIELD_HINT = "decrypt it there into a pipe: docs/migration.md, nShield, has the command"
+
 
 class Form(Enum):
     """Name the form of a configuration; OFFICIAL is encrypted by one of Keeper's packages."""
@@ -275,6 +279,8 @@ def _refuse_special(raw: bytes, name: str) -> None:
             raise StorageError(
                 f"{name} is {encoding} text", hint="save it as UTF-8, then run the command again"
             )
+    if raw.startswith(NSHIELD_MAGIC):
+        raise StorageError(f"{name} was sealed by Keeper's nShield package", hint=NSHIELD_HINT)
     if raw.startswith((b"\xff\xff", b"\x01\x02")):
         raise StorageError(
             f"{name} was encrypted by one of Keeper's own storage packages",

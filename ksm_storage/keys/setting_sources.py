@@ -199,9 +199,10 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
     import shlex
 
     quoted = shlex.quote(path)
-    problem = f"is writable by other users (mode {stat.S_IMODE(status.st_mode):04o})"
+    mode = stat.S_IMODE(status.st_mode)
+    message = f"the settings file {path!r} is writable by other users (mode {mode:04o})"
     if is_foreign:
-        problem = f"belongs to another user (uid {status.st_uid})"
+        message = f"the settings file {path!r} belongs to another user (uid {status.st_uid})"
     # Where a platform hands the file out, nobody there can change its owner or mode.
     hint = f"copy it: install -m 600 {quoted} COPY, and set ${FILE_VARIABLE} to the copy"
     if not os.statvfs(path).f_flag & os.ST_RDONLY:
@@ -209,7 +210,7 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
             hint = f"run: chown root {quoted} && chmod go-w {quoted}"
         elif not is_foreign and status.st_uid != 0:
             hint = f"run: chmod go-w {quoted}"
-    raise SettingsError(f"the settings file {path!r} {problem}", hint=hint)
+    raise SettingsError(message, hint=hint)
 
 
 def parse_toml(raw: bytes, *, name: str) -> dict[str, Any]:

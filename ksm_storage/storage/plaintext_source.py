@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..config.document import Document, InvalidConfigError, read_object, string_map
-from ..config.recognise import FORMS_HINT, Form, Plain, recognise, refuse_unusable
+from ..config.recognise import (
+    FORMS_HINT,
+    NSHIELD_HINT,
+    NSHIELD_MAGIC,
+    Form,
+    Plain,
+    recognise,
+    refuse_unusable,
+)
 from ..contract.key_wrapper import KeyUri
 from ..envelope.opening import OpenKek
 from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
@@ -27,7 +35,7 @@ _TAG_BYTES = 16
 # 12 since the Python packages 1.1.0; 16 before that and in the JavaScript packages.
 _NONCE_BYTES = (12, 16)
 _KEY_BYTES = 32
-_MECHANISM_BYTES = 2
+_DAMAGED = "restore it from a backup, or bind again with: ksm-storage init PATH --key URI"
 
 
 def read_plaintext(
@@ -95,6 +103,8 @@ def is_blob(raw: bytes) -> bool:
 def wrong_format(path: str, content: bytes) -> EnvelopeError:
     """Return the error for a file that is not an envelope."""
     # AWS KMS alone says nothing of itself at the start; by observation it begins so.
+    if _is_of_nshield(content):
+        return _nshield_error(repr(path))
     if is_blob(content) or content.startswith(b"\x01\x02"):
         return EnvelopeError(
             f"{path!r} was sealed by one of Keeper's own packages, not by ksm-storage",
@@ -161,27 +171,35 @@ def read_blob(raw: bytes) -> Blob:
     Raises:
         EnvelopeError: It is truncated, has trailing bytes, or is of the nShield package.
     """
+    if _is_of_nshield(raw):
+        raise _nshield_error("the file")
     parts: list[bytes] = []
     rest = raw.removeprefix(MAGIC)
     while len(parts) < len(Blob._fields):
         length = int.from_bytes(rest[:2], "big")
         if len(rest) < 2 + length:
-            raise EnvelopeError("the Keeper package's file is truncated")
+            raise EnvelopeError("the Keeper package's file is truncated", hint=_DAMAGED)
         parts.append(rest[2 : 2 + length])
         rest = rest[2 + length :]
-        if len(parts) == 1 and length == _MECHANISM_BYTES:
-            raise EnvelopeError(
-                "the file is sealed by Keeper's nShield package with a non-standard mechanism",
-                hint="write the plain configuration with that package, then protect it; "
-                "see docs/plugins/entrust-hsm.md",
-            )
     # The official readers ignore them; whoever appended them, it was not the package.
     if rest:
-        raise EnvelopeError("the Keeper package's file has trailing bytes")
+        raise EnvelopeError("the Keeper package's file has trailing bytes", hint=_DAMAGED)
     blob = Blob(*parts)
     if len(blob.nonce) not in _NONCE_BYTES or len(blob.tag) != _TAG_BYTES:
-        raise EnvelopeError("the Keeper package's file has parts of invalid lengths")
+        raise EnvelopeError("the Keeper package's file has parts of invalid lengths", hint=_DAMAGED)
     return blob
+
+
+def _is_of_nshield(raw: bytes) -> bool:
+    # It writes the number of its mechanism where the others write the wrapped key.
+    return raw.startswith(NSHIELD_MAGIC)
+
+
+def _nshield_error(name: str) -> EnvelopeError:
+    return EnvelopeError(
+        f"{name} was sealed by Keeper's nShield package, which alone can open it",
+        hint=NSHIELD_HINT,
+    )
 
 
 def decrypt_blob(blob: Blob, key: bytes) -> bytes:

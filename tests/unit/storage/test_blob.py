@@ -7,8 +7,9 @@ import os
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ksm_storage.errors import DecryptionError, EnvelopeError
-from ksm_storage.storage.plaintext_source import decrypt_blob, is_official, read_blob
+from ksm_storage.config.recognise import recognise
+from ksm_storage.errors import DecryptionError, EnvelopeError, StorageError
+from ksm_storage.storage.plaintext_source import decrypt_blob, is_official, read_blob, wrong_format
 
 KEY = bytes(range(32))
 PAYLOAD = b'{"clientId": "x"}'
@@ -52,8 +53,18 @@ def test_parts_of_impossible_lengths_are_refused(parts: tuple[bytes, ...]) -> No
 
 
 def test_the_nshield_format_is_named() -> None:
-    with pytest.raises(EnvelopeError, match="nShield"):
-        read_blob(b"\xff\xff\x00\x02\x10\x87\x00\x0c" + bytes(40))
+    raw = b"\xff\xff\x00\x02\x10\x87\x00\x0c" + bytes(40)
+
+    with pytest.raises(EnvelopeError, match="nShield") as caught:
+        read_blob(raw)
+
+    # No key that is given to protect could open it.
+    for error in (caught.value, wrong_format("c.json", raw)):
+        assert "nShield package" in error.message
+        assert "--from-key" not in str(error.hint)
+        assert "docs/migration.md" in str(error.hint)
+    with pytest.raises(StorageError, match="nShield package"):
+        recognise(raw, name="it")
 
 
 @pytest.mark.parametrize("key", [bytes(32), bytes(16), b""])

@@ -93,6 +93,17 @@ class Access(NamedTuple):
         # Without the external id, which some treat as a secret.
         return f"<Access to KMS in {self.region}>"
 
+    def authorities(self, of_profile: str | None) -> str | None:
+        """Return the file or folder of authorities; the profile's goes before what all share.
+
+        Raises:
+            SettingsError: The profile names one that cannot be used.
+        """
+        if not self.ca_from_shared_variable or not of_profile:
+            return self.connection.ca_file
+        kit.validate_authorities(of_profile, named="the setting ca_bundle of the AWS profile")
+        return of_profile
+
     @classmethod
     def from_settings(cls, settings: kit.Settings, *, region: str | None) -> Access:
         """Check the settings and return the access that they describe.

@@ -274,13 +274,13 @@ def _session(access: Access) -> Any:
     loader = _shared_loader(session.get_config_variable("data_path"))
     session.register_component("data_loader", loader)
     # An attribute, so that the clients of STS and SSO, which the session makes, follow it too.
-    session.create_client = _by_network_rule(session.create_client, _authorities(session, access))
+    ca_file = access.authorities(session.get_config_variable("ca_bundle"))
+    session.create_client = _by_network_rule(session.create_client, ca_file)
     # botocore itself reads AWS_DEFAULT_REGION only; every other SDK of AWS reads this one first.
     region = access.region or os.environ.get("AWS_REGION") or None
     if region is not None and not re.fullmatch(r"[A-Za-z0-9-]{1,63}", region):
         raise kit.SettingsError(
-            f"not a valid region name: {region!r}",
-            hint="check the option 'region' and AWS_REGION",
+            f"not a valid region name: {region!r}", hint="check the option 'region' and AWS_REGION"
         )
     # As the session's defaults these hold for the clients of STS and SSO too.
     settings = {
@@ -328,14 +328,6 @@ def _client_of(session: Any, access: Access, service: str) -> Any:
     # It may have come from the AWS configuration.
     kit.validate_endpoint(client.meta.endpoint_url, named="the endpoint of KMS")
     return client
-
-
-def _authorities(session: Any, access: Access) -> str | None:
-    """Return the file or folder of authorities; a profile's goes before what all programs share."""
-    if access.ca_from_shared_variable and (path := session.get_config_variable("ca_bundle")):
-        kit.validate_authorities(path, named="the setting ca_bundle of the AWS profile")
-        return str(path)
-    return access.connection.ca_file
 
 
 def _by_network_rule(create: Callable[..., Any], ca_file: str | None) -> Callable[..., Any]:

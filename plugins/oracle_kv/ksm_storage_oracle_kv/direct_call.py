@@ -39,6 +39,8 @@ _LINES = frozenset({"user", "tenancy", "fingerprint", "key_file", "region"})
 _SHORT = {"iad": "us-ashburn-1", "phx": "us-phoenix-1"}
 _REGION = re.compile(r"[a-z]{2}-[a-z]+-[0-9]")
 _REGIONS = "~/.oci/regions-config.json"
+_DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _SIGNED = ("date", "(request-target)", "host", "content-length", "content-type", "x-content-sha256")
 
 
@@ -82,8 +84,11 @@ def signed_headers(
     """
     with open(os.path.expanduser(config["key_file"]), "rb") as file:
         key = file.read()
+    now = time.gmtime()
+    # strftime would write them in the language of the program.
+    day, month = _DAYS[now.tm_wday], _MONTHS[now.tm_mon - 1]
     headers = {
-        "date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()),
+        "date": time.strftime(f"{day}, %d {month} %Y %H:%M:%S GMT", now),
         "host": host,
         "content-length": str(len(body)),
         "content-type": "application/json",

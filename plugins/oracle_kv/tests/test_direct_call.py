@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -151,6 +152,20 @@ def test_the_published_vector_of_a_post_is_signed(
     assert signed["content-length"] == "316"
     assert signed["x-content-sha256"] == "V9Z20UJTvkvpJ50flBzKE32+6m2zJjweHpDMX/U4Uy0="
     assert f'signature="{PUBLISHED_SIGNATURE}"' in signed["authorization"]
+
+
+def test_the_date_is_in_english_in_a_program_that_speaks_another_language(
+    monkeypatch: pytest.MonkeyPatch, config: dict[str, str]
+) -> None:
+    strftime = time.strftime
+    # As after locale.setlocale(LC_TIME, "de_DE"), which machines for tests do not have.
+    monkeypatch.setattr(
+        "time.strftime", lambda form, *when: strftime(re.sub("%[ab]", "Dez", form), *when)
+    )
+
+    signed = signed_headers("post", "/", "h", b"", config)
+
+    assert signed["date"][:16] == formatdate(usegmt=True)[:16]
 
 
 def test_the_date_is_that_of_rfc_9110(config: dict[str, str]) -> None:

@@ -171,6 +171,7 @@ _Handle = c_ulong
 # Name -> place in the list, types of the arguments.
 FUNCTIONS: dict[str, tuple[int, tuple[type, ...]]] = {
     "C_Initialize": (0, (c_void_p,)),
+    "C_Finalize": (1, (c_void_p,)),
     "C_GetSlotList": (4, (c_ubyte, _Number, _Number)),
     "C_GetTokenInfo": (6, (c_ulong, POINTER(TokenInfo))),
     "C_GetMechanismInfo": (8, (c_ulong, c_ulong, POINTER(MechanismInfo))),
@@ -217,6 +218,7 @@ class Module:
         generation: How often the library was initialised here. A session of an earlier generation
             is gone, and its number may be that of another session by now.
         abandoned: Sessions that could not be closed, because the library did not return.
+        is_fresh: Whether it was initialised here, and nothing was found on its tokens yet.
     """
 
     def __init__(self, path: str, parameters: str | None = None) -> None:
@@ -224,6 +226,7 @@ class Module:
         self._parameters = None if parameters is None else parameters.encode("utf-8")
         self.generation = 0
         self.abandoned: list[int] = []
+        self.is_fresh = False
         # Held for as long as one task takes: it keeps the steps of one operation together.
         self._tasks = threading.Lock()
         # Held by the thread that is inside the library, also after its caller gave it up.
@@ -293,6 +296,7 @@ class Module:
             # With no arguments a library may leave its own locks out, and other users of it in
             # this process would corrupt its state.
             self.call("C_Initialize", byref(arguments))
+            self.is_fresh = True
         except CryptokiError as exc:
             # Somebody else in this process uses it, or did so before a fork.
             if exc.code != CKR_CRYPTOKI_ALREADY_INITIALIZED:
@@ -300,6 +304,12 @@ class Module:
         self._process = os.getpid()
         self.generation += 1
         self.abandoned.clear()
+
+    def restart(self) -> None:
+        """Finalise and initialise the library, which then reads its tokens anew."""
+        self.call("C_Finalize", None)
+        self._process = 0
+        self.initialise()
 
     def bytes_of(self, session: int, handle: int, kind: int) -> bytes:
         """Return the bytes of one attribute; empty where the object has none."""
@@ -373,8 +383,7 @@ def function_list(path: str) -> FunctionList:
     """
     try:
         get = ctypes.CDLL(path).C_GetFunctionList
-    # A ValueError is about a path that no file can have.
-    except (OSError, AttributeError, ValueError) as exc:
+    except (OSError, AttributeError, ValueError) as exc:  # the last: no path of a file
         from .errors import unloadable
 
         raise unloadable(path, exc) from exc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from ctypes import byref, c_ubyte, c_ulong
@@ -16,12 +17,16 @@ from . import cryptoki as ck
 from .cryptoki import CryptokiError, Module
 from .hooks import Access
 from .key_names import KeyName
-from .keys import OpenSession, find_token
+from .keys import OpenSession, Token, find_token
 
 _Result = TypeVar("_Result")
 
 # A library that hangs must not keep a program from closing.
 _CLOSE_SECONDS = 3.0
+_SOFT_HSM = "softhsm"
+_PAUSES = (0.2, 0.4)
+# CKR_GENERAL_ERROR and CKR_USER_PIN_NOT_INITIALIZED
+_UNREADABLE = frozenset({0x05, 0x102})
 
 
 class SharedSessions:
@@ -149,10 +154,23 @@ class TokenSession:
             # While it is open it keeps the login alive, also for a caller with another PIN.
             with suppress(CryptokiError):
                 self._module.call("C_CloseSession", self._module.abandoned.pop())
-        token, handle = find_token(self._module, self._wanted), c_ulong()
+        token, handle = self._found_token(), c_ulong()
         flags = ck.CKF_SERIAL_SESSION
         self._module.call("C_OpenSession", token.slot, flags, None, None, byref(handle))
         return OpenSession(self._module, token, handle.value)
+
+    def _found_token(self) -> Token:
+        try:
+            token = find_token(self._module, self._wanted)
+        except kit.UnavailableError:
+            # SoftHSM reads its tokens while it starts, and misses one to which another process
+            # writes at that moment. Nobody else here relies on a library that is fresh.
+            if not (self._module.is_fresh and _SOFT_HSM in os.path.basename(self._module.path)):
+                raise
+            self._module.restart()
+            token = find_token(self._module, self._wanted)
+        self._module.is_fresh = False
+        return token
 
     def _log_in(self, opened: OpenSession, pin: kit.PinSource) -> None:
         try:
@@ -260,9 +278,22 @@ def _send(opened: OpenSession, text: str | None) -> None:
     raw = (text or "").encode("utf-8", "surrogatepass")
     # No address at all is what asks a token to use its own PIN pad.
     buffer = None if text is None else (c_ubyte * len(raw)).from_buffer_copy(raw)
-    try:
-        opened.module.call("C_Login", opened.handle, ck.CKU_USER, buffer, len(raw))
-    except CryptokiError as exc:
-        # Another part of this process has logged in: the login counts for all its sessions.
-        if exc.code != ck.CKR_USER_ALREADY_LOGGED_IN:
-            raise
+    for pause in (*_PAUSES, None):
+        try:
+            opened.module.call("C_Login", opened.handle, ck.CKU_USER, buffer, len(raw))
+        except CryptokiError as exc:
+            # Another part of this process has logged in: the login counts for all its sessions.
+            if exc.code == ck.CKR_USER_ALREADY_LOGGED_IN:
+                return
+            if pause is None or not _is_being_written(opened.token, exc):
+                raise
+            time.sleep(pause)
+        else:
+            return
+
+
+def _is_being_written(token: Token, exc: CryptokiError) -> bool:
+    # SoftHSM cannot read a token to which another process writes, as each login does; it counts
+    # no wrong PINs. Nothing of the kind is known of others, so there a PIN is sent once.
+    is_soft = _SOFT_HSM in (token.name.manufacturer or "").lower()
+    return is_soft and exc.code in _UNREADABLE

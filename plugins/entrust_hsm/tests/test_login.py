@@ -22,6 +22,7 @@ from ksm_storage.doctor.examination import examine_key
 from ksm_storage.errors import (
     AuthenticationError,
     KsmStorageError,
+    UnavailableError,
 )
 
 from .interposer import Interposer, once
@@ -170,6 +171,32 @@ def test_a_token_with_a_pin_pad_is_asked_without_a_pin(interposer: Interposer) -
         kek.wrap(DEK, aad=AAD)
 
     assert sent == [(False, 0)]
+
+
+@pytest.mark.parametrize("code", [0x05, 0x102])
+def test_a_token_to_which_another_process_writes_is_logged_in_to_again(
+    interposer: Interposer, code: int
+) -> None:
+    with interposer.answering(C_Login=once(code)), open_kek(ONE) as kek:
+        kek.wrap(DEK, aad=AAD)
+
+    assert interposer.calls["C_Login"] == 2
+
+
+def test_a_token_of_another_maker_is_sent_a_pin_once(interposer: Interposer) -> None:
+    def shown(real: Any, slot: int, info: Any) -> int:
+        code = int(real(slot, info))
+        info.contents.manufacturer[:4] = b"ACME"
+        return code
+
+    with (
+        interposer.answering(C_GetTokenInfo=shown, C_Login=0x05),
+        open_kek(ONE) as kek,
+        pytest.raises(UnavailableError),
+    ):
+        kek.wrap(DEK, aad=AAD)
+
+    assert interposer.calls["C_Login"] == 1
 
 
 def test_doctor_reports_a_rejected_pin_once() -> None:

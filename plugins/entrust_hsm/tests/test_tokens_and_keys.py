@@ -141,6 +141,31 @@ def test_an_object_of_a_session_does_not_count(interposer: Interposer) -> None:
         assert kek.wrap(DEK, aad=AAD).key_id == "token=ksm;object=one;id=%01;type=secret-key"
 
 
+def test_a_token_that_the_library_missed_at_its_start_is_looked_for_once_more(
+    interposer: Interposer,
+) -> None:
+    missed = iter([None, None])
+
+    def slots(real: Any, present: int, numbers: Any, count: Any) -> int:
+        code = int(real(present, numbers, count))
+        if next(missed, True) is None:
+            count.contents.value = 0
+        return code
+
+    # A process that is the first to initialise the library, and has it for itself.
+    with (
+        interposer.answering(C_Initialize=0, C_Finalize=0, C_GetSlotList=slots),
+        open_kek(ONE) as kek,
+    ):
+        kek.wrap(DEK, aad=AAD)
+
+        with open_kek("token=absent;object=one") as other, pytest.raises(UnavailableError):
+            other.wrap(DEK, aad=AAD)
+
+    # Not again for a name that is wrong: sessions are open by then.
+    assert interposer.calls["C_Finalize"] == 1
+
+
 def test_an_id_tells_keys_of_one_label_apart() -> None:
     assert _wrapped("token=ksm;object=twin;id=%07").key_id.endswith("id=%07;type=secret-key")
 

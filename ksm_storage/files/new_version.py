@@ -85,15 +85,12 @@ def make_private_folder(path: str) -> None:
     Raises:
         OSError: It cannot be created.
     """
+    # os.makedirs gives these the mode of the umask: with umask 0 others could replace ours.
+    parent = os.path.dirname(path)
+    if parent not in ("", path) and not os.path.exists(parent):
+        make_private_folder(parent)
     try:
         os.mkdir(path, 0o700)
-    except FileNotFoundError:
-        parent = os.path.dirname(path)
-        if parent in ("", path):
-            raise
-        # os.makedirs gives these the mode of the umask: with umask 0 others could replace ours.
-        make_private_folder(parent)
-        make_private_folder(path)
     except OSError:
         if not os.path.isdir(path):
             raise

@@ -51,3 +51,16 @@ def test_a_key_file_needs_no_home(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_new_key_of_the_keyring_asks_for_a_home() -> None:
     with pytest.raises(StorageError, match="has no home folder for the lock"), creating("app"):
         pass
+
+
+@pytest.mark.parametrize("home", ["/proc", "/dev/null", "a file", "a file/b"])
+def test_a_home_where_nothing_can_be_created_stops_no_opening(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    assert main(["keygen", "app.key"]) == 0
+    (tmp_path / "c.json").write_text('{"clientId": "CID"}')
+    assert main(["protect", "c.json", "--key", f"key-file://{tmp_path}/app.key"]) == 0
+
+    assert main(["check", "c.json"]) == 0

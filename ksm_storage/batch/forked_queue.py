@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import pickle
 import signal
@@ -17,18 +16,27 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from typing import IO, NamedTuple
+from contextvars import copy_context
+from typing import IO
 
-from .. import errors
-from ..errors import KsmStorageError, StorageError
+from ..errors import StorageError
 from ..process import no_core_dumps
-from .provider_queue import BackoffPolicy, JobResult, ProviderQueue, Report, Work
+from .crossing import Logged, LogOnce, log_by, pickled
+from .provider_queue import (
+    BackoffPolicy,
+    FileResult,
+    JobResult,
+    ProviderQueue,
+    Report,
+    ServiceNeededError,
+    Work,
+)
 
 # Threads that hold no lock while another one forks: the command's watch over clock and stderr.
 _HARMLESS = ("MainThread", "ksm-storage-watch", "ksm-storage-stderr")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_LOGGER = "ksm_storage"
-_MAX_REMEMBERED = 1024
+# What a child says of a file that is not for it.
+_ELSEWHERE = FileResult("elsewhere")
 
 
 class ForkedQueue:
@@ -59,8 +67,11 @@ class ForkedQueue:
             with contextlib.suppress(OSError):
                 children.append(_Child(work, share, backoff, deadline, older=tuple(children)))
         # Threads last: a thread that runs while the process forks may hold a lock.
-        warn_once = _Warnings().warn_once
-        self._children = [child for child in children if child.listen(report, warn_once)]
+        log = LogOnce().log
+        self._here = ProviderQueue(work, report, stopped, limit, backoff, deadline)
+        self._lock = threading.Lock()
+        parts = (report, log, self._take_back)
+        self._children = [child for child in children if child.listen(*parts)]
         if not self._children:
             raise OSError(errno.EAGAIN, "no process could be started")
 
@@ -75,6 +86,7 @@ class ForkedQueue:
         """Wait until all files are done, and end the processes."""
         for child in self._children:
             child.close()
+        self._here.close()
 
     def abandon(self) -> None:
         """End the processes without waiting for their files, each of which stays whole."""
@@ -83,10 +95,15 @@ class ForkedQueue:
 
     def wake(self) -> None:
         """Let the processes notice that the batch was stopped."""
+        self._here.wake()
         if self._stopped.is_set() and not self._told:
             self._told = True
             for child in self._children:
                 child.stop()
+
+    def _take_back(self, number: int, path: str) -> None:
+        with self._lock:
+            self._here.put(number, path)
 
 
 def may_fork() -> bool:
@@ -163,11 +180,18 @@ class _Child:
         os.close(self._files.fileno())
         os.close(self._results.fileno())
 
-    def listen(self, report: Report, warn: Callable[[_Warning], None]) -> bool:
+    def listen(
+        self,
+        report: Report,
+        log: Callable[[Logged], None],
+        take_back: Callable[[int, str], None],
+    ) -> bool:
         """Report each result as it comes, from a thread; end the process if there can be none."""
-        self._report, self._warn = report, warn
+        self._report, self._log, self._take_back = report, log, take_back
+        # In the caller's context, as what is taken back is processed in it.
+        run, parts = copy_context().run, (self._listen,)
         self._thread = threading.Thread(
-            target=self._listen, name="ksm-storage-results", daemon=True
+            target=run, args=parts, name="ksm-storage-results", daemon=True
         )
         try:
             self._thread.start()
@@ -222,12 +246,15 @@ class _Child:
         for number, path in self.unfinished.items():
             self._report(JobResult(number, path, error=_lost()))
 
-    def _take(self, found: JobResult | BaseException | _Warning) -> None:
-        if isinstance(found, _Warning):
-            self._warn(found)
+    def _take(self, found: JobResult | BaseException | Logged) -> None:
+        if isinstance(found, Logged):
+            self._log(found)
             return
         if isinstance(found, JobResult):
             self.unfinished.pop(found.number, None)
+            if found.done == _ELSEWHERE:
+                self._take_back(found.number, found.path)
+                return
         self._report(found)
 
 
@@ -236,41 +263,6 @@ def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
     opened.callback(os.close, reader)
     opened.callback(os.close, writer)
     return reader, writer
-
-
-class _Warning(NamedTuple):
-    """What a child logs: the logger's name, the level and the text."""
-
-    name: str
-    level: int
-    text: str
-
-
-class _Warnings:
-    """Log what the children log; what each of them says for itself is said once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._said: set[_Warning] = set()
-
-    def warn_once(self, warning: _Warning) -> None:
-        with self._lock:
-            if warning in self._said:
-                return
-            if len(self._said) < _MAX_REMEMBERED:
-                self._said.add(warning)
-        logging.getLogger(warning.name).log(warning.level, "%s", warning.text)
-
-
-class _ToParent(logging.Handler):
-    """Send each record of our loggers to the parent, which has the application's handlers."""
-
-    def __init__(self, send: Callable[[_Warning], None]) -> None:
-        super().__init__()
-        self._send = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._send(_Warning(record.name, record.levelno, record.getMessage()))
 
 
 def _lost() -> StorageError:
@@ -300,8 +292,8 @@ def _serve(
     results = os.fdopen(results_writer, "wb")
     one_at_a_time = threading.Lock()
 
-    def send(result: JobResult | BaseException | _Warning) -> None:
-        content = _pickled(result)
+    def send(result: JobResult | BaseException | Logged) -> None:
+        content = pickled(result)
         try:
             with one_at_a_time:
                 results.write(content)
@@ -310,9 +302,16 @@ def _serve(
             # The parent is gone.
             os._exit(1)
 
-    _log_by(_ToParent(send))
+    log_by(send)
     stopped = threading.Event()
-    queue = ProviderQueue(work, send, stopped, limit, backoff, deadline)
+
+    def computed(path: str) -> FileResult:
+        try:
+            return work(path)
+        except ServiceNeededError:
+            return _ELSEWHERE
+
+    queue = ProviderQueue(computed, send, stopped, limit, backoff, deadline)
     # As the command does around all of its work: one limit that is lowered once.
     with no_core_dumps(), os.fdopen(files_reader, "rb") as files:
         while (message := _next(files)) != "close":
@@ -326,16 +325,6 @@ def _serve(
     os._exit(0)
 
 
-def _log_by(handler: logging.Handler) -> None:
-    """Have all records of our loggers taken by one handler, in place of the application's."""
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.startswith(f"{_LOGGER}.") and isinstance(logger, logging.Logger):
-            # Theirs are called in the parent, which may write the same file.
-            logger.handlers, logger.propagate = [], True
-    ours = logging.getLogger(_LOGGER)
-    ours.handlers, ours.propagate = [handler], False
-
-
 def _next(files: IO[bytes]) -> tuple[int, str] | str:
     try:
         message: tuple[int, str] | str = pickle.load(files)  # noqa: S301
@@ -344,33 +333,3 @@ def _next(files: IO[bytes]) -> tuple[int, str] | str:
         # replaced by a rename, so that it is whole even now.
         os._exit(1)
     return message
-
-
-def _pickled(result: JobResult | BaseException | _Warning) -> bytes:
-    """Return a result for the parent; of an exception all but its traceback and its cause."""
-    try:
-        content = pickle.dumps(result)
-        if isinstance(result, BaseException) or getattr(result, "error", None) is not None:
-            # An exception whose class takes other arguments can be written and not read.
-            pickle.loads(content)  # noqa: S301
-    # A class that exists only here, or an attribute of it: pickle raises what it likes.
-    except Exception as exc:  # noqa: BLE001
-        if isinstance(result, JobResult) and result.error is not None:
-            return pickle.dumps(JobResult(result.number, result.path, error=_public(result.error)))
-        kind = type(result if isinstance(result, BaseException) else exc).__name__
-        return pickle.dumps(RuntimeError(f"a result cannot be sent ({kind})"))
-    return content
-
-
-def _public(error: KsmStorageError) -> KsmStorageError:
-    """Return an error of the nearest documented class, with the same text and details."""
-    kind = type(error)
-    while kind.__module__ != errors.__name__:
-        kind = next(each for each in kind.__bases__ if issubclass(each, KsmStorageError))
-    public = kind(error.message, hint=error.hint)
-    public.path = error.path
-    public.provider, public.key = error.provider, error.key
-    public.operation, public.permission = error.operation, error.permission
-    public.request_id = error.request_id
-    public.causes = tuple(_public(cause) for cause in error.causes)
-    return public

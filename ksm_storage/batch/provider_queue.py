@@ -53,6 +53,10 @@ class JobResult:
     error: KsmStorageError | None = None
 
 
+class ServiceNeededError(BaseException):
+    """Raised by the work on a file in a copy of the process: it is for the command's own."""
+
+
 Work = Callable[[str], FileResult]
 Report = Callable[[JobResult | BaseException], None]
 

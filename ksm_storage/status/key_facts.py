@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..batch.provider_queue import ServiceNeededError
 from ..contract.abilities import KeyDescription, is_public_key_algorithm
 from ..contract.key_wrapper import Aad, KeyUri
 from ..envelope.codec import format_time
@@ -14,6 +16,7 @@ from ..envelope.opening import covers, wrapped_dek
 from ..errors import KsmStorageError
 from ..keys.kek import KekPool
 from ..keys.kek_abilities import describe_key, wrapping_version
+from ..keys.known_providers import COMPUTED, OFFLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class KeyFacts:
     def __init__(self, keks: KekPool, trusted: Sequence[KeyUri] | None = None) -> None:
         self._keks = keks
         self._trusted = trusted
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._facts: dict[KeyUri, _Fact] = {}
 
@@ -107,7 +111,14 @@ class KeyFacts:
         return RecipientStatus(recipient, description, version)
 
     def describe(self, uri: KeyUri) -> tuple[KeyDescription | None, KsmStorageError | None]:
-        """Return the provider's description of a KEK, or the error that prevented one."""
+        """Return the provider's description of a KEK, or the error that prevented one.
+
+        Raises:
+            ServiceNeededError: A service is to be queried in a copy of the process, which would
+                query it once more and could ask for a PIN beside the others.
+        """
+        if uri.provider not in COMPUTED | OFFLINE and os.getpid() != self._process:
+            raise ServiceNeededError
         with self._lock:
             fact = self._facts.setdefault(uri, _Fact())
         with fact.lock:

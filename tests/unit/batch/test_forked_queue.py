@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
 import errno
-import logging
 import os
 import signal
 import subprocess
@@ -11,41 +11,23 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ksm_storage.batch.forked_queue import may_fork
-from ksm_storage.batch.provider_queue import FileResult, JobResult
+from ksm_storage.batch.provider_queue import FileResult, JobResult, ServiceNeededError
 from ksm_storage.batch.runner import Deadline, Runner
+from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import (
-    DecryptionError,
-    KsmStorageError,
-    ProviderError,
     StorageError,
-    ThrottledError,
 )
+from ksm_storage.keys.kek import KekPool
+from ksm_storage.status.key_facts import KeyFacts
+from tests.unit.batch.copies import forked, needs_two_cores, pid
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
-    reason="needs Linux and two cores",
-)
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Threads of other tests may be there; they hold no lock that is used here.
-    monkeypatch.setattr("ksm_storage.batch.forked_queue.may_fork", lambda: True)
-
-
-def forked(work: Callable[[str], FileResult], *, deadline: Deadline | None = None) -> Runner:
-    return Runner(work, service_of=lambda _: "local", limit=4, forked={"local"}, deadline=deadline)
-
-
-def pid(_path: str) -> FileResult:
-    time.sleep(0.001)
-    return FileResult(str(os.getpid()))
+pytestmark = needs_two_cores
 
 
 def test_the_files_are_shared_out_and_come_back_in_their_order() -> None:
@@ -78,51 +60,6 @@ def test_a_service_that_is_not_computed_stays_in_this_process() -> None:
 
     assert remote.done == FileResult(str(os.getpid()))
     assert local.done != remote.done
-
-
-def error() -> KsmStorageError:
-    cause = DecryptionError("wrong", hint="look", key="key-file:///k", operation="unwrap")
-    found = ProviderError("none", hint="do", provider="p", permission="x:Y", request_id="r")
-    found.causes = (cause,)
-    found.path = "/path"
-    return found
-
-
-def test_an_error_comes_back_whole() -> None:
-    def work(_path: str) -> FileResult:
-        raise error()
-
-    (found,) = forked(work).run(["a"])
-
-    assert type(found.error) is ProviderError
-    assert found.error.as_dict() == error().as_dict()
-    assert found.error.__notes__ == error().__notes__
-    assert type(found.error.causes[0]) is DecryptionError
-
-
-def test_an_error_of_a_class_that_cannot_be_sent_comes_as_the_documented_one() -> None:
-    class PrivateError(ThrottledError):
-        def __init__(self, one: int, two: int) -> None:
-            super().__init__(f"{one} {two}", hint="wait", key="k")
-
-    def work(_path: str) -> FileResult:
-        raise StorageError("outer") if _path == "plain" else PrivateError(1, 2)
-
-    runner = Runner(work, service_of=lambda _: "local", limit=2, forked={"local"})
-    runner._backoff = runner._backoff._replace(tries=1)
-    plain, private = runner.run(["plain", "private"])
-
-    assert type(plain.error) is StorageError
-    assert type(private.error) is ThrottledError
-    assert private.error.as_dict() == {**PrivateError(1, 2).as_dict(), "error": "ThrottledError"}
-
-
-def test_a_fault_of_ours_is_raised_here() -> None:
-    def work(_path: str) -> FileResult:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        list(forked(work).run(["a", "b"]))
 
 
 def test_the_files_of_a_process_that_dies_are_errors_and_the_others_are_done() -> None:
@@ -160,25 +97,6 @@ def test_after_a_stop_what_runs_is_finished_and_the_rest_is_reported_as_not_star
     assert 10 <= len(done) < 1000
     assert all(each.done or not each.error for each in found)
     assert [each.path for each in found] == [str(number) for number in range(len(found))]
-
-
-def test_what_each_process_logs_for_itself_is_logged_once_here(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def work(path: str) -> FileResult:
-        time.sleep(0.001)
-        logger = logging.getLogger("ksm_storage.audit")
-        logger.warning("warning: %s", "events are lost")
-        logger.warning("warning: of %s", path)
-        return FileResult(str(os.getpid()))
-
-    found = list(forked(work).run(str(number) for number in range(50)))
-
-    assert len({each.done.result for each in found if each.done}) >= 2
-    texts = [record.getMessage() for record in caplog.records]
-    assert texts.count("warning: events are lost") == 1
-    assert sorted(texts)[1:] == sorted(f"warning: of {number}" for number in range(50))
-    assert {record.name for record in caplog.records} == {"ksm_storage.audit"}
 
 
 def test_a_process_whose_parent_is_gone_leaves_without_a_word() -> None:
@@ -249,36 +167,6 @@ def test_a_process_with_other_threads_is_not_copied() -> None:
     finally:
         end.set()
         thread.join()
-
-
-class TwoPartsError(StorageError):
-    """A class that pickle can write and cannot read."""
-
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one} {two}", hint="wait")
-
-
-class OtherTwoPartsError(Exception):
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one} {two}")
-
-
-def test_an_error_that_can_be_sent_and_not_read_comes_as_the_documented_one() -> None:
-    def work(_path: str) -> FileResult:
-        raise TwoPartsError(1, 2)
-
-    (found,) = forked(work).run(["a"])
-
-    assert type(found.error) is StorageError
-    assert (found.error.message, found.error.hint) == ("1 2", "wait")
-
-
-def test_a_fault_that_can_be_sent_and_not_read_is_raised_here() -> None:
-    def work(_path: str) -> FileResult:
-        raise OtherTwoPartsError(1, 2)
-
-    with pytest.raises(RuntimeError, match="OtherTwoPartsError"):
-        list(forked(work).run(["a"]))
 
 
 def test_the_files_after_the_end_of_a_process_go_to_the_others() -> None:
@@ -366,26 +254,6 @@ def test_a_command_without_stdout_and_stderr_is_served(monkeypatch: pytest.Monke
     assert all(each.done for each in found)
 
 
-def test_an_applications_handlers_see_each_record_once(tmp_path: Path) -> None:
-    def work(path: str) -> FileResult:
-        logging.getLogger("ksm_storage.audit").warning("of %s", path)
-        return FileResult("done")
-
-    handlers = [logging.FileHandler(tmp_path / name) for name in ("all", "audit")]
-    loggers = [logging.getLogger(name) for name in ("ksm_storage", "ksm_storage.audit")]
-    for logger, handler in zip(loggers, handlers, strict=True):
-        logger.addHandler(handler)
-    try:
-        list(forked(work).run(["a", "b"]))
-    finally:
-        for logger, handler in zip(loggers, handlers, strict=True):
-            logger.removeHandler(handler)
-            handler.close()
-
-    for name in ("all", "audit"):
-        assert sorted((tmp_path / name).read_text().splitlines()) == ["of a", "of b"]
-
-
 def test_a_process_with_threads_of_a_c_library_is_not_copied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -399,3 +267,31 @@ def test_a_process_with_threads_of_a_c_library_is_not_copied(
     finally:
         end.set()
         thread.join()
+
+
+def test_a_file_that_a_key_service_takes_part_in_is_taken_back() -> None:
+    here, place = os.getpid(), contextvars.ContextVar("place", default="")
+
+    def work(path: str) -> FileResult:
+        if path == "bound" and os.getpid() != here:
+            raise ServiceNeededError
+        return FileResult(f"{os.getpid() == here} {place.get()}")
+
+    place.set("the caller's")
+
+    found = list(forked(work).run(["a", "bound", "b", "bound"]))
+
+    results = [each.done and each.done.result for each in found]
+    assert results == ["False the caller's", "True the caller's"] * 2
+
+
+def test_a_copy_of_the_process_does_not_query_a_key_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts, here = KeyFacts(KekPool()), os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: here + 1)
+
+    assert facts.describe(KeyUri("key-file", "/none"))[1] is not None
+    for provider in ("acme-kms", "os-keyring", "tpm2"):
+        with pytest.raises(ServiceNeededError):
+            facts.describe(KeyUri(provider, "key"))

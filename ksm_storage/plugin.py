@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         RedirectRefusedError,
         exchange_json,
         from_base64,
+        only_regular,
         read_ini,
         require_direct,
         require_texts,
@@ -125,7 +126,7 @@ _LAZY = {
         "rule_for_failure rule_for_status shown_code unreadable_reply unresolved_name",
         "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
         "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError "
-        "exchange_json from_base64 read_ini require_direct require_texts to_base64",
+        "exchange_json from_base64 only_regular read_ini require_direct require_texts to_base64",
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
         "plugin_kit.signatures": "der_of_pem der_signature key_exists not_a_signing_key "
@@ -206,6 +207,7 @@ __all__ = [
     "key_exists",
     "lock_held",
     "not_a_signing_key",
+    "only_regular",
     "other_key_error",
     "pin_options",
     "proxies_for",

@@ -6,12 +6,14 @@ cloud key is the import of the vendor's client (docs/decisions/0110-direct-calls
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
 import random
 import socket
 import ssl
+import stat
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -238,6 +240,21 @@ def read_ini(path: str, *, default_section: str = "DEFAULT") -> RawConfigParser:
     parser = RawConfigParser(default_section=default_section)
     parser.read(os.path.expanduser(path), "utf-8")
     return parser
+
+
+def only_regular(path: str, flags: int) -> int:
+    """Open a file of credentials, as the ``opener`` of ``open``; a pipe would hang the process.
+
+    Raises:
+        OSError: It cannot be opened, or is a pipe, a socket or a device.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    # ``open`` itself refuses a folder.
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def exchange_json(

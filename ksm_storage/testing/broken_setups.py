@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +43,12 @@ class Machine:
         path = self.folder / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         path.chmod(mode)
+        return str(path)
+
+    def pipe(self) -> str:
+        """Make a named pipe that nobody writes to, and return its path."""
+        path = self.folder / "pipe"
+        os.mkfifo(path)
         return str(path)
 
     def options(self, **values: object) -> Machine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -125,9 +126,27 @@ def isolate_helpers(resolver: Any, session: Any) -> None:
     # The AWS client would have a credential_process read our standard input, and ask for an MFA
     # code there. It has no public way to say otherwise; a test holds it to these names.
     from botocore.credentials import ProcessProvider
+    from botocore.utils import FileWebIdentityTokenLoader
+
+    class TokenFile(FileWebIdentityTokenLoader):
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+            self._path = path
+
+        def __call__(self) -> Any:
+            _refuse_pipe(self._path)
+            return super().__call__()
 
     def process_provider(profile: str) -> Any:
         return ProcessProvider(profile, lambda: session.full_config, popen=kit.start_helper)
+
+    def web_provider(create: Callable[..., Any]) -> Callable[..., Any]:
+        def created(*given: Any, **named: Any) -> Any:
+            provider = create(*given, **named)
+            provider._token_loader_cls = TokenFile
+            return provider
+
+        return created
 
     for provider in resolver.providers:
         provider.load = _naming_its_source(provider.load, str(provider.METHOD))
@@ -135,9 +154,23 @@ def isolate_helpers(resolver: Any, session: Any) -> None:
             provider._popen = kit.start_helper
         if hasattr(provider, "_prompter"):
             provider._prompter = kit.ask_person
+        if hasattr(provider, "_token_loader_cls"):
+            provider._token_loader_cls = TokenFile
         builder = getattr(provider, "_profile_provider_builder", None)
         if builder is not None:
             builder._create_process_provider = process_provider
+            builder._create_web_identity_provider = web_provider(
+                builder._create_web_identity_provider
+            )
+
+
+def _refuse_pipe(path: str) -> None:
+    # The client would wait for somebody to write into it.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise kit.SettingsError(
+            f"the web identity token file {kit.shown_path(path)} is not a regular file",
+            hint=CREDENTIAL_SOURCES["assume-role-with-web-identity"][1],
+        )
 
 
 def _naming_its_source(load: Callable[[], _Result], source: str) -> Callable[[], _Result]:

@@ -211,6 +211,11 @@ SETUPS = {
         lambda m: profile(m, "[profile p]\nsso_start_url = https://x.invalid\n"), AUTH, "aws sso"
     ),
     "web identity without its token": B(lambda m: web(m, None), SET, "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "web identity with a pipe": B(
+        lambda m: web(m, None).variables(AWS_WEB_IDENTITY_TOKEN_FILE=m.pipe()),
+        SET,
+        "is not a regular file",
+    ),
     "web identity with an empty token": B(lambda m: web(m, ""), AUTH, "token"),
     "sts page, web": B(lambda m: web(m, SECRET), UnavailableError, "proxy"),
     "sts page, role": B(role, UnavailableError, "proxy"),

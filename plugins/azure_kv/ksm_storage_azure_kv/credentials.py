@@ -181,7 +181,7 @@ def _validate_token_file(given: str | None) -> None:
     what = "the file of the federated token"
     hint = "check the setting 'token_file' and AZURE_FEDERATED_TOKEN_FILE"
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=kit.only_regular) as file:
             token = file.read()
     except OSError as exc:
         raise kit.SettingsError(f"cannot read {what}: {exc.strerror}", hint=hint) from exc

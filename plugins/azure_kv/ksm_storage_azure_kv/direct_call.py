@@ -87,7 +87,7 @@ def _token(access: Access, vault: kit.HttpApi, resource: str) -> str:
         return _from_metadata(access, resource)
     if kind == "workload-identity":
         tenant, form["client_id"], path = _workload(access)
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="ascii", opener=kit.only_regular) as file:
             form["client_assertion"] = file.read()
         form["client_assertion_type"] = _ASSERTION
     else:

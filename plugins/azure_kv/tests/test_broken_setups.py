@@ -110,6 +110,9 @@ SETUPS = {
     "certificate empty": B(lambda m: certificate(m, b""), SET, "certificate_path"),
     "federated token missing": B(lambda m: workload(m, None), SET, "token_file"),
     "federated token empty": B(lambda m: workload(m, ""), SET, "token_file"),
+    "federated token in a pipe": B(
+        lambda m: workload(m, "").options(token_file=m.pipe()), SET, "not a regular file"
+    ),
     "federated token not ASCII": B(lambda m: workload(m, b"\xff\xfe"), SET, "token_file"),
     "az missing": B(
         lambda m: m.options(credential="cli").variables(PATH=str(m.folder)), AUTH, "az login"

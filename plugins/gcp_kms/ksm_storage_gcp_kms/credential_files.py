@@ -86,7 +86,7 @@ def read_file(path: str) -> dict[str, Any]:
     if os.path.isdir(path):
         raise _error("is a folder", _HINT)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=kit.only_regular) as file:
             raw = file.read()
         # The library reads UTF-8 without a mark, the parser more.
         content = json.loads(raw.decode())
@@ -118,7 +118,7 @@ def _validate_source(source: object) -> None:
     if "file" not in source:
         return
     try:
-        with open(str(source["file"]), "rb") as file:
+        with open(str(source["file"]), "rb", opener=kit.only_regular) as file:
             token = file.read().strip()
     except OSError as exc:
         raise _error(f"names a federated token that cannot be read: {exc.strerror}", hint) from exc

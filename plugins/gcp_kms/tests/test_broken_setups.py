@@ -97,6 +97,7 @@ SETUPS = {
     "the JSON itself in the variable": B(
         lambda m: m.variables(**{VARIABLE: json.dumps(account(m))}), SET, "path"
     ),
+    "a pipe": B(lambda m: m.variables(**{VARIABLE: m.pipe()}), SET, "not a regular file"),
     "empty file": B(lambda m: adc(m, ""), SET, "not valid JSON"),
     "garbage": B(lambda m: adc(m, SECRET), SET, "not valid JSON"),
     "bytes": B(lambda m: adc(m, b"\xff\xfe\x00"), SET, "not valid JSON"),
@@ -130,6 +131,9 @@ SETUPS = {
     ),
     "federation without its token": B(
         lambda m: adc(m, federated(m, {"file": "/no/such"})), SET, "credential_source"
+    ),
+    "federation with a pipe": B(
+        lambda m: adc(m, federated(m, {"file": m.pipe()})), SET, "not a regular file"
     ),
     "federation with an empty token": B(
         lambda m: adc(m, federated(m, {"file": m.file("token", "")})), SET, "credential_source"

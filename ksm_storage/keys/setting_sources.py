@@ -20,6 +20,8 @@ from ..errors import SettingsError
 Arguments = Mapping[str, Mapping[str, object]]
 
 FILE_VARIABLE = "KSM_STORAGE_SETTINGS"
+# The owner of files whose owner a rootless container does not know: root there cannot change it.
+UNMAPPED = 65_534
 # A constant on purpose: a variable that names another file could switch the policy off (T6).
 POLICY_FILE = "/etc/ksm-storage/policy.toml"
 
@@ -206,7 +208,7 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
     # Where a platform hands the file out, nobody there can change its owner or mode.
     hint = f"copy it: install -m 600 {quoted} COPY, and set ${FILE_VARIABLE} to the copy"
     if not os.statvfs(path).f_flag & os.ST_RDONLY:
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and status.st_uid != UNMAPPED:
             hint = f"run: chown root {quoted} && chmod go-w {quoted}"
         elif not is_foreign and status.st_uid != 0:
             hint = f"run: chmod go-w {quoted}"

@@ -12,6 +12,8 @@ from ..contract.redaction import shown_path
 from ..errors import PermissionDeniedError
 
 PRIVATE, ANY = "private", "any"
+# The owner of files whose owner a rootless container does not know: nobody there can become it.
+UNMAPPED = 65_534
 
 _ACCESS_LIST = "system.posix_acl_access"
 _ENTRY = struct.Struct("<HHI")
@@ -48,7 +50,7 @@ def refuse_exposed(descriptor: int, *, what: str, path: str, cure: str, opt_out:
         raise PermissionDeniedError(
             f"{named} belongs to another user (uid {status.st_uid})",
             hint=f"its owner must be root or the user of this program (uid {mine}); "
-            f"{as_owner if mine == 0 else ''}{elsewhere}",
+            f"{as_owner if mine == 0 and status.st_uid != UNMAPPED else ''}{elsewhere}",
         )
     # Write permission is never needed, and whoever has it can put another secret there.
     allowed = _READ if status.st_uid == 0 else 0

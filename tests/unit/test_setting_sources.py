@@ -138,9 +138,10 @@ def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
     ("owner", "mode", "caller", "problem", "hint"),
     [
         (4321, 0o644, 0, "belongs to another user", "run: chown root "),
-        (4321, 0o644, 65534, "belongs to another user", "install -m 600 "),
-        (0, 0o666, 65534, "is writable by other users", "install -m 600 "),
-        (65534, 0o666, 65534, "is writable by other users", "run: chmod go-w "),
+        (4321, 0o644, 1000, "belongs to another user", "install -m 600 "),
+        (65534, 0o644, 0, "belongs to another user", "install -m 600 "),
+        (0, 0o666, 1000, "is writable by other users", "install -m 600 "),
+        (1000, 0o666, 1000, "is writable by other users", "run: chmod go-w "),
     ],
 )
 def test_the_cure_can_be_followed_by_the_caller(

@@ -194,6 +194,10 @@ def _pair(text: str) -> tuple[str, str]:
     for at, character in enumerate(text):
         if character == "=" and _is_key(text[:at]) and _is_key(text[at + 1 :]):
             return text[:at], text[at + 1 :]
+    old, separator, new = text.rpartition("=")
+    if separator and _is_key(old):
+        # Says what is wrong with the new key.
+        read_key(new)
     raise click.BadParameter(f"{text!r} is not OLD=NEW", param_hint="'--replace-key'")
 
 

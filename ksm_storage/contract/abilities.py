@@ -72,6 +72,14 @@ class KeyDescription:
     rotation: str | None = None
     public: bool = False
 
+    @property
+    def shown_state(self) -> str:
+        """The state, followed by the provider's word if that says more: ``enabled (expired)``."""
+        word = self.state_name
+        if word is None or self.state not in ("enabled", "unusable", "unknown"):
+            return self.state
+        return self.state if word.lower() == self.state else f"{self.state} ({word})"
+
 
 @dataclass(frozen=True, slots=True)
 class PermissionProbe:

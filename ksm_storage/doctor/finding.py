@@ -183,7 +183,7 @@ def key_as_dict(found: KeyFinding) -> dict[str, object]:
 
 
 def _described(key: KeyDescription) -> Iterator[str]:
-    yield key.state
+    yield key.shown_state
     if key.deletion is not None:
         yield f"until {format_time(key.deletion)}"
     for text in (key.algorithm, key.protection):

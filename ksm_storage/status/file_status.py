@@ -200,9 +200,7 @@ def _state(recipient: RecipientStatus) -> str:
         return "not queried" if recipient.problem is None else "unknown"
     if key.deletion is not None:
         return f"{key.state} until {format_time(key.deletion)}"
-    if key.state in ("unusable", "unknown") and key.state_name is not None:
-        return f"{key.state} ({key.state_name})"
-    return key.state
+    return key.shown_state
 
 
 def _age(since: datetime, now: datetime) -> str:

@@ -70,7 +70,8 @@ class RecipientChanges(NamedTuple):
             elif not _named(new, recipients):
                 raise SettingsError(
                     f"cannot replace the key {old}: it is not a recipient",
-                    hint="write it as 'ksm-storage inspect' shows it",
+                    hint="write it as it stands in the file, which has: "
+                    + ", ".join(str(recipient.key) for recipient in recipients),
                 )
         return list(dict.fromkeys(wanted))
 

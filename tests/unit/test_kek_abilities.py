@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ksm_storage import plugin
-from ksm_storage.contract.abilities import KeyDescription, PermissionProbe
+from ksm_storage.contract.abilities import KeyDescription, KeyState, PermissionProbe
 from ksm_storage.contract.key_wrapper import Aad, KeyUri, WrappedDek
 from ksm_storage.errors import KeyNotFoundError, PluginContractError
 from ksm_storage.keys.kek import Kek
@@ -129,3 +129,19 @@ def test_a_documented_error_names_the_key(ability: str) -> None:
 def test_a_plugin_author_finds_the_abilities_with_the_rest(name: str) -> None:
     assert getattr(plugin, name).__name__ == name
     assert name in plugin.__all__
+
+
+@pytest.mark.parametrize(
+    ("state", "word", "shown"),
+    [
+        ("enabled", None, "enabled"),
+        ("enabled", "ENABLED", "enabled"),
+        ("enabled", "expired", "enabled (expired)"),
+        ("unusable", "derived", "unusable (derived)"),
+        ("disabled", "DISABLED", "disabled"),
+    ],
+)
+def test_a_state_is_shown_with_the_word_that_says_more(
+    state: KeyState, word: str | None, shown: str
+) -> None:
+    assert KeyDescription("key", state, word).shown_state == shown

@@ -24,7 +24,8 @@ class VaultClient:
     @property
     def place(self) -> str:
         """The server as messages name it."""
-        return f"the server at {str(self.access.address)!r}"
+        within = f" in the namespace {self.access.namespace!r}" if self.access.namespace else ""
+        return f"the server at {str(self.access.address)!r}{within}"
 
     def post(
         self, path: str, body: Mapping[str, object], *, operation: str, key: str

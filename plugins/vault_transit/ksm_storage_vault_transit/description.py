@@ -137,6 +137,10 @@ def _state(data: Mapping[str, Any], *, signs: bool) -> tuple[KeyState, str | Non
         return "unusable", "cannot decrypt"
     if data.get("derived") is True:
         return "unusable", "derived"
+    oldest = data.get("min_decryption_version")
+    if isinstance(oldest, int) and oldest > 1:
+        # A file that an older version wrapped does not open.
+        return "enabled", f"decrypts version {oldest} and later"
     return "enabled", None
 
 

@@ -75,7 +75,8 @@ _TOO_OLD = ErrorRule(
 _LOGIN_REFUSED = ErrorRule(
     AuthenticationError,
     "{place} refused the login",
-    "check the role or role id, the secret id or JSON web token, and the option 'auth_mount'",
+    "check the role or role id, the secret id (it may have expired, or be used up) or JSON web "
+    "token, and the option 'auth_mount'",
 )
 
 # The first text that the reply contains counts. A bare "permission denied" is the token's fault,
@@ -137,7 +138,7 @@ _REDIRECTED = NETWORK_RULES["TooManyRedirects"]
 _FAILURES: Mapping[str, ErrorRule] = {
     "AgentSocketError": ErrorRule(
         UnavailableError,
-        "no agent is listening at {place}",
+        "cannot connect to the agent: {place} does not answer",
         "start the agent, and check the path and the permissions of its socket",
     ),
     **NETWORK_RULES,

@@ -26,6 +26,7 @@ _KINDS: Mapping[str, kit.CredentialKind] = {
 
 _PATH = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
 _UNIX = "unix://"
+_API_PATHS = ("/v1", "/ui")
 
 
 @kit.hookimpl
@@ -144,7 +145,7 @@ def _address(settings: kit.Settings, credential: str) -> Address:
     if (path := settings.text("agent_socket")) is not None:
         return _socket(path, "the setting 'agent_socket'")
     if (url := kit.endpoint_setting(settings, "endpoint")) is not None:
-        return Address(url, None, "the setting 'endpoint'")
+        return _server(url, "the setting 'endpoint'")
     found = variable(*(("AGENT_ADDR", "ADDR") if credential == AGENT else ("ADDR",)))
     if found is None:
         raise kit.SettingsError(
@@ -155,7 +156,17 @@ def _address(settings: kit.Settings, credential: str) -> Address:
     if url.startswith(_UNIX):
         return _socket(url.removeprefix(_UNIX), source)
     kit.validate_endpoint(url, named=source)
-    return Address(url.rstrip("/"), None, source)
+    return _server(url, source)
+
+
+def _server(url: str, source: str) -> Address:
+    url = url.rstrip("/")
+    if url.endswith(_API_PATHS):
+        raise kit.SettingsError(
+            f"{source} ends with a path of the API or the web interface: {url!r}",
+            hint="write the address alone, as in https://vault.example.com:8200",
+        )
+    return Address(url, None, source)
 
 
 def _socket(path: str, source: str) -> Address:

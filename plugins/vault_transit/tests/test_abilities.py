@@ -38,6 +38,18 @@ def test_a_soft_deleted_key_is_described_as_disabled(bao: OpenBao, root: Setting
     assert (described.state, described.state_name) == ("disabled", "soft-deleted")
 
 
+def test_a_key_that_rejects_old_versions_is_described_with_the_oldest_it_takes(
+    bao: OpenBao, root: Settings
+) -> None:
+    name = bao.new_key()
+    bao.ask("POST", f"transit/keys/{name}/rotate")
+    bao.ask("POST", f"transit/keys/{name}/config", {"min_decryption_version": 2})
+
+    described = opened(f"transit/{name}", root).describe_key()
+
+    assert described.shown_state == "enabled (decrypts version 2 and later)"
+
+
 @pytest.mark.parametrize("options", [{"type": "ecdsa-p256"}, {"derived": True}], ids=str)
 def test_a_key_that_cannot_wrap_is_described_as_unusable(
     bao: OpenBao, root: Settings, options: dict[str, object]

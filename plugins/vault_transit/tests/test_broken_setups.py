@@ -71,6 +71,14 @@ SETUPS = {
     "address with a path": B(
         lambda m: m.options(endpoint=f"https://u:{SECRET}@vault/"), SET, "https"
     ),
+    "address of the API": B(
+        lambda m: m.options(endpoint="https://vault:8200/v1/"), SET, "the address alone"
+    ),
+    "address of the web interface": B(
+        lambda m: m.options(endpoint=None).variables(VAULT_ADDR="https://vault:8200/ui"),
+        SET,
+        "'VAULT_ADDR' ends with a path",
+    ),
     "nobody listens": B(
         lambda m: m.options(endpoint="http://127.0.0.1:1"), UnavailableError, "network"
     ),

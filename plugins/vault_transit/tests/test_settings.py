@@ -32,6 +32,12 @@ def test_bao_goes_before_vault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address({}) == f"the server at {URL!r}"
 
 
+def test_a_message_names_the_namespace_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_NAMESPACE", "team/a")
+
+    assert address({"endpoint": URL}) == f"the server at {URL!r} in the namespace 'team/a'"
+
+
 def test_no_address_is_an_error_with_advice() -> None:
     with pytest.raises(
         SettingsError, match="address of the Vault or OpenBao server is missing"

@@ -74,6 +74,16 @@ _APPLICATION = (
     "check 'client_id' and 'tenant_id', and the cloud ('authority_host')",
 )
 
+_USER = (
+    "invalid user name or password",
+    "check AZURE_USERNAME and AZURE_PASSWORD; better use an application with a secret or a "
+    "certificate",
+)
+_MORE_THAN_A_PASSWORD = (
+    "the user must sign in with more than a password",
+    "use an application with a secret or a certificate instead of AZURE_USERNAME, or run: az login",
+)
+
 # AADSTS number -> message and hint.
 ENTRA_CODES: Mapping[int, tuple[str, str]] = {
     700016: _APPLICATION,
@@ -100,6 +110,17 @@ ENTRA_CODES: Mapping[int, tuple[str, str]] = {
     500011: (
         "the tenant has no Key Vault of this cloud",
         "for another cloud than the public one, set 'authority_host' and 'tenant_id'",
+    ),
+    50034: _USER,
+    50126: _USER,
+    50053: ("the user is locked", "wait, or ask the administrators of the tenant"),
+    50055: ("the user's password has expired", "change it, and set AZURE_PASSWORD"),
+    50057: ("the user is disabled", "enable it in Microsoft Entra ID"),
+    50076: _MORE_THAN_A_PASSWORD,
+    50079: _MORE_THAN_A_PASSWORD,
+    7000218: (
+        "the application needs a secret or a certificate",
+        "set AZURE_CLIENT_SECRET, or allow public client flows of the application",
     ),
     53003: (
         "a conditional access policy blocks the caller",

@@ -39,12 +39,13 @@ _EXTRAS = {
     "ksm-storage-vault-transit": "vault-transit",
 }
 
-# How each provider writes the names of its keys, as the start of a regular expression.
+# How each provider writes the names of its keys, and of what holds them: the start of a regular
+# expression.
 NATIVE_NAMES = (
     (r"arn:aws[a-z-]*:kms:", "aws-kms"),
-    (r"https://[^/]+\.(vault|managedhsm)\.[^/]+/keys/", "azure-kv"),
+    (r"https://[^/]+\.(vault|managedhsm)\.[^/]+(/|\Z)", "azure-kv"),
     (r"projects/[^/]+/locations/[^/]+/keyRings/", "gcp-kms"),
-    (r"ocid1\.key\.", "oracle-kv"),
+    (r"ocid1\.(key|keyversion|vault)\.", "oracle-kv"),
     (r"pkcs11:", "pkcs11"),
 )
 
@@ -54,7 +55,7 @@ _NATIVE_FORMS = {
     "azure-kv": "https://VAULT.vault.azure.net/keys/NAME or .../NAME/VERSION, without a port",
     "gcp-kms": "projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY, "
     "and /cryptoKeyVersions/NUMBER for one version",
-    "oracle-kv": "ocid1.key.REALM.REGION.VAULT.ID",
+    "oracle-kv": "ocid1.key.REALM.REGION.VAULT.ID, the key's OCID and not the vault's",
     "pkcs11": "pkcs11:token=TOKEN;object=KEY, with %20 for a blank",
 }
 

@@ -146,6 +146,10 @@ SLIPS = (
     ("gcp-kms", "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/latest"),
     ("oracle-kv", "OCID1.key.oc1.iad.abc.def"),
     ("oracle-kv", "ocid1.key.oc1.iad.abc.def "),
+    ("oracle-kv", "ocid1.vault.oc1.iad.abc.def"),
+    ("oracle-kv", "ocid1.keyversion.oc1.iad.abc.def"),
+    ("azure-kv", "https://demo.vault.azure.net"),
+    ("azure-kv", "https://demo.vault.azure.net/secrets/app"),
     ("pkcs11", "pkcs11:token=My Token;object=app"),
 )
 

@@ -31,7 +31,7 @@ _SEPARATORS = re.compile(r"[_\s-]")
 _CREDENTIALS = ("clientId", "clientKey", "privateKey", "appKey")
 # What templates and manuals write; no base64 has these forms.
 _PLACEHOLDER = re.compile(
-    r"<[^<>]*>|\[[^\[\]]*\]|\{\{.*\}\}|\$\{.*\}|\$\(.*\)|\$\w+|%\w+%|\.{3,}|\u2026|\*{3,}|x{3,}"
+    r"<[^<>]*>|\[[^\[\]]*\]|\{\{.*\}\}|\$\{.*\}|\$\(.*\)|\$\w+|%\w+%|\.{3,}|\u2026|\*{3,}|x{3,16}"
     r"|(?:your|insert|replace|enter)[ _-].*|todo|change[ _-]?me|placeholder",
     re.IGNORECASE | re.DOTALL,
 )

@@ -312,20 +312,33 @@ def _serve(
             return _ELSEWHERE
 
     queue = ProviderQueue(computed, send, stopped, limit, backoff, deadline)
+
+    def finish() -> None:
+        try:
+            queue.close()
+            results.close()
+        finally:
+            os._exit(0)
+
     # As the command does around all of its work: one limit that is lowered once.
     with no_core_dumps(), os.fdopen(files_reader, "rb") as files:
-        while (message := _next(files)) != "close":
+        while True:
+            message = _next(files)
             if isinstance(message, tuple):
                 queue.put(*message)
+            elif message == "close":
+                # From a thread: a parent that leaves while a file hangs is still noticed here.
+                try:
+                    threading.Thread(target=finish, daemon=True).start()
+                except RuntimeError:
+                    finish()
             else:
                 stopped.set()
                 queue.wake()
-        queue.close()
-    results.close()
-    os._exit(0)
 
 
 def _next(files: IO[bytes]) -> tuple[int, str] | str:
+    """Return what the parent sent; leave when it has left."""
     try:
         message: tuple[int, str] | str = pickle.load(files)  # noqa: S301
     except (EOFError, OSError, pickle.UnpicklingError):

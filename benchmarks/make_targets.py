@@ -5,6 +5,7 @@ Run ``python -m benchmarks.make_targets TARGET ...``.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from benchmarks.interleaved import child_environment
 from benchmarks.tables import Row, Table, publish, words
 
 ROOT = Path(__file__).parents[1]
+# As make itself names it: the scripts expect a path below the folder of the sources.
+ENVIRONMENT = os.path.relpath(sys.prefix, ROOT)
 # Target -> the file that says that what it needs is installed.
 STAMPS = {"demo": "demo.stamp", "test": "test.stamp", "test-quick": "quick.stamp"}
 
@@ -23,7 +26,7 @@ def tables(targets: Sequence[str]) -> Iterator[Table]:
     """Return the table of the targets; each runs once."""
     rows = []
     for target in targets:
-        make(f"{sys.prefix}/{STAMPS[target]}")
+        make(f"{ENVIRONMENT}/{STAMPS[target]}")
         rows.append(Row(f"make {target}", "ours", make(target)))
     yield Table("make-targets", "Make", "s", rows)
 
@@ -32,7 +35,7 @@ def make(target: str) -> float:
     """Run a target with this interpreter's environment and return the seconds it took."""
     start = time.perf_counter()
     done = subprocess.run(
-        ["make", f"VENV={sys.prefix}", target],
+        ["make", f"VENV={ENVIRONMENT}", target],
         cwd=ROOT,
         env=dict(child_environment()),
         stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -56,7 +57,9 @@ class Traced:
                 untraced()
             if _ptrace(_TRACEME, 0) == -1:
                 os._exit(_NOT_ALLOWED)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread. A library may have started another one after the fork, as gRPC does;
+            # if that takes the signal, the whole process stays stopped once it is let go.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             work()
 
         self._process = forked.start(stopped_first)

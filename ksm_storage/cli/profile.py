@@ -142,9 +142,8 @@ def use(
     as_json: bool,
 ) -> None:
     """Make NAME the active profile of PATH."""
-    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
-    with current_process().waiting():
-        change_document(path, policy, lambda document: with_active_profile(document, name))
+    options = _OpenOptions(trust, settings, timeout)
+    options.change(path, lambda document: with_active_profile(document, name))
     if as_json:
         echo_json({"path": path, "status": "done", "active": name})
         return
@@ -170,9 +169,8 @@ def delete(
 
     The client device stays valid on the server until it is revoked there.
     """
-    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
-    with current_process().waiting():
-        left = change_document(path, policy, lambda document: without_profile(document, name))
+    options = _OpenOptions(trust, settings, timeout)
+    left = options.change(path, lambda document: without_profile(document, name))
     if as_json:
         active = left.settings.get(ACTIVE_PROFILE)
         echo_json({"path": path, "status": "done", "removed": name, "active": active})
@@ -196,9 +194,7 @@ def list_profiles(
     as_json: bool,
 ) -> None:
     """List the profiles in PATH; a star marks the active one."""
-    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
-    with current_process().waiting():
-        document = read_document(path, policy)
+    document = _OpenOptions(trust, settings, timeout).read(path)
     active = document.settings.get(ACTIVE_PROFILE)
     rows = [
         {
@@ -234,9 +230,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Show the values of the profile NAME in PATH, or of the active one."""
-    policy = OpenPolicy.from_args(trust or None, None, settings).with_timeout(timeout, None)
-    with current_process().waiting():
-        document = read_document(path, policy)
+    document = _OpenOptions(trust, settings, timeout).read(path)
     if name is not None:
         require_profile(document, name)
     chosen = document.chosen(name)
@@ -329,6 +323,18 @@ class _OpenOptions(NamedTuple):
     trust: Sequence[str]
     settings: Settings
     timeout: float | None
+
+    def read(self, path: str) -> Document:
+        with current_process().waiting():
+            return read_document(path, self._policy())
+
+    def change(self, path: str, change: Callable[[Document], Document]) -> Document:
+        with current_process().waiting():
+            return change_document(path, self._policy(), change)
+
+    def _policy(self) -> OpenPolicy:
+        policy = OpenPolicy.from_args(self.trust or None, None, self.settings)
+        return policy.with_timeout(self.timeout, None)
 
 
 def _change_or_create(

@@ -158,15 +158,20 @@ def test_nobody_waits_for_a_process_once_it_is_late(tmp_path: Path) -> None:
     pytest.fail("the process goes on")
 
 
-def test_a_process_with_other_threads_is_not_copied() -> None:
+@pytest.fixture
+def thread_of_a_library() -> Iterator[None]:
+    """Run a thread that is none of the command's."""
     end = threading.Event()
-    thread = threading.Thread(target=end.wait, name="of a library")
+    thread = threading.Thread(target=end.wait)
     thread.start()
-    try:
-        assert not may_fork()
-    finally:
-        end.set()
-        thread.join()
+    yield
+    end.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("thread_of_a_library")
+def test_a_process_with_other_threads_is_not_copied() -> None:
+    assert not may_fork()
 
 
 def test_the_files_after_the_end_of_a_process_go_to_the_others() -> None:
@@ -254,19 +259,14 @@ def test_a_command_without_stdout_and_stderr_is_served(monkeypatch: pytest.Monke
     assert all(each.done for each in found)
 
 
+@pytest.mark.usefixtures("thread_of_a_library")
 def test_a_process_with_threads_of_a_c_library_is_not_copied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A C library's thread is one that Python does not list.
     monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
-    end = threading.Event()
-    # As one that Python does not know.
-    thread = threading.Thread(target=end.wait)
-    thread.start()
-    try:
-        assert not may_fork()
-    finally:
-        end.set()
-        thread.join()
+
+    assert not may_fork()
 
 
 def test_a_file_that_a_key_service_takes_part_in_is_taken_back() -> None:

@@ -174,10 +174,7 @@ SETUPS = {
         lambda m: process(m, "import sys; sys.stdout.buffer.write(b'\\xff\\xfe')"), AUTH, "process"
     ),
     "process prints expired": B(
-        lambda m: process(
-            m,
-            f"print('{OUT({**ISSUED, 'Expiration': '2001-01-01T00:00:00Z'})}')",
-        ),
+        lambda m: process(m, f"print('{OUT({**ISSUED, 'Expiration': '2001-01-01T00:00:00Z'})}')"),
         AUTH,
         "Expiration",
     ),
@@ -280,30 +277,18 @@ SETUPS = {
         "botocore[crt]",
     ),
     "region with a line end": B(
-        lambda m: (
-            keys(m),
-            m.options(key="alias/app"),
-            m.variables(AWS_REGION="eu-west-1\n"),
-        ),
+        lambda m: keys(m, REGION="eu-west-1\n").options(key="alias/app"),
         SET,
         "AWS_REGION",
     ),
     "no region": B(lambda m: (keys(m), m.options(key="alias/app")), SET, "region"),
     "endpoint of the environment is no URL": B(
-        lambda m: (
-            keys(m),
-            m.variables(AWS_ENDPOINT_URL_KMS="kms.example"),
-            m.options(endpoint=None),
-        ),
+        lambda m: keys(m, ENDPOINT_URL_KMS="kms.example").options(endpoint=None),
         SET,
         "AWS_ENDPOINT_URL",
     ),
     "endpoint of the environment in the clear": B(
-        lambda m: (
-            keys(m),
-            m.variables(AWS_ENDPOINT_URL_KMS="http://kms.example"),
-            m.options(endpoint=None),
-        ),
+        lambda m: keys(m, ENDPOINT_URL_KMS="http://kms.example").options(endpoint=None),
         SET,
         "clear",
     ),

@@ -160,8 +160,10 @@ def _address(settings: kit.Settings, credential: str) -> Address:
 
 
 def _server(url: str, source: str) -> Address:
+    from urllib.parse import urlsplit
+
     url = url.rstrip("/")
-    if url.endswith(_API_PATHS):
+    if urlsplit(url).path.endswith(_API_PATHS):
         raise kit.SettingsError(
             f"{source} ends with a path of the API or the web interface: {url!r}",
             hint="write the address alone, as in https://vault.example.com:8200",

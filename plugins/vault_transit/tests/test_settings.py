@@ -38,6 +38,11 @@ def test_a_message_names_the_namespace_that_is_asked(monkeypatch: pytest.MonkeyP
     assert address({"endpoint": URL}) == f"the server at {URL!r} in the namespace 'team/a'"
 
 
+@pytest.mark.parametrize("url", ["https://ui", "https://v1/"])
+def test_a_host_may_have_the_name_of_a_path_of_the_api(url: str) -> None:
+    assert address({"endpoint": url}) == f"the server at {url.rstrip('/')!r}"
+
+
 def test_no_address_is_an_error_with_advice() -> None:
     with pytest.raises(
         SettingsError, match="address of the Vault or OpenBao server is missing"

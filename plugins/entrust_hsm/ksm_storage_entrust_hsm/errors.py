@@ -165,8 +165,6 @@ RETURN_VALUES: Mapping[str, kit.ErrorRule] = {
 
 _DAMAGE = "cannot decrypt the wrapped data key: another key, another context or altered data"
 
-# What these mean when they come from a function that decrypts. Libraries differ in which of them
-# they give for a wrong AAD or an altered byte, so none is relied upon.
 _NOT_INITIALIZED = kit.ErrorRule(
     kit.UnavailableError,
     "the PKCS #11 library cannot be initialized",
@@ -174,6 +172,8 @@ _NOT_INITIALIZED = kit.ErrorRule(
     "nShield the hardserver) and its own log, then retry",
 )
 
+# What these mean when they come from a function that decrypts. Libraries differ in which of them
+# they give for a wrong AAD or an altered byte, so none is relied upon.
 DECRYPTION_VALUES: Mapping[str, kit.ErrorRule] = kit.error_rules(
     kit.DecryptionError,
     {
@@ -255,7 +255,8 @@ def _load_reason(path: str, exc: Exception) -> tuple[str, str]:
             "check the option 'module': it must be the file of the PKCS #11 library, not an archive"
         )
     # Bytes 4 and 18 of an ELF file: 32 or 64 bits, and the processor.
-    if ours[:4] == _ELF and (theirs[4], theirs[18:]) != (ours[4], ours[18:]):
+    is_whole = len(theirs) == len(ours)
+    if ours[:4] == _ELF and is_whole and (theirs[4], theirs[18:]) != (ours[4], ours[18:]):
         return "built for another processor", (
             f"check the option 'module': this Python needs a library for {platform.machine()}"
         )

@@ -78,6 +78,9 @@ SETUPS = {
         SET,
         "built for another processor",
     ),
+    "library cut off": B(
+        lambda m: m.options(module=m.file("x.so", b"\x7fELF")), SET, "must be complete"
+    ),
     "two keys of one label": B(
         lambda m: m.options(key="token=ksm;object=twin"),
         KeyNotFoundError,

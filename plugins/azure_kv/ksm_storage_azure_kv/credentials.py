@@ -369,10 +369,8 @@ def _of(tenant: str | None) -> str:
 
 
 def _unreachable(exc: Exception) -> kit.KsmStorageError:
-    rule = kit.rule_for_failure(exc, _NAMES)
-    if rule is not None:
-        return rule.error(kit.Call("GetToken", "", "Microsoft Entra ID"))
-    return _UNREACHABLE.error(kit.Call("GetToken", "", "Microsoft Entra ID"))
+    rule = kit.rule_for_failure(exc, _NAMES) or _UNREACHABLE
+    return rule.error(kit.Call("GetToken", "", "Microsoft Entra ID"))
 
 
 def _number(exc: Any) -> int | None:

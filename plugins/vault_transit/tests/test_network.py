@@ -9,7 +9,7 @@ import pytest
 from ksm_storage_emulators.certificates import PrivateAuthority
 
 from ksm_storage.testing.loopback import Relay
-from ksm_storage.testing.network_tests import Ipv6AddressTests, TlsService
+from ksm_storage.testing.network_tests import Ipv6AddressTests, TlsService, rehashed_folder
 
 from .openbao import OpenBao
 from .opening import AAD, new_dek, opened
@@ -46,7 +46,7 @@ class TestNetwork(Ipv6AddressTests):
         assert opened(f"transit/{self._key}", settings).wrap(new_dek(), aad=AAD)
 
 
-@pytest.mark.parametrize("variable", ["BAO_CACERT", "VAULT_CACERT"])
+@pytest.mark.parametrize("variable", ["BAO_CACERT", "VAULT_CACERT", "BAO_CAPATH", "VAULT_CAPATH"])
 def test_the_variables_of_the_server_go_before_those_of_all(
     running: tuple[OpenBao, TlsService],
     monkeypatch: pytest.MonkeyPatch,
@@ -56,7 +56,11 @@ def test_the_variables_of_the_server_go_before_those_of_all(
     (tmp_path / "other.pem").write_bytes(PrivateAuthority().certificate_pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
     bao, service = running
-    monkeypatch.setenv(variable, service.ca_file)
+    ca_file = service.ca_file
+    monkeypatch.setenv(
+        variable,
+        rehashed_folder(tmp_path, Path(ca_file)) if variable.endswith("PATH") else ca_file,
+    )
 
     settings = {"endpoint": service.url, "token": bao.root}
     assert opened(f"transit/{bao.new_key()}", settings).wrap(new_dek(), aad=AAD)

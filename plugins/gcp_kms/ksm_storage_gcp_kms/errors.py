@@ -14,7 +14,7 @@ from typing import Any
 from ksm_storage import plugin as kit
 
 from .credential_files import is_federated
-from .hooks import IMPERSONATION, Access
+from .hooks import IMPERSONATION, METADATA, Access
 
 DECRYPT = "cloudkms.cryptoKeyVersions.useToDecrypt"
 ENCRYPT = "cloudkms.cryptoKeyVersions.useToEncrypt"
@@ -287,7 +287,12 @@ def credential_error(exc: Exception, access: Access) -> kit.KsmStorageError:
     if "RefreshError" in names:
         if access.credential == IMPERSONATION and _is_denied(exc):
             rule = MAY_NOT_IMPERSONATE
-        elif getattr(exc, "retryable", False) or _is_about_transport(exc):
+        # The metadata server has no login to renew: something else answered in its place.
+        elif (
+            access.credential == METADATA
+            or getattr(exc, "retryable", False)
+            or _is_about_transport(exc)
+        ):
             rule = _UNREACHABLE_CREDENTIALS
     if rule is _UNREACHABLE_CREDENTIALS:
         rule = kit.rule_for_failure(exc, _NAMES) or rule

@@ -83,6 +83,10 @@ def executable(m: Machine, command: str) -> Machine:
 
 
 def metadata(m: Machine, host: str) -> Machine:
+    # Read when the library is imported, which happens here at the latest.
+    m.environment.setattr(
+        "google.auth.compute_engine._metadata._GCE_METADATA_HOST", host, raising=False
+    )
     m.variables(GCE_METADATA_HOST=host, GCE_METADATA_IP=host)
     return m.options(credential="metadata", credential_timeout=1.0)
 

@@ -29,7 +29,6 @@ from .options import (
     trust_option,
 )
 from .output import echo_err, echo_json, printable
-from .process import current_process
 
 _Result = TypeVar("_Result")
 
@@ -93,7 +92,7 @@ def accept(
     # Without the rules' memory: that this file does not fit it is why the command is used.
     free = policy._replace(rules=tuple(rule._replace(memory=None) for rule in policy.rules))
     continuity = policy.continuity(path)
-    with no_memory(), current_process().waiting():
+    with no_memory():
         envelope, opened = _used(path, lambda found: (found, free.open(found, path=path)))
     before = continuity.replace(envelope, opened.dek, os.path.abspath(path))
     header = envelope.header

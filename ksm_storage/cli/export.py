@@ -22,7 +22,6 @@ from ..storage.snapshot import document_of, with_envelope
 from .commands import command
 from .options import PATH, json_option
 from .output import echo, echo_err, echo_json
-from .process import current_process
 from .sealed_file import SealedFile, refuse_key_in_service, sealed_file_options
 
 Config = Mapping[str, str]
@@ -167,11 +166,10 @@ def _opened(file: SealedFile) -> Document:
     def opened(content: bytes) -> Document:
         return document_of(file.policy().open(decode(content), path=file.path).payload)
 
+    if file.piped is not None:
+        return opened(file.piped)
     try:
-        with current_process().waiting():
-            if file.piped is not None:
-                return opened(file.piped)
-            return with_envelope(resolved(file.path), lambda found: opened(found.content))
+        return with_envelope(resolved(file.path), lambda found: opened(found.content))
     except FileNotFoundError as exc:
         raise not_found(file.path) from exc
 

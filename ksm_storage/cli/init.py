@@ -128,8 +128,7 @@ def init(
     token = read_token()
     process.stopped_now(f"this run has not sent the token; {_AGAIN}")
     trust = OpenPolicy.from_args(keys or None, context, settings).with_timeout(timeout, None)
-    with process.waiting():
-        begun = _begun(place, trust, profile)
+    begun = _begun(place, trust, profile)
     if begun is not None:
         process.stopped_now(_resume(place))
     server = _Server(token, hostname, server_key, server_key_id, ca_file, proxy)
@@ -137,13 +136,12 @@ def init(
     begun_with = begun.read_storage() if begun else {}
     server.connect(InMemoryKeyValueStorage(without_device_key(begun_with)))
     check_length(parse_token(token, hostname="US").secret)
-    with process.waiting():
-        fields = _device_key_fields(device_key, create_device_key, begun_with, trust)
-        storage = begun or _new(place, trust, profile)
-        # One save for all that a bind needs; it is done before the first request.
-        with storage.batch():
-            storage.apply(lambda config: config.update(fields))
-            manager = server.connect(storage)
+    fields = _device_key_fields(device_key, create_device_key, begun_with, trust)
+    storage = begun or _new(place, trust, profile)
+    # One save for all that a bind needs; it is done before the first request.
+    with storage.batch():
+        storage.apply(lambda config: config.update(fields))
+        manager = server.connect(storage)
     process.stopped_now(_resume(place))
     with process.waiting(f"the server {storage.get('hostname')}"):
         manager.bind()

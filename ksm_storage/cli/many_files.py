@@ -103,7 +103,7 @@ class Files(NamedTuple):
         if not self.one:
             process.stopped_now("run the same command again for the remaining files")
         with Results(as_json=as_json, one=self.one) as results:
-            with _stopping_at_signals(runner.stop) as interrupted, process.waiting():
+            with _stopping_at_signals(runner.stop) as interrupted:
                 results.expect(None if self.lists else self._count)
                 for outcome in runner.run(paths):
                     results.add(outcome)

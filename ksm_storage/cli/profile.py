@@ -39,7 +39,6 @@ from .options import (
     trust_option,
 )
 from .output import echo_err, echo_json, echo_table
-from .process import current_process
 from .protect import default_key, existing_policy
 from .sealed_file import SealedFile
 
@@ -325,12 +324,10 @@ class _OpenOptions(NamedTuple):
     timeout: float | None
 
     def read(self, path: str) -> Document:
-        with current_process().waiting():
-            return read_document(path, self._policy())
+        return read_document(path, self._policy())
 
     def change(self, path: str, change: Callable[[Document], Document]) -> Document:
-        with current_process().waiting():
-            return change_document(path, self._policy(), change)
+        return change_document(path, self._policy(), change)
 
     def _policy(self) -> OpenPolicy:
         policy = OpenPolicy.from_args(self.trust or None, None, self.settings)
@@ -343,13 +340,12 @@ def _change_or_create(
     given: _OpenOptions,
     change: Callable[[Document], Document],
 ) -> None:
-    with current_process().waiting():
-        if os.path.lexists(path):
-            policy = existing_policy(path, keys, given.trust, given.settings)
-            change_document(path, policy.with_timeout(given.timeout, None), change)
-            return
-        policy = OpenPolicy.from_args(keys or [default_key()], None, given.settings)
-        create_document(path, policy, change(Document({})))
+    if os.path.lexists(path):
+        policy = existing_policy(path, keys, given.trust, given.settings)
+        change_document(path, policy.with_timeout(given.timeout, None), change)
+        return
+    policy = OpenPolicy.from_args(keys or [default_key()], None, given.settings)
+    create_document(path, policy, change(Document({})))
 
 
 def _as_row(row: Mapping[str, object]) -> list[str]:

@@ -133,7 +133,7 @@ def timeout_option(command: Command) -> Command:
         "--timeout",
         type=float,
         metavar="SECONDS",
-        callback=_positive,
+        callback=_timeout,
         help="Maximum time for the command.",
     )(command)
 
@@ -172,9 +172,12 @@ def _quiet(ctx: click.Context, _param: click.Parameter, quiet: bool) -> None:
     ctx.meta[QUIET] = quiet
 
 
-def _positive(_ctx: click.Context, _param: click.Parameter, seconds: float | None) -> float | None:
-    if seconds is not None and not seconds > 0:
-        raise SettingsError(f"the timeout must be a positive number of seconds, not {seconds!r}")
+def _timeout(_ctx: click.Context, _param: click.Parameter, seconds: float | None) -> float | None:
+    if seconds is not None:
+        from ..envelope.hedging import OpenTimeouts
+
+        # Before the command works: it refuses what is not a time.
+        OpenTimeouts.of(seconds, None)
     return seconds
 
 

@@ -49,6 +49,28 @@ def test_every_command_that_may_wait_takes_a_timeout() -> None:
     assert without == set(UNBOUNDED)
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["get", "c.json", "hostname"], ["protect", "plain.json"], ["doctor"]],
+    ids=" ".join,
+)
+def test_what_is_no_time_is_refused_by_each_command_alike(
+    arguments: list[str],
+    seconds: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ksm_storage.open_storage("c.json", keys=[key_file(tmp_path)]).set("hostname", "h")
+
+    code = main([*arguments, "--timeout", seconds])
+
+    refused = f"error: the timeout must be a positive number of seconds, not {float(seconds)}\n"
+    assert (code, capsys.readouterr().err) == (2, refused)
+
+
 @pytest.fixture
 def silent_server() -> Iterator[socket.socket]:
     """Listen on a port and never answer."""

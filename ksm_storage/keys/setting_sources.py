@@ -20,8 +20,6 @@ from ..errors import SettingsError
 Arguments = Mapping[str, Mapping[str, object]]
 
 FILE_VARIABLE = "KSM_STORAGE_SETTINGS"
-# The owner of files whose owner a rootless container does not know: root there cannot change it.
-UNMAPPED = 65_534
 # A constant on purpose: a variable that names another file could switch the policy off (T6).
 POLICY_FILE = "/etc/ksm-storage/policy.toml"
 
@@ -199,6 +197,8 @@ def _refuse_untrusted(path: str, status: os.stat_result) -> None:
     if not is_foreign and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return
     import shlex
+
+    from ..plugin_kit.file_access import UNMAPPED
 
     quoted = shlex.quote(path)
     mode = stat.S_IMODE(status.st_mode)

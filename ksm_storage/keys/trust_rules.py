@@ -243,8 +243,10 @@ def _read_policy(path: str) -> bytes | None:
 
 def _refuse_writable(name: str, status: os.stat_result) -> None:
     if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        from ..plugin_kit.file_access import UNMAPPED
+
         hint = f"as root: chown root {name}; chmod go-w {name}; {_IN_KUBERNETES}"
-        if status.st_uid == setting_sources.UNMAPPED:
+        if status.st_uid == UNMAPPED:
             hint = "its owner is unknown in this container: put the policy into the image"
         raise SettingsError(
             f"the policy of this machine can be changed by others than root: {name!r}", hint=hint

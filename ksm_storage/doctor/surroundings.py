@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
-from ..network import CA_VARIABLES, PROXY_VARIABLES
+from ..contract.settings import validate_authorities
+from ..errors import SettingsError
+from ..network import CA_VARIABLES, PROXY_VARIABLES, ca_variable, environment_proxy
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SCHEMES = ("http://", "https://", "socks://", "socks4://", "socks4a://", "socks5://", "socks5h://")
@@ -98,6 +100,23 @@ def network_notes(environment: Mapping[str, str]) -> Iterator[str]:
         for url in filter(None, (upper, lower)):
             if "://" not in url:
                 yield f"${name} has no scheme: write http://HOST:PORT"
+    yield from _refused(environment)
+
+
+def _refused(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield why those in force are refused by whoever connects to a service."""
+    try:
+        environment_proxy(environment)
+    except SettingsError as exc:
+        yield f"{exc.message}; {exc.hint}"
+    found = ca_variable(environment=environment)
+    # One that is missing was named with all others.
+    if found is None or not os.access(found.path, os.R_OK):
+        return
+    try:
+        validate_authorities(found.path, named=f"the environment variable {found.name}")
+    except SettingsError as exc:
+        yield f"{exc.message}; {exc.hint}"
 
 
 def proxy_notes(environment: Mapping[str, str]) -> Iterator[str]:

@@ -108,6 +108,9 @@ def test_the_command_that_mends_a_state_names_the_key(
         ({"https_proxy": "proxy:3128"}, "$HTTPS_PROXY has no scheme"),
         ({"HTTPS_PROXY": "http://a:1", "https_proxy": "http://b:1"}, "differ"),
         ({"NODE_EXTRA_CA_CERTS": "/ca.pem"}, "$NODE_EXTRA_CA_CERTS is used by Node.js alone"),
+        ({"ALL_PROXY": "socks5://proxy:1080"}, "ALL_PROXY names a SOCKS proxy, which is not"),
+        ({"https_proxy": "http://[::1"}, "https_proxy is not a valid proxy address; write it as"),
+        ({"SSL_CERT_FILE": __file__}, "SSL_CERT_FILE has no valid PEM certificate; check it:"),
     ],
 )
 def test_a_network_variable_that_cannot_work_is_named(

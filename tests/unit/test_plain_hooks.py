@@ -23,7 +23,7 @@ ODD = {
     "a hook by another name": "@hookimpl(specname='recognise_key')\ndef found(text): ...",
     "a wrapper": "@hookimpl(wrapper=True)\ndef recognise_key(text):\n    return (yield)",
     "the hook of a sink": "@hookimpl\ndef audit_event(event): ...",
-    "a default": "@hookimpl\ndef recognise_key(text, key_id=None): ...",
+    "a default": "@hookimpl\ndef recognise_key(text=None): ...",
     "any arguments": "@hookimpl\ndef recognise_key(**given): ...",
     "an argument without a name": "@hookimpl\ndef recognise_key(text, /): ...",
     "an argument by name alone": "@hookimpl\ndef recognise_key(*, text): ...",
@@ -33,8 +33,8 @@ ODD = {
     ),
     "a function that stands for another": (
         "from functools import wraps\n"
-        "def inner(text): ...\n"
-        "@hookimpl\n@wraps(inner)\ndef recognise_key(*given): ..."
+        "def inner(words): ...\n"
+        "@hookimpl\n@wraps(inner)\ndef recognise_key(text): ..."
     ),
     "a static method": "@hookimpl\n@staticmethod\ndef recognise_key(text): ...",
     "a static method over a hook": "@staticmethod\n@hookimpl\ndef recognise_key(text): ...",

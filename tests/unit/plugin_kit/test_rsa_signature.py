@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -51,6 +53,20 @@ def test_a_factor_that_is_none_signs_nothing(key: rsa.RSAPrivateKey, p: int) -> 
 
     with pytest.raises((NotDirectError, ValueError)):
         rsa_signature(_pem_of({**numbers, "p": p, "q": numbers["n"]}), b"a request")
+
+
+@pytest.mark.parametrize("even", ["p", "q"])
+def test_an_even_factor_that_fits_all_else_signs_nothing(key: rsa.RSAPrivateKey, even: str) -> None:
+    odd, other = _numbers(key)["q"], _numbers(key)["p"] + 1
+    while math.gcd(65537, other - 1) > 1 or math.gcd(other, odd) > 1:
+        other += 2
+    p, q = (other, odd) if even == "p" else (odd, other)
+    d = pow(65537, -1, math.lcm(p - 1, q - 1))
+    numbers = {"n": p * q, "e": 65537, "d": d, "p": p, "q": q}
+    derived = {"dmp1": d % (p - 1), "dmq1": d % (q - 1), "iqmp": pow(q, -1, p)}
+
+    with pytest.raises(NotDirectError):
+        rsa_signature(_pem_of({**numbers, **derived}), b"a request")
 
 
 def test_a_key_of_another_kind_signs_nothing() -> None:

@@ -125,6 +125,40 @@ def test_a_process_whose_parent_is_gone_leaves_without_a_word() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
 
 
+def test_a_process_whose_parent_leaves_while_a_file_hangs_does_not_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    script = textwrap.dedent(
+        """
+        import os, sys, threading, time
+        from ksm_storage.batch.provider_queue import FileResult
+        from ksm_storage.batch.runner import Runner
+
+        def work(path):
+            if path != "quick":
+                open(path, "x").close()
+                time.sleep(40)
+            return FileResult(path)
+
+        runner = Runner(work, service_of=lambda _: "local", limit=2, forked={"local"})
+        found = runner.run(["quick", "a", "b"])
+        next(found)
+        while not (os.path.exists("a") and os.path.exists("b")):
+            time.sleep(0.01)
+        # As the watch does at a second Ctrl-C, when the processes were told to end.
+        threading.Thread.join = lambda _: os._exit(7)
+        found.close()
+        """
+    )
+
+    # Both ends of the pipes are read until the last process has closed them.
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=20
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
+
+
 def test_interrupts_are_the_parents_alone() -> None:
     def work(_path: str) -> FileResult:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -134,6 +168,35 @@ def test_interrupts_are_the_parents_alone() -> None:
     (found,) = forked(work).run(["a"])
 
     assert found.done == FileResult("done")
+
+
+def test_an_interrupt_while_a_process_begins_is_the_parents_alone() -> None:
+    script = textwrap.dedent(
+        """
+        import os, signal
+        from ksm_storage.batch.provider_queue import FileResult
+        from ksm_storage.batch.runner import Runner
+
+        real = os.fork
+
+        def fork():
+            pid = real()
+            if pid == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            return pid
+
+        os.fork = fork
+        work = lambda path: FileResult(path)
+        runner = Runner(work, service_of=lambda _: "local", limit=2, forked={"local"})
+        print([each.done and each.done.result for each in runner.run("ab")])
+        """
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("['a', 'b']\n", "")
 
 
 def test_nobody_waits_for_a_process_once_it_is_late(tmp_path: Path) -> None:

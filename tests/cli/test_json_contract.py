@@ -419,7 +419,7 @@ def test_the_second_interrupt_is_told_in_json_for_a_file_whose_name_is_no_text(
 ) -> None:
     name = os.fsdecode(b"c'\n\xff.json")
     Path("c.json").rename(name)
-    child = held(FOREVER, name, "--json")
+    child = held(FOREVER, name, name, "--json")
     assert child.stderr is not None
     waits = json.loads(child.stderr.readline())
 
@@ -433,3 +433,4 @@ def test_the_second_interrupt_is_told_in_json_for_a_file_whose_name_is_no_text(
     told = json.loads(said)
     validator("kinds/error")(told)
     assert (told["error"], told["exit_code"], child.returncode) == ("Interrupted", 130, 130)
+    assert "discard it; run the same command again for the remaining files" in told["hint"]

@@ -221,6 +221,14 @@ def test_only_what_no_key_service_takes_part_in_is_done_in_copies_of_the_process
 
 
 @pytest.mark.skipif(not TWO_CORES, reason="needs Linux and two cores")
+def test_one_file_is_not_worth_a_copy_of_the_process(tmp_path: Path) -> None:
+    path = plain_files(tmp_path)[0]
+
+    assert not forks("protect", str(path), "--key", key_file(tmp_path))
+    assert ksm_storage.open_storage(path).contains("clientId")
+
+
+@pytest.mark.skipif(not TWO_CORES, reason="needs Linux and two cores")
 def test_a_refresh_asks_the_key_services_that_are_not_trusted_to_open(tmp_path: Path) -> None:
     for path in plain_files(tmp_path)[:2]:
         ksm_storage.protect(path, [key_file(tmp_path)])

@@ -79,6 +79,17 @@ broken = Broken()
     assert resolve_key("acme:keys/one") == KeyUri("acme", "keys/one")
 
 
+@pytest.mark.parametrize("raised", ["RuntimeError", "SystemExit"])
+def test_a_plugin_that_fails_when_its_names_are_listed_cannot_be_loaded(
+    raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(tmp_path, "hidden", f"def __dir__():\n    raise {raised}")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(PluginLoadError, match=rf"cannot load the plugin 'hidden' .* {raised}"):
+        find_plugin("hidden")
+
+
 def test_the_hook_that_does_not_exist_is_named_and_not_an_optional_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

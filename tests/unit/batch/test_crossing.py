@@ -46,7 +46,9 @@ def test_an_error_comes_back_whole() -> None:
 def test_an_error_of_a_class_that_cannot_be_sent_comes_as_the_documented_one() -> None:
     class PrivateError(ThrottledError):
         def __init__(self, one: int, two: int) -> None:
-            super().__init__(f"{one} {two}", hint="wait", key="k")
+            names = {"key": "k", "provider": "p", "operation": "o", "permission": "x:Y"}
+            super().__init__(f"{one} {two}", hint="wait", request_id="r", **names)
+            self.path, self.causes = "/path", (DecryptionError("wrong", key="key-file:///k"),)
 
     def work(_path: str) -> FileResult:
         raise StorageError("outer") if _path == "plain" else PrivateError(1, 2)

@@ -322,6 +322,28 @@ def test_a_command_without_stdout_and_stderr_is_served(monkeypatch: pytest.Monke
     assert all(each.done for each in found)
 
 
+def test_what_was_printed_before_is_not_printed_by_the_processes_too() -> None:
+    script = textwrap.dedent(
+        """
+        from ksm_storage.batch.provider_queue import FileResult
+        from ksm_storage.batch.runner import Runner
+
+        def work(path):
+            print(path, flush=True)
+            return FileResult(path)
+
+        print("before")
+        list(Runner(work, service_of=lambda _: "local", limit=2, forked={"local"}).run("a"))
+        """
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True
+    )
+
+    assert done.stdout == "before\na\n"
+
+
 @pytest.mark.usefixtures("thread_of_a_library")
 def test_a_process_with_threads_of_a_c_library_is_not_copied(
     monkeypatch: pytest.MonkeyPatch,

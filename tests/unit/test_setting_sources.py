@@ -163,6 +163,21 @@ def test_the_cure_can_be_followed_by_the_caller(
     assert hint in (caught.value.hint or "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts are Linux's")
+def test_the_cure_on_a_read_only_file_system_is_a_copy(file: Path) -> None:
+    from tests.unit.storage import forked
+
+    file.chmod(0o666)
+
+    def refused() -> None:
+        with pytest.raises(SettingsError) as caught:
+            gather_settings(URI, OPTIONS)
+        assert "install -m 600 " in str(caught.value.hint)
+
+    place = str(file.parent)
+    assert forked.run_with_mount(["-o", "bind,ro", place, place], refused) == 0
+
+
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's; Windows has its own lists")
 def test_a_file_that_others_can_read_is_accepted(file: Path) -> None:
     file.chmod(0o644)

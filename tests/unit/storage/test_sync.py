@@ -89,11 +89,15 @@ def started(folder: Path, ended: list[OSError | None]) -> threading.Thread:
     return thread
 
 
+# So many that some of them are there before the first sync ends, however busy the machine is.
+OTHERS = 30
+
+
 def wait_for(folder: Path, medium: Medium, ended: list[OSError | None]) -> list[threading.Thread]:
-    """Start a sync, and three more while it runs."""
+    """Start a sync, and others while it runs."""
     first = started(folder, ended)
     assert medium.begun.acquire(timeout=10)
-    return [first, *(started(folder, ended) for _ in range(3))]
+    return [first, *(started(folder, ended) for _ in range(OTHERS))]
 
 
 def test_who_comes_while_a_folder_is_synced_waits_for_one_sync_that_begins_later(
@@ -107,14 +111,14 @@ def test_who_comes_while_a_folder_is_synced_waits_for_one_sync_that_begins_later
     assert medium.begun.acquire(timeout=10)
     done_before_the_second = list(ended)
     # Whoever did not reach the second one in time gets a third.
-    for _ in range(3):
+    for _ in range(OTHERS):
         medium.may_end.release()
     for thread in threads:
         thread.join(10)
 
     assert done_before_the_second == [None]
-    assert ended == [None] * 4
-    assert 2 <= medium.syncs <= 4
+    assert ended == [None] * (1 + OTHERS)
+    assert 2 <= medium.syncs <= OTHERS
 
 
 def test_a_sync_that_fails_is_an_error_for_each_who_waited_for_it(
@@ -124,13 +128,13 @@ def test_a_sync_that_fails_is_an_error_for_each_who_waited_for_it(
     medium.error = OSError(5, "Input/output error")
     threads = wait_for(tmp_path, medium, ended)
 
-    for _ in range(4):
+    for _ in threads:
         medium.may_end.release()
     for thread in threads:
         thread.join(10)
 
-    assert [exc and exc.errno for exc in ended] == [5] * 4
-    assert len({id(exc) for exc in ended}) == 4
+    assert [exc and exc.errno for exc in ended] == [5] * len(threads)
+    assert len({id(exc) for exc in ended}) == len(threads)
 
 
 def test_another_folder_does_not_wait(tmp_path: Path, medium: Medium) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from ksm_storage.files import new_version
 
 fcntl = pytest.importorskip("fcntl", reason="Windows has no fcntl")
+forked = pytest.importorskip("tests.unit.storage.forked")
 
 
 def test_on_macos_the_drives_own_cache_is_flushed_too(
@@ -153,6 +155,26 @@ def test_another_folder_does_not_wait(tmp_path: Path, medium: Medium) -> None:
 
     assert both == [True, True]
     assert ended == [None] * 40
+
+
+def test_a_process_that_is_forked_during_a_sync_does_not_wait_for_it(
+    tmp_path: Path, medium: Medium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[OSError | None] = []
+    thread = started(tmp_path, ended)
+    assert medium.begun.acquire(timeout=10)
+
+    def sync() -> None:
+        # Were it to wait, it would for ever.
+        signal.alarm(10)
+        monkeypatch.setattr(os, "fsync", lambda _: None)
+        new_version.sync_folder(str(tmp_path))
+
+    status = forked.run(sync)
+    medium.may_end.release()
+    thread.join(10)
+
+    assert (status, ended) == (0, [None])
 
 
 def test_a_signal_handler_may_sync_the_folder_that_its_thread_is_syncing(

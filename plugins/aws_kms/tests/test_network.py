@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ksm_storage.testing.proxies import Proxies
 
 pytest_plugins = ["ksm_storage.testing.proxies"]
+pytestmark = pytest.mark.usefixtures("any_credentials")
 
 WRAPPED = WrappedDek(ARN, "SYMMETRIC_DEFAULT", b"c" * 150)
 SSO_PROFILE = (
@@ -79,11 +80,6 @@ def emulator_with_tls(
 def running(emulator_with_tls: tuple[Emulator[AwsKmsService], str]) -> TlsService:
     emulator, ca_file = emulator_with_tls
     return TlsService(emulator.url.replace("localhost", "127.0.0.1"), ca_file)
-
-
-@pytest.fixture(autouse=True)
-def _one_attempt(any_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
 def call(url: str, **settings: object) -> None:

@@ -117,6 +117,16 @@ SETUPS = {
     "key file is a folder": B(
         lambda m: changed(m, r"^key_file.*$", f"key_file={m.folder}"), SET, "key_file"
     ),
+    "session with a key on a curve": B(
+        lambda m: changed(
+            m.options(credential="security-token"),
+            r"^key_file.*$",
+            f"key_file={m.file('key.pem', elliptic_key())}\n"
+            f"security_token_file={m.file('token', SECRET)}",
+        ),
+        AUTH,
+        "RSA private key",
+    ),
     "session without its token": B(lambda m: session(m, None), SET, "security_token_file"),
     "session expired": B(lambda m: session(m, expired_token()), AUTH, "2023-11-14T22:13:20Z"),
     "session with an empty token": B(lambda m: session(m, ""), AUTH, "oci session"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ksm_storage.errors import UnavailableError
 from ksm_storage.network import CA_VARIABLES, PROXY_VARIABLES
 from ksm_storage.testing.loopback import Relay
 from ksm_storage.testing.network_tests import Ipv6AddressTests, TlsService, rehashed_folder
@@ -37,6 +40,27 @@ class TestNetwork(Ipv6AddressTests):
         settings = {name: each for name, each in self._kms.settings.items() if name != "ca_file"}
         with open_kek(self._kms.create_key().name, settings, endpoint=url) as kek:
             kek.wrap(DEK, aad=AAD)
+
+
+def test_a_call_that_the_proxy_refuses_is_not_tried_again(
+    kms_tls: EmulatedKms, proxies: Proxies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", proxies.http.url)
+    proxies.http.refuse("127.0.0.1")
+    # The proxy does not see the attempts: gRPC keeps its failure for a second.
+    pauses: list[float] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append)
+    monkeypatch.setattr("google.api_core.retry.retry_unary.time", clock)
+
+    with (
+        open_kek(kms_tls.create_key().name, kms_tls.settings) as kek,
+        pytest.raises(UnavailableError, match="refused to connect"),
+    ):
+        kek.wrap(DEK, aad=AAD)
+
+    assert pauses == []
 
 
 class DirectCall:

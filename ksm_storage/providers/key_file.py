@@ -110,9 +110,12 @@ def _read_checked(held: Descriptors, path: str, check: _Check) -> bytes:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
         descriptor = held.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
     except (FileNotFoundError, NotADirectoryError) as exc:
+        import shlex
+
         raise KeyNotFoundError(
             f"the key file {path!r} does not exist",
-            hint="restore it; if it was moved, give its path in the setting 'path' of key-file",
+            hint="restore it, or give its new path in the setting 'path' of key-file; "
+            f"for a new key: ksm-storage keygen {shlex.quote(path)}",
         ) from exc
     except OSError as exc:
         raise _unreadable(path, exc) from exc

@@ -21,8 +21,10 @@ from ksm_storage.config.fields import FIELDS, from_ini_name, to_ini_name
 from ksm_storage.config.ini_form import format_ini, parse_ini
 from ksm_storage.config.recognise import Form, is_plain, recognise, refuse_unusable
 from ksm_storage.errors import KsmStorageError, SettingsError, StorageError
+from tests.long_form import LONG_FORM
 
-bounded = settings(max_examples=300, deadline=None, derandomize=True)
+# `make test` fuzzes the same parsers too: tests/fuzz tries thousands of inputs a second.
+bounded = settings(max_examples=1000 if LONG_FORM else 100, deadline=None, derandomize=True)
 
 _text = st.text(st.characters(codec="utf-8"), max_size=30)
 _fields = st.sampled_from(FIELDS) | _text

@@ -14,14 +14,16 @@ from ksm_storage.envelope.codec import MAGIC, decode, encode, looks_like_envelop
 from ksm_storage.envelope.model import MAX_FILE_BYTES, Envelope
 from ksm_storage.envelope.opening import unlock
 from ksm_storage.errors import DecryptionError, EnvelopeError
+from tests.long_form import LONG_FORM
 from tests.unit.envelope.strategies import damaged, envelopes
 from tests.vectors.draft import DEK, LINES, PAYLOAD, Draft
 
 RAW = Draft().to_bytes()
-bounded = settings(max_examples=400, deadline=None, derandomize=True)
+# `make test` fuzzes the same parsers too: tests/fuzz tries thousands of inputs a second.
+bounded = settings(max_examples=2000 if LONG_FORM else 300, deadline=None, derandomize=True)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(bounded, max_examples=600 if LONG_FORM else 80)
 @given(envelopes)
 def test_every_envelope_is_read_as_it_was_written(envelope: Envelope) -> None:
     assert decode(encode(envelope)) == envelope
@@ -33,13 +35,13 @@ def test_any_bytes_are_refused_with_our_error_or_written_as_they_were(raw: bytes
     assert_refused_or_canonical(raw)
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True)
+@bounded
 @given(damaged(RAW))
 def test_a_damaged_file_is_refused_with_our_error_or_written_as_it_was(raw: bytes) -> None:
     assert_refused_or_canonical(raw)
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@bounded
 @given(damaged(RAW))
 def test_a_damaged_file_opens_only_if_the_damage_was_undone(raw: bytes) -> None:
     try:
@@ -50,7 +52,7 @@ def test_a_damaged_file_opens_only_if_the_damage_was_undone(raw: bytes) -> None:
     assert (as_written(raw), payload) == (RAW, PAYLOAD)
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@bounded
 @given(st.data())
 def test_any_values_in_the_lines_are_refused_with_our_error_or_written_as_they_were(
     data: st.DataObject,

@@ -264,7 +264,7 @@ def standard_options(service: str, *, without: Sequence[str] = ()) -> list[Optio
 
 def direct_call_option(service: str) -> Option:
     """Return the option by which a user turns the direct call of a plugin off."""
-    text = f"Send the first unwrap to {service} without its SDK, where the credentials allow it."
+    text = f"Call {service} without its SDK, where the credentials and the operation allow it."
     return Option("direct_call", text, kind=bool, default=True)
 
 

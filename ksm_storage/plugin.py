@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         standard_options,
         validate_endpoint,
     )
+    from .plugin_kit.direct_calls import DirectCalls
     from .plugin_kit.error_table import (
         NETWORK_RULES,
         UNREADABLE_FILE,
@@ -121,6 +122,7 @@ _LAZY = {
         "network": "Connection direct_call_option "
         "endpoint_setting is_plain_http proxies_for proxy_for standard_options validate_endpoint",
         "process": "gc_pause",
+        "plugin_kit.direct_calls": "DirectCalls",
         "plugin_kit.error_table": "NETWORK_RULES UNREADABLE_FILE Call ErrorRule error_for "
         "error_rules incomplete_reply is_final_failure other_key_error proxy_refusal "
         "rule_for_failure rule_for_status shown_code unreadable_reply unresolved_name",
@@ -152,6 +154,7 @@ __all__ = [
     "DeadlinePassedError",
     "DecryptionError",
     "DescribesKey",
+    "DirectCalls",
     "ErrorRule",
     "HelperNotFoundError",
     "HiddenError",

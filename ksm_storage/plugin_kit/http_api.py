@@ -17,15 +17,18 @@ import stat
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..network import Connection, is_plain_http, proxy_for
-from .service_client import NotDirectError, current_deadline, seconds_left
+from .service_client import NotDirectError, current_deadline, seconds_left, within_deadline
 
 if TYPE_CHECKING:
     from configparser import RawConfigParser
+
+    from .kept_connection import KeptConnection
 
 # A reply holds a data key and some names.
 MAX_REPLY = 1_048_576
@@ -57,12 +60,15 @@ class HttpApi:
 
     TLS with the caller's CA file; the proxy of the environment, but none for plain HTTP to this
     machine; no redirect; a reply of at most 1 MiB; repeats where that is safe, within the
-    deadline. Each request has a connection of its own.
+    deadline.
 
     Args:
         url: The address, checked by ``validate_endpoint``.
         connection: The CA file and the time-outs.
         attempts: How often a request is sent at most; 1 for what must not happen twice.
+        kept: Whether connections stay open for the next requests, until :meth:`close`. If the
+            service closed an idle one before any byte of the reply, the request is sent again,
+            once and on a new connection.
         address: The host and port to connect to instead, over TLS and through no proxy; the
             certificate must still be that of the URL's host.
     """
@@ -73,9 +79,11 @@ class HttpApi:
         connection: Connection,
         *,
         attempts: int = MAX_ATTEMPTS,
+        kept: bool = False,
         address: tuple[str, int] | None = None,
     ) -> None:
         parts = urlsplit(url)
+        self._netloc = parts.netloc
         self._host = parts.hostname or ""
         self._port = parts.port
         self._path = parts.path.rstrip("/")
@@ -84,6 +92,9 @@ class HttpApi:
         self._attempts = attempts
         self._address = address
         self._tls = _Tls(connection.ca_file)
+        self._kept = kept
+        # By process: a connection shared with a parent would mix up whose reply is whose.
+        self._idle: dict[int, list[KeptConnection]] = {}
 
     def to(self, url: str) -> HttpApi:
         """Return one for another address, which shares the certificate authorities once loaded."""
@@ -108,7 +119,8 @@ class HttpApi:
             pause = 0.2 * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311  # a pause, no key
             is_last = attempt == self._attempts or not self._allows(pause)
             try:
-                reply = self._sent(method, self._path + path, body, headers)
+                send = self._sent_on_kept if self._kept else self._sent
+                reply = send(method, self._path + path, body, headers)
             except (OSError, http.client.HTTPException) as exc:
                 from .error_table import is_final_failure
 
@@ -124,6 +136,63 @@ class HttpApi:
                     return reply
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Close the connections of this process that are kept; the next request opens another."""
+        for connection in self._idle.pop(os.getpid(), []):
+            connection.close()
+
+    def _sent_on_kept(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> HttpReply:
+        request = (method, path, body, headers)
+        connection = self._taken()
+        if connection is not None:
+            try:
+                return self._exchanged(connection, *request)
+            except OSError as exc:
+                if connection.is_answered or isinstance(exc, TimeoutError):
+                    raise
+        # Nothing else bounds the resolver.
+        return self._exchanged(within_deadline(self._opened), *request)
+
+    def _taken(self) -> KeptConnection | None:
+        """Return a connection that seems alive, the last one used first."""
+        idle = self._idle.setdefault(os.getpid(), [])
+        while idle:
+            # Threads share the list: another may take the last one first.
+            with suppress(IndexError):
+                connection = idle.pop()
+                if connection.is_idle:
+                    return connection
+                connection.close()
+        return None
+
+    def _opened(self) -> KeptConnection:
+        from .kept_connection import KeptConnection
+
+        link = self._connected(min(self._connection.connect_timeout, seconds_left()))
+        seconds = self._connection.read_timeout
+        return KeptConnection(link.sock, host=self._netloc, read_timeout=seconds)
+
+    def _exchanged(
+        self,
+        connection: KeptConnection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> HttpReply:
+        try:
+            reply = HttpReply(*connection.exchange(method, path, body, headers))
+        except BaseException:
+            connection.close()
+            raise
+        if connection.is_reusable:
+            self._idle.setdefault(os.getpid(), []).append(connection)
+        else:
+            connection.close()
+        return reply
 
     def _sent(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

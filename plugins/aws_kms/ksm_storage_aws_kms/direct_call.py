@@ -1,4 +1,4 @@
-"""Send one ``Decrypt`` without the AWS client.
+"""Send ``Encrypt`` and ``Decrypt`` without the AWS client, over connections that stay open.
 
 Only with credentials from variables, a file or one metadata service, and to an endpoint that no
 configuration changes; the AWS client sends every other call, and repeats one that failed here.
@@ -35,25 +35,57 @@ _NOISE = re.compile(r"[\"'\s]|^profile\b")
 # Source: Amazon ECS Developer Guide, "Task IAM role"; Amazon EC2 User Guide, "Use IMDS".
 _CONTAINER, _INSTANCE = "http://169.254.170.2", "http://169.254.169.254"
 _ROLES = "/latest/meta-data/iam/security-credentials/"
-_JSON, _DECRYPT = "application/x-amz-json-1.1", "TrentService.Decrypt"
+_JSON = "application/x-amz-json-1.1"
+_MEMBERS = {"Encrypt": "CiphertextBlob", "Decrypt": "Plaintext"}
 
 
-def decrypt(access: Access, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Send the request, and return the reply in the form of the AWS client.
+class DirectKms:
+    """Send calls to KMS in the caller's region; safe across threads and across a fork."""
 
-    Raises:
-        NotDirectError: The AWS client must send it, or KMS refused it.
-        Exception: The call failed.
-    """
-    url = address(access)
-    raw = json.dumps(request, default=kit.to_base64).encode()
-    headers = {"content-type": _JSON, "host": urlsplit(url).netloc, "x-amz-target": _DECRYPT}
-    signed = signed_headers(headers, raw, _credentials(access), f"{_region(access)}/kms")
-    api = kit.HttpApi(url, access.connection, attempts=1)
-    content, replied = kit.exchange_json(api, "POST", "/", signed, raw)
-    kit.require_texts(content["KeyId"])
-    content["Plaintext"] = kit.from_base64(content["Plaintext"])
-    return {**content, "ResponseMetadata": {"RequestId": replied.get("x-amzn-requestid")}}
+    def __init__(self, access: Access) -> None:
+        url = address(access)
+        self._access = access
+        self._host, self._service = urlsplit(url).netloc, f"{_region(access)}/kms"
+        self._api = kit.HttpApi(url, access.connection, attempts=1, kept=True)
+
+    def credentials(self) -> Mapping[str, str]:
+        """Return the access key, checked; it is read anew each time.
+
+        Raises:
+            NotDirectError: The AWS client must send the calls.
+            Exception: It cannot be read.
+        """
+        address(self._access)
+        source = _source(self._access)[1]
+        found = source if isinstance(source, Mapping) else _from_metadata(*source, self._access)
+        key_id, secret, token = (found.get(part) for part in _PARTS)
+        kit.require_texts(key_id, secret, token or "-")
+        if {*f"{key_id}{secret}{token}"} & {*" \"'"}:
+            raise kit.NotDirectError("no credential has a blank or a quote")
+        return found
+
+    def send(
+        self, credentials: Mapping[str, str], operation: str, request: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Send the request, and return the reply in the form of the AWS client.
+
+        Raises:
+            NotDirectError: KMS refused it.
+            Exception: The call failed.
+        """
+        raw = json.dumps(request, default=kit.to_base64).encode()
+        target = f"TrentService.{operation}"
+        headers = {"content-type": _JSON, "host": self._host, "x-amz-target": target}
+        signed = signed_headers(headers, raw, credentials, self._service)
+        content, replied = kit.exchange_json(self._api, "POST", "/", signed, raw)
+        kit.require_texts(content["KeyId"])
+        member = _MEMBERS[operation]
+        content[member] = kit.from_base64(content[member])
+        return {**content, "ResponseMetadata": {"RequestId": replied.get("x-amzn-requestid")}}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.close()
 
 
 def credential_source(access: Access) -> str:
@@ -109,14 +141,6 @@ def _region(access: Access) -> str:
     # The same order as in the AWS client's session: the profile comes last.
     given = access.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return given or _config(access).get("region", "")
-
-
-def _credentials(access: Access) -> Mapping[str, str]:
-    source = _source(access)[1]
-    found = source if isinstance(source, Mapping) else _from_metadata(*source, access)
-    key_id, secret, token = (found.get(part) for part in _PARTS)
-    kit.require_texts(key_id, secret, token or "-")
-    return found
 
 
 def _source(access: Access) -> tuple[str, Mapping[str, str] | tuple[str, str]]:

@@ -77,7 +77,8 @@ def test_a_dropped_connection_is_unavailable_and_its_cause_holds_no_request(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(5)
-        with open_kek(ARN, f"http://127.0.0.1:{server.getsockname()[1]}") as kek:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with open_kek(ARN, url, direct_call=False) as kek:
             error = _dropped(server, lambda: kek.wrap(DEK, aad=AAD))
 
     assert type(error) is errors.UnavailableError

@@ -13,7 +13,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from ksm_storage_aws_kms.direct_call import credential_source, decrypt, signed_headers
+from ksm_storage_aws_kms.direct_call import DirectKms, credential_source, signed_headers
 from ksm_storage_aws_kms.hooks import Access
 
 from ksm_storage import errors
@@ -21,7 +21,7 @@ from ksm_storage.plugin import Connection, NotDirectError
 
 from .emulated_kms import EmulatedKms
 from .opening import AAD, open_kek
-from .scripted_kms import ARN, DEK, Answer, ScriptedKms, refusal
+from .scripted_kms import ARN, DEK, Answer, ScriptedKms, refusal, unwrapped, wrapped
 from .test_errors import ROWS, UNREADABLE
 from .test_wire import SYMMETRIC
 
@@ -106,12 +106,15 @@ def test_a_start_makes_one_call_and_imports_no_aws_client(scripted: ScriptedKms)
     assert [asked.operation for asked in scripted.asked] == ["Decrypt"]
 
 
-def test_the_second_call_goes_through_the_client(scripted: ScriptedKms) -> None:
+def test_all_calls_share_one_connection(scripted: ScriptedKms) -> None:
     with open_kek(ARN, scripted.url) as kek:
         for _ in range(3):
+            scripted.answers = [wrapped(), unwrapped()]
+            kek.wrap(DEK, aad=AAD)
             assert kek.unwrap(SYMMETRIC, aad=AAD) == DEK
 
-    assert len({asked.peer for asked in scripted.asked}) == 2
+    assert [asked.operation for asked in scripted.asked] == ["Encrypt", "Decrypt"] * 3
+    assert len({asked.peer for asked in scripted.asked}) == 1
 
 
 def test_the_setting_turns_it_off(scripted: ScriptedKms) -> None:
@@ -296,7 +299,9 @@ def test_credentials_of_a_metadata_service_open(
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/container")
 
     access = ACCESS._replace(connection=ACCESS.connection._replace(endpoint=scripted.url))
-    reply = decrypt(access, {"KeyId": ARN, "CiphertextBlob": b"c" * 150})
+    kms = DirectKms(access)
+    reply = kms.send(kms.credentials(), "Decrypt", {"KeyId": ARN, "CiphertextBlob": b"c" * 150})
+    kms.close()
 
     assert reply["Plaintext"] == DEK
     assert "Credential=ASIAIOSFODNN7EXAMPLE/" in scripted.asked[0].authorization

@@ -24,7 +24,7 @@ logging.basicConfig(level=1, stream=sys.stdout, format="%(name)s %(message)s")
 logging.root.manager.disable = 0
 from opening import AAD, open_kek
 key, url, mode = sys.argv[1:]
-kek = open_kek(key, url)
+kek = open_kek(key, url, direct_call=mode == "direct")
 dek = bytes(range(32))
 wrapped = kek.wrap(dek, aad=AAD)
 assert kek.unwrap(wrapped, aad=AAD) == dek
@@ -52,8 +52,9 @@ def _logged(server: ScriptedKms, mode: str) -> str:
     return ran.stdout + ran.stderr
 
 
-def test_no_log_of_the_first_call_shows_the_dek(scripted: ScriptedKms) -> None:
-    logged = _logged(scripted, "plugin")
+@pytest.mark.parametrize("mode", ["direct", "plugin"])
+def test_no_log_of_the_first_calls_shows_the_dek(scripted: ScriptedKms, mode: str) -> None:
+    logged = _logged(scripted, mode)
 
     assert [text for text in encodings_of(DEK) if text in logged] == []
 

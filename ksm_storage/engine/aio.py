@@ -202,7 +202,7 @@ class SecretsManager:
         return list((await self.get_secrets()).titled(record_title))
 
     async def get_secret_by_title(self, record_title: str) -> Record | None:
-        """Return the first record with this title, or None; decrypt none after it."""
+        """Return the first record with this title, or None; decrypt few after it."""
         return next((await self.get_secrets()).titled(record_title), None)
 
     async def download_file(self, file: KeeperFile) -> bytes:

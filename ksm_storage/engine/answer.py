@@ -18,7 +18,7 @@ from . import late_errors as errors
 from .dto.payload import QueryOptions
 from .folder import Folder
 from .keeper_file import Downloader
-from .record import Record
+from .record import Record, RecordSource
 from .record_content import ParentKeys
 from .record_list import RecordList
 from .record_search import find_folder, find_records
@@ -176,24 +176,25 @@ class AnswerReader:
         Those that were made in the vault's own page have their key under that folder's key.
         """
         app_gcm = self._app_gcm
+        alone = self._source((lambda: app_gcm,), "")
         records = []
         for entry in entries:
-            parents: ParentKeys = ()
+            source = alone
             if entry.get("innerFolderUid") or entry.get("folderUid"):
                 known = (folders.get(uid) for uid in _folder_uids(entry))
                 parents = tuple(folder.gcm for folder in known if folder is not None)
-            records.append(self._record(entry, (*parents, lambda: app_gcm)))
+                source = self._source((*parents, *alone.parents), "")
+            records.append(Record(entry, source))
         return records
 
     def _records(self, entries: Iterable[dict[str, Any]], folder: Folder) -> list[Record]:
-        parents, app_key, download = (folder.gcm,), self._app_key, self._download
-        return [
-            Record(entry, parents, app_key=app_key, folder_uid=folder.uid, download=download)
-            for entry in entries
-        ]
+        source = self._source((folder.gcm,), folder.uid)
+        return [Record(entry, source) for entry in entries]
 
-    def _record(self, entry: Mapping[str, Any], parents: ParentKeys) -> Record:
-        return Record(entry, parents, app_key=self._app_key, folder_uid="", download=self._download)
+    def _source(self, parents: ParentKeys, folder_uid: str) -> RecordSource:
+        return RecordSource(
+            parents, app_key=self._app_key, folder_uid=folder_uid, download=self._download
+        )
 
     def _app_data(self, encrypted: str | None) -> AppData:
         if not encrypted:

@@ -172,7 +172,7 @@ class SecretsManager:
         return list(self.get_secrets().titled(record_title))
 
     def get_secret_by_title(self, record_title: str) -> Record | None:
-        """Return the first record with this title, or None; decrypt none after it."""
+        """Return the first record with this title, or None; decrypt few after it."""
         return next(self.get_secrets().titled(record_title), None)
 
     def get_folders(self) -> list[KeeperFolder]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, SupportsIndex, cast
 
 from ..errors import DecryptionError
@@ -15,8 +17,10 @@ from .record_content import (
     Field,
     ParentKeys,
     check_content,
+    decrypt_contents,
     decrypt_data,
     decrypt_record_key,
+    decrypt_record_keys,
     dict_of_field,
     find_field,
     parse_content,
@@ -24,6 +28,27 @@ from .record_content import (
     value_of,
 )
 from .record_link import KeeperRecordLink
+
+
+class RecordSource:
+    """Hold what the records of one folder have in common.
+
+    Attributes:
+        parents: The keys that a record key may be encrypted under, tried in order.
+        app_key: The key of a record that has none of its own.
+        folder_uid: The shared folder, empty for records that are shared alone.
+        download: Fetches their files.
+    """
+
+    __slots__ = ("app_key", "download", "folder_uid", "parents")
+
+    def __init__(
+        self, parents: ParentKeys, *, app_key: bytes, folder_uid: str, download: Downloader
+    ) -> None:
+        self.parents = parents
+        self.app_key = app_key
+        self.folder_uid = folder_uid
+        self.download = download
 
 
 class Record:
@@ -43,12 +68,11 @@ class Record:
         "__dict__",
         "__weakref__",
         "_content",
-        "_download",
         "_entry",
         "_file_entries",
         "_files",
         "_key",
-        "_parents",
+        "_source",
         "folder_uid",
         "inner_folder_uid",
         "is_editable",
@@ -57,30 +81,22 @@ class Record:
         "uid",
     )
 
-    def __init__(
-        self,
-        entry: Mapping[str, Any],
-        parents: ParentKeys,
-        *,
-        app_key: bytes,
-        folder_uid: str,
-        download: Downloader,
-    ) -> None:
-        """Keep the encrypted entry; ``parents`` give the keys that its key may be under."""
-        self.uid: str = entry.get("recordUid") or ""
-        self.revision: int | None = entry.get("revision")
-        self.is_editable: bool | None = entry.get("isEditable")
-        self.folder_uid: str = entry.get("folderUid") or folder_uid
-        self.inner_folder_uid: str | None = entry.get("innerFolderUid")
-        links, files = entry.get("links"), entry.get("files")
+    def __init__(self, entry: Mapping[str, Any], source: RecordSource) -> None:
+        """Keep the encrypted entry, and whose keys decrypt it."""
+        given = entry.get
+        self.uid: str = given("recordUid") or ""
+        self.revision: int | None = given("revision")
+        self.is_editable: bool | None = given("isEditable")
+        self.folder_uid: str = given("folderUid") or source.folder_uid
+        self.inner_folder_uid: str | None = given("innerFolderUid")
+        links, files = given("links"), given("files")
         self.links = list_of_objects(links) if links else []
         self._file_entries = list_of_objects(files) if files else ()
         self._files: list[KeeperFile] | None = None
         self._entry: Mapping[str, Any] | None = entry
-        self._parents = parents
-        self._key = app_key
+        self._source = source
+        self._key: bytes | None = None
         self._content: Content | None = None
-        self._download = download
 
     def __repr__(self) -> str:
         return f"Record(uid={self.uid!r}, revision={self.revision!r})"
@@ -118,11 +134,12 @@ class Record:
 
     def unlock(self) -> bytes:
         """Decrypt the record key, which is not the content, and return it; raises as open."""
-        entry, parents = self._entry, self._parents
-        if parents and entry is not None:
-            self._key = decrypt_record_key(entry, parents, self._key)
-            self._parents = ()
-        return self._key
+        key = self._key
+        if key is None:
+            source = self._source
+            key = decrypt_record_key(self._entry or {}, source.parents, source.app_key)
+            self._key = key
+        return key
 
     @property
     def is_open(self) -> bool:
@@ -136,17 +153,6 @@ class Record:
         except DecryptionError:
             return False
         return True
-
-    def may_have_title(self, needles: tuple[bytes, ...]) -> bool:
-        """Tell, without parsing the content, whether it could hold one of these spellings."""
-        if self._content is not None:
-            return True
-        plaintext = self.decrypted()
-        # A loop: a generator takes longer than the search, for each of thousands of records.
-        for needle in needles:
-            if needle in plaintext:
-                return True
-        return b"\\" in plaintext
 
     def take(self, content: object) -> None:
         """Keep content that was parsed from :meth:`decrypted`; raises as :meth:`open`."""
@@ -307,7 +313,8 @@ class Record:
         if self._files is None:
             key = self.record_key_bytes
             self._files = [
-                KeeperFile(entry, key, download=self._download) for entry in self._file_entries
+                KeeperFile(entry, key, download=self._source.download)
+                for entry in self._file_entries
             ]
         return self._files
 
@@ -328,8 +335,41 @@ class Record:
         return [KeeperRecordLink(link) for uid, link in uids if uid and isinstance(uid, str)]
 
 
+def unlock_together(records: Sequence[Record]) -> None:
+    """Decrypt the keys of those records that allow it at once; :meth:`Record.unlock` the others."""
+    locked = [record for record in records if record._key is None]
+    for source, group in groupby(locked, attrgetter("_source")):
+        inside = list(group)
+        keys = decrypt_record_keys([record._entry or {} for record in inside], source.parents)
+        for record, key in zip(inside, keys, strict=True):
+            if key is not None:
+                record._key = key
+
+
+def decrypt_together(records: Sequence[Record]) -> list[bytes | None]:
+    """Return the content of each record as JSON, None for one that is open or does not decrypt."""
+    unlock_together(records)
+    entries, keys = [record._entry for record in records], [record._key for record in records]
+    if None in entries or None in keys:
+        return [_decrypted_or_none(record) for record in records]
+    plaintexts = decrypt_contents(
+        cast("list[Mapping[str, Any]]", entries), cast("list[bytes]", keys)
+    )
+    for position, plaintext in enumerate(plaintexts):
+        if plaintext is None:
+            plaintexts[position] = _decrypted_or_none(records[position])
+    return plaintexts
+
+
+def _decrypted_or_none(record: Record) -> bytes | None:
+    try:
+        return None if record.is_open else record.decrypted()
+    except DecryptionError:
+        return None
+
+
 def _restored(state: Mapping[str, Any], added: Mapping[str, Any]) -> Record:
-    record = Record({}, (), app_key=b"", folder_uid="", download=download_directly)
+    record = Record({}, RecordSource((), app_key=b"", folder_uid="", download=download_directly))
     for name, value in state.items():
         setattr(record, name, value)
     record.__dict__.update(added)

@@ -12,12 +12,13 @@ from typing import Any, SupportsIndex, overload
 
 from ..errors import DecryptionError
 from ..process import gc_pause
-from .record import Record
+from .record import Record, decrypt_together, unlock_together
 from .record_content import parse_contents
 
 _MAX_AT_ONCE = 1024
 # Below that, one by one is as fast.
 _MIN_AT_ONCE = 16
+_MAX_SEARCHED_AT_ONCE = 64
 # The logger of the official package, which programs configure by this name.
 _log = logging.getLogger("ksm")
 
@@ -78,11 +79,16 @@ class RecordList(list[Record]):
 
     def __iter__(self) -> Iterator[Record]:
         position = 0
-        while (position < _size(self) and _is_open(_item(self, position))) or self._reach(
-            position, ahead=position
-        ):
-            yield _item(self, position)
-            position += 1
+        while True:
+            # What a call of _is_open says, inlined for thousands of records.
+            if position < _size(self):
+                member = _item(self, position)
+                if not isinstance(member, Record) or member.is_open:
+                    yield member
+                    position += 1
+                    continue
+            if not self._reach(position, ahead=position):
+                return
 
     def __reversed__(self) -> Iterator[Record]:
         for position in range(len(self) - 1, -1, -1):
@@ -150,16 +156,21 @@ class RecordList(list[Record]):
         """Yield the records with this title, each uid once, having parsed few others."""
         needles = _spellings(title)
         seen: set[str] = set()
-        for record in self._all:
-            if record.uid in seen:
+        for record, plaintext in self._decrypted():
+            if plaintext is not None and not _may_hold(plaintext, needles):
                 continue
-            try:
-                if record.may_have_title(needles) and record.title == title:
-                    seen.add(record.uid)
-                    yield record
-            except DecryptionError:
-                # Only bad_records names it; here it has no title.
-                continue
+            if record.uid not in seen and _title_of(record) == title:
+                seen.add(record.uid)
+                yield record
+
+    def _decrypted(self) -> Iterator[tuple[Record, bytes | None]]:
+        """Yield each record with its JSON, None if it is open or cannot be decrypted."""
+        done = 0
+        while done < len(self._all):
+            # As a loop does, at most as many ahead as are done.
+            portion = self._all[done : done + max(1, min(done, _MAX_SEARCHED_AT_ONCE))]
+            yield from zip(portion, decrypt_together(portion), strict=True)
+            done += len(portion)
 
     def _part(self, part: slice) -> RecordList:
         forward = (part.step or 1) > 0 and (part.start or 0) >= 0
@@ -193,6 +204,9 @@ class RecordList(list[Record]):
         """Decrypt the keys of records until this many are members, or none is left."""
         if self._next < len(self._all) and _size(self) < count:
             with self._lock, _pause_for(count):
+                missing = count - _size(self)
+                if missing >= _MIN_AT_ONCE:
+                    unlock_together(self._all[self._next : self._next + missing])
                 while self._next < len(self._all) and _size(self) < count:
                     self._admit_one(self._all[self._next])
                     # One by one: what an interrupt leaves undone is not lost to the next reader.
@@ -265,19 +279,12 @@ def _made_of(members: Sequence[Record]) -> RecordList:
 
 def _open_at_once(records: Sequence[Record]) -> None:
     """Open those of the records that open; the others say why when they are opened alone."""
-    opened: list[Record] = []
-    plaintexts: list[bytes] = []
-    # Not with contextlib.suppress: for thousands of records it takes a tenth of the time.
-    for record in records:
-        try:
-            plaintexts.append(record.decrypted())
-        except DecryptionError:
-            continue
-        opened.append(record)
-    contents = parse_contents(plaintexts)
+    plaintexts = decrypt_together(records)
+    contents = parse_contents([text for text in plaintexts if text is not None])
     if contents is None:
         return
-    for record, content in zip(opened, contents, strict=True):
+    decrypted = (each for each, text in zip(records, plaintexts, strict=True) if text is not None)
+    for record, content in zip(decrypted, contents, strict=True):
         try:
             record.take(content)
         except DecryptionError:
@@ -312,6 +319,23 @@ for _name in _CONCERN_ALL:
     setattr(RecordList, _name, _concerning_all(_name))
 for _name in _MAKE_A_LIST:
     setattr(RecordList, _name, _making_a_list(_name))
+
+
+def _title_of(record: Record) -> object:
+    try:
+        # Not record.title, which makes text of a number: what is searched for is a JSON string.
+        return record.dict.get("title")
+    except DecryptionError:
+        # Only bad_records names it; here it has no title.
+        return None
+
+
+def _may_hold(plaintext: bytes, needles: tuple[bytes, ...]) -> bool:
+    # A loop: a generator takes longer than the search, for each of thousands of records.
+    for needle in needles:
+        if needle in plaintext:
+            return True
+    return b"\\" in plaintext
 
 
 def _spellings(title: str) -> tuple[bytes, ...]:

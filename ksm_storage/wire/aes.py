@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from binascii import a2b_base64
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -10,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from ..errors import DecryptionError
+from .base64_forms import PADDED
 
 KEY_BYTES = 32
 GCM_IV_BYTES = 12
@@ -45,6 +50,10 @@ class GcmKey:
         """
         return _open(self._cipher, sealed)
 
+    def open_each(self, texts: Iterable[object]) -> list[bytes | None]:
+        """Open many base64 messages under this key; None as for :func:`gcm_open_each`."""
+        return _open_each(repeat(self._cipher), texts)
+
 
 def gcm_seal(key: bytes, plaintext: bytes) -> bytes:
     """Seal one message under a key that is used only this once here."""
@@ -57,6 +66,33 @@ def gcm_open(key: bytes, sealed: bytes) -> bytes:
         raise _wrong_length(key)
     # Not through _cipher: this runs once for each of thousands of records.
     return _open(AESGCM(key), sealed)
+
+
+def gcm_open_each(keys: Sequence[bytes], texts: Sequence[object]) -> list[bytes | None]:
+    """Open many base64 messages, each under a key of its own.
+
+    None stands for a message that does not open or that needs a second look, such as one in
+    url-safe base64: opened alone, it opens after all or raises what is wrong with it.
+    """
+    if set(map(len, keys)) != {KEY_BYTES}:
+        return [None] * len(keys)
+    return _open_each(map(AESGCM, keys), texts)
+
+
+def _open_each(ciphers: Iterable[AESGCM], texts: Iterable[Any]) -> list[bytes | None]:
+    opened: list[bytes | None] = []
+    # For thousands of records, a call more in this loop is a hundredth of the time of reading them.
+    for cipher, text in zip(ciphers, texts, strict=False):
+        try:
+            sealed = a2b_base64(text)
+            # As from_base64 does: the length shows dropped characters.
+            if 3 * len(text) - 4 * len(sealed) in PADDED:
+                opened.append(cipher.decrypt(sealed[:GCM_IV_BYTES], sealed[GCM_IV_BYTES:], None))
+                continue
+        except (InvalidTag, ValueError, TypeError):
+            pass
+        opened.append(None)
+    return opened
 
 
 def _cipher(key: bytes) -> AESGCM:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import binascii
 import os
 
-# Of a text with no, one or two characters of padding.
-_PADDED = (0, 4, 8)
+# Of a text with no, one or two characters of padding: 3 * characters - 4 * bytes.
+PADDED = (0, 4, 8)
 
 
 def to_base64(data: bytes) -> str:
@@ -31,7 +31,7 @@ def from_base64(text: str) -> bytes:
         return _from_other_form(text)
     # The decoder drops characters of no alphabet in silence, and the length shows it: each of
     # them makes three quarters of a byte less, each character of padding one byte.
-    if 3 * len(text) - 4 * len(data) in _PADDED:
+    if 3 * len(text) - 4 * len(data) in PADDED:
         return data
     return _from_other_form(text)
 
@@ -45,7 +45,7 @@ def _from_other_form(text: str) -> bytes:
         data = binascii.a2b_base64(standard)
     except ValueError as exc:
         raise ValueError("not base64") from exc
-    if 3 * len(standard) - 4 * len(data) not in _PADDED:
+    if 3 * len(standard) - 4 * len(data) not in PADDED:
         raise ValueError("not base64")
     return data
 

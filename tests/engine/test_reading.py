@@ -13,7 +13,7 @@ from keeper_secrets_manager_core.storage import InMemoryKeyValueStorage as Offic
 
 from ksm_storage.engine import InMemoryKeyValueStorage, QueryOptions, SecretsManager
 from ksm_storage.engine import record as record_module
-from ksm_storage.engine.record_content import decrypt_data
+from ksm_storage.engine.record_content import decrypt_contents, decrypt_data
 from ksm_storage.errors import DecryptionError
 from ksm_storage.wire.aes import gcm_seal
 from ksm_storage.wire.base64_forms import new_uid, to_base64
@@ -32,7 +32,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         uids.append(entry["recordUid"])
         return decrypt_data(entry, *rest)
 
+    def counting_together(entries: Any, *rest: Any) -> Any:
+        uids.extend(entry["recordUid"] for entry in entries)
+        return decrypt_contents(entries, *rest)
+
     monkeypatch.setattr(record_module, "decrypt_data", counting)
+    monkeypatch.setattr(record_module, "decrypt_contents", counting_together)
     return uids
 
 

@@ -22,24 +22,30 @@ Records = RecordList
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the uid of every record whose key is decrypted."""
-    return _counted(monkeypatch, "decrypt_record_key")
+    return _counted(monkeypatch, "decrypt_record_key", "decrypt_record_keys")
 
 
 @pytest.fixture
 def contents(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the uid of every record whose content is decrypted."""
-    return _counted(monkeypatch, "decrypt_data")
+    return _counted(monkeypatch, "decrypt_data", "decrypt_contents")
 
 
-def _counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+def _counted(monkeypatch: pytest.MonkeyPatch, alone: str, together: str) -> list[str]:
+    """Collect the uids that two functions decrypt: one takes an entry, the other many."""
     uids: list[str] = []
-    decrypt = getattr(record_module, name)
+    decrypt, decrypt_together = getattr(record_module, alone), getattr(record_module, together)
 
     def counting(entry: Any, *rest: Any) -> Any:
         uids.append(entry["recordUid"])
         return decrypt(entry, *rest)
 
-    monkeypatch.setattr(record_module, name, counting)
+    def counting_together(entries: Any, *rest: Any) -> Any:
+        uids.extend(entry["recordUid"] for entry in entries)
+        return decrypt_together(entries, *rest)
+
+    monkeypatch.setattr(record_module, alone, counting)
+    monkeypatch.setattr(record_module, together, counting_together)
     return uids
 
 

@@ -10,10 +10,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, TypeGuard
+from typing import TypeGuard
 
 from .contract.settings import Option, Settings, validate_authorities
 from .errors import SettingsError
+from .named_tuple import NamedTuple
 
 # The first that is set counts; a folder holds certificates under their hashes.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
+from _thread import allocate_lock
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -24,7 +24,7 @@ class _Holders:
     __slots__ = ("before", "blocks", "lock")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = allocate_lock()
         self.blocks: set[object] = set()
         self.before: int | None = None
 

@@ -12,8 +12,8 @@ from ..envelope.codec import decode
 from ..envelope.lineage import Record
 from ..envelope.model import Envelope, Header
 from ..files.reading import not_found, resolved
+from ..keys.discovery import COMPUTED
 from ..keys.kek import KekPool
-from ..keys.known_providers import COMPUTED
 from ..keys.setting_sources import no_memory
 from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import document_of, with_envelope

@@ -41,7 +41,7 @@ from ..envelope.codec import looks_like_envelope, peek_providers
 from ..envelope.opening import turn_of
 from ..errors import StorageError
 from ..files.reading import read_file, refuse_configuration
-from ..keys.known_providers import COMPUTED, OFFLINE
+from ..keys.discovery import COMPUTED, OFFLINE
 from .commands import FILE_VARIABLE, timed_out
 from .many_results import Results
 from .options import PATH, Command

@@ -16,9 +16,8 @@ from ..envelope.opening import candidates
 from ..envelope.sealing import refuse_only_offline, wrap_and_verify_new_dek
 from ..errors import DecryptionError, KsmStorageError, SettingsError
 from ..files.reading import read_file, resolved
-from ..keys.discovery import resolve_key
+from ..keys.discovery import COMPUTED, OFFLINE, resolve_key
 from ..keys.kek import KekPool
-from ..keys.known_providers import COMPUTED, OFFLINE
 from ..storage.open_policy import OpenPolicy
 from ..storage.plaintext_source import read_plaintext
 from ..storage.profiles import read_document

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..keys.discovery import EntryPoint, find_entry_points
-from ..keys.known_providers import BUILT_IN
+from ..keys.discovery import BUILT_IN, EntryPoint, find_entry_points
 from .commands import command
 from .options import PATH, json_option
 from .output import echo, echo_err, echo_json, echo_table

@@ -12,8 +12,8 @@ from ..contract.key_wrapper import KeyUri, refuse_credentials
 from ..envelope.opening import covers
 from ..errors import KsmStorageError
 from ..files.reading import resolved
+from ..keys.discovery import COMPUTED, OFFLINE
 from ..keys.kek import KekPool
-from ..keys.known_providers import COMPUTED, OFFLINE
 from ..storage.open_policy import OpenPolicy, read_key
 from ..storage.recipient_changes import RecipientChanges, Replacements, names
 from ..storage.rekeying import Rekeyed, rehearse_rekey, rekey_file

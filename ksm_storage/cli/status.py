@@ -8,8 +8,8 @@ import click
 
 from ..batch.provider_queue import FileResult
 from ..envelope.sealing import current_time
+from ..keys.discovery import COMPUTED
 from ..keys.kek import KekPool
-from ..keys.known_providers import COMPUTED
 from ..keys.trust_rules import TrustRule
 from ..status.file_status import FileStatus, examine, lines_of
 from ..status.key_facts import KeyFacts

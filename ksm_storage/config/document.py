@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from ..errors import SettingsError
+from ..named_tuple import NamedTuple
 from ..wire.base64_forms import from_base64
 from ..wire.json_objects import NotAnObjectError, parse_unique_object
 

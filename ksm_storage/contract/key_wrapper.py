@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Mapping
-from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 from ..errors import DecryptionError, SettingsError
+from ..named_tuple import NamedTuple
 
 MAX_KEY_ID = 2048
 MAX_PROVIDER = 64
@@ -18,7 +19,7 @@ MAX_ALGORITHM = 64
 _NOT_REPEATED = r"[^!-~]|[{\"]|[A-Za-z0-9+_=-]{40}"
 # Before the host of a URL: with a colon under any provider, alone where a URL begins.
 _USER_INFO = r"://[^/@\s:]*:[^/@\s]+@|https?://[^/?#\s]*@"
-_PROVIDER = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_PROVIDER_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def is_visible_ascii(text: object, *, max_length: int) -> bool:
@@ -75,7 +76,7 @@ class KeyUri:
     key_id: str
 
     def __init__(self, provider: str, key_id: str) -> None:
-        if len(provider) > MAX_PROVIDER or not _PROVIDER.fullmatch(provider):
+        if not _is_provider(provider):
             from .redaction import is_plain_word
 
             shown = repr(provider) if is_plain_word(provider) else "(not shown)"
@@ -275,6 +276,17 @@ class ReadsOfficialFormat(Protocol):
             DecryptionError: Another KEK, or altered ciphertext.
         """
         ...
+
+
+def _is_provider(text: str) -> bool:
+    # Without a regular expression, which each start would compile: a key is parsed at each one.
+    return (
+        0 < len(text) <= MAX_PROVIDER
+        and _PROVIDER_CHARACTERS.issuperset(text)
+        and text[0].isalpha()
+        and not text.endswith("-")
+        and "--" not in text
+    )
 
 
 def _near_uri(text: str) -> str:

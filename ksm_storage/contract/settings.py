@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from ..errors import SettingsError
+from ..named_tuple import NamedTuple
 
 SettingValue = str | int | float | bool | Callable[[], str]
 
 MAX_SECONDS = 2_000_000.0
 # What ``openssl rehash`` makes, and a certificate in PEM form.
-_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_HASHED = r"[0-9a-f]{8}\.[0-9]+"
+_CERTIFICATE = rb"(?s)-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----"
 _FEW_CERTIFICATES = 10
 _PEM_HINT = (
     "check it: openssl x509 -noout -text -in FILE; convert DER: openssl x509 -inform der "
@@ -219,7 +220,7 @@ def validate_authorities(path: str, *, named: str) -> None:
     kind = "folder" if os.path.isdir(path) else "file"
     problem, hint = "cannot be read", "check the path and its permissions"
     try:
-        if kind == "folder" and not any(map(_HASHED.fullmatch, os.listdir(path))):
+        if kind == "folder" and not any(re.fullmatch(_HASHED, name) for name in os.listdir(path)):
             problem = "has no PEM certificate under its hash"
             hint = "put the PEM files there and run: openssl rehash FOLDER"
         elif kind == "folder" or _is_bundle(path):
@@ -243,7 +244,7 @@ def validate_authorities(path: str, *, named: str) -> None:
 def _is_bundle(path: str) -> bool:
     with open(path, "rb") as file:
         text = file.read()
-    found = _CERTIFICATE.findall(text)
+    found = re.findall(_CERTIFICATE, text)
     if len(found) <= _FEW_CERTIFICATES:
         return _loads(cafile=path)
     # The ends tell, where people add theirs: a bundle of the system takes longer than a request.
@@ -253,7 +254,7 @@ def _is_bundle(path: str) -> bool:
 
 def _begins_well(path: str) -> bool:
     with open(path, "rb") as file:
-        first = _CERTIFICATE.search(file.read())
+        first = re.search(_CERTIFICATE, file.read())
     return first is not None and _loads(cadata=first[0].decode("ascii", "replace"))
 
 

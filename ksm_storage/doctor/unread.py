@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..errors import KsmStorageError, SettingsError
-from ..keys.discovery import find_entry_points, find_plugin
-from ..keys.known_providers import DISTRIBUTIONS
+from ..keys.discovery import DISTRIBUTIONS, find_entry_points, find_plugin
 from ..keys.setting_sources import environment_name, settings_tables
 
 PREFIX = "KSM_STORAGE_"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from ..contract.key_wrapper import KeyUri
+from ..named_tuple import NamedTuple
 
 SUITE = 1
 MAX_FILE_BYTES = 2_097_152

@@ -6,7 +6,7 @@ The key derivation of suite 1 is at the end of the file; sealing uses it too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidKey, InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,9 +23,9 @@ from ..errors import (
     ProviderError,
     UnavailableError,
 )
-from ..keys.discovery import find_plugin
+from ..keys.discovery import LOCAL, OFFLINE, find_plugin
 from ..keys.kek import Kek
-from ..keys.known_providers import LOCAL, OFFLINE
+from ..named_tuple import NamedTuple
 from ..process import no_core_dumps
 from .codec import mac_input, payload_aad, wrap_aad
 from .model import Envelope, Recipient

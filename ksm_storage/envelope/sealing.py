@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..contract.key_wrapper import DEK_BYTES, Aad, KeyUri, WrappedDek
 from ..errors import DecryptionError, EnvelopeError, KeyNotFoundError, SettingsError
+from ..keys.discovery import OFFLINE
 from ..keys.kek import Kek
-from ..keys.known_providers import OFFLINE
 from .codec import checked_context, format_time, lineage_aad, mac_input, payload_aad, wrap_aad
 from .lineage import continuity_secret, open_lineage, seal_lineage
 from .model import (

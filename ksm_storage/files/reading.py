@@ -8,9 +8,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..errors import StorageError
+from ..named_tuple import NamedTuple
 
 MAX_READ_BYTES = 8_388_608
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from ..contract.key_wrapper import DEK_BYTES, Aad, KeyUri, WrappedDek
 from ..errors import PluginError, SettingsError
+from ..named_tuple import NamedTuple
 from ..process import no_core_dumps
-from .discovery import find_entry_points, find_plugin
-from .known_providers import DISTRIBUTIONS, LOCAL, OFFLINE
+from .discovery import DISTRIBUTIONS, LOCAL, OFFLINE, find_entry_points, find_plugin
 from .setting_sources import Arguments, file_table
 from .trust_rules import MAX_CACHE_SECONDS, TrustRule
 

@@ -23,27 +23,46 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..contract.key_wrapper import KeyUri, KeyWrapper, refuse_credentials
 from ..contract.settings import Option, Settings
-from ..errors import (
-    KsmStorageError,
-    PluginConflictError,
-    PluginContractError,
-    SettingsError,
-)
-from .known_providers import (
-    BUILT_IN,
-    DISTRIBUTIONS,
-    plugin_not_found,
-    refuse_native_name,
-)
+from ..errors import KsmStorageError, PluginConflictError, PluginContractError, SettingsError
+from ..named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 GROUP = "ksm_storage.providers"
+# Which distribution to install for a provider.
+DISTRIBUTIONS = {
+    "aws-kms": "ksm-storage-aws-kms",
+    "azure-kv": "ksm-storage-azure-kv",
+    "gcp-kms": "ksm-storage-gcp-kms",
+    "oracle-kv": "ksm-storage-oracle-kv",
+    "pkcs11": "ksm-storage-entrust-hsm",
+    "tpm2": "ksm-storage-tpm2",
+    "vault-transit": "ksm-storage-vault-transit",
+    "key-file": "ksm-storage",
+    "os-keyring": "ksm-storage",
+    "recovery": "ksm-storage",
+}
+
+# The module of each provider that is part of ksm-storage itself.
+BUILT_IN = {
+    "key-file": "ksm_storage.providers.key_file",
+    "os-keyring": "ksm_storage.providers.os_keyring",
+    "recovery": "ksm_storage.providers.recovery",
+}
+
+# Answer without a network.
+LOCAL = frozenset({"key-file", "os-keyring", "tpm2"})
+
+# Answer by computation in this process, without a client or a device: a fork may share them.
+COMPUTED = frozenset({"key-file"})
+
+# Unwrap only where somebody has brought the secret.
+OFFLINE = frozenset({"recovery"})
 
 _Result = TypeVar("_Result")
 _FindHook = Callable[[str], Callable[..., Any]]
@@ -156,6 +175,8 @@ def find_plugin(provider: str) -> Plugin:
     entries = find_entry_points()
     matching = [entry for entry in entries if entry.name == provider]
     if not matching:
+        from .known_providers import plugin_not_found
+
         raise plugin_not_found(provider, (entry.name for entry in entries))
     if len(matching) > 1:
         names = " and ".join(sorted(entry.distribution for entry in matching))
@@ -187,6 +208,8 @@ def resolve_key(text: str) -> KeyUri:
             found = _loaded(entry).recognise_key(text)
             if found is not None:
                 return found
+    from .known_providers import refuse_native_name
+
     refuse_native_name(text, find_plugin)
     return KeyUri.parse(text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+from _thread import allocate_lock
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
@@ -28,8 +28,7 @@ from ..errors import (
 )
 from ..plugin_kit.exception_chain import call_of_a_plugin
 from ..process import no_core_dumps
-from .discovery import Plugin, find_plugin
-from .known_providers import COMPUTED, LOCAL
+from .discovery import COMPUTED, LOCAL, Plugin, find_plugin
 from .setting_sources import Arguments, gather_settings
 
 _Result = TypeVar("_Result")
@@ -213,7 +212,7 @@ class KekPool:
     def __init__(self, arguments: Arguments | None = None) -> None:
         self._arguments = arguments
         self._keks: dict[KeyUri, Kek] = {}
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def open(self, uri: KeyUri) -> Kek:
         """Return the open KEK of this name; leaving its context does not close it.

@@ -1,4 +1,4 @@
-"""The providers that this project knows, installed or not; nothing is loaded through this table."""
+"""How the providers that this project knows are installed and name their keys, for messages."""
 
 from __future__ import annotations
 
@@ -6,27 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import PluginNotFoundError, SettingsError
-
-# Which distribution to install for a provider.
-DISTRIBUTIONS = {
-    "aws-kms": "ksm-storage-aws-kms",
-    "azure-kv": "ksm-storage-azure-kv",
-    "gcp-kms": "ksm-storage-gcp-kms",
-    "oracle-kv": "ksm-storage-oracle-kv",
-    "pkcs11": "ksm-storage-entrust-hsm",
-    "tpm2": "ksm-storage-tpm2",
-    "vault-transit": "ksm-storage-vault-transit",
-    "key-file": "ksm-storage",
-    "os-keyring": "ksm-storage",
-    "recovery": "ksm-storage",
-}
-
-# The module of each provider that is part of ksm-storage itself.
-BUILT_IN = {
-    "key-file": "ksm_storage.providers.key_file",
-    "os-keyring": "ksm_storage.providers.os_keyring",
-    "recovery": "ksm_storage.providers.recovery",
-}
+from .discovery import DISTRIBUTIONS
 
 # The extra of ksm-storage that installs what is not built in.
 _EXTRAS = {
@@ -58,15 +38,6 @@ _NATIVE_FORMS = {
     "oracle-kv": "ocid1.key.REALM.REGION.VAULT.ID, the key's OCID and not the vault's",
     "pkcs11": "pkcs11:token=TOKEN;object=KEY, with %20 for a blank",
 }
-
-# Answer without a network.
-LOCAL = frozenset({"key-file", "os-keyring", "tpm2"})
-
-# Answer by computation in this process, without a client or a device: a fork may share them.
-COMPUTED = frozenset({"key-file"})
-
-# Unwrap only where somebody has brought the secret.
-OFFLINE = frozenset({"recovery"})
 
 
 def refuse_native_name(text: str, find_plugin: Callable[[str], object]) -> None:

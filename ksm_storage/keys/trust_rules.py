@@ -11,10 +11,11 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..contract.key_wrapper import KeyUri
 from ..errors import DecryptionError, SettingsError
+from ..named_tuple import NamedTuple
 from . import setting_sources
 from .setting_sources import settings_file, settings_file_expected, settings_tables
 
@@ -140,8 +141,7 @@ def _stray_settings(tables: Mapping[str, object]) -> Iterator[str]:
 def _is_known(table: str) -> bool:
     if table in CORE_TABLES:
         return True
-    from .discovery import find_entry_points
-    from .known_providers import DISTRIBUTIONS
+    from .discovery import DISTRIBUTIONS, find_entry_points
 
     # The project's own first: one that is not installed here may be on another machine.
     provider = table.partition("://")[0]
@@ -186,8 +186,7 @@ def parse_rules(raw: bytes, *, source: str) -> Sequence[TrustRule]:
 
 
 def _tables() -> Iterable[str]:
-    from .discovery import find_entry_points
-    from .known_providers import DISTRIBUTIONS
+    from .discovery import DISTRIBUTIONS, find_entry_points
 
     return (*CORE_TABLES, *DISTRIBUTIONS, *(each.name for each in find_entry_points()))
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from ..errors import KsmStorageError, ProviderError, SettingsError, ThrottledError, UnavailableError
+from ..named_tuple import NamedTuple
 from ..network import ca_variable, environment_proxy
 from .exception_chain import chain_of
 

@@ -19,9 +19,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ..named_tuple import NamedTuple
 from ..network import Connection, is_plain_http, proxy_for
 from .service_client import NotDirectError, current_deadline, seconds_left, within_deadline
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from ..errors import SettingsError
+from ..named_tuple import NamedTuple
 
 
 class KeyName(NamedTuple):

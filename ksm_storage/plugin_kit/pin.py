@@ -8,11 +8,11 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ..contract.redaction import shown_path
 from ..contract.settings import Option, Settings
 from ..errors import AuthenticationError, SettingsError
+from ..named_tuple import NamedTuple
 from .file_access import ANY, PRIVATE, refuse_exposed, unreadable
 
 NEVER = "never"

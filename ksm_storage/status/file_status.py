@@ -17,7 +17,7 @@ from ..errors import (
     SettingsError,
 )
 from ..files.reading import not_found, resolved
-from ..keys.known_providers import OFFLINE
+from ..keys.discovery import OFFLINE
 from ..storage.encrypted_storage import DEVICE_KEY
 from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import document_of, read_envelope

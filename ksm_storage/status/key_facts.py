@@ -14,9 +14,9 @@ from ..envelope.codec import format_time
 from ..envelope.model import Recipient
 from ..envelope.opening import covers, wrapped_dek
 from ..errors import KsmStorageError
+from ..keys.discovery import COMPUTED, OFFLINE
 from ..keys.kek import KekPool
 from ..keys.kek_abilities import describe_key, wrapping_version
-from ..keys.known_providers import COMPUTED, OFFLINE
 
 
 @dataclass(frozen=True, slots=True)

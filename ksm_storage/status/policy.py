@@ -9,8 +9,8 @@ from pathlib import Path
 from ..contract.redaction import shown_argument
 from ..envelope.opening import covers
 from ..errors import SettingsError
+from ..keys.discovery import OFFLINE
 from ..keys.file_demands import FileDemands
-from ..keys.known_providers import OFFLINE
 from ..keys.trust_rules import MAX_POLICY_BYTES, TABLE, TrustRule, parse_rules
 from .file_status import FileStatus
 from .key_facts import RecipientStatus

@@ -9,7 +9,6 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
@@ -28,6 +27,7 @@ from ..files.new_version import make_private_folder
 from ..files.reading import file_error, read_file
 from ..files.replacement import create_file, create_unlocked, replace_file
 from ..keys.setting_sources import current_command_memory
+from ..named_tuple import NamedTuple
 from ..wire.json_objects import parse_object
 
 OFF, WARN, REFUSE = "off", "warn", "refuse"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import get_ident
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..audit.events import emit
 from ..errors import StorageError
-from ..files.lock import locked
 from ..files.reading import FileContent, not_found, resolved
 from .open_policy import OpenPolicy
 from .snapshot import Snapshot, locked_content, open_snapshot, with_envelope
@@ -42,6 +41,8 @@ class _Locks:
     __slots__ = ("batch", "batch_config", "batch_thread", "change", "refresh")
 
     def __init__(self) -> None:
+        import threading  # here, as a process that only reads takes no lock
+
         self.change = threading.RLock()
         self.refresh = threading.RLock()
         self.batch: list[Change] | None = None
@@ -189,7 +190,7 @@ class EncryptedStorage(ABC):
             changes: list[Change] = []
             # Read first: if that raises, no batch is open, and the next one is not inside of it.
             locks.batch_config = dict(self._current())
-            locks.batch_thread = threading.get_ident()
+            locks.batch_thread = get_ident()
             locks.batch = changes
             try:
                 yield
@@ -199,10 +200,9 @@ class EncryptedStorage(ABC):
                 self._saved(lambda config: _apply(changes, config))
 
     def _visible(self) -> Mapping[str, str]:
-        locks = self._locks
-        batch_config = locks.batch_config
-        if batch_config is not None and locks.batch_thread == threading.get_ident():
-            return batch_config
+        locks = self._locks_by_process.get(os.getpid())
+        if locks and locks.batch_config is not None and locks.batch_thread == get_ident():
+            return locks.batch_config
         current = self._current()
         return {**current, **self._unsaved} if self._unsaved else current
 
@@ -280,6 +280,8 @@ class SealedFile(EncryptedStorage):
             return self._snapshot.config
 
     def _saved(self, change: Change) -> Config:
+        from ..files.lock import locked
+
         path = resolved(self._path)
         with self._locks.refresh, locked(path):
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..audit.events import emit
 from ..contract.key_wrapper import KeyUri
@@ -19,6 +19,7 @@ from ..keys.setting_sources import (
     policy_expected,
     settings_file_expected,
 )
+from ..named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from ..envelope.hedging import OpenTimeouts

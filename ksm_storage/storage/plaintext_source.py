@@ -27,7 +27,7 @@ from ..config.recognise import (
 from ..contract.key_wrapper import KeyUri
 from ..envelope.opening import OpenKek
 from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
-from ..keys.known_providers import LOCAL
+from ..keys.discovery import LOCAL
 
 MAGIC = b"\xff\xff"
 

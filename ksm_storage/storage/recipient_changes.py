@@ -10,8 +10,7 @@ from ..envelope.model import Recipient
 from ..envelope.opening import covers
 from ..envelope.sealing import refuse_only_offline
 from ..errors import SettingsError
-from ..keys.discovery import find_plugin
-from ..keys.known_providers import OFFLINE
+from ..keys.discovery import OFFLINE, find_plugin
 from .open_policy import read_key
 
 Replacements = Mapping[str | KeyUri, str | KeyUri]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ..audit.events import emit
 from ..config.document import Document, InvalidConfigError, read_payload
@@ -14,8 +14,8 @@ from ..envelope.codec import decode, looks_like_envelope
 from ..envelope.model import Envelope
 from ..envelope.opening import is_dek_of, unlock
 from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
-from ..files.lock import locked
 from ..files.reading import FileContent, Signature, not_found, read_file
+from ..named_tuple import NamedTuple
 from .open_policy import OpenPolicy
 
 _Result = TypeVar("_Result")
@@ -88,6 +88,9 @@ def with_envelope(
             return use(found)
     except (EnvelopeError, DecryptionError, StorageError) as exc:
         failure = exc
+    # Most files open at the first try.
+    from ..files.lock import locked
+
     while True:
         with locked(path):
             found = read_file(path)
@@ -269,7 +272,7 @@ def open_once(what: object, call: Callable[[], _Result]) -> _Result:
                 if other is None:
                     running.openings.append(mine)
                     break
-            if other.thread == threading.get_ident():
+            if other.thread == get_ident():
                 # A plugin or an audit sink opens the file that it is asked about.
                 return call()
             other.wait()
@@ -295,10 +298,10 @@ def open_once(what: object, call: Callable[[], _Result]) -> _Result:
 class _Opening:
     def __init__(self, what: object) -> None:
         self.what = what
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         # A bare lock, held until the end: a handler that raises inside of an Event's ``set``
         # would leave the Event's own lock held for ever.
-        self._gate = threading.Lock()
+        self._gate = allocate_lock()
         self._gate.acquire()
         self.result: Any = None
         self.error: KsmStorageError | None = None
@@ -316,7 +319,7 @@ class _Opening:
 
 class _Running:
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = allocate_lock()
         self.openings: list[_Opening] = []
 
     def end(self, mine: _Opening) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ksm_storage.cli.main import main
-from ksm_storage.keys.known_providers import DISTRIBUTIONS
+from ksm_storage.keys.discovery import DISTRIBUTIONS
 from tests.doctor.conftest import Patient
 
 

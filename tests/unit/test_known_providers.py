@@ -15,8 +15,15 @@ from ksm_storage.contract import hookspecs
 from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.errors import PluginNotFoundError, SettingsError
 from ksm_storage.keys import discovery
-from ksm_storage.keys.discovery import find_entry_points, find_plugin, resolve_key
-from ksm_storage.keys.known_providers import BUILT_IN, DISTRIBUTIONS, LOCAL, OFFLINE
+from ksm_storage.keys.discovery import (
+    BUILT_IN,
+    DISTRIBUTIONS,
+    LOCAL,
+    OFFLINE,
+    find_entry_points,
+    find_plugin,
+    resolve_key,
+)
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 
 from ksm_storage.contract import hookspecs
 from ksm_storage.contract.hookspecs import plain_hooks
-from ksm_storage.keys.discovery import EntryPoint, find_entry_points
-from ksm_storage.keys.known_providers import BUILT_IN
+from ksm_storage.keys.discovery import BUILT_IN, EntryPoint, find_entry_points
 
 HEAD = "from ksm_storage.plugin import hookimpl\n"
 

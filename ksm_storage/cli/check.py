@@ -89,8 +89,8 @@ def accept(
     """
     policy = OpenPolicy.from_args(trust or None, context, settings)
     policy = policy.with_timeout(timeout, hedge)
-    # Without the rules' memory: that this file does not fit it is why the command is used.
-    free = policy._replace(rules=tuple(rule._replace(memory=None) for rule in policy.rules))
+    # That this file does not fit the memory is why the command is used.
+    free = policy.without_memory()
     continuity = policy.continuity(path)
     with no_memory():
         envelope, opened = _used(path, lambda found: (found, free.open(found, path=path)))

@@ -12,7 +12,7 @@ import click
 
 from ..contract.abilities import NEEDS, Need
 from ..contract.key_wrapper import KeyUri
-from ..doctor.examination import examine_file, examine_key
+from ..doctor.examination import examine_file, examine_key, open_examined
 from ..doctor.finding import (
     FileFinding,
     KeyFinding,
@@ -68,9 +68,10 @@ def doctor(
 ) -> int:
     """Examine files and their keys, and say what is wrong and how to fix it.
 
-    A permission that the purpose (--for) does not need may be missing. Nothing is changed or
-    decrypted. Without PATHS and --examine, the file that applications open is examined. Exits with
-    the code of the first problem.
+    A permission that the purpose (--for) does not need may be missing. To open files, each file
+    with a usable key is opened. Nothing is changed, and no value is shown. Without PATHS and
+    --examine, the file that applications open is examined. Exits with the code of the first
+    problem.
     """
     deadline = None
     if timeout is not None and timeout < threading.TIMEOUT_MAX:
@@ -84,22 +85,30 @@ def doctor(
     try:
         asking = {uri: threads.submit(examine_key, uri, settings, purpose=purpose) for uri in uris}
         with current_process().waiting(services or "the network"):
-            seconds = None if deadline is None else deadline - time.monotonic()
-            unanswered = wait(asking.values(), timeout=seconds).not_done
+            late = wait(asking.values(), timeout=_left(deadline)).not_done
+            found = [
+                _unanswered(uri, purpose, timeout) if future in late else future.result()
+                for uri, future in asking.items()
+            ]
+            usable = {key.uri for key in found if not key.exit_code}
+            opening = [
+                (file, threads.submit(open_examined, file.path, settings))
+                for file in files
+                if purpose == "open" and not file.problems and not usable.isdisjoint(file.keys)
+            ]
+            unopened = wait([future for _, future in opening], timeout=_left(deadline)).not_done
     finally:
         # After an interrupt nothing waits for the threads: a service may hold them for long.
         threads.shutdown(wait=False, cancel_futures=True)
-    found = [
-        _unanswered(uri, purpose, timeout) if future in unanswered else future.result()
-        for uri, future in asking.items()
-    ]
+    for file, future in opening:
+        file.note_opening(_unopened(file.path, timeout) if future in unopened else future.result())
     # A settings file that cannot be used fails the file and its keys; once is enough.
     reported = {problem.message for key in found for problem in key.problems}
     for file in files:
         file.problems = [each for each in file.problems if each.message not in reported]
     _show(files, found, as_json=as_json)
     code = next((code for code in _exit_codes(files, found) if code), 0)
-    if unanswered:
+    if late or unopened:
         # The end of the process would wait for their threads.
         current_process().leave(code)
     return code
@@ -112,6 +121,17 @@ def _unanswered(uri: KeyUri, purpose: Need, timeout: float | None) -> KeyFinding
         key=str(uri),
     )
     return KeyFinding(str(uri), purpose=purpose, problems=[error])
+
+
+def _unopened(path: str, timeout: float | None) -> UnavailableError:
+    return UnavailableError(
+        f"{path!r} did not open within the {timeout or 0:g} s of --timeout",
+        hint="raise --timeout, or check the network between this host and its key services",
+    )
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else deadline - time.monotonic()
 
 
 def _paths(paths: tuple[str, ...], asked: Sequence[KeyUri]) -> Sequence[str]:

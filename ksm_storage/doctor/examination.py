@@ -15,13 +15,13 @@ from ..contract.abilities import KeyDescription, Need
 from ..contract.key_wrapper import KeyUri
 from ..envelope.codec import decode, parse_time
 from ..errors import AuthenticationError, KeyStateError, KsmStorageError, PermissionDeniedError
-from ..files.reading import not_found, resolved
+from ..files.reading import FileContent, not_found, resolved
 from ..keys.discovery import Plugin, find_plugin
 from ..keys.kek import Kek
 from ..keys.kek_abilities import describe_access, describe_key, probe_permissions
 from ..keys.setting_sources import Arguments, environment_name, gather_settings
 from ..storage.open_policy import OpenPolicy
-from ..storage.snapshot import read_envelope
+from ..storage.snapshot import document_of, read_envelope, with_envelope
 from .finding import FileFinding, KeyFinding, SettingFinding
 from .remedies import remedy
 from .surroundings import clock_notes, label_of, lock_notes, version_notes
@@ -62,6 +62,25 @@ def examine_file(path: str) -> FileFinding:
         if found.cache and cache is not None and (reason := cache.problem()):
             found.notes.append(f"{reason}; each start calls the key service")
     return found
+
+
+def open_examined(path: str, arguments: Arguments | None) -> str | KsmStorageError:
+    """Open a file as an application would; return the key that opened it, or why it does not."""
+    # What the memory says is among the findings about the file; nothing is recorded here.
+    policy = OpenPolicy.from_args(None, None, arguments).without_memory()
+
+    def opened(content: FileContent) -> str:
+        envelope = decode(content.content)
+        found = policy.unattended(envelope).open(envelope, path=path)
+        document_of(found.payload)
+        return str(found.recipient.key)
+
+    try:
+        return with_envelope(resolved(path), opened)
+    except FileNotFoundError:
+        return not_found(path)
+    except KsmStorageError as exc:
+        return exc
 
 
 def _obstacles(real: str, status: os.stat_result) -> Iterator[str]:

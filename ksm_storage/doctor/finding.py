@@ -70,7 +70,7 @@ class FileFinding:
 
     Attributes:
         path: As it was given.
-        facts: Short labels: mode, revision.
+        facts: Short labels: mode, revision, what opened it.
         keys: The KEKs of its recipients.
         rules: The trust rules that apply to it.
         cache: For which of its keys the data key is kept for the next starts, and how long.
@@ -90,6 +90,13 @@ class FileFinding:
     def exit_code(self) -> int:
         """0 if nothing is wrong with the file, otherwise that of the first problem."""
         return self.problems[0].exit_code if self.problems else 0
+
+    def note_opening(self, result: str | KsmStorageError) -> None:
+        """Note the key that opened the file, or why none did."""
+        if isinstance(result, str):
+            self.facts["opened by"] = result
+        else:
+            self.problems.append(result)
 
 
 # Whoever seals proves that each key unwraps. Only a device key has a probe to sign, and it is of
@@ -142,7 +149,7 @@ def file_as_dict(found: FileFinding) -> dict[str, object]:
     """Return the finding as plain data."""
     return {
         "path": found.path,
-        **found.facts,
+        **{name.replace(" ", "_"): value for name, value in found.facts.items()},
         "keys": list(found.keys),
         "rules": [{"source": rule.source, **dict(rule.demands())} for rule in found.rules],
         "cache": list(found.cache),

@@ -17,7 +17,6 @@ from ..errors import (
     SettingsError,
 )
 from ..files.reading import not_found, resolved
-from ..keys.discovery import OFFLINE
 from ..storage.encrypted_storage import DEVICE_KEY
 from ..storage.open_policy import OpenPolicy
 from ..storage.snapshot import document_of, read_envelope
@@ -147,12 +146,8 @@ def _opened(
     envelope: Envelope, policy: OpenPolicy, path: str
 ) -> tuple[KsmStorageError | None, bytes | None]:
     """Open an envelope; return its payload, or the error if it does not open."""
-    if policy.keys is None:
-        # Nobody is asked for a recovery secret here.
-        usable = [r.key for r in envelope.header.recipients if r.key.provider not in OFFLINE]
-        policy = policy._replace(keys=tuple(usable))
     try:
-        return None, policy.open(envelope, path=path).payload
+        return None, policy.unattended(envelope).open(envelope, path=path).payload
     except KsmStorageError as exc:
         return exc, None
 

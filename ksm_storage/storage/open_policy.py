@@ -11,7 +11,7 @@ from ..contract.key_wrapper import KeyUri
 from ..envelope.model import Envelope
 from ..envelope.opening import Opened, candidates, check_context, covers, open_envelope
 from ..errors import KsmStorageError, SettingsError
-from ..keys.discovery import resolve_key
+from ..keys.discovery import OFFLINE, resolve_key
 from ..keys.kek import Kek, KekPool
 from ..keys.setting_sources import (
     Arguments,
@@ -99,6 +99,17 @@ class OpenPolicy(NamedTuple):
 
             return self._replace(cache=configured_cache(self.arguments))
         return self
+
+    def without_memory(self) -> OpenPolicy:
+        """Return one whose rules compare no file with an earlier one, and record none."""
+        return self._replace(rules=tuple(rule._replace(memory=None) for rule in self.rules))
+
+    def unattended(self, envelope: Envelope) -> OpenPolicy:
+        """Return one that asks nobody for a recovery secret."""
+        if self.keys is not None:
+            return self
+        keys = (recipient.key for recipient in envelope.header.recipients)
+        return self._replace(keys=tuple(key for key in keys if key.provider not in OFFLINE))
 
     def check(self, envelope: Envelope, *, path: str | None = None) -> None:
         """Refuse an envelope that is not the one expected; makes no network call.

@@ -17,7 +17,7 @@ import pytest
 import ksm_storage
 from ksm_storage.cli.main import main
 from ksm_storage.cli.pages import all_commands
-from ksm_storage.doctor.examination import examine_key
+from ksm_storage.doctor.examination import examine_key, open_examined
 from ksm_storage.doctor.finding import KeyFinding
 from ksm_storage.wire.base64_forms import to_base64, to_url_safe
 from tests.cli.command import COMMAND, key_file
@@ -180,3 +180,25 @@ def test_doctor_reports_the_others_when_a_service_does_not_answer(
     assert code == 5
     assert "aws-kms did not answer within the 0.5 s of --timeout" in out
     assert key in out
+
+
+def test_doctor_reports_a_file_that_does_not_open_in_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path, released = tmp_path / "c.json", threading.Event()
+    ksm_storage.open_storage(path, keys=[key_file(tmp_path)]).save_storage({"clientId": "CID"})
+
+    def opened(*given: Any) -> Any:
+        released.wait(30)
+        return open_examined(*given)
+
+    monkeypatch.setattr("ksm_storage.cli.doctor.open_examined", opened)
+    try:
+        code = main(["doctor", str(path), "--timeout", "0.5"])
+    finally:
+        released.set()
+
+    out = capsys.readouterr().out
+    assert code == 5
+    assert "did not open within the 0.5 s of --timeout" in out
+    assert "permission   read to open: granted" in out

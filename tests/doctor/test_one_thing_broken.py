@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import ksm_storage
 from ksm_storage.keys.setting_sources import FILE_VARIABLE
+from ksm_storage.providers.key_file import key_uri_of, write_key_file
 from ksm_storage.testing.distributions import write_distribution
 from tests.doctor.conftest import Findings, Patient
 
@@ -194,3 +196,61 @@ def test_the_rules_that_apply_are_shown_and_a_broken_one_is_a_problem(
     assert found.files[0]["rules"] == [
         {"source": "$KSM_STORAGE_TRUST", "keys": "key-file:///another.key"}
     ]
+
+
+def test_a_key_that_was_created_anew_is_the_file_s_problem(
+    patient: Patient, doctor: Doctor
+) -> None:
+    patient.key_file.unlink()
+    write_key_file(patient.key_file)
+
+    found = doctor(patient.path)
+
+    assert (found.code, found.problems) == (6, ["DecryptionError"])
+    assert found.keys[0]["problems"] == []
+
+
+def test_a_damaged_payload_is_the_file_s_problem(patient: Patient, doctor: Doctor) -> None:
+    lines = patient.path.read_text().splitlines()
+    lines[-2] = lines[-2][:-4] + "AAAA"
+    patient.path.write_text("\n".join(lines) + "\n")
+
+    found = doctor(patient.path)
+
+    assert (found.code, found.problems) == (6, ["DecryptionError"])
+
+
+def test_a_file_opens_by_the_key_that_is_left(
+    patient: Patient, doctor: Doctor, tmp_path: Path
+) -> None:
+    other = key_uri_of(write_key_file(tmp_path / "other.key"))
+    ksm_storage.rewrap(patient.path, add=[other])
+    patient.key_file.unlink()
+
+    found = doctor(patient.path)
+
+    assert found.files[0]["opened_by"] == other
+    assert (found.code, found.problems) == (4, ["KeyNotFoundError"])
+
+
+def test_for_another_purpose_no_file_is_opened(patient: Patient, doctor: Doctor) -> None:
+    patient.key_file.unlink()
+    write_key_file(patient.key_file)
+
+    found = doctor(patient.path, "--for", "describe")
+
+    assert (found.code, found.problems) == (0, [])
+    assert "opened_by" not in found.files[0]
+
+
+def test_an_opening_by_doctor_is_not_remembered(
+    patient: Patient, doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir(mode=0o700)
+    monkeypatch.setenv("KSM_STORAGE_MEMORY", str(memory))
+
+    found = doctor(patient.path)
+
+    assert found.files[0]["opened_by"] == found.files[0]["keys"][0]
+    assert list(memory.iterdir()) == []

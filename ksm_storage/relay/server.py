@@ -332,18 +332,26 @@ def _noted(state: RelayState, exchange: Exchange) -> Iterator[None]:
         exchange.note_use()
 
 
+def _renew(certificate: ServerCertificate) -> None:
+    try:
+        certificate.renew()
+    except OSError as exc:
+        # The one in use is valid for three times the time until the next attempt.
+        _log.warning("cannot make a new certificate: %s; the old one stays in use", exc.strerror)
+
+
 @contextlib.contextmanager
 def _reloading(upstream: Upstream, certificate: ServerCertificate) -> Iterator[None]:
     def reload(*_: object) -> None:
         upstream.invalidate()
-        certificate.renew()
+        _renew(certificate)
 
     before = signal.signal(signal.SIGHUP, reload) if hasattr(signal, "SIGHUP") else None
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(_RENEW_SECONDS):
-            certificate.renew()
+            _renew(certificate)
 
     threading.Thread(target=renew, name="certificate", daemon=True).start()
     try:

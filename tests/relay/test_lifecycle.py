@@ -397,3 +397,20 @@ def test_a_client_that_is_gone_leaves_nothing_in_memory(
 
     state.close()
     assert kept == [1, 1, 0]
+
+
+def test_a_relay_that_can_make_no_new_certificate_serves_with_the_old_one(
+    make_relay: MakeRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    relay = make_relay()
+    manager = connect(relay, relay.add("client", ALONE))
+    assert titles(manager) == ["alone"]
+    temporary.rmdir()
+
+    relay.hang_up()
+
+    assert titles(manager) == ["alone"]
+    assert "cannot make a new certificate: No such file or directory" in relay.log_file.read_text()

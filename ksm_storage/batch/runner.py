@@ -52,6 +52,7 @@ class Runner:
         forked: The services whose files are computation, which threads of one process cannot
             share: processed in forked processes where that is possible. What ``work`` changes in
             memory stays there.
+        on_stop: Called once by :meth:`run`, when it has noticed the stop.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Runner:
         backoff: BackoffPolicy | None = None,
         deadline: Deadline | None = None,
         forked: Collection[str] = (),
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._deadline, self._forked = deadline, forked
+        self._on_stop, self._is_stopping = on_stop, False
         self._work, self._service_of = work, service_of
         self._limit, self._backoff = limit, backoff or BackoffPolicy()
         self._stopped = threading.Event()
@@ -97,7 +100,7 @@ class Runner:
                         taken += 1
                 if self._stopped.is_set():
                     more = False
-                    self._wake()
+                    self._notice_stop()
                 if given < taken and given not in early:
                     early = {**self._received(unfinished), **early}
                 while given in early:
@@ -154,7 +157,7 @@ class Runner:
                     error = self._deadline.error
                     return {n: JobResult(n, p, error=error()) for n, p in unfinished.items()}
                 if self._stopped.is_set():
-                    self._wake()
+                    self._notice_stop()
                 continue
             if isinstance(result, BaseException):
                 raise result
@@ -168,6 +171,12 @@ class Runner:
                 files.abandon()
             else:
                 files.close()
+
+    def _notice_stop(self) -> None:
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._on_stop()
+        self._wake()
 
     def _wake(self) -> None:
         # Not from stop(): a signal may come while this very thread holds a queue's lock.

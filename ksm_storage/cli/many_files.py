@@ -98,6 +98,7 @@ class Files(NamedTuple):
             deadline=deadline,
             # A copy costs more than one file.
             forked=() if self.one else forked,
+            on_stop=_say_stopping,
         )
         process, paths = current_process(), self.selected()
         if not self.one:
@@ -203,7 +204,6 @@ def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[Callable[[], bool
         came.append(number)
         restore()
         stop()
-        echo_err("interrupted: finishing the files in progress; interrupt again to stop at once")
 
     for number in _SIGNALS:
         signal.signal(number, handle)
@@ -211,6 +211,11 @@ def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[Callable[[], bool
         yield lambda: bool(came)
     finally:
         restore()
+
+
+def _say_stopping() -> None:
+    # Not from the handler: the thread it interrupts may be writing to stderr, which then refuses.
+    echo_err("interrupted: finishing the files in progress; interrupt again to stop at once")
 
 
 def _configured() -> tuple[str, ...]:

@@ -297,3 +297,46 @@ def test_a_command_is_served_where_the_system_allows_no_further_process(
     assert [each["result"] for each in json.loads(done.stdout)] == ["ok", "ok"]
     notes = [json.loads(line)["message"] for line in done.stderr.splitlines()]
     assert [note for note in notes if "no further thread" in note] == notes[: not allowed]
+
+
+# The stream is in the middle of a write when the signal comes, and takes no other until it ends.
+WRITING = textwrap.dedent(
+    """
+    import io, os, signal, sys
+    from ksm_storage.cli.main import main
+
+    class Raw(io.RawIOBase):
+        sent = False
+
+        def writable(self):
+            return True
+
+        def write(self, content):
+            if not self.sent and b"missing" in bytes(content):
+                self.sent = True
+                os.kill(os.getpid(), signal.SIGINT)
+            return os.write(2, content)
+
+    sys.stderr = io.TextIOWrapper(io.BufferedWriter(Raw()), write_through=True)
+    sys.exit(main(sys.argv[1:]))
+    """
+)
+
+
+def test_ctrl_c_while_a_line_is_written_is_no_fault(tmp_path: Path) -> None:
+    paths = plain_files(tmp_path)
+    missing = f"{tmp_path}/00-missing.json"
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", WRITING, "protect", missing, *map(str, paths)),
+            *("--key", key_file(tmp_path), "--parallel", "1"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+    assert "RuntimeError" not in done.stderr
+    assert "interrupted: finishing the files in progress" in done.stderr
+    assert (done.returncode, done.stderr.count("missing.json' does not exist")) == (130, 1)

@@ -64,6 +64,8 @@ class DirectCalls(Generic[_Prepared]):
             return through_client()
 
     def _pause(self) -> None:
+        # The credentials may have been revoked: the next direct call reads them again.
+        self._held = None
         self._resume_at = time.monotonic() + PAUSE_SECONDS
 
     def _pauses(self) -> bool:

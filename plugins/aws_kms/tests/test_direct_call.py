@@ -125,9 +125,10 @@ def test_the_setting_turns_it_off(scripted: ScriptedKms) -> None:
     assert len({asked.peer for asked in scripted.asked}) == 1
 
 
+@pytest.mark.parametrize("is_wrap", [False, True], ids=["unwrap", "wrap"])
 @pytest.mark.parametrize("fault", [*ROWS, *UNREADABLE])
 def test_a_failure_is_the_same_error_as_the_client_makes_alone(
-    scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch, fault: str
+    scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch, fault: str, is_wrap: bool
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     told = []
@@ -138,12 +139,13 @@ def test_a_failure_is_the_same_error_as_the_client_makes_alone(
             scripted.answer = refusal(fault, status=ROWS[fault][0])
         else:
             scripted.answer = Answer(body=UNREADABLE[fault])
-        with (
-            open_kek(ARN, scripted.url, direct_call=is_direct) as kek,
-            pytest.raises(errors.KsmStorageError) as caught,
-        ):
-            kek.unwrap(SYMMETRIC, aad=AAD)
-        assert len(scripted.asked) == 1 + is_direct
+        # After one that succeeded, as in a command on many files.
+        scripted.answers = [wrapped()]
+        with open_kek(ARN, scripted.url, direct_call=is_direct) as kek:
+            kek.wrap(DEK, aad=AAD)
+            with pytest.raises(errors.KsmStorageError) as caught:
+                kek.wrap(DEK, aad=AAD) if is_wrap else kek.unwrap(SYMMETRIC, aad=AAD)
+        assert len(scripted.asked) == 2 + is_direct
         told.append((type(caught.value), caught.value.as_dict(), repr(caught.value.__cause__)))
 
     assert told[0] == told[1]
@@ -279,6 +281,31 @@ def _datetime(now: time.struct_time) -> object:
     from datetime import UTC, datetime
 
     return datetime(*now[:6], tzinfo=UTC)
+
+
+def test_credentials_that_change_are_read_again_in_time(
+    home: Path, scripted: ScriptedKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    now = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    # An hour, in which others replace the credentials every ten minutes.
+    with open_kek(ARN, scripted.url) as kek:
+        for minute in range(60):
+            if minute % 10 == 0:
+                key = f"aws_access_key_id = AKID{minute}\naws_secret_access_key = s\n"
+                (home / "credentials").write_text(f"[default]\n{key}")
+            kek.unwrap(SYMMETRIC, aad=AAD)
+            now[0] += 60
+
+    used = [asked.authorization.partition("Credential=")[2][:6] for asked in scripted.asked]
+    # Never older than the four minutes of a renewal.
+    assert [used[minute] for minute in (0, 14, 24, 34, 44, 54)] == [
+        *("AKID0/", "AKID10", "AKID20", "AKID30", "AKID40", "AKID50")
+    ]
+    assert len(used) == 60
 
 
 @pytest.mark.parametrize("source", ["instance", "container"])

@@ -101,7 +101,8 @@ def test_after_a_failure_the_client_has_the_calls_for_a_moment(
     assert direct.call(refused, client) == "client"
     assert direct.call(str, client) == "client"
     clock(direct_calls.PAUSE_SECONDS)
-    assert direct.call(str, client) == "key 1"
+    # Read again: the old ones may have been what failed.
+    assert direct.call(str, client) == "key 2"
 
 
 def test_credentials_that_cannot_be_read_are_asked_for_once_in_that_moment(

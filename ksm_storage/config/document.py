@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from ..errors import SettingsError
 from ..named_tuple import NamedTuple
-from ..wire.base64_forms import from_base64
 from ..wire.json_objects import NotAnObjectError, parse_unique_object
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -198,6 +197,8 @@ def format_base64(config: Mapping[str, str]) -> bytes:
 
 def decode_base64(raw: bytes) -> bytes | None:
     """Decode base64 text, or return None: either alphabet, with or without padding, wrapped."""
+    from ..wire.base64_forms import from_base64
+
     try:
         return from_base64(b"".join(raw.split()).decode("ascii"))
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
@@ -329,13 +330,9 @@ def _converted(option: Option, value: object, *, source: str) -> SettingValue:
 
 
 def _is_countable(value: SettingValue) -> bool:
-    # Nobody means "nan" seconds, and a time-out that is not a number never expires.
-    import math
-
-    try:
-        return not isinstance(value, (int, float)) or math.isfinite(value)
-    except OverflowError:  # A whole number with more than 308 digits.
-        return False
+    # Nobody means "nan" seconds, and a time-out that is not a number never expires. "nan" compares
+    # as False; a whole number may be larger than any float.
+    return not isinstance(value, (int, float)) or abs(value) <= sys.float_info.max
 
 
 def _typed(option: Option, value: object) -> SettingValue | None:

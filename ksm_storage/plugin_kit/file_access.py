@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
-import struct
 from collections.abc import Iterator
 
-from ..contract.redaction import shown_path
 from ..errors import PermissionDeniedError
 
 PRIVATE, ANY = "private", "any"
@@ -16,7 +13,8 @@ PRIVATE, ANY = "private", "any"
 UNMAPPED = 65_534
 
 _ACCESS_LIST = "system.posix_acl_access"
-_ENTRY = struct.Struct("<HHI")
+_ENTRY = "<HHI"
+_ENTRY_BYTES = 8
 _ENTRIES_START = 4  # after the version
 _NAMED_USER, _OWNING_GROUP, _NAMED_GROUP, _MASK = 0x02, 0x04, 0x08, 0x10
 _READ = 4
@@ -42,23 +40,25 @@ def refuse_exposed(descriptor: int, *, what: str, path: str, cure: str, opt_out:
         return
     status = os.fstat(descriptor)
     mine = os.geteuid()
-    named = f"the {what} {shown_path(path)}"
     elsewhere = f"if the platform sets owner and mode, {opt_out}"
     if status.st_uid not in (0, mine):
         # Otherwise an envelope could name the key of someone who wants us to open their file.
         as_owner = f"run this as its owner: sudo -u '#{status.st_uid}' COMMAND; "
         raise PermissionDeniedError(
-            f"{named} belongs to another user (uid {status.st_uid})",
+            f"the {what} {_shown(path)} belongs to another user (uid {status.st_uid})",
             hint=f"its owner must be root or the user of this program (uid {mine}); "
             f"{as_owner if mine == 0 and status.st_uid != UNMAPPED else ''}{elsewhere}",
         )
     # Write permission is never needed, and whoever has it can put another secret there.
     allowed = _READ if status.st_uid == 0 else 0
     if status.st_mode & stat.S_IRWXO or _of_others(descriptor, status.st_mode) & ~allowed:
+        import shlex
+
         can_change = mine in (0, status.st_uid) and not _is_read_only(descriptor)
         chmod = f"chmod 600 {shlex.quote(path)}, and {cure} if it may have been read; "
         raise PermissionDeniedError(
-            f"{named} is accessible to other users (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"the {what} {_shown(path)} is accessible to other users "
+            f"(mode {stat.S_IMODE(status.st_mode):04o})",
             hint=(chmod if can_change else "") + elsewhere,
         )
 
@@ -77,8 +77,15 @@ def unreadable(path: str, exc: OSError, *, what: str) -> PermissionDeniedError:
                 f"mode {stat.S_IMODE(status.st_mode):04o})"
             )
         hint = f"{place} must be readable by the user of this program (uid {os.geteuid()})"
-    message = f"cannot read the {what} {shown_path(path)}: {exc.strerror}"
+    message = f"cannot read the {what} {_shown(path)}: {exc.strerror}"
     return PermissionDeniedError(message, hint=hint)
+
+
+def _shown(path: str) -> str:
+    # Loaded for a refusal only, as all that messages need.
+    from ..contract.redaction import shown_path
+
+    return shown_path(path)
 
 
 def _of_others(descriptor: int, mode: int) -> int:
@@ -101,8 +108,10 @@ def _of_others(descriptor: int, mode: int) -> int:
 
 
 def _entries(raw: bytes) -> Iterator[tuple[int, int, int]]:
-    end = len(raw) - (len(raw) - _ENTRIES_START) % _ENTRY.size
-    yield from _ENTRY.iter_unpack(raw[_ENTRIES_START:end])
+    import struct
+
+    end = len(raw) - (len(raw) - _ENTRIES_START) % _ENTRY_BYTES
+    yield from struct.iter_unpack(_ENTRY, raw[_ENTRIES_START:end])
 
 
 def _is_read_only(descriptor: int) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import stat
 import sys
 from collections.abc import Callable
 
-from ..contract.redaction import shown_path
 from ..contract.settings import Option, Settings
 from ..errors import AuthenticationError, SettingsError
 from ..named_tuple import NamedTuple
@@ -129,7 +126,13 @@ class RefusedPins:
         """Return the keyed hash of a PIN at a token, which its places name."""
         parts = [each.encode("utf-8", "surrogatepass") for each in (*places, pin)]
         text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.new(self._key, text, hashlib.sha256).digest()
+        # Of the library that opens envelopes: hashlib would load OpenSSL a second time, for 2 ms.
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.hmac import HMAC
+
+        mark = HMAC(self._key, SHA256())
+        mark.update(text)
+        return mark.finalize()
 
     def add(self, mark: bytes) -> None:
         """Remember a refusal for as long as the process lives."""
@@ -153,6 +156,8 @@ class RefusedPins:
 
 
 def _read_file(path: str, *, any_owner_and_mode: bool) -> str:
+    from ..contract.redaction import shown_path
+
     try:
         # Without O_NONBLOCK a FIFO at this path would hang the process.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ctypes
 
 from ..errors import KsmStorageError, PermissionDeniedError, PluginLoadError, UnavailableError
-from ..plugin import DeadlinePassedError, deadline_of, within_deadline
+from ..plugin import DeadlinePassedError, deadline_of, gc_pause, within_deadline
 
 AUTO = "auto"
 SECRET_SERVICE = "secret-service"  # noqa: S105  # a name
@@ -194,7 +194,8 @@ def allow_interaction(allowed: bool, *, load: Callable[[str], ctypes.CDLL] | Non
 def _backend_class(name: str) -> Callable[[], Backend]:
     module, attribute = BACKENDS[name]
     try:
-        found: Callable[[], Backend] = getattr(importlib.import_module(module), attribute)
+        with gc_pause():
+            found: Callable[[], Backend] = getattr(importlib.import_module(module), attribute)
     except ImportError as exc:
         raise _not_installed() from exc
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ksm_storage import plugin as kit
 
@@ -11,8 +10,10 @@ SECRET_KEY = "secret-key"  # noqa: S105  # RFC 7512's word for a symmetric key
 PRIVATE = "private"
 
 _EXAMPLE = "write pkcs11://token=LABEL;object=LABEL, or pkcs11://serial=SERIAL;id=%01%02"
-# RFC 7512, 2.3: what may stand unescaped in a path attribute, besides letters and digits.
-_UNESCAPED = "-._~:[]@!$'()*+,=&"
+# RFC 7512, 2.3: what may stand unescaped in a path attribute.
+_UNESCAPED = frozenset(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:[]@!$'()*+,=&"
+)
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -114,17 +115,20 @@ def _read_value(name: str, value: str) -> str | bytes:
 
 
 def _unescaped(name: str, value: str) -> bytes:
-    pieces = value.split("%")[1:]
+    first, *pieces = value.split("%")
     if not value or any(len(each) < 2 or not _HEX.issuperset(each[:2]) for each in pieces):
         raise kit.SettingsError(
             f"the attribute {name!r} of a PKCS #11 key is empty or not percent-encoded",
             hint="write other bytes as % and two hexadecimal digits, as in id=%01%AB",
         )
-    return unquote_to_bytes(value)
+    rest = (bytes.fromhex(each[:2]) + each[2:].encode() for each in pieces)
+    return b"".join((first.encode(), *rest))
 
 
 def _escaped(value: str | bytes) -> str:
     if isinstance(value, bytes):
         # Every byte, as RFC 7512 recommends for an id: it is not text.
         return "".join(f"%{byte:02X}" for byte in value)
-    return quote_from_bytes(value.encode("utf-8"), safe=_UNESCAPED)
+    return "".join(
+        chr(byte) if byte in _UNESCAPED else f"%{byte:02X}" for byte in value.encode("utf-8")
+    )

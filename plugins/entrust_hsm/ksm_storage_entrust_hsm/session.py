@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import threading
 import time
@@ -247,6 +246,8 @@ class Login:
         # One that a person types, or a pipe gives, is not asked for again.
         if self._mark is None or not pin.is_repeatable or id(pin) in self._checked:
             return
+        import hmac
+
         _, mark = self._read(opened, pin)
         if not hmac.compare_digest(mark, self._mark):
             raise kit.AuthenticationError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
 import sys
 from types import SimpleNamespace
 from typing import ClassVar
@@ -85,6 +87,23 @@ def test_a_store_of_another_system_is_unavailable(name: str) -> None:
         NativeStore(name, prompt=True).read("service", "entry")
 
     assert failure.value.hint
+
+
+def test_the_library_is_imported_while_the_collector_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    awake: list[bool] = []
+
+    def import_module(name: str) -> object:
+        awake.append(gc.isenabled())
+        return SimpleNamespace(WinVaultKeyring=Working)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    store = NativeStore("windows-credential-locker", prompt=True)
+
+    assert store.read("ksm-storage", "app") is None
+    assert awake == [False]
+    assert gc.isenabled()
 
 
 def test_the_librarys_text_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:

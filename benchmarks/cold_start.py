@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.interleaved import NOTE, measure_first_output
-from benchmarks.services.registry import CLOUD, SERVICES, started
+from benchmarks.services.registry import DIRECT, SERVICES, started
 from benchmarks.services.service import cold_starts
 from benchmarks.tables import Table, publish, words
 
@@ -41,7 +41,7 @@ def tables(names: Sequence[str]) -> Iterator[Table]:
             with started(name, Path(folder)) as found:
                 if found is not None:
                     service, floor = found
-                    compared = cold_starts(service, floor, Path(folder), direct=name in CLOUD)
+                    compared = cold_starts(service, floor, Path(folder), direct=name in DIRECT)
                     rows = measure_first_output(compared)
                     yield Table("cold-start", service.title, "ms", rows, rows[0].name, NOTE)
 

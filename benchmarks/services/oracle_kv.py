@@ -1,4 +1,4 @@
-"""OCI Vault: a minimal script with Oracle's client, and the official class."""
+"""OCI Vault: minimal scripts with Oracle's client and either credential, and the official class."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ _MINIMAL = """
 import oci
 from oci.key_management import KmsCryptoClient
 from oci.key_management.models import DecryptDataDetails
-client = KmsCryptoClient(oci.config.from_file({config!r}), {url!r})
+client = KmsCryptoClient({credentials})
 details = DecryptDataDetails(key_id={ocid!r}, ciphertext={blob!r})
 assert client.decrypt(details).data.plaintext
 """
+_BY_KEY = "oci.config.from_file({config!r}), {url!r}"
+_AS_INSTANCE = (
+    "{{}}, {url!r}, signer=oci.auth.signers.InstancePrincipalsSecurityTokenSigner("
+    "federation_endpoint={issuer!r})"
+)
 _OFFICIAL = """
 from keeper_secrets_manager_storage_oracle_kms.oci_session_config import OCISessionConfig
 from keeper_secrets_manager_storage_oracle_kms.oracle_key_value_storage import (
@@ -50,7 +55,35 @@ def running(_folder: Path) -> Iterator[tuple[Service, Program]]:
                 counting(emulator),
             )
             blob = _encrypted(config, emulator.url, key.ocid)
-            minimal = _MINIMAL.format(**given, blob=blob)
+            credentials = _BY_KEY.format(**given)
+            minimal = _MINIMAL.format(credentials=credentials, ocid=key.ocid, blob=blob)
+            yield found, python("floor: oci, one decrypt", "floor", minimal)
+
+
+@contextmanager
+def running_on_instance(_folder: Path) -> Iterator[tuple[Service, Program]]:
+    """Run the emulator with one AES key, and with the services of an instance."""
+    require("ksm_storage_oracle_kv", "ksm_storage_emulators", "oci")
+    from ksm_storage_emulators.emulator import Emulator
+    from ksm_storage_emulators.oci_vault.identities import Grant
+    from ksm_storage_emulators.oci_vault.service import OciVaultService
+
+    with Emulator(OciVaultService()) as emulator:
+        emulator.service.instances.start([Grant("*")])
+        url, issuer = emulator.url, f"{emulator.url}/v1/x509"
+        config = emulator.environment()["OCI_CONFIG_FILE"]
+        ocid = emulator.service.create_key().ocid
+        wanted = {
+            "OCI_METADATA_BASE_URL": f"{url}/opc/v2",
+            "KSM_STORAGE_ORACLE_KV_CREDENTIAL": "instance-principal",
+            "KSM_STORAGE_ORACLE_KV_ENDPOINT": url,
+            "KSM_STORAGE_ORACLE_KV_FEDERATION_ENDPOINT": issuer,
+        }
+        with variables(wanted):
+            found = Service("oracle-kv", "OCI Vault, instance principal", f"oracle-kv://{ocid}")
+            credentials = _AS_INSTANCE.format(url=url, issuer=issuer)
+            blob = _encrypted(config, url, ocid)
+            minimal = _MINIMAL.format(credentials=credentials, ocid=ocid, blob=blob)
             yield found, python("floor: oci, one decrypt", "floor", minimal)
 
 

@@ -19,9 +19,11 @@ SERVICES: dict[str, Start] = {
     "azure-kv": azure_kv.running,
     "gcp-kms": gcp_kms.running,
     "oracle-kv": oracle_kv.running,
+    "oracle-kv-instance": oracle_kv.running_on_instance,
     "pkcs11": pkcs11.running,
 }
 CLOUD = ("aws-kms", "azure-kv", "gcp-kms", "oracle-kv")
+DIRECT = (*CLOUD, "oracle-kv-instance")
 
 
 @contextmanager

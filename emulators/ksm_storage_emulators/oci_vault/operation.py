@@ -84,10 +84,14 @@ class Arguments:
 
     def binary(self, name: str) -> bytes:
         """Return the bytes of a base64 string that must be there."""
-        try:
-            return base64.b64decode(self.text(name), validate=True)
-        except (binascii.Error, ValueError):
-            raise _invalid(name) from None
+        return _decoded(name, self.text(name))
+
+    def binaries(self, name: str) -> list[bytes]:
+        """Return the bytes of a list of base64 strings, empty where there is none."""
+        values = self._values.get(name) or []
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise _invalid(name)
+        return [_decoded(name, value) for value in values]
 
     def pairs(self, name: str) -> Mapping[str, str]:
         """Return a map of strings, empty where there is none."""
@@ -108,6 +112,13 @@ class Arguments:
     def flag(self, name: str) -> bool:
         """Return a boolean; absent means False."""
         return self._values.get(name) is True
+
+
+def _decoded(name: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise _invalid(name) from None
 
 
 def _invalid(name: str) -> OciError:

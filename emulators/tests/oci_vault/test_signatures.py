@@ -6,7 +6,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import oci
@@ -146,10 +146,48 @@ def test_metadata_of_an_instance_need_the_header(oci_vault: OciVault) -> None:
 
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=2) as reply:  # noqa: S310
         region = reply.read()
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(url, timeout=2)  # noqa: S310
+    forwarded = {**headers, "X-Forwarded-For": "192.0.2.1"}
+    for refused_headers in ({}, forwarded):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(  # noqa: S310
+                urllib.request.Request(url, headers=refused_headers),  # noqa: S310
+                timeout=2,
+            )
 
     assert region == b"iad"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"certificate": "AAAA"}, 401, "NotAuthenticated"),
+        ({"intermediateCertificates": []}, 401, "NotAuthenticated"),
+        ({"intermediateCertificates": ["AAAA"]}, 401, "NotAuthenticated"),
+        ({"intermediateCertificates": "AAAA"}, 400, "InvalidParameter"),
+        ({"publicKey": "AAAA"}, 400, "InvalidParameter"),
+        ({"publicKey": None}, 400, "MissingParameter"),
+    ],
+    ids=str,
+)
+def test_a_token_is_issued_for_the_certificate_and_its_issuer_only(
+    oci_vault: OciVault,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Mapping[str, object],
+    status: int,
+    code: str,
+) -> None:
+    oci_vault.service.instances.start([])
+    monkeypatch.setenv("OCI_METADATA_BASE_URL", f"{oci_vault.url}/opc/v2")
+    federation = oci.auth.signers.InstancePrincipalsSecurityTokenSigner(
+        federation_endpoint=f"{oci_vault.url}/v1/x509"
+    ).federation_client
+    post = federation.requests_session.post
+
+    federation.requests_session.post = lambda url, *, json, **named: post(
+        url, json={**json, **change}, **named
+    )
+
+    assert refused(federation._get_security_token_from_auth_service) == (status, code)
 
 
 def test_a_key_of_an_instance_alone_signs_no_request_to_the_vault(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ksm_storage_emulators.emulator import Emulator
-from ksm_storage_emulators.oci_vault.identities import write_config
+from ksm_storage_emulators.oci_vault.identities import Grant, write_config
 from ksm_storage_emulators.oci_vault.service import OciVaultService
 
 from .emulated_vault import EmulatedVault
@@ -58,3 +58,11 @@ def scripted(config_file: Path) -> Iterator[ScriptedVault]:
     """Run a server that answers what a test tells it to."""
     with scripted_vault() as server:
         yield server
+
+
+@pytest.fixture
+def instance(emulator: EmulatedVault, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Run as an instance, and return the settings for it."""
+    emulator.service.instances.start([Grant("*")])
+    monkeypatch.setenv("OCI_METADATA_BASE_URL", f"{emulator.url}/opc/v2")
+    return {"credential": "instance-principal", "federation_endpoint": f"{emulator.url}/v1/x509"}

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from ksm_storage import errors
 from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
-from ksm_storage.plugin import NotDirectError
+from ksm_storage.plugin import NotDirectError, rsa_signature
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
@@ -108,7 +108,7 @@ def test_a_request_is_signed_as_oracles_client_signs_it(
     for _ in range(2000):
         body = choose.randbytes(choose.randrange(2000)).hex().encode()
         host = f"{choose.randbytes(6).hex()}-crypto.kms.eu-frankfurt-1.oraclecloud.com"
-        signed = signed_headers("post", "/20180608/decrypt", host, body, config)
+        signed = signed_headers(f"https://{host}/20180608/decrypt", body, *_key(config))
         request = SimpleNamespace(
             method="POST",
             url=f"https://{host}/20180608/decrypt",
@@ -133,7 +133,10 @@ def test_the_published_vector_of_a_post_is_signed(
     # Source: OCI documentation, "Request Signatures", "Test Values", with its public test key and
     # its weekday, which is not that of the date.
     (tmp_path / "key.pem").write_text(PUBLISHED_KEY)
-    monkeypatch.setattr("time.gmtime", lambda: time.struct_time((2014, 1, 5, 21, 31, 40, 3, 5, 0)))
+    monkeypatch.setattr(
+        "ksm_storage_oracle_kv.direct_call.formatdate",
+        lambda usegmt: "Thu, 05 Jan 2014 21:31:40 GMT",
+    )
     given = {
         "tenancy": PUBLISHED_TENANCY,
         "user": "ocid1.user.oc1..aaaaaaaat5nvwcna5j6aqzjcaty5eqbb6qt2jvpkanghtgdaqedqw3rynjq",
@@ -141,13 +144,8 @@ def test_the_published_vector_of_a_post_is_signed(
         "key_file": str(tmp_path / "key.pem"),
     }
 
-    signed = signed_headers(
-        "post",
-        "/20160918/volumeAttachments",
-        "iaas.us-phoenix-1.oraclecloud.com",
-        PUBLISHED_BODY,
-        given,
-    )
+    url = "https://iaas.us-phoenix-1.oraclecloud.com/20160918/volumeAttachments"
+    signed = signed_headers(url, PUBLISHED_BODY, *_key(given))
 
     assert signed["content-length"] == "316"
     assert signed["x-content-sha256"] == "V9Z20UJTvkvpJ50flBzKE32+6m2zJjweHpDMX/U4Uy0="
@@ -163,13 +161,13 @@ def test_the_date_is_in_english_in_a_program_that_speaks_another_language(
         "time.strftime", lambda form, *when: strftime(re.sub("%[ab]", "Dez", form), *when)
     )
 
-    signed = signed_headers("post", "/", "h", b"", config)
+    signed = signed_headers("https://h", b"", *_key(config))
 
     assert signed["date"][:16] == formatdate(usegmt=True)[:16]
 
 
 def test_the_date_is_that_of_rfc_9110(config: dict[str, str]) -> None:
-    signed = signed_headers("post", "/", "h", b"", config)
+    signed = signed_headers("https://h", b"", *_key(config))
 
     assert signed["date"][:16] == formatdate(usegmt=True)[:16]
     assert signed["date"].endswith(" GMT")
@@ -259,7 +257,7 @@ def test_a_profile_with_an_api_key_is_used(
 ) -> None:
     _write(tmp_path, monkeypatch, config)
 
-    assert credential_source(NAMES.parse(KEY), _access()) == "the API key aa:bb"
+    assert credential_source(NAMES.parse(KEY), access()) == "the API key aa:bb"
 
 
 @pytest.mark.parametrize(
@@ -271,10 +269,13 @@ def test_a_profile_with_an_api_key_is_used(
         ({"log_requests": "true"}, {}, {}, KEY),
         ({"user": ""}, {"profile": "OTHER"}, {}, KEY),
         ({}, {"passphrase": "p"}, {}, KEY),
-        ({}, {"credential": "instance-principal"}, {}, KEY),
+        ({}, {"credential": "security-token"}, {}, KEY),
+        ({}, {"credential": "resource-principal"}, {}, KEY),
+        ({}, {"credential": "oke-workload"}, {}, KEY),
         ({}, {"direct_call": "false"}, {}, KEY),
         ({}, {"endpoint": "https://vault.example/path"}, {}, KEY),
         ({}, {}, {"OCI_REGION_METADATA": "{}"}, KEY),
+        ({}, {}, {"OCI_DEFAULT_REALM": "oraclegovcloud.com"}, KEY),
         ({}, {}, {}, KEY.replace(".oc1.", ".oc2.")),
         ({}, {}, {}, KEY.replace("eu-frankfurt-1", "xyz")),
     ],
@@ -294,7 +295,13 @@ def test_anything_else_is_left_to_the_client(
         monkeypatch.setenv(name, value)
 
     with pytest.raises(NotDirectError):
-        credential_source(NAMES.parse(key), _access(**settings))
+        credential_source(NAMES.parse(key), access(**settings))
+
+
+def _key(config: Mapping[str, str]) -> tuple[str, Callable[[bytes], bytes]]:
+    pem = Path(config["key_file"]).read_bytes()
+    name = f"{config['tenancy']}/{config['user']}/{config['fingerprint']}"
+    return name, lambda text: rsa_signature(pem, text)
 
 
 def _write(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: dict[str, str]) -> None:
@@ -303,7 +310,7 @@ def _write(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: dict[str, str])
     monkeypatch.setenv("OCI_CONFIG_FILE", str(folder / "config"))
 
 
-def _access(**settings: str) -> Access:
+def access(**settings: str) -> Access:
     options = find_plugin("oracle-kv").options()
     return Access.from_settings(
         gather_settings(KeyUri("oracle-kv", KEY), options, {"oracle-kv": settings})

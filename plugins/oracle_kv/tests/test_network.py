@@ -97,16 +97,20 @@ def test_the_token_of_an_instance_comes_through_the_proxy_and_with_the_authoriti
 
     with Relay(emulator.url, tls=authority.server_context([])) as front:
         url = front.url.replace("127.0.0.1", "localhost")
-        with open_kek(
-            emulator.create_key(),
-            url,
-            credential="instance-principal",
-            federation_endpoint=f"{url}/v1/x509",
-        ) as kek:
-            kek.wrap(DEK, aad=AAD)
+        settings = {
+            "credential": "instance-principal",
+            "federation_endpoint": f"{url}/v1/x509",
+        }
+        key = emulator.create_key()
+        with open_kek(key, url, **settings) as kek:
+            wrapped = kek.wrap(DEK, aad=AAD)
+        with open_kek(key, url, **settings) as kek:
+            assert kek.unwrap(wrapped, aad=AAD) == DEK
 
-    assert emulator.emulator.transcript.count("instance:x509") == 1
-    assert proxies.http.asked == [url.partition("//")[2]] * 2
+    # Two requests to TLS each; the client asks for the certificate twice, the direct call once.
+    assert emulator.emulator.transcript.count("instance:x509") == 2
+    assert emulator.emulator.transcript.count("instance:cert.pem") == 3
+    assert proxies.http.asked == [url.partition("//")[2]] * 4
 
 
 def test_an_ipv6_address_that_oracles_client_rejects_is_named(config_file: Path) -> None:

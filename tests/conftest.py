@@ -10,11 +10,24 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.private_environment import private_environment
 from tests.secret_service_daemon import KeyringDaemon, bus, missing_programs
+
+# Files whose tests are long and share nothing: each test goes to the worker that is free.
+SPREAD_FILES = frozenset(
+    {
+        "tests/cli/test_scripts.py",
+        "tests/faults/test_every_system_call.py",
+        "tests/key_service_faults/test_no_answer.py",
+        "tests/test_demo.py",
+        "tests/test_docs.py",
+        "tests/unit/scan/test_detection.py",
+    }
+)
 
 _attempts: list[str] = []
 
@@ -85,6 +98,24 @@ def secret_service(
     daemon = KeyringDaemon(tmp_path_factory.mktemp("keyring"), private_bus)
     yield daemon
     daemon.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """With ``--dist loadfile``, give a worker whole files, but for the ones that are spread."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # has no types
+
+    scheduling = LoadFileScheduling(config, log)
+    scheduling._split_scope = unit_of_work
+    return scheduling  # type: ignore[no-any-return]  # it is xdist's
+
+
+def unit_of_work(nodeid: str) -> str:
+    """Return what of a test's name the tests have in common that one worker runs."""
+    file = nodeid.partition("::")[0]
+    return nodeid if file in SPREAD_FILES else file
 
 
 def pytest_configure() -> None:

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from ksm_storage_local_vault.testing import LocalVault
 
 testing = pytest.importorskip("ksm_storage_local_vault.testing")
-pytestmark = [
-    pytest.mark.skipif(os.name != "posix", reason="each command is a fork"),
-    pytest.mark.xdist_group("json"),
-]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="each command is a fork")
 
 ROOT = Path(__file__).parents[2]
 CODES = re.findall(r"^\[exit ([0-9]+)\]$", (SNAPSHOTS / "80.txt").read_text("utf-8"), re.MULTILINE)

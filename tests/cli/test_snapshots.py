@@ -32,10 +32,7 @@ if TYPE_CHECKING:
 pytest.importorskip("rich")
 testing = pytest.importorskip("ksm_storage_local_vault.testing")
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
-    pytest.mark.xdist_group("snapshots"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """

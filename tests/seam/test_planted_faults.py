@@ -82,8 +82,7 @@ CAUGHT_BY = {
 }
 
 # The fixture's one run of the suite counts as part of the first test, on a busy machine too.
-# In one worker, so that the suite runs once.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("planted")]
+pytestmark = pytest.mark.timeout(300)
 
 # It is about what the author writes into the test, so that no fault of a plugin makes it fail.
 ABOUT_THE_AUTHOR = {"test_a_key_id_is_one_that_a_uri_can_hold"}

@@ -27,6 +27,34 @@ NOT_TO_OPEN = {
 }
 
 
+# Each takes 0.07 ms before its first line runs.
+OURS = {
+    "audit.events",
+    "config.document",
+    "contract.key_wrapper",
+    "contract.settings",
+    "envelope.codec",
+    "envelope.model",
+    "envelope.opening",
+    "errors",
+    "files.reading",
+    "keys.discovery",
+    "keys.kek",
+    "keys.setting_sources",
+    "named_tuple",
+    "plugin",
+    "plugin_kit.exception_chain",
+    "process",
+    "providers.aes_gcm_wrapper",
+    "providers.key_file",
+    "storage.encrypted_storage",
+    "storage.open_policy",
+    "storage.snapshot",
+    "storage.sources",
+    "wire.json_objects",
+}
+
+
 def test_importing_the_package_loads_one_module() -> None:
     # Without site, which loads what the folder of packages asks for.
     assert loaded("import ksm_storage", site=False) == {"__future__", "ksm_storage"}
@@ -39,13 +67,18 @@ def test_opening_under_a_key_file_loads_these_packages_of_others(sealed: Path) -
     assert {name for name in names if not is_of_python(name)} - {"ksm_storage"} == OTHERS
 
 
+def test_opening_under_a_key_file_loads_these_modules_of_ours(sealed: Path) -> None:
+    names = {name.partition(".")[2] for name in loaded(opening(sealed)) if is_ours(name)}
+    folders = {name.rpartition(".")[0] for name in OURS}
+
+    assert names - folders - {""} == OURS
+
+
 def test_opening_under_a_key_file_loads_none_of_these(sealed: Path) -> None:
     assert loaded(opening(sealed)) & NOT_TO_OPEN == set()
 
 
 def test_a_get_and_a_second_opening_load_nothing_more(sealed: Path) -> None:
-    # A read of a file written this moment takes its lock.
-    settle(sealed)
     twice = f"{opening(sealed)}; {opening(sealed)}"
 
     assert loaded(twice) == loaded(opening(sealed))
@@ -75,7 +108,13 @@ def command(*arguments: str) -> str:
 
 
 def opening(path: Path) -> str:
+    # A read of a file that was written this moment takes its lock, and loads more for that.
+    settle(path)
     return f"import ksm_storage; ksm_storage.open_storage({str(path)!r}).get('hostname')"
+
+
+def is_ours(name: str) -> bool:
+    return name.partition(".")[0] == "ksm_storage"
 
 
 def is_of_python(name: str) -> bool:

@@ -29,7 +29,7 @@ from .service_client import NotDirectError, current_deadline, seconds_left, with
 if TYPE_CHECKING:
     from configparser import RawConfigParser
 
-    from .kept_connection import KeptConnection
+    from .direct_calls import KeptConnection
 
 # A reply holds a data key and some names.
 MAX_REPLY = 1_048_576
@@ -170,7 +170,7 @@ class HttpApi:
         return None
 
     def _opened(self) -> KeptConnection:
-        from .kept_connection import KeptConnection
+        from .direct_calls import KeptConnection
 
         link = self._connected(min(self._connection.connect_timeout, seconds_left()))
         seconds = self._connection.read_timeout

@@ -10,8 +10,8 @@ from typing import Any
 
 from ksm_storage import plugin as kit
 
-from .client import KmsClient
 from .hooks import SYMMETRIC, KeyName, key_covers
+from .key_wrapper import KmsClient
 
 # Source: AWS KMS Developer Guide, "Key states of AWS KMS keys": an updating key is in full use.
 STATES: Mapping[str, kit.KeyState] = {

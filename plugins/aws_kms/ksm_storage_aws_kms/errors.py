@@ -11,7 +11,6 @@ from typing import Any
 
 from ksm_storage import plugin as kit
 
-from .client import request_id_of
 from .credentials import (
     ANY_SOURCE,
     CREDENTIAL_REFUSALS,
@@ -19,6 +18,7 @@ from .credentials import (
     CredentialSourceError,
     source_of,
 )
+from .key_wrapper import request_id_of
 
 _KMS_OPERATIONS = (
     *("Encrypt", "Decrypt", "DescribeKey", "GetKeyRotationStatus"),

@@ -46,8 +46,7 @@ def key_wrapper_options() -> Sequence[kit.Option]:
 @kit.hookimpl
 def open_key_wrapper(key_id: str, settings: kit.Settings) -> kit.KeyWrapper:
     """Open the key wrapper of one KMS key; the client is made when it is first used."""
-    from .client import KmsClient
-    from .key_wrapper import AwsKmsKeyWrapper
+    from .key_wrapper import AwsKmsKeyWrapper, KmsClient
 
     name = KeyName.parse(key_id)
     region = settings.text("region") or name.region

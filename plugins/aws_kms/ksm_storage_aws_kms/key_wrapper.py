@@ -1,18 +1,25 @@
-"""Wrap and unwrap DEKs under one KMS key."""
+"""Wrap and unwrap DEKs under one KMS key: directly where that is possible, or by the AWS client."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ksm_storage import plugin as kit
 
-from .client import KmsClient, Reply, request_id_of
-from .hooks import ALGORITHMS, SYMMETRIC, KeyName, key_covers
+from .hooks import ALGORITHMS, SYMMETRIC, Access, KeyName, key_covers
 
+if TYPE_CHECKING:
+    from .direct_call import DirectKms
+
+SDK_LOGGERS = ("botocore", "boto3", "urllib3")
 MAX_CIPHERTEXT = 6144  # AWS KMS API Reference, "Decrypt", CiphertextBlob
 
+Reply = Mapping[str, Any]
 _Member = TypeVar("_Member", str, bytes)
+_Result = TypeVar("_Result")
 
 
 class AwsKmsKeyWrapper:
@@ -165,3 +172,115 @@ class AwsKmsKeyWrapper:
         raise kit.incomplete_reply(
             name, self._client.call(operation), request_id=request_id_of(reply)
         )
+
+
+class KmsClient:
+    """Ask KMS, or another service for the same caller, about one key.
+
+    Attributes:
+        access: Who asks, and how KMS is reached.
+    """
+
+    def __init__(self, access: Access, key: str, *, service: str = "kms") -> None:
+        self.access = access
+        self._key = key
+        self._service = service
+        self._held: kit.ServiceClient[Any] = kit.ServiceClient(
+            self._create,
+            close=lambda client: client.close(),
+            deadline=access.connection.deadline,
+            loggers=SDK_LOGGERS,
+            load=_import_sdk,
+        )
+        self._direct: kit.DirectCalls[Any] | None = None
+        if access.may_call_directly:
+            self._direct = kit.DirectCalls(
+                self._prepared,
+                seconds=access.connection.attempt,
+                deadline=access.connection.deadline,
+            )
+        self._kms: DirectKms | None = None
+
+    def ask(self, operation: str, send: Callable[[Any], _Result]) -> _Result:
+        """Return what ``send`` returns for the ready client.
+
+        Raises:
+            KsmStorageError: The service, the network, the credentials or a setting failed.
+        """
+        with kit.translating(
+            lambda exc: self._translated(exc, operation), quoting=("CredentialRetrievalError",)
+        ):
+            return self._held.run(send)
+
+    def encrypt(self, request: Mapping[str, Any]) -> Reply:
+        """Return the reply to an ``Encrypt``, which is sent without the AWS client if possible.
+
+        Raises:
+            KsmStorageError: As :meth:`ask` does.
+        """
+        return self._sent("Encrypt", request, lambda kms: kms.encrypt(**request))
+
+    def decrypt(self, request: Mapping[str, Any]) -> Reply:
+        """Return the reply to a ``Decrypt``; as :meth:`encrypt`."""
+        return self._sent("Decrypt", request, lambda kms: kms.decrypt(**request))
+
+    def _sent(
+        self, operation: str, request: Mapping[str, Any], send: Callable[[Any], Reply]
+    ) -> Reply:
+        if self._direct is None:
+            return self.ask(operation, send)
+        return self._direct.call(
+            lambda sent: sent(operation, request), lambda: self.ask(operation, send)
+        )
+
+    def sts(self) -> KmsClient:
+        """Return the client of the Security Token Service for the same caller; close it."""
+        connection = self.access.connection._replace(endpoint=None)
+        return KmsClient(self.access._replace(connection=connection), self._key, service="sts")
+
+    def call(self, operation: str) -> kit.Call:
+        """Return how an operation is named in errors."""
+        from .errors import call_of
+
+        return call_of(operation, self._key, self.access.region)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._held.close()
+        if self._kms is not None:
+            self._kms.close()
+
+    def _prepared(self) -> Callable[[str, Mapping[str, Any]], Reply]:
+        from .direct_call import DirectKms
+
+        if self._kms is None:
+            self._kms = DirectKms(self.access)
+        return partial(self._kms.send, self._kms.credentials())
+
+    def _translated(self, exc: Exception, operation: str) -> kit.KsmStorageError:
+        from .errors import translated
+
+        return translated(
+            exc, self.call(operation), profile=self.access.profile or os.environ.get("AWS_PROFILE")
+        )
+
+    def _create(self) -> Any:
+        from . import credentials
+
+        with kit.translating(lambda exc: self._translated(exc, "Connect")):
+            session = credentials.session_of(self.access)
+            with kit.translating(
+                lambda exc: self._translated(exc, "GetCredentials"), quoting=("BotoCoreError",)
+            ):
+                credentials.require(session)
+            return credentials.client_of(session, self.access, self._service)
+
+
+def request_id_of(reply: Reply) -> str | None:
+    """Return the id that AWS gave a request."""
+    value = reply.get("ResponseMetadata", {}).get("RequestId")
+    return value if isinstance(value, str) else None
+
+
+def _import_sdk() -> None:
+    import botocore.session  # noqa: F401

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ksm_storage import plugin as kit
 
-from .client import KmsClient, request_id_of
 from .hooks import KeyName, key_covers
+from .key_wrapper import KmsClient, request_id_of
 
 SPEC, USAGE = "ECC_NIST_P256", "SIGN_VERIFY"
 CREATE = f"create one: aws kms create-key --key-spec {SPEC} --key-usage {USAGE}"

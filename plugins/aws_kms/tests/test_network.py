@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from botocore.tokens import SSOTokenProvider
-from ksm_storage_aws_kms.client import KmsClient
 from ksm_storage_aws_kms.direct_call import address
+from ksm_storage_aws_kms.key_wrapper import KmsClient
 from ksm_storage_emulators.aws_kms.service import AwsKmsService
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator

@@ -36,8 +36,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
-def calls(prepared: Prepared, *, seconds: float | None = 5.0) -> DirectCalls[str]:
-    return DirectCalls(prepared, seconds=seconds, deadline=20.0)
+def calls(prepared: Prepared) -> DirectCalls[str]:
+    return DirectCalls(prepared, seconds=5.0, deadline=20.0)
 
 
 def refused(_: str) -> str:
@@ -84,13 +84,6 @@ def test_threads_that_start_together_read_them_once() -> None:
         thread.join(10)
 
     assert (used, prepared.count) == (["key 1"] * 8, 1)
-
-
-def test_without_seconds_nothing_is_prepared() -> None:
-    prepared = Prepared()
-
-    assert calls(prepared, seconds=None).call(str, client) == "client"
-    assert prepared.count == 0
 
 
 def test_after_a_failure_the_client_has_the_calls_for_a_moment(

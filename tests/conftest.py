@@ -21,7 +21,6 @@ from tests.secret_service_daemon import KeyringDaemon, bus, missing_programs
 SPREAD_FILES = frozenset(
     {
         "tests/cli/test_scripts.py",
-        "tests/faults/test_every_system_call.py",
         "tests/key_service_faults/test_no_answer.py",
         "tests/test_demo.py",
         "tests/test_docs.py",

@@ -103,7 +103,7 @@ class Session:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=SECONDS,
-                preexec_fn=self._group.join,
+                process_group=self._group.number,
             )
         except subprocess.TimeoutExpired as exc:
             raise self._error(command, f"it still runs after {SECONDS} seconds") from exc
@@ -148,7 +148,7 @@ class PythonProcess:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            preexec_fn=group.join,
+            process_group=group.number,
         )
 
     def run(self, text: str, name: str) -> str:

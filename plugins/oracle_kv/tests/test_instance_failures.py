@@ -5,13 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import random
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 from ksm_storage_emulators.faults import FaultKind
+from oci.auth.auth_utils import get_tenancy_id_from_certificate
 
 from ksm_storage import errors
 from ksm_storage.testing.loopback import SilentServer
@@ -204,6 +212,29 @@ class TestFailures:
         assert 0.5 <= time.monotonic() - started < 1.5
 
 
+@pytest.mark.parametrize("kind", ["opc-tenant", "opc-identity"])
+@pytest.mark.parametrize("length", [1, 49, 91, 113])
+@pytest.mark.parametrize("form", [_ASN1Type.UTF8String, _ASN1Type.PrintableString])
+def test_the_owner_of_a_certificate_is_whom_oracles_client_finds(
+    scripted_instance: ScriptedInstance, kind: str, length: int, form: _ASN1Type
+) -> None:
+    # Zeros and ones are also the bytes that may follow a name in a certificate.
+    names = [f"{kind}:{'10' * length}"[: len(kind) + 1 + length], "opc-certtype:instance", "01"]
+    certificate = _certificate(random.Random(length).sample(names, 3), form)
+    pem = certificate.public_bytes(Encoding.PEM)
+    scripted_instance.by_path[f"{METADATA}/identity/cert.pem"] = Answer(body=pem)
+
+    with open_kek(KEY, scripted_instance.url, **scripted_instance.settings) as kek:
+        kek.unwrap(AES, aad=AAD)
+
+    (asked,) = (each for each in scripted_instance.asked if each.path == IDENTITY)
+    owner = get_tenancy_id_from_certificate(certificate)
+    digest = certificate.fingerprint(SHA1()).hex(":").upper()  # as clients name it
+    assert f'keyId="{owner}/fed-x509/{digest}"' in asked.headers["authorization"]
+    # By the direct call: the client asks for it twice.
+    assert len(scripted_instance.asked) == 5
+
+
 @pytest.mark.parametrize("fails", [False, True], ids=["opened", "refused"])
 def test_no_key_and_no_token_is_shown(
     scripted_instance: ScriptedInstance,
@@ -273,3 +304,20 @@ def _renamed(pem: bytes) -> bytes:
     begin, *lines, end = pem.strip().splitlines()
     der = base64.b64decode(b"".join(lines)).replace(b"opc-tenant:", b"opc-nobody:")
     return b"\n".join([begin, base64.b64encode(der), end])
+
+
+def _certificate(units: Sequence[str], form: _ASN1Type) -> x509.Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    unit = NameOID.ORGANIZATIONAL_UNIT_NAME
+    subject = x509.Name([x509.NameAttribute(unit, text, form, _validate=False) for text in units])
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "opc-tenant:issuer")]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+    )

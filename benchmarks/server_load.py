@@ -184,8 +184,12 @@ def prepared(payload: Mapping[str, object], clients: int, requests: int, *, keep
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return context.wrap_socket(plain, server_hostname=host)
 
+        # Connections that stay open are made before the clock starts.
+        ready = threading.Barrier(clients + 1)
+
         def work() -> None:
             connection = connect()
+            ready.wait()
             while True:
                 with lock:
                     request = next(waiting, None)
@@ -199,8 +203,13 @@ def prepared(payload: Mapping[str, object], clients: int, requests: int, *, keep
                 taken.append(time.perf_counter() - before)
             connection.close()
 
+        threads = [threading.Thread(target=work) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
         used, start = time.process_time(), time.perf_counter()
-        _together(clients, work)
+        for thread in threads:
+            thread.join()
         return taken, time.perf_counter() - start, time.process_time() - used
 
     return load
@@ -327,14 +336,6 @@ def _ask(connection: ssl.SSLSocket, request: bytes) -> None:
     left = length - len(body)
     while left > 0:
         left -= len(connection.recv(1 << 18))
-
-
-def _together(count: int, work: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def _ours(*arguments: str) -> str:

@@ -45,7 +45,7 @@ class AsyncHttpsTransport:
         connect_timeout_seconds: float = 10.0,
         read_timeout_seconds: float = 60.0,
     ) -> None:
-        """Read a private CA now, so that a wrong path is known before a token is spent."""
+        """Check a private CA now, so that a wrong path is known before anything is sent."""
         self._tls = Tls(ca_file)
         self._proxy_url = proxy_url
         self._timeout = aiohttp.ClientTimeout(
@@ -56,6 +56,10 @@ class AsyncHttpsTransport:
         # The changes that wait for the server's counter, and those whose caller is cancelled.
         self._sleeping: set[asyncio.Task[Any] | None] = set()
         self._cancelled: set[asyncio.Task[Any] | None] = set()
+
+    def check_authorities(self) -> None:
+        """Check the authorities of the environment; see :class:`.transport.Transport`."""
+        _ = self._tls.authorities
 
     async def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, proxy_url: str | None = None

@@ -49,8 +49,12 @@ def open_device(
     config: DeviceStorage | None,
     server_public_key: str | None,
     server_public_key_id: str | None,
+    before_storing: Callable[[], None],
 ) -> Device:
     """Return the device; with a token, all that binding needs has been stored and checked.
+
+    Args:
+        before_storing: Called before anything of a token is stored; raises to prevent that.
 
     Raises:
         ClientSettingsError: No configuration, no token for an unbound one, or an invalid value.
@@ -62,6 +66,7 @@ def open_device(
     key_id = server_public_key_id or (given.server_public_key_id if given else None)
     _check_server_key(device, key, key_id)
     if given is not None:
+        before_storing()
         prepare(device, given)
     _finish_bind(device)
     if key:

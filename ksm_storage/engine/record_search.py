@@ -15,6 +15,7 @@ from typing import Any
 
 _decoder = json.JSONDecoder()
 _RECORDS = b'"records"'
+_FOLDERS = b'"folders"'
 _FOLDER_KEY = b'"folderKey"'
 # Most records are shorter; for a longer one the window grows.
 _WINDOW_BYTES = 1 << 14
@@ -24,7 +25,10 @@ Found = tuple[dict[str, Any], dict[str, Any] | None]
 
 
 def find_records(answer: bytes, uid: str) -> list[Found] | None:
-    """Return every record with this uid, in order, or None where that is not certain."""
+    """Return the records with this uid, the first one first, or None where that is not certain.
+
+    The rest of the answer is searched only if a place that counts before the found one may follow.
+    """
     quoted = f'"{uid}"'.encode()
     found: list[Found] = []
     position = answer.find(quoted)
@@ -34,9 +38,15 @@ def find_records(answer: bytes, uid: str) -> list[Found] | None:
             return None
         entry, end, folder = hit
         found.append((entry, folder))
+        if folder is None or _records_precede_folders(answer):
+            return found
         position = answer.find(quoted, max(end, position + 1))
     # None at all may also mean that the uid is written with escapes.
     return found or None
+
+
+def _records_precede_folders(answer: bytes) -> bool:
+    return 0 <= answer.find(_RECORDS) < answer.find(_FOLDERS)
 
 
 def find_folder(answer: bytes, uid: str) -> dict[str, Any] | None:

@@ -61,7 +61,7 @@ def build_session(
 ) -> Session:
     """Return a session that has sent nothing yet.
 
-    The transport is there before anything is stored: a wrong CA file changes no configuration.
+    A wrong CA file or CA variable is refused before a token is stored: it changes no configuration.
     """
     device = open_device(
         token=token,
@@ -69,6 +69,7 @@ def build_session(
         config=config,
         server_public_key=server_public_key,
         server_public_key_id=server_public_key_id,
+        before_storing=transport.check_authorities,
     )
     copy = None
     if offline_copy is not None:

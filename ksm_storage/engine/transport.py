@@ -61,6 +61,9 @@ class HttpAnswer:
 class Transport(Protocol):
     """What the protocol waits for: the network, a lock, slow work, and a change to its end."""
 
+    def check_authorities(self) -> None:
+        """Raise SettingsError if the environment names authorities that cannot be used."""
+
     async def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, proxy_url: str | None = None
     ) -> HttpAnswer:
@@ -110,11 +113,15 @@ class HttpsTransport:
         connect_timeout_seconds: float = 10.0,
         read_timeout_seconds: float = 60.0,
     ) -> None:
-        """Read a private CA now, so that a wrong path is known before a token is spent."""
+        """Check a private CA now, so that a wrong path is known before anything is sent."""
         self._tls = Tls(ca_file)
         self._proxy_url = proxy_url
         self._connect_timeout = bounded_timeout(connect_timeout_seconds)
         self._read_timeout = bounded_timeout(read_timeout_seconds)
+
+    def check_authorities(self) -> None:
+        """Check the authorities of the environment; see :class:`Transport`."""
+        _ = self._tls.authorities
 
     async def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, proxy_url: str | None = None
@@ -223,34 +230,41 @@ def bounded_timeout(seconds: float) -> float:
 
 
 class Tls:
-    """Verify servers by a private CA or by the system's; certificates are loaded when needed.
-
-    Raises:
-        SettingsError: The private CA, or that of a variable, is missing or is not PEM.
-    """
+    """Verify servers by a private CA or by the system's; certificates are loaded when needed."""
 
     def __init__(self, ca_file: str | os.PathLike[str] | None) -> None:
-        self._ca_file = trusted_authorities(None if ca_file is None else os.fspath(ca_file))
+        """Check a private CA; raise SettingsError if it is missing or is not PEM."""
+        # Those of the environment are checked when they are needed: for a bundle of the system,
+        # the check takes longer than a small request.
+        self._given = None if ca_file is None else trusted_authorities(os.fspath(ca_file))
+
+    @cached_property
+    def authorities(self) -> str | None:
+        """Return the file or folder to trust, None for the system's authorities.
+
+        Raises:
+            SettingsError: That of the environment is missing or is not PEM.
+        """
+        return self._given or trusted_authorities(None)
 
     @cached_property
     def context(self) -> ssl.SSLContext:
         """Return the context of all connections."""
         # Loaded with the first connection: a bundle of the system takes longer than a request.
+        path = self.authorities
         try:
-            if self._ca_file is not None and os.path.isdir(self._ca_file):
-                context = ssl.create_default_context(capath=os.fspath(self._ca_file))
+            if path is not None and os.path.isdir(path):
+                context = ssl.create_default_context(capath=path)
             else:
-                context = ssl.create_default_context(cafile=self._ca_file)
+                context = ssl.create_default_context(cafile=path)
         except OSError as exc:
-            raise _not_pem(self._ca_file) from exc
+            raise _not_pem(path) from exc
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
 
-def _not_pem(ca_file: str | os.PathLike[str] | None) -> KsmStorageError:
-    return errors.ClientSettingsError(
-        f"cannot read the CA file {os.fspath(ca_file or '')!r} as PEM certificates"
-    )
+def _not_pem(path: str | None) -> KsmStorageError:
+    return errors.ClientSettingsError(f"cannot read the CA file {path or ''!r} as PEM certificates")
 
 
 def _joined(url: str, location: str) -> str:

@@ -356,6 +356,33 @@ def test_the_default_configuration_is_the_official_file(
     assert SecretsManager().get_secrets() == []
 
 
+def test_an_unusable_ca_variable_is_refused_before_the_token_is_stored(
+    server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    config = InMemoryKeyValueStorage()
+
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
+        SecretsManager(server.token_text, config=config)
+
+    assert config.read_storage() == {}
+
+
+def test_a_bound_client_checks_a_ca_variable_with_its_first_request(
+    server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = InMemoryKeyValueStorage()
+    connect(config).bind()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    asked = len(server.asked)
+
+    manager = SecretsManager(config=config)
+
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
+        manager.get_secrets()
+    assert len(server.asked) == asked
+
+
 def test_a_truncated_token_is_never_sent(server: Any, connect: Any) -> None:
     manager = connect(token=server.token_text[:-3])
 

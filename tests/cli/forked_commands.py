@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -18,7 +19,7 @@ from ksm_storage.cli import main as command
 from ksm_storage.cli.program import cli
 
 _MAX_REQUEST = 1_000_000
-# What most commands import when they run.
+# What most commands import when they run, where it is installed.
 _ALSO = ("ksm_storage.engine", "ksm_storage.storage.protecting", "rich.table")
 
 
@@ -28,7 +29,8 @@ def main() -> int:
     for name in cli.list_commands(context):
         cli.get_command(context, name)
     for name in _ALSO:
-        import_module(name)
+        with contextlib.suppress(ImportError):
+            import_module(name)
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         while True:
             raw, streams, _, _ = socket.recv_fds(asked, _MAX_REQUEST, 3)

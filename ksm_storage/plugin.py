@@ -75,12 +75,12 @@ if TYPE_CHECKING:
         HttpApi,
         HttpReply,
         RedirectRefusedError,
+        exchange_form,
         exchange_json,
+        exchange_with_token,
         from_base64,
         only_regular,
         read_ini,
-        require_direct,
-        require_texts,
         to_base64,
     )
     from .plugin_kit.key_names import KeyName, KeyNames
@@ -95,7 +95,10 @@ if TYPE_CHECKING:
         first_unwrap,
         lock_held,
         quiet_logs,
+        require_direct,
+        require_texts,
         seconds_left,
+        text_member,
         uncounted,
         within_deadline,
     )
@@ -108,6 +111,7 @@ if TYPE_CHECKING:
         refuse_version,
         require_version,
         rsa_signature,
+        signed_web_token,
     )
     from .process import gc_pause
 
@@ -127,15 +131,16 @@ _LAZY = {
         "error_rules incomplete_reply is_final_failure other_key_error proxy_refusal "
         "rule_for_failure rule_for_status shown_code unreadable_reply unresolved_name",
         "plugin_kit.foreign_code": "HelperNotFoundError ask_person start_helper",
-        "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError "
-        "exchange_json from_base64 only_regular read_ini require_direct require_texts to_base64",
+        "plugin_kit.http_api": "HttpApi HttpReply RedirectRefusedError exchange_form exchange_json "
+        "exchange_with_token from_base64 only_regular read_ini to_base64",
         "plugin_kit.key_names": "KeyName KeyNames",
         "plugin_kit.pin": "PinSource RefusedPins pin_options",
         "plugin_kit.signatures": "der_of_pem der_signature key_exists not_a_signing_key "
-        "public_key_of_point refuse_version require_version rsa_signature",
+        "public_key_of_point refuse_version require_version rsa_signature signed_web_token",
         "plugin_kit.service_client": "Deadline DeadlinePassedError NotDirectError ServiceClient "
         "current_deadline "
-        "deadline_of first_unwrap lock_held quiet_logs seconds_left uncounted within_deadline",
+        "deadline_of first_unwrap lock_held quiet_logs require_direct "
+        "require_texts seconds_left text_member uncounted within_deadline",
     }.items()
     for name in names.split()
 }
@@ -199,7 +204,9 @@ __all__ = [
     "endpoint_setting",
     "error_for",
     "error_rules",
+    "exchange_form",
     "exchange_json",
+    "exchange_with_token",
     "first_unwrap",
     "from_base64",
     "gc_pause",
@@ -230,8 +237,10 @@ __all__ = [
     "seconds_left",
     "shown_code",
     "shown_path",
+    "signed_web_token",
     "standard_options",
     "start_helper",
+    "text_member",
     "to_base64",
     "translating",
     "uncounted",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
+import tokenize
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MAX_LINES = 400
+# Of code: docs/decisions/0110-direct-calls.md.
+MAX_DIRECT_CALL_LINES = 150
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 LOCK_FILES = {
@@ -62,6 +67,35 @@ def test_a_source_file_has_at_most_400_lines() -> None:
     sources = [path for path in python_sources() if not is_test(path)]
 
     assert named([path for path in sources if len(text_of(path).splitlines()) > MAX_LINES]) == []
+
+
+def test_the_direct_call_of_a_cloud_has_at_most_150_lines_of_code() -> None:
+    # What gets credentials for it alone counts as well.
+    names = ("direct_call.py", "instance_principal.py")
+    lines: Counter[str] = Counter()
+    for path in ROOT.glob("plugins/*/ksm_storage_*/*.py"):
+        if path.name in names:
+            lines[path.parts[-3]] += len(lines_of_code(text_of(path)))
+
+    assert set(lines) == {"aws_kms", "azure_kv", "gcp_kms", "oracle_kv"}
+    assert {cloud for cloud in lines if lines[cloud] > MAX_DIRECT_CALL_LINES} == set()
+
+
+def lines_of_code(source: str) -> set[int]:
+    """Return the numbers of the lines that are not blank, and not only a comment or a docstring."""
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    lines: set[int] = set()
+    for token in tokens:
+        if token.type not in silent | {tokenize.ENDMARKER}:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            continue
+        if ast.get_docstring(node) is not None:
+            first = node.body[0]
+            lines -= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    return lines
 
 
 def test_a_source_file_is_named_by_its_job() -> None:

@@ -1,6 +1,7 @@
 """Google Cloud KMS: a minimal script with Google's client, and the official class.
 
-Both speak gRPC over TLS to the emulator, with the token of a service account's key file.
+Both speak gRPC over TLS to the emulator, with the token of a service account's key file. Beside
+them, ours and the script with a federation file whose token is in a file.
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ from google.cloud import kms_v1
 from google.cloud.kms_v1.services.key_management_service.transports import (
     KeyManagementServiceGrpcTransport,
 )
-from google.oauth2 import service_account
-credentials = service_account.Credentials.from_service_account_file(
-    {key_file!r}, scopes=["https://www.googleapis.com/auth/cloudkms"])
+{credentials}
 credentials.refresh(Request())
 channel = grpc.secure_channel({address!r}, grpc.composite_channel_credentials(
     grpc.ssl_channel_credentials(Path({ca_file!r}).read_bytes()),
     grpc.access_token_call_credentials(credentials.token)))
 transport = KeyManagementServiceGrpcTransport(channel=channel)
+"""
+_ACCOUNT = """
+from google.oauth2 import service_account
+credentials = service_account.Credentials.from_service_account_file(
+    {key_file!r}, scopes=["https://www.googleapis.com/auth/cloudkms"])
+"""
+_FEDERATED = """
+from google.auth import identity_pool
+credentials = identity_pool.Credentials.from_file(
+    {key_file!r}, scopes=["https://www.googleapis.com/auth/cloud-platform"])
 """
 _MINIMAL = """
 client = kms_v1.KeyManagementServiceClient(transport=transport)
@@ -55,37 +64,65 @@ storage = GCPKeyValueStorage(
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[Service, Program]]:
     """Run the emulator with one symmetric key and a service account."""
+    with _running(folder, _ACCOUNT) as (found, name, client):
+        code = client + _OFFICIAL.format(name=name)
+        official_code = official("keeper_secrets_manager_storage_gcp_kms", code)
+        yield found._replace(official=official_code), _floor(client, name)
+
+
+@contextmanager
+def running_federated(folder: Path) -> Iterator[tuple[Service, Program]]:
+    """Run it with a federation file that impersonates an account."""
+    with _running(folder, _FEDERATED) as (found, name, client):
+        yield found._replace(title=f"{found.title}, federation"), _floor(client, name)
+
+
+@contextmanager
+def _running(folder: Path, credentials: str) -> Iterator[tuple[Service, str, str]]:
+    """Return the service, the name of its key, and the head of a script with Google's client."""
     require("ksm_storage_gcp_kms", "ksm_storage_emulators")
     from ksm_storage_emulators.certificates import PrivateAuthority
     from ksm_storage_emulators.emulator import Emulator
-    from ksm_storage_emulators.gcp_kms.service import GcpKmsService
+    from ksm_storage_emulators.gcp_kms.service import ADMINISTRATOR, GcpKmsService
 
     authority, ca_file = PrivateAuthority(), folder / "gcp-ca.pem"
     service = GcpKmsService(authority=authority)
     with Emulator(service, authority=authority, ca_file=ca_file) as emulator:
-        key_file = service.write_key_file(folder / "account.json", url=emulator.url)
+        key_file = folder / "account.json"
+        if credentials is _ACCOUNT:
+            service.write_key_file(key_file, url=emulator.url)
+        else:
+            pool = service.endpoints.workload_identity
+            service.policy.grant(pool.member(), ["iam.serviceAccounts.getAccessToken"])
+            token = folder / "token"
+            token.write_text(pool.token(), encoding="utf-8")
+            file = pool.credentials_file(str(token), url=emulator.url, account=ADMINISTRATOR)
+            key_file.write_text(file, encoding="utf-8")
         wanted = {
             **emulator.environment(),
             "REQUESTS_CA_BUNDLE": str(ca_file),
-            "KSM_STORAGE_GCP_KMS_CREDENTIAL": "service-account",
             "KSM_STORAGE_GCP_KMS_CREDENTIALS_FILE": str(key_file),
         }
         client = _CLIENT.format(
-            key_file=str(key_file), address=service.grpc_address, ca_file=str(ca_file)
+            credentials=credentials.format(key_file=str(key_file)),
+            address=service.grpc_address,
+            ca_file=str(ca_file),
         )
         name = service.create_key("bench").name
         with variables(wanted):
-            code = client + _OFFICIAL.format(name=name)
             found = Service(
                 "gcp-kms",
                 "Google Cloud KMS",
                 f"gcp-kms://{name}",
-                official("keeper_secrets_manager_storage_gcp_kms", code),
-                "official GCPKeyValueStorage",
-                counting(emulator),
+                official_name="official GCPKeyValueStorage",
+                counted=counting(emulator),
             )
-            minimal = client + _MINIMAL.format(name=name, blob=_encrypted(client, name))
-            yield found, python("floor: google-cloud-kms, one Decrypt", "floor", minimal)
+            yield found, name, client
+
+
+def _floor(client: str, name: str) -> Program:
+    minimal = client + _MINIMAL.format(name=name, blob=_encrypted(client, name))
+    return python("floor: google-cloud-kms, one Decrypt", "floor", minimal)
 
 
 def _encrypted(client: str, name: str) -> str:

@@ -18,12 +18,13 @@ SERVICES: dict[str, Start] = {
     "aws-kms": aws_kms.running,
     "azure-kv": azure_kv.running,
     "gcp-kms": gcp_kms.running,
+    "gcp-kms-federation": gcp_kms.running_federated,
     "oracle-kv": oracle_kv.running,
     "oracle-kv-instance": oracle_kv.running_on_instance,
     "pkcs11": pkcs11.running,
 }
 CLOUD = ("aws-kms", "azure-kv", "gcp-kms", "oracle-kv")
-DIRECT = (*CLOUD, "oracle-kv-instance")
+DIRECT = (*CLOUD, "gcp-kms-federation", "oracle-kv-instance")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from ..named_tuple import NamedTuple
 from ..network import Connection, is_plain_http, proxy_for
@@ -265,40 +265,6 @@ class _Tls:
         return ssl.create_default_context(cafile=path)
 
 
-def require_direct(prefix: str, known: str, *, allowed: bool, ignoring: str | None = None) -> None:
-    """Refuse a direct call that the settings or the environment forbid.
-
-    Args:
-        prefix: How the variables that the vendor's client reads begin.
-        known: What follows it in those that a direct call understands, or that change nothing;
-            separated by blanks.
-        allowed: Whether the settings allow a direct call.
-        ignoring: How variables begin that change nothing here.
-
-    Raises:
-        NotDirectError: Not allowed, or another variable is set.
-    """
-    others = [
-        name
-        for name in os.environ
-        if name.startswith(prefix)
-        and name.removeprefix(prefix) not in known.split()
-        and not (ignoring is not None and name.startswith(ignoring))
-    ]
-    if others or not allowed:
-        raise NotDirectError(f"{min(others)} is set" if others else "by the settings")
-
-
-def require_texts(*values: object) -> None:
-    """Refuse anything but the printable text that a header can carry, such as credentials.
-
-    Raises:
-        NotDirectError: A value is missing, empty or something else; the client reports it.
-    """
-    if not all(isinstance(v, str) and v and v.isascii() and v.isprintable() for v in values):
-        raise NotDirectError("a credential or a part of the reply is missing or malformed")
-
-
 def read_ini(path: str, *, default_section: str = "DEFAULT") -> RawConfigParser:
     """Return what a vendor's configuration file holds; nothing if it is missing.
 
@@ -347,6 +313,28 @@ def exchange_json(
     if not isinstance(content, dict):
         raise NotDirectError("the service replied with something else than a JSON object")
     return content, reply.headers
+
+
+def exchange_form(api: HttpApi, path: str, form: Mapping[str, str]) -> dict[str, Any]:
+    """Post a form, as a token endpoint wants it, and return the JSON object of the reply.
+
+    Raises:
+        NotDirectError, OSError, http.client.HTTPException, ValueError: As :func:`exchange_json`.
+    """
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return exchange_json(api, "POST", path, headers, urlencode(form).encode())[0]
+
+
+def exchange_with_token(
+    api: HttpApi, path: str, token: str, content: Mapping[str, object]
+) -> dict[str, Any]:
+    """Post a JSON object with a bearer token, and return the JSON object of the reply.
+
+    Raises:
+        NotDirectError, OSError, http.client.HTTPException, ValueError: As :func:`exchange_json`.
+    """
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    return exchange_json(api, "POST", path, headers, json.dumps(content).encode())[0]
 
 
 def to_base64(data: bytes) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import logging
@@ -115,6 +115,50 @@ class ServiceClient(Generic[_Client]):
 
 class NotDirectError(Exception):
     """Report why the vendor's client must send a call; the text is for ``doctor``, no secret."""
+
+
+def require_direct(prefix: str, known: str, *, allowed: bool, ignoring: str | None = None) -> None:
+    """Refuse a direct call that the settings or the environment forbid.
+
+    Args:
+        prefix: How the variables that the vendor's client reads begin.
+        known: What follows it in those that a direct call understands, or that change nothing;
+            separated by blanks.
+        allowed: Whether the settings allow a direct call.
+        ignoring: How variables begin that change nothing here.
+
+    Raises:
+        NotDirectError: Not allowed, or another variable is set.
+    """
+    others = [
+        name
+        for name in os.environ
+        if name.startswith(prefix)
+        and name.removeprefix(prefix) not in known.split()
+        and not (ignoring is not None and name.startswith(ignoring))
+    ]
+    if others or not allowed:
+        raise NotDirectError(f"{min(others)} is set" if others else "by the settings")
+
+
+def require_texts(*values: object) -> None:
+    """Refuse anything but the printable text that a header can carry, such as credentials.
+
+    Raises:
+        NotDirectError: A value is missing, empty or something else; the client reports it.
+    """
+    if not all(isinstance(v, str) and v and v.isascii() and v.isprintable() for v in values):
+        raise NotDirectError("a credential or a part of the reply is missing or malformed")
+
+
+def text_member(content: Mapping[str, Any], name: str) -> str:
+    """Return a member of a JSON object, such as a token.
+
+    Raises:
+        NotDirectError: As :func:`require_texts` does.
+    """
+    require_texts(content.get(name))
+    return str(content[name])
 
 
 def first_unwrap(credentials: Callable[[], str], *, client: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+import json
+from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import KeyStateError, SettingsError
@@ -69,6 +71,26 @@ def rsa_signature(pem: bytes, text: bytes) -> bytes:
     if not isinstance(key, RSAPrivateKey) or not _fits_together(key):
         raise NotDirectError("the private key is not an RSA key, or is damaged")
     return key.sign(text, PKCS1v15(), SHA256())
+
+
+def signed_web_token(pem: bytes, key_id: str, claims: Mapping[str, object]) -> str:
+    """Return a JSON Web Token that an RSA key signed (RS256).
+
+    Args:
+        pem: The private key, as for :func:`rsa_signature`.
+        key_id: The name by which the service knows the key.
+        claims: What it says.
+
+    Raises:
+        NotDirectError, ValueError, TypeError: As :func:`rsa_signature`.
+    """
+    header = {"typ": "JWT", "alg": "RS256", "kid": key_id}
+    text = b".".join(_url_base64(json.dumps(part).encode()) for part in (header, claims))
+    return b".".join((text, _url_base64(rsa_signature(pem, text)))).decode()
+
+
+def _url_base64(data: bytes) -> bytes:
+    return urlsafe_b64encode(data).rstrip(b"=")
 
 
 def _fits_together(key: RSAPrivateKey) -> bool:

@@ -8,12 +8,12 @@ import os
 
 from ksm_storage_emulators.azure_key_vault.directory import Principal
 from ksm_storage_emulators.azure_key_vault.errors import VaultError
-from ksm_storage_emulators.azure_key_vault.json_web_token import (
+from ksm_storage_emulators.clock import MovableClock
+from ksm_storage_emulators.json_web_token import (
     JsonWebToken,
     read_token,
     write_token,
 )
-from ksm_storage_emulators.clock import MovableClock
 
 LIFETIME_SECONDS = 3600
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from ksm_storage_emulators.azure_key_vault.directory import Application
 from ksm_storage_emulators.azure_key_vault.entra_errors import EntraError
-from ksm_storage_emulators.azure_key_vault.federation import AUDIENCE
-from ksm_storage_emulators.azure_key_vault.json_web_token import (
+from ksm_storage_emulators.federation import AUDIENCE
+from ksm_storage_emulators.json_web_token import (
     JsonWebToken,
     decode,
     read_token,

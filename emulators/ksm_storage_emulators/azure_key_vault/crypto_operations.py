@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from ksm_storage_emulators.azure_key_vault import algorithms
 from ksm_storage_emulators.azure_key_vault.algorithms import Sealed
 from ksm_storage_emulators.azure_key_vault.errors import bad_parameter
-from ksm_storage_emulators.azure_key_vault.json_web_token import encode
 from ksm_storage_emulators.azure_key_vault.key_request import KeyRequest
 from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
 from ksm_storage_emulators.faults import FaultKind
+from ksm_storage_emulators.json_web_token import encode
 
 Result = dict[str, Any]
 

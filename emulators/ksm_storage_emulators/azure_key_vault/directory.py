@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from ksm_storage_emulators.azure_key_vault.federation import Federation
+from ksm_storage_emulators.federation import Federation
 
 
 @dataclass(frozen=True, slots=True)

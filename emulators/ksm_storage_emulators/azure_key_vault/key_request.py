@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksm_storage_emulators.azure_key_vault.errors import bad_parameter
-from ksm_storage_emulators.azure_key_vault.json_web_token import decode
 from ksm_storage_emulators.azure_key_vault.vaults import Vault, VaultStore
+from ksm_storage_emulators.json_web_token import decode
 from ksm_storage_emulators.message import Request
 from ksm_storage_emulators.service import Call
 

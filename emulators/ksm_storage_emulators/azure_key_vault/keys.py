@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from ksm_storage_emulators.azure_key_vault.errors import VaultError, bad_parameter
-from ksm_storage_emulators.azure_key_vault.json_web_token import encode
+from ksm_storage_emulators.json_web_token import encode
 
 RSA_OPERATIONS = ("encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey")
 EC_OPERATIONS = ("sign", "verify")

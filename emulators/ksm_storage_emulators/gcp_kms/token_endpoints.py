@@ -1,4 +1,4 @@
-"""The HTTP side: the OAuth token endpoint, IAM Credentials and the metadata server."""
+"""The HTTP side: OAuth tokens, foreign tokens, IAM Credentials and the metadata server."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ksm_storage_emulators.gcp_kms.access_tokens import (
 )
 from ksm_storage_emulators.gcp_kms.errors import GcpError
 from ksm_storage_emulators.gcp_kms.policy import Policy
+from ksm_storage_emulators.gcp_kms.workload_identity import ExchangeError, WorkloadIdentity
 from ksm_storage_emulators.message import Reply, Request, json_reply
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -28,6 +29,8 @@ def operation_of(request: Request) -> str:
     """Name the operation of an HTTP request."""
     if request.path == "/token":
         return "Token"
+    if request.path == "/v1/token":
+        return "ExchangeToken"
     if _GENERATE.fullmatch(request.path):
         return "GenerateAccessToken"
     if request.path == "/" or request.path.startswith(_METADATA):
@@ -39,6 +42,7 @@ class TokenEndpoints:
     """Answer requests for tokens.
 
     `instance_account` is who the metadata server speaks for; None if there is no server.
+    `workload_identity` is the one pool whose foreign tokens are exchanged.
     """
 
     def __init__(self, tokens: AccessTokens, policy: Policy, clock: MovableClock) -> None:
@@ -46,6 +50,7 @@ class TokenEndpoints:
         self._tokens = tokens
         self._policy = policy
         self._clock = clock
+        self.workload_identity = WorkloadIdentity(clock)
         self.instance_account: str | None = None
 
     def respond(self, request: Request, *, url: str) -> Reply:
@@ -53,6 +58,8 @@ class TokenEndpoints:
         operation = operation_of(request)
         if operation == "Token" and request.method == "POST":
             return self._token(request, audience=f"{url}/token")
+        if operation == "ExchangeToken" and request.method == "POST":
+            return self._exchanged(request)
         if operation == "GenerateAccessToken" and request.method == "POST":
             return self._generated(request)
         if operation == "Metadata" and self.instance_account is not None:
@@ -79,6 +86,17 @@ class TokenEndpoints:
         if not scopes:
             return _oauth_error("invalid_scope", "Empty or missing scope not allowed.")
         return self._granted(str(claims["iss"]), scopes)
+
+    def _exchanged(self, request: Request) -> Reply:
+        # https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
+        try:
+            form = dict(parse_qsl(request.body.decode()))
+            principal = self.workload_identity.principal(form)
+        except ExchangeError as exc:
+            return _oauth_error(exc.code, str(exc))
+        reply = self._granted(principal, frozenset(form["scope"].split()))
+        issued = {"issued_token_type": form["requested_token_type"]}
+        return json_reply(200, {**json.loads(reply.body), **issued})
 
     def _granted(self, email: str, scopes: frozenset[str]) -> Reply:
         token = self._tokens.issue(email, scopes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ksm_storage_emulators.azure_key_vault.json_web_token import encode
+from ksm_storage_emulators.json_web_token import encode
 
 from .conftest import HSM, VAULT, Answer, Wire
 

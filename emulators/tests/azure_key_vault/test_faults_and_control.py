@@ -7,9 +7,9 @@ import json
 import pytest
 
 from ksm_storage_emulators.azure_key_vault.errors import ERRORS, VaultError
-from ksm_storage_emulators.azure_key_vault.json_web_token import decode, encode
 from ksm_storage_emulators.azure_key_vault.service import AzureKeyVaultService
 from ksm_storage_emulators.faults import FaultKind
+from ksm_storage_emulators.json_web_token import decode, encode
 from ksm_storage_emulators.registry import create_service
 
 from .conftest import Answer, Wire

@@ -10,8 +10,8 @@ from azure.keyvault.keys import KeyClient
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from ksm_storage_emulators.azure_key_vault.json_web_token import decode, encode
 from ksm_storage_emulators.azure_key_vault.keys import KeyVersion
+from ksm_storage_emulators.json_web_token import decode, encode
 
 from .conftest import HSM, Answer, Wire
 

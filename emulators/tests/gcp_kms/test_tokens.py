@@ -16,6 +16,7 @@ from google.auth import crypt, jwt
 from ksm_storage_emulators.emulator import Emulator
 from ksm_storage_emulators.gcp_kms.service import ADMINISTRATOR, GcpKmsService
 from ksm_storage_emulators.gcp_kms.token_endpoints import JWT_BEARER
+from ksm_storage_emulators.gcp_kms.workload_identity import EXCHANGE, PROVIDER
 
 from .conftest import SCOPE, Caller
 
@@ -139,3 +140,73 @@ def test_only_who_may_impersonates(kms: Kms, email: str, status: int) -> None:
     body = json.dumps({"scope": [SCOPE], "lifetime": "600s"}).encode()
 
     assert _post(f"{kms.url}{path}", body, {"Authorization": f"Bearer {token}"})[0] == status
+
+
+def _exchanged_foreign(
+    kms: Kms, token: str | None = None, changes: Mapping[str, str] | None = None
+) -> tuple[int, Any]:
+    kind = "urn:ietf:params:oauth:token-type:"
+    form = {
+        "grant_type": EXCHANGE,
+        "audience": PROVIDER,
+        "scope": "https://www.googleapis.com/auth/cloud-platform",
+        "requested_token_type": f"{kind}access_token",
+        "subject_token": token or kms.service.endpoints.workload_identity.token(),
+        "subject_token_type": f"{kind}jwt",
+        **(changes or {}),
+    }
+    return _post(f"{kms.url}/v1/token", urllib.parse.urlencode(form).encode(), {})
+
+
+def test_a_foreign_token_is_exchanged_for_one_that_calls(kms: Kms, call: Caller) -> None:
+    kms.service.policy.grant(kms.service.endpoints.workload_identity.member(), ["*"])
+
+    status, body = _exchanged_foreign(kms)
+    key = kms.service.create_key("by-foreign-token")
+
+    assert (status, body["token_type"]) == (200, "Bearer")
+    assert call(
+        "encrypt", name=key.name, plaintext=b"p", authorization=f"Bearer {body['access_token']}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "changes", "error"),
+    [
+        ({"seconds": -1}, {}, "invalid_grant"),
+        ({"audience": "https://elsewhere.example"}, {}, "invalid_grant"),
+        ({"subject": "stranger"}, {}, "unauthorized_client"),
+        ({}, {"subject_token": "junk"}, "invalid_request"),
+        ({}, {"subject_token": ""}, "invalid_request"),
+        ({}, {"audience": f"{PROVIDER}-gone"}, "invalid_target"),
+        ({}, {"scope": ""}, "invalid_request"),
+        ({}, {"grant_type": "password"}, "unsupported_grant_type"),
+        ({}, {"requested_token_type": "junk"}, "invalid_request"),
+        ({}, {"subject_token_type": "urn:ietf:params:oauth:token-type:saml2"}, "invalid_request"),
+    ],
+    ids=str,
+)
+def test_a_foreign_token_that_says_something_else_is_refused(
+    kms: Kms, wrong: dict[str, Any], changes: dict[str, str], error: str
+) -> None:
+    token = kms.service.endpoints.workload_identity.token(**wrong)
+
+    status, body = _exchanged_foreign(kms, token, changes)
+
+    assert (status, body["error"]) == (400, error)
+
+
+def test_a_foreign_token_of_another_issuer_is_refused(kms: Kms) -> None:
+    head, body, mark = kms.service.endpoints.workload_identity.token().split(".")
+
+    status, answer = _exchanged_foreign(kms, f"{head}.{body}.{mark[::-1]}")
+
+    assert (status, answer["error"]) == (400, "invalid_grant")
+
+
+def test_a_pool_that_is_disabled_exchanges_nothing(
+    kms: Kms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kms.service.endpoints.workload_identity, "is_enabled", False)
+
+    assert _exchanged_foreign(kms)[1]["error"] == "invalid_target"

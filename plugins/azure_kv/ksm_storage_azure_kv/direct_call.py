@@ -6,7 +6,6 @@ the public cloud; the Azure client sends every other call, and repeats one that 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -40,8 +39,7 @@ def unwrap(
     host = host_of(key)
     vault = kit.HttpApi(f"https://{host}", access.connection, attempts=1, address=access.address)
     token = _token(access, vault, f"https://{host.partition('.')[2]}")
-    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    return kit.exchange_json(vault, "POST", path, headers, json.dumps(body).encode())[0]
+    return kit.exchange_with_token(vault, path, token, body)
 
 
 def credential_source(key: kit.KeyName, access: Access) -> str:
@@ -99,9 +97,8 @@ def _token(access: Access, vault: kit.HttpApi, resource: str) -> str:
     if not is_plain or not tenant.replace("-", "").replace(".", "").isalnum():
         raise kit.NotDirectError("the authority or the tenant is malformed")
     api = vault.to(f"https://{parts.netloc}")
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    raw = urlencode(form).encode()
-    return _bearer(kit.exchange_json(api, "POST", f"/{tenant}/oauth2/v2.0/token", headers, raw)[0])
+    reply = kit.exchange_form(api, f"/{tenant}/oauth2/v2.0/token", form)
+    return kit.text_member(reply, "access_token")
 
 
 def _from_metadata(access: Access, resource: str) -> str:
@@ -111,9 +108,5 @@ def _from_metadata(access: Access, resource: str) -> str:
     url = os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or _METADATA
     api = kit.HttpApi(url, access.connection._replace(connect_timeout=1.0), attempts=1)
     path = f"/metadata/identity/oauth2/token?{urlencode(query)}"
-    return _bearer(kit.exchange_json(api, "GET", path, {"metadata": "true"})[0])
-
-
-def _bearer(reply: Mapping[str, Any]) -> str:
-    kit.require_texts(reply.get("access_token"))
-    return str(reply["access_token"])
+    reply, _ = kit.exchange_json(api, "GET", path, {"metadata": "true"})
+    return kit.text_member(reply, "access_token")

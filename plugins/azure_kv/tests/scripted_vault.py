@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ksm_storage_emulators.azure_key_vault.json_web_token import encode
 from ksm_storage_emulators.azure_key_vault.service import AzureKeyVaultService
 from ksm_storage_emulators.certificates import PrivateAuthority
 from ksm_storage_emulators.emulator import Emulator
+from ksm_storage_emulators.json_web_token import encode
 from ksm_storage_emulators.message import Reply
 from ksm_storage_emulators.service import Call
 

@@ -129,7 +129,7 @@ def test_the_clients_unwrap_asks_for_the_key_first(emulator: EmulatedVault) -> N
 
 def _unwrap_request(kid: str, wrapped: bytes) -> Any:
     from azure.core.rest import HttpRequest
-    from ksm_storage_emulators.azure_key_vault.json_web_token import encode
+    from ksm_storage_emulators.json_web_token import encode
 
     path = "/" + kid.split("/", 3)[3]
     return HttpRequest(

@@ -58,6 +58,31 @@ class EmulatedKms:
             self._folder / name, url=self.emulator.url, account=account
         )
 
+    def write_federation(self, name: str, *, account: str | None = None, **members: object) -> Path:
+        """Write a federation file, the token in a file beside it; its subject may do everything.
+
+        Args:
+            name: The name of the file.
+            account: A new account that the subject impersonates, and that does everything instead.
+            members: Those of the file that are to be other ones.
+        """
+        pool, policy = self.service.endpoints.workload_identity, self.service.policy
+        policy.revoke(pool.member())
+        policy.grant(
+            pool.member(), ["*" if account is None else "iam.serviceAccounts.getAccessToken"]
+        )
+        if account is not None:
+            self.service.tokens.add_account(account)
+            policy.grant(account, ["*"])
+        (self._folder / "token").write_text(pool.token())
+        path = self._folder / name
+        path.write_text(
+            pool.credentials_file(
+                str(self._folder / "token"), url=self.emulator.url, account=account, **members
+            )
+        )
+        return path
+
     def create_key(self, **arguments: Any) -> Any:
         """Return a new key; the arguments are the service's ``create_key``."""
         return self.service.create_key(f"key-{uuid4().hex}", **arguments)

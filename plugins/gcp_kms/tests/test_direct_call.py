@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -21,32 +18,19 @@ from google.rpc import error_details_pb2
 from ksm_storage_emulators.gcp_kms.service import ADMINISTRATOR
 from ksm_storage_gcp_kms.direct_call import credential_source, signed_token, unwrap
 from ksm_storage_gcp_kms.errors import REASONS, STATES
-from ksm_storage_gcp_kms.hooks import SCOPES, Access
+from ksm_storage_gcp_kms.hooks import SCOPES
 
 from ksm_storage import errors
-from ksm_storage.contract.key_wrapper import KeyUri
-from ksm_storage.keys.discovery import find_plugin
-from ksm_storage.keys.setting_sources import gather_settings
 from ksm_storage.plugin import NotDirectError, WrappedDek
 
 from . import test_errors
+from .direct import access_of, started, told, wrapped_dek
 from .emulated_kms import EmulatedKms
 from .opening import AAD, DEK, open_kek
 from .scripted_kms import KEY, VERSION, Answer, ScriptedKms, decrypted, info, refused, replied
 
 RSA = "RSA_DECRYPT_OAEP_2048_SHA256"
 WRAPPED = WrappedDek(VERSION, "GOOGLE_SYMMETRIC_ENCRYPTION", b"c" * 100)
-STARTING = """
-import json, sys
-sys.path.insert(0, ".")
-from ksm_storage.plugin import WrappedDek
-from opening import AAD, DEK, open_kek
-key, settings, wrapped = json.loads(sys.argv[1])
-wrapped = WrappedDek(wrapped[0], wrapped[1], bytes.fromhex(wrapped[2]))
-assert open_kek(key, settings).unwrap(wrapped, aad=AAD) == DEK
-clients = {"google", "grpc", "requests", "urllib3"}
-print(*sorted({name.partition(".")[0] for name in sys.modules} & clients))
-"""
 
 
 def _state(state: str) -> Answer:
@@ -101,9 +85,9 @@ def test_a_token_is_signed_as_googles_library_signs_it(
 def test_a_start_makes_one_call_and_imports_no_google_client(
     kms_tls: EmulatedKms, algorithm: str
 ) -> None:
-    key, wrapped = _wrapped(kms_tls, algorithm)
+    key, wrapped = wrapped_dek(kms_tls, algorithm)
 
-    assert _started(key, kms_tls.settings, wrapped) == ""
+    assert started(key, kms_tls.settings, wrapped) == ""
     assert [asked.method for asked in kms_tls.emulator.transcript.exchanges()] == ["POST"]
 
 
@@ -111,30 +95,18 @@ def test_a_start_makes_one_call_and_imports_no_google_client(
 def test_a_start_with_the_metadata_server_makes_two_requests(
     kms: EmulatedKms, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, credential: str
 ) -> None:
-    key, wrapped = _wrapped(kms)
+    key, wrapped = wrapped_dek(kms)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GCE_METADATA_HOST", kms.emulator.url.removeprefix("http://"))
     monkeypatch.setattr(kms.service.endpoints, "instance_account", ADMINISTRATOR)
     settings = {"endpoint": kms.url, "credential": credential}
 
-    assert _started(key, settings, wrapped) == ""
+    assert started(key, settings, wrapped) == ""
     assert kms.emulator.transcript.calls() == {"Metadata": 1, "Decrypt": 1}
 
 
-def _started(key: str, settings: Mapping[str, object], wrapped: WrappedDek) -> str:
-    given = wrapped.key_id, wrapped.algorithm, wrapped.ciphertext.hex()
-    return subprocess.run(
-        [sys.executable, "-c", STARTING, json.dumps([key, settings, given])],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    ).stdout.strip()
-
-
 def test_the_second_call_goes_through_the_client(kms: EmulatedKms) -> None:
-    key, wrapped = _wrapped(kms)
+    key, wrapped = wrapped_dek(kms)
 
     with open_kek(key, kms.settings) as kek:
         for _ in range(3):
@@ -145,7 +117,7 @@ def test_the_second_call_goes_through_the_client(kms: EmulatedKms) -> None:
 
 
 def test_the_setting_turns_it_off(kms: EmulatedKms) -> None:
-    key, wrapped = _wrapped(kms)
+    key, wrapped = wrapped_dek(kms)
 
     with open_kek(key, kms.settings, direct_call=False) as kek:
         kek.unwrap(wrapped, aad=AAD)
@@ -154,7 +126,7 @@ def test_the_setting_turns_it_off(kms: EmulatedKms) -> None:
 
 
 def test_a_raw_key_is_left_to_the_client(kms: EmulatedKms) -> None:
-    key, wrapped = _wrapped(kms, "AES_256_GCM")
+    key, wrapped = wrapped_dek(kms, "AES_256_GCM")
 
     with open_kek(key, kms.settings) as kek:
         assert kek.unwrap(wrapped, aad=AAD) == DEK
@@ -168,7 +140,7 @@ def test_a_failure_is_the_same_error_as_the_client_makes_alone(
     scripted: ScriptedKms, scripted_settings: Mapping[str, object], row: str
 ) -> None:
     scripted.answer = ROWS[row]
-    told = []
+    errors_told = []
 
     for is_direct in (True, False):
         scripted.asked.clear()
@@ -177,11 +149,11 @@ def test_a_failure_is_the_same_error_as_the_client_makes_alone(
             pytest.raises(errors.KsmStorageError) as caught,
         ):
             kek.unwrap(WRAPPED, aad=AAD)
-        told.append(_told(caught.value))
+        errors_told.append(told(caught.value))
         # A longer key was delivered; the rest is asked for again by the client.
         assert len(scripted.asked) == 1 + (is_direct and row != "over-long")
 
-    assert told[0] == told[1]
+    assert errors_told[0] == errors_told[1]
 
 
 @pytest.mark.usefixtures("one_attempt")
@@ -196,13 +168,13 @@ def test_a_failure_is_the_same_error_as_the_client_makes_alone(
 def test_a_fault_of_the_service_is_the_same_error(
     kms_tls: EmulatedKms, fault: str, algorithm: str
 ) -> None:
-    key, wrapped = _wrapped(kms_tls, algorithm)
+    key, wrapped = wrapped_dek(kms_tls, algorithm)
     aad = AAD
     if fault == "another context":
         if algorithm == RSA:
             wrapped = WrappedDek(wrapped.key_id, wrapped.algorithm, wrapped.ciphertext[::-1])
         aad = type(AAD)({"purpose": "other"})
-    told = []
+    errors_told = []
 
     for is_direct in (True, False):
         kms_tls.emulator.transcript.reset()
@@ -219,14 +191,9 @@ def test_a_fault_of_the_service_is_the_same_error(
             if each.operation.endswith("Decrypt")
         ]
         assert asked == (["POST", "gRPC"] if is_direct else ["gRPC"])
-        told.append(_told(caught.value))
+        errors_told.append(told(caught.value))
 
-    assert told[0] == told[1]
-
-
-def _told(error: errors.KsmStorageError) -> tuple[Any, ...]:
-    # The representation of the client's own exceptions has times in it.
-    return type(error), error.as_dict(), type(error.__cause__), error.__context__ is None
+    assert errors_told[0] == errors_told[1]
 
 
 @pytest.fixture
@@ -265,7 +232,7 @@ def test_plain_credentials_are_used(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(kms.key_file.read_bytes())
 
-    access = _access(path, monkeypatch, settings, variables)
+    access = access_of(path, monkeypatch, settings, variables)
 
     assert credential_source(access).endswith(source)
 
@@ -308,7 +275,7 @@ def test_anything_else_is_left_to_the_client(
         path.write_text(json.dumps({**json.loads(kms.key_file.read_text()), **change}))
         settings = {**settings, "credentials_file": "F"}
 
-    access = _access(path, monkeypatch, settings, variables)
+    access = access_of(path, monkeypatch, settings, variables)
 
     with pytest.raises(NotDirectError):
         credential_source(access)
@@ -317,12 +284,12 @@ def test_anything_else_is_left_to_the_client(
 def test_a_direct_call_trusts_the_authorities_of_grpc(
     kms_tls: EmulatedKms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, wrapped = _wrapped(kms_tls)
+    key, wrapped = wrapped_dek(kms_tls)
     given = {name: str(value) for name, value in kms_tls.settings.items()}
     monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", given.pop("ca_file"))
 
-    assert credential_source(_access(Path(), monkeypatch, given, {})).endswith("key")
-    assert _started(key, given, wrapped) == ""
+    assert credential_source(access_of(Path(), monkeypatch, given, {})).endswith("key")
+    assert started(key, given, wrapped) == ""
 
 
 def test_the_token_of_another_server_than_the_metadata_server_is_not_sent(
@@ -332,38 +299,10 @@ def test_the_token_of_another_server_than_the_metadata_server_is_not_sent(
     monkeypatch.setattr("ksm_storage_emulators.gcp_kms.token_endpoints._FLAVOR", {})
     monkeypatch.setattr(kms.service.endpoints, "instance_account", ADMINISTRATOR)
     monkeypatch.setenv("GCE_METADATA_HOST", kms.emulator.url.removeprefix("http://"))
-    access = _access(Path(), monkeypatch, {"endpoint": kms.url, "credential": "metadata"}, {})
+    access = access_of(Path(), monkeypatch, {"endpoint": kms.url, "credential": "metadata"}, {})
     request = {"name": kms.create_key().name, "ciphertext": b"c"}
 
     with pytest.raises(NotDirectError, match="metadata server"):
         unwrap(access, "decrypt", request)
 
     assert kms.emulator.transcript.calls() == {"Metadata": 1}
-
-
-def _wrapped(
-    kms: EmulatedKms, algorithm: str = "GOOGLE_SYMMETRIC_ENCRYPTION"
-) -> tuple[str, WrappedDek]:
-    """Return a new key and a DEK that it wrapped; the calls are forgotten."""
-    key = kms.create_key(algorithm=algorithm)
-    version, purpose = key.versions[0].name, key.purpose
-    with open_kek(version, kms.settings, purpose=purpose) as kek:
-        wrapped = kek.wrap(DEK, aad=AAD)
-    kms.emulator.transcript.reset()
-    return version, wrapped
-
-
-def _access(
-    path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    settings: Mapping[str, str],
-    variables: Mapping[str, str],
-) -> Access:
-    """Return what the settings and variables describe; F stands for the path."""
-    for name, value in variables.items():
-        monkeypatch.setenv(name, str(path) if value == "F" else value)
-    given = {name: str(path) if value == "F" else value for name, value in settings.items()}
-    options = find_plugin("gcp-kms").options()
-    return Access.from_settings(
-        gather_settings(KeyUri("gcp-kms", KEY), options, {"gcp-kms": given})
-    )

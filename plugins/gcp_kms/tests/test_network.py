@@ -14,6 +14,7 @@ from ksm_storage.network import CA_VARIABLES, PROXY_VARIABLES
 from ksm_storage.testing.loopback import Relay
 from ksm_storage.testing.network_tests import Ipv6AddressTests, TlsService, rehashed_folder
 
+from .direct import wrapped_dek
 from .emulated_kms import EmulatedKms
 from .opening import AAD, DEK, open_kek
 
@@ -164,6 +165,29 @@ def test_the_direct_call_goes_through_a_proxy_that_inspects_tls(
     direct_call()
 
     assert proxies.inspecting.asked == [direct_call.place]
+
+
+@pytest.mark.parametrize("account", [None, "tunnelled@demo.iam.gserviceaccount.com"])
+def test_the_direct_call_exchanges_a_token_through_the_proxy(
+    kms_tls: EmulatedKms,
+    proxies: Proxies,
+    monkeypatch: pytest.MonkeyPatch,
+    account: str | None,
+) -> None:
+    key, wrapped = wrapped_dek(kms_tls)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxies.http.url)
+    file = kms_tls.write_federation("tunnelled.json", account=account)
+    settings = {**kms_tls.settings, "credential": "default", "credentials_file": str(file)}
+
+    with open_kek(key, settings) as kek:
+        assert kek.unwrap(wrapped, aad=AAD) == DEK
+
+    exchanges = kms_tls.emulator.transcript.exchanges()
+    assert "gRPC" not in [asked.method for asked in exchanges]
+    tokens = [kms_tls.emulator.url.partition("//")[2]] * (1 if account is None else 2)
+    assert proxies.http.asked == [*tokens, kms_tls.url.partition("//")[2]]
 
 
 def test_the_token_of_another_account_is_asked_for_through_the_proxy(

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -38,6 +39,8 @@ wrapped = kek.wrap(DEK, aad=AAD)
 assert kek.unwrap(wrapped, aad=AAD) == DEK
 if mode == "direct":
     import http.client
+    # Set for the client above; with it, no call is direct.
+    del os.environ["GOOGLE_SDK_PYTHON_LOGGING_SCOPE"]
     # Other code may have switched this on: it prints requests with their headers.
     http.client.HTTPConnection.debuglevel = 1
     with open_kek(key, settings) as other:
@@ -49,9 +52,10 @@ if mode == "sdk":
 """
 
 
-def _logged(kms: EmulatedKms, mode: str) -> str:
+def _logged(kms: EmulatedKms, mode: str, **more: object) -> str:
+    settings = json.dumps({**kms.settings, **more})
     ran = subprocess.run(
-        [sys.executable, "-c", LOGGING, kms.create_key().name, json.dumps(kms.settings), mode],
+        [sys.executable, "-c", LOGGING, kms.create_key().name, settings, mode],
         cwd=Path(__file__).parent,
         check=True,
         capture_output=True,
@@ -66,9 +70,25 @@ def test_no_log_of_the_first_calls_shows_the_dek_or_a_token(kms: EmulatedKms, mo
     logged = _logged(kms, mode)
 
     asked = kms.emulator.transcript.exchanges()
-    assert "POST" not in [each.method for each in asked] or mode == "direct"
+    assert ("POST" in [each.method for each in asked]) == (mode == "direct")
     tokens = {each.headers["authorization"].removeprefix("Bearer ") for each in asked}
     assert [text for text in (*encodings_of(DEK), *tokens) if text in logged] == []
+    assert "Bearer" not in logged
+
+
+@pytest.mark.parametrize("mode", ["plugin", "direct"])
+def test_no_log_of_a_federation_shows_a_token(kms: EmulatedKms, mode: str) -> None:
+    file = kms.write_federation("logged.json", account="logged@demo.iam.gserviceaccount.com")
+
+    logged = _logged(kms, mode, credential="default", credentials_file=str(file))
+
+    asked = kms.emulator.transcript.exchanges()
+    exchanges = [each for each in asked if each.operation == "ExchangeToken"]
+    unwraps = [each.method for each in asked if each.operation == "Decrypt"]
+    assert unwraps == (["gRPC", "POST"] if mode == "direct" else ["gRPC"])
+    tokens = {dict(parse_qsl(each.body.decode()))["subject_token"] for each in exchanges}
+    tokens |= {each.headers.get("authorization", "Bearer -")[len("Bearer ") :] for each in asked}
+    assert [text for text in (*encodings_of(DEK), *tokens - {"-"}) if text in logged] == []
     assert "Bearer" not in logged
 
 

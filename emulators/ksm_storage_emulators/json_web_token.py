@@ -1,4 +1,4 @@
-"""Write and read JSON Web Tokens, as little of them as the emulator needs."""
+"""Write and read JSON Web Tokens, as little of them as the emulators need."""
 
 from __future__ import annotations
 

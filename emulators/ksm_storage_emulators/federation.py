@@ -6,7 +6,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from ksm_storage_emulators.azure_key_vault.json_web_token import JsonWebToken, write_token
+from ksm_storage_emulators.json_web_token import JsonWebToken, write_token
 
 # https://learn.microsoft.com/en-us/entra/workload-id/workload-identity-federation-create-trust
 AUDIENCE = "api://AzureADTokenExchange"

@@ -33,6 +33,8 @@ from benchmarks.interleaved import child_environment
 from benchmarks.tables import Row, Table, publish, words
 
 PARALLEL = 8
+# A folder of the floor has as many files as one of the fleet.
+PER_FOLDER = 1000
 DISK = "this disk: write, fsync, rename, fsync"
 # Of a step's calls; enough for a rate, and few beside the step.
 REPEATED = 400
@@ -95,11 +97,11 @@ def under_key_file(count: int) -> Iterator[Row]:
         folder = Path(name)
         listing = write_files(folder, count)
         keys = [run(folder, ["keygen", str(folder / key)]).printed.strip() for key in ("a", "b")]
-        rates = [disk_rate(folder, min(count, 500))]
+        rates = [disk_rate(folder, min(count, PER_FOLDER))]
         rows = []
         for step in steps(*keys):
             rows.append(row(step, count, run_step(folder, step, listing)))
-            rates.append(disk_rate(folder, min(count, 500)))
+            rates.append(disk_rate(folder, min(count, PER_FOLDER)))
         yield Row(DISK, "floor", statistics.median(rates))
         yield from rows
 
@@ -196,7 +198,7 @@ def write_files(folder: Path, count: int) -> Path:
     listing = folder / "list"
     with listing.open("w") as lines:
         for number in range(count):
-            path = folder / "files" / str(number // 1000) / f"{number}.json"
+            path = folder / "files" / str(number // PER_FOLDER) / f"{number}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({**CONFIG, "serverPublicKeyId": str(number)}))
             lines.write(f"{path}\n")

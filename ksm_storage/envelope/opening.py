@@ -185,9 +185,14 @@ def unlock(envelope: Envelope, dek: bytes) -> bytes:
         DecryptionError: The wrong DEK or altered data; the message is the same for both (R3).
     """
     header = envelope.header
-    keys = derive_keys(dek, header.message_id)
     try:
         check_commitment(dek, header.message_id, header.commitment)
+        # Not derived a second time: it is the one that was checked.
+        keys = DerivedKeys(
+            payload_key=_expanded(dek, header.message_id, _PAYLOAD_KEY),
+            commitment=header.commitment,
+            header_mac_key=_expanded(dek, header.message_id, _HEADER_MAC_KEY),
+        )
         check_header_mac(keys, mac_input(header), envelope.header_mac)
         with no_core_dumps():
             return AESGCM(keys.payload_key).decrypt(

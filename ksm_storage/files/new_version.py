@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 
-from .reading import descriptors
+from .reading import Descriptors
 
 UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -157,7 +157,7 @@ class _FolderSyncs:
             if self._next.get(folder) is mine:
                 self._next.pop(folder, None)
         try:
-            with descriptors() as held:
+            with Descriptors() as held:
                 os.fsync(held.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as exc:
             mine.error = exc

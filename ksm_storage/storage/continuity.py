@@ -73,8 +73,11 @@ class Memory:
             SettingsError: Somebody else can change the folder (C11).
         """
         try:
-            make_private_folder(self.folder)
-            self._refuse_foreign(self.folder)
+            try:
+                self._refuse_foreign(self.folder)
+            except FileNotFoundError:
+                make_private_folder(self.folder)
+                self._refuse_foreign(self.folder)
         except OSError as exc:
             raise file_error("create", self.folder, exc) from exc
         path, content = self._file(name), _serialised(name, record)
@@ -201,9 +204,8 @@ class Continuity(NamedTuple):
         found = record_of(envelope, dek)
         for memory in self.memories:
             try:
-                before = None if is_new else memory.read(name)
-                if before is None or before.envelope_id == found.envelope_id:
-                    memory.write(name, found, only_forward=not is_new)
+                # That only goes forward in one line: another envelope's record stays.
+                memory.write(name, found, only_forward=not is_new)
             except (StorageError, SettingsError) as exc:
                 if self.is_configured or isinstance(exc, SettingsError):
                     _warn(exc)

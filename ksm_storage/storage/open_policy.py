@@ -140,10 +140,20 @@ class OpenPolicy(NamedTuple):
             ContinuityError: It breaks the record of the path, and the action is to refuse.
             KsmStorageError: It does not open.
         """
-        header, rules = envelope.header, self.rules_for(path)
         # What this refuses is told to the sinks by who read the file: another process may have
         # saved a newer version since, and then there was nothing to refuse.
-        continuity = self._continuity(rules, envelope, path)
+        self._continuity(self.rules_for(path), envelope, path)
+        return self.open_checked(envelope, path=path)
+
+    def open_checked(self, envelope: Envelope, *, path: str | None = None) -> Opened:
+        """Open an envelope that :meth:`check` has accepted; see :meth:`open`.
+
+        Raises:
+            ContinuityError: It breaks the record of the path, and the action is to refuse.
+            KsmStorageError: It does not open.
+        """
+        header, rules = envelope.header, self.rules_for(path)
+        continuity = self._continuity(rules, None, path)
         try:
             for rule in rules:
                 rule.check_context(header.context)

@@ -73,7 +73,7 @@ def change_document(
     real, path = resolved(path), os.fspath(path)
     for _ in range(MAX_ATTEMPTS):
         # The key service is called before the lock: applications that save do not wait for it.
-        opened = opened_unless_replaced(real, path, existing_envelope(real, path), policy)
+        opened = opened_unless_replaced(real, path, existing_envelope(real, path), policy.open)
         after = None if opened is None else _changed(real, path, opened.dek, policy, change)
         if after is not None:
             return after

@@ -100,7 +100,7 @@ def rekey_file(
         wanted = keys_after_rekey(path, old, add, remove)
         refuse_only_offline(wanted)
         policy.require_allowed(wanted, path=path)
-        opened = opened_unless_replaced(real, path, old, policy)
+        opened = opened_unless_replaced(real, path, old, policy.open)
         if opened is None:
             continue
         new, dek, unproven = _rekeyed(old, opened, wanted, policy.open_kek)
@@ -133,7 +133,7 @@ def rehearse_rekey(
         wanted = keys_after_rekey(path, old, add, remove)
         refuse_only_offline(wanted)
         policy.require_allowed(wanted, path=path)
-        opened = opened_unless_replaced(real, path, old, policy)
+        opened = opened_unless_replaced(real, path, old, policy.open)
         if opened is not None:
             _rekeyed(old, opened, wanted, policy.open_kek)
             require_writable(real)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ..audit.events import emit
 from ..contract.key_wrapper import KeyUri
@@ -21,6 +22,11 @@ from ..keys.setting_sources import Arguments
 from .open_policy import OpenPolicy
 from .recipient_changes import RecipientChanges, Replacements
 from .snapshot import existing_envelope, locked_envelope
+
+
+class _OpenEnvelope(Protocol):
+    def __call__(self, envelope: Envelope, *, path: str | None = None) -> Opened: ...
+
 
 # How often to start over when another process changes the same file's keys meanwhile.
 MAX_ATTEMPTS = 5
@@ -55,9 +61,11 @@ class Rewrapped:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """Hold what the key services did, to be applied under the file's lock."""
+    """Hold what was opened and what the key services did, to be applied under the file's lock."""
 
+    envelope: Envelope = field(repr=False)
     dek: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
     wraps: Mapping[KeyUri, Recipient]
     unproven: tuple[str, ...]
 
@@ -112,7 +120,7 @@ def rewrap_file(
         current = changes.following_rotations(before)
         if not current.to_wrap(before) and current.applied(before, {}) == before:
             # Never report success from a header that is not authenticated.
-            if opened_unless_replaced(real, path, envelope, policy) is None:
+            if opened_unless_replaced(real, path, envelope, policy.open_checked) is None:
                 continue
             return _outcome(real, envelope, envelope, ())
         prepared = _prepared(real, path, envelope, current, policy)
@@ -168,7 +176,7 @@ def changed_meanwhile(path: str) -> StorageError:
 
 
 def opened_unless_replaced(
-    real: str, path: str, envelope: Envelope, policy: OpenPolicy
+    real: str, path: str, envelope: Envelope, open_envelope: _OpenEnvelope
 ) -> Opened | None:
     """Open an envelope; return None if another process has saved a newer one since.
 
@@ -176,14 +184,14 @@ def opened_unless_replaced(
         real: The file itself.
         path: Its name as it was given, by which it is recorded and rules apply to it.
         envelope: What was read there.
-        policy: What is required of it.
+        open_envelope: A policy's way to open it.
 
     Raises:
         ContinuityError: It is older than what was seen, and is what the file holds.
         KsmStorageError: It does not open.
     """
     try:
-        return policy.open(envelope, path=path)
+        return open_envelope(envelope, path=path)
     except ContinuityError as exc:
         if existing_envelope(real, real) != envelope:
             return None
@@ -197,13 +205,14 @@ def _prepared(
     # All calls to key services are made here, before the lock: applications that save meanwhile
     # do not wait for them.
     wanted = changes.to_wrap(envelope.header.recipients)
-    opened = opened_unless_replaced(real, path, envelope, policy)
+    opened = opened_unless_replaced(real, path, envelope, policy.open_checked)
     if opened is None:
         return None
     policy.require_allowed(wanted, path=path)
     wraps = wrap_dek(envelope, opened.dek, wanted, policy.open_kek)
     fresh = [Candidate(recipient, key) for key, recipient in wraps.items()]
-    return _Prepared(opened.dek, wraps, verify_unwrap(envelope, fresh, opened.dek, policy.open_kek))
+    unproven = verify_unwrap(envelope, fresh, opened.dek, policy.open_kek)
+    return _Prepared(envelope, opened.dek, opened.payload, wraps, unproven)
 
 
 def _applied(
@@ -211,14 +220,15 @@ def _applied(
 ) -> Rewrapped | None:
     """Write the changes, or return None where the file's keys are others by now."""
     with locked(real):
-        current = locked_envelope(real)
+        current, payload = locked_envelope(real, prepared.envelope), prepared.payload
         before = current.header.recipients
-        if not is_dek_of(current, prepared.dek):
-            return None
-        if not set(changes.to_wrap(before)) <= set(prepared.wraps):
-            return None
-        # What another process saved meanwhile is authenticated before it is given a new MAC.
-        payload = unlock(current, prepared.dek)
+        if current is not prepared.envelope:
+            if not is_dek_of(current, prepared.dek):
+                return None
+            if not set(changes.to_wrap(before)) <= set(prepared.wraps):
+                return None
+            # What another process saved meanwhile is authenticated before it is given a new MAC.
+            payload = unlock(current, prepared.dek)
         recipients = changes.applied(before, prepared.wraps)
         if recipients == before:
             return _outcome(real, current, current, ())

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from ..audit.events import emit
 from ..config.document import Document, InvalidConfigError, read_payload
-from ..envelope.codec import decode, looks_like_envelope
+from ..envelope.codec import decode, encode, looks_like_envelope
 from ..envelope.model import Envelope
 from ..envelope.opening import is_dek_of, unlock
 from ..errors import DecryptionError, EnvelopeError, KsmStorageError, StorageError
@@ -161,16 +161,22 @@ def locked_content(path: str) -> FileContent:
     return found
 
 
-def locked_envelope(path: str) -> Envelope:
+def locked_envelope(path: str, known: Envelope | None = None) -> Envelope:
     """Return the envelope in a file that was there before; the caller holds its lock.
+
+    Args:
+        path: The file itself, no symbolic link.
+        known: An envelope that the caller has read there: returned itself where the file holds
+            it still.
 
     Raises:
         StorageError: The file is gone, or cannot be read.
     """
     try:
-        return decode(locked_content(path).content)
+        raw = locked_content(path).content
     except FileNotFoundError as exc:
         raise StorageError(f"another program removed {path!r}") from exc
+    return known if known is not None and raw == encode(known) else decode(raw)
 
 
 def open_snapshot(

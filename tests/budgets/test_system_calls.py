@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
+from ksm_storage.keys.setting_sources import command_memory
 from tests.faults.faulty_os import FaultyOs
-from tests.unit.storage.fixtures import settle
+from tests.unit.storage.fixtures import new_key, settle
 
 # Taking the lock and reading what the file holds now.
 LOCKED = ["open", "flock", "fstat"]
@@ -20,6 +21,7 @@ READ = ["open", "fstat", "read", "read", "close"]
 WRITTEN = ["open", "write", "stat", "fstat", "listxattr", "fchmod", "fsync", "close"]
 RENAMED = ["replace", "open", "fsync", "close", "stat", "stat"]
 UNLOCKED = ["flock", "close"]
+CHANGING_CALLS = ("open", "write", "fsync", "replace", "unlink")
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems need other calls")
 
@@ -67,7 +69,7 @@ def test_a_save_makes_these_calls(sealed: Path, watched: FaultyOs) -> None:
     with watched.watching():
         storage.set("url", "new")
 
-    assert calls(watched) == [*LOCKED, *READ, "unlink", *WRITTEN, *RENAMED, *UNLOCKED]
+    assert calls(watched) == [*LOCKED, *READ, *WRITTEN, *RENAMED, *UNLOCKED]
 
 
 @linux
@@ -90,6 +92,31 @@ def test_a_batch_of_many_changes_is_one_save(sealed: Path, watched: FaultyOs) ->
             storage.set(f"name{number}", "new")
 
     assert [watched.calls.count(name) for name in ("write", "fsync", "replace")] == [1, 2, 1]
+
+
+@linux
+def test_a_command_that_rewraps_a_file_makes_so_many_calls(
+    sealed: Path, tmp_path: Path, watched: FaultyOs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    other = new_key(tmp_path / "other.key")
+    with command_memory():
+        ksm_storage.open_storage(sealed)
+
+        with watched.watching():
+            ksm_storage.rewrap(sealed, add=[other])
+
+    counted = {name: watched.calls.count(name) for name in CHANGING_CALLS}
+    # The file: to open it, to lock it, under the lock, and the staged copy. Its record: before the
+    # unwrap and after it, to lock it, and under the lock. A key file: at each unwrap and wrap.
+    # And to write each of the two, and to sync its folder.
+    assert counted == {
+        "open": 4 + 4 + 3 + 2 * 2,
+        "write": 2,
+        "fsync": 2 * 2,
+        "replace": 2,
+        "unlink": 0,
+    }
 
 
 @linux

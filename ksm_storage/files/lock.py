@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ..errors import StorageError
-from .reading import Descriptors, file_error
+from .reading import Descriptors, descriptors, file_error
 
 # Looked up at each call: a test that waits for a holder sets a shorter time here.
 LOCK_TIMEOUT_SECONDS = 30.0
@@ -49,7 +49,7 @@ def locked(path: str, *, timeout_seconds: float | None = None) -> AbstractContex
 
 @contextmanager
 def _locked(path: str, deadline: float) -> Iterator[None]:
-    with Descriptors() as held:
+    with descriptors() as held:
         descriptor = -1
         try:
             descriptor = _locked_descriptor(held, path, deadline)

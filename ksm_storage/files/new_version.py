@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 
-from .reading import Descriptors
+from .reading import descriptors
 
 UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -157,7 +157,7 @@ class _FolderSyncs:
             if self._next.get(folder) is mine:
                 self._next.pop(folder, None)
         try:
-            with Descriptors() as held:
+            with descriptors() as held:
                 os.fsync(held.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as exc:
             mine.error = exc

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
 
 from ..errors import StorageError
 from ..named_tuple import NamedTuple
@@ -141,7 +143,7 @@ def read_file(path: str) -> FileContent:
         StorageError: It cannot be read, is not a regular file, or is too large.
     """
     # Nothing is written, so that a failure to close means nothing.
-    with Descriptors() as held:
+    with descriptors() as held:
         descriptor = open_regular(held, path, os.O_RDONLY)
         try:
             status = os.fstat(descriptor)
@@ -181,7 +183,7 @@ def read_all(descriptor: int, path: str, status: os.stat_result) -> bytes:
         )
     parts: list[bytes] = []
     size = 0
-    # In one piece where the size is true, which joining copies no more.
+    # In one piece where the size is true, so that nothing is joined.
     piece = min(max(65_536, status.st_size), MAX_READ_BYTES)
     try:
         while part := os.read(descriptor, piece):
@@ -281,7 +283,7 @@ def signature_of(status: os.stat_result) -> Signature:
 
 
 class Descriptors:
-    """Hold what was opened through it, until it is closed; at the end of its block, quietly.
+    """Hold what was opened through it, until it is closed.
 
     A handler may raise after every call of a function, so also between ``os.open`` and the
     assignment of its result. Therefore ``map`` opens and ``extend`` keeps, as one call that no
@@ -312,26 +314,24 @@ class Descriptors:
         while self._held:
             list(map(os.close, map(self._held.pop, (-1,))))
 
-    def _close_quietly(self) -> None:
-        # contextlib.suppress would take longer than the call: a save comes here ten times.
-        try:  # noqa: SIM105
-            self.close()
-        except OSError:
-            pass
 
-    def __enter__(self) -> Descriptors:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Twice, because a signal handler may raise in the first. A failed close is not reported.
+@contextlib.contextmanager
+def descriptors() -> Iterator[Descriptors]:
+    """Lend what opens files, and close them at the end; a failed close is not reported."""
+    held = Descriptors()
+    try:
+        yield held
+    finally:
+        # Twice, because a signal handler may raise in the first.
         try:
-            self._close_quietly()
+            _close_quietly(held)
         finally:
-            self._close_quietly()
+            _close_quietly(held)
 
-    def __del__(self) -> None:
-        # A handler may raise where __exit__ begins.
-        self._close_quietly()
+
+def _close_quietly(held: Descriptors) -> None:
+    with contextlib.suppress(OSError):
+        held.close()
 
 
 def file_error(verb: str, path: str, exc: OSError) -> StorageError:

@@ -29,6 +29,7 @@ from .reading import (
     NO_SIGNATURE,
     Descriptors,
     Signature,
+    descriptors,
     file_error,
     open_regular,
     read_all,
@@ -123,7 +124,7 @@ def create_unlocked(path: str, content: bytes) -> bool:
     """
     if not hasattr(os, "O_TMPFILE") or os.path.lexists(path):
         return False
-    with Descriptors() as held:
+    with descriptors() as held:
         try:
             descriptor = held.open(
                 os.path.dirname(path), os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, NEW_FILE_MODE
@@ -146,7 +147,7 @@ def write_new_file(path: str, content: bytes) -> None:
         FileExistsError: Something is there, even a dangling link; it is never overwritten.
         OSError: It could not be written; a partial file is removed.
     """
-    with Descriptors() as held:
+    with descriptors() as held:
         # No lock is needed: nobody else can create it too.
         descriptor = held.open(path, _CREATE, NEW_FILE_MODE)
         try:
@@ -189,7 +190,7 @@ def _refuse_read_only(path: str) -> None:
     # A rename would replace even a file that its owner made read-only.
     if os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         return
-    with Descriptors() as held:
+    with descriptors() as held:
         try:
             # It does not say why: a read-only file system is not a missing permission.
             open_regular(held, path, os.O_WRONLY)
@@ -201,7 +202,7 @@ def _saved_in_place(path: str, new: bytes, cause: OSError, mode: int | None) -> 
     if cause.errno not in _CANNOT_REPLACE:
         raise file_error("write", path, cause) from cause
     # What is written is synced, so that a failure to close means nothing.
-    with Descriptors() as held:
+    with descriptors() as held:
         try:
             descriptor = open_regular(held, path, os.O_RDWR)
         except OSError as exc:
@@ -314,7 +315,7 @@ class Replacement:
         """
         _refuse_device(target)
         folder, name = os.path.split(target)
-        with Descriptors() as held:
+        with descriptors() as held:
             temporary, descriptor = _created(held, folder, name)
             replacement = cls(target, temporary)
             try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..errors import StorageError
-from ..files.reading import Descriptors
+from ..files.reading import Descriptors, descriptors
 from ..plugin import (
     KeyNotFoundError,
     KeyStateError,
@@ -95,7 +95,7 @@ def read_any_key_file(path: str) -> bytes:
 
 
 def _kek_in(path: str, check: _Check) -> bytes:
-    with Descriptors() as held:
+    with descriptors() as held:
         kek = _read_checked(held, path, check)
     if len(kek) != KEK_BYTES:
         raise KeyStateError(

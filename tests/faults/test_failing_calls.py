@@ -44,9 +44,15 @@ def faulty(monkeypatch: pytest.MonkeyPatch, mounted: bool) -> FaultyOs:
     return faulty
 
 
+def left_by_a_killed_writer(path: Path) -> None:
+    """Leave a temporary file where the next save makes its own, which has to remove it."""
+    path.with_name(f".{path.name}.ksm-tmp").write_text("half of")
+
+
 def calls_of_a_save(path: Path, faulty: FaultyOs) -> list[str]:
-    """Save once without a fault, and return which calls that took."""
+    """Save once without a fault, after a killed writer, and return which calls that took."""
     storage = ksm_storage.open_storage(path)
+    left_by_a_killed_writer(path)
     with faulty.watching():
         storage.set("url", NEW)
     storage.delete("url")
@@ -77,6 +83,7 @@ def test_memory_is_the_disk_after_any_call_failed(
 ) -> None:
     storage = ksm_storage.open_storage(sealed)
     for step in range(len(calls_of_a_save(sealed, faulty))):
+        left_by_a_killed_writer(sealed)
         with faulty.watching(at=step, act=fail(code)):
             failed = _failed(storage)
 
@@ -116,6 +123,7 @@ def test_a_process_that_ends_at_any_call_leaves_the_old_version_or_the_new_one(
 
         def work(at: int = step) -> None:
             storage = ksm_storage.open_storage(sealed)
+            left_by_a_killed_writer(sealed)
             with faulty.watching(at=at, act=die(forked.KILLED)):
                 storage.set("url", NEW)
 

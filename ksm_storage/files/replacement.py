@@ -374,17 +374,14 @@ def _created(held: Descriptors, folder: str, name: str) -> tuple[str, int]:
     if len(os.fsencode(name)) > _MAX_NAME_BYTES - len(f"..{_SUFFIX}") - 2 * _RANDOM_BYTES:
         name = sha256_hex(os.fsencode(name))
     temporary = os.path.join(folder, f".{name}{_SUFFIX}")
-    try:
-        return temporary, held.open(temporary, _CREATE)
-    except FileExistsError:
+    for _ in range(2):
+        with contextlib.suppress(FileExistsError):
+            return temporary, held.open(temporary, _CREATE)
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-    try:
-        return temporary, held.open(temporary, _CREATE)
-    except FileExistsError:
-        # Somebody else's file in a folder that all may write to: they cannot stop us this way.
-        temporary = os.path.join(folder, f".{name}.{os.urandom(_RANDOM_BYTES).hex()}{_SUFFIX}")
-        return temporary, held.open(temporary, _CREATE)
+    # Somebody else's file in a folder that all may write to: they cannot stop us this way.
+    temporary = os.path.join(folder, f".{name}.{os.urandom(_RANDOM_BYTES).hex()}{_SUFFIX}")
+    return temporary, held.open(temporary, _CREATE)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,13 @@ def _isolated(
 ) -> None:
     for name in [name for name in os.environ if name.startswith("KSM_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _connections_closed() -> Iterator[None]:
+    """End what Oracle's client left open when it failed: it is in cycles, with the tracebacks."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

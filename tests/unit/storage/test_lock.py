@@ -446,31 +446,32 @@ def _altered_at(turn: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[
 
 
 BUSY = """
-import sys, time
+import os, sys, time
 from ksm_storage.files.lock import locked
-end, longest, turns = time.monotonic() + 4, 0.0, 0
+end, missed, turns = time.monotonic() + 4, 0, 0
+# A byte for each turn of anybody.
+log = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 while time.monotonic() < end:
-    asked = time.monotonic()
+    asked = os.fstat(log).st_size
     with locked(sys.argv[1]):
-        longest = max(longest, time.monotonic() - asked)
+        missed = max(missed, os.fstat(log).st_size - asked)
+        os.write(log, b".")
         turns += 1
         time.sleep(0.004)
-print(longest, turns)
+print(missed, turns)
 """
 
 
-def test_busy_writers_wait_in_turn(sealed: Path) -> None:
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", BUSY, str(sealed)], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(16)
-    ]
+def test_of_busy_writers_none_is_left_out(sealed: Path, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", BUSY, str(sealed), str(tmp_path / "turns")]
+    workers = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(16)]
 
     results = [worker.communicate(timeout=50)[0].split() for worker in workers]
 
-    assert max(float(longest) for longest, _turns in results) < 2.5, results
-    assert min(int(turns) for _longest, turns in results) > 5, results
+    # In turns and not in seconds: what another process does with the cores is not the lock's.
+    everybody = sum(int(turns) for _missed, turns in results)
+    assert max(int(missed) for missed, _turns in results) < 0.9 * everybody, results
+    assert min(int(turns) for _missed, turns in results) > 5, results
 
 
 def test_a_long_wait_is_told_once(

@@ -23,6 +23,8 @@ _STOP_SECONDS = 3
 _MAX_CONNECTIONS = 512
 # Enough for the largest upload; without it, clients that send nothing would hold all connections.
 _REQUEST_SECONDS = 120
+# How long a connection is kept for the next request.
+_IDLE_SECONDS = 5
 # SD_LISTEN_FDS_START
 _FIRST_INHERITED = 3
 _MAX_INHERITED = 16
@@ -52,6 +54,7 @@ def serve(
         http=_Protocol,
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_STOP_SECONDS,
+        timeout_keep_alive=_IDLE_SECONDS,
     )
     config.load()
     config.ssl = tls
@@ -123,6 +126,7 @@ class _Protocol(H11Protocol):
     """Close a connection on which no whole request arrives in time."""
 
     _expiry: asyncio.TimerHandle | None = None
+    _is_left = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -137,10 +141,15 @@ class _Protocol(H11Protocol):
         super().on_response_complete()
         self._await_request()
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection, on which no next request came."""
+        super().timeout_keep_alive_handler()
+        self._is_left = True
+
     def give_up_request(self) -> None:
         """Close the connection unless a whole request is being answered."""
-        # Not politely: TLS would wait for the client.
-        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+        # Not politely: TLS would wait for the client, or does already.
+        if self._is_left or self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
             self.transport.abort()
 
     def _await_request(self) -> None:

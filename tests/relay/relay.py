@@ -39,7 +39,7 @@ class FilledWindow(exchange.ReplayWindow):
         for _ in range(remembered):
             self.reject_repeated(os.urandom(32))
 exchange.ReplayWindow = FilledWindow
-for name in ("_STOP_SECONDS", "_REQUEST_SECONDS"):
+for name in ("_STOP_SECONDS", "_REQUEST_SECONDS", "_IDLE_SECONDS"):
     if name in options:
         setattr(listening, name, options.pop(name))
 for name in ("folder", "offline_copy", "unix_socket"):

@@ -209,6 +209,17 @@ def test_sigterm_ends_it_without_waiting_for_any_client(make_relay: MakeRelay) -
         connection.close()
 
 
+def test_sigterm_does_not_wait_for_a_client_that_was_told_goodbye(make_relay: MakeRelay) -> None:
+    relay = make_relay(_STOP_SECONDS=3600, _IDLE_SECONDS=0.05)
+
+    with connected(relay, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") as idle:
+        # Up to TLS's goodbye, to which this client does not reply.
+        while idle.recv(65_536):
+            pass
+
+        assert relay.stop() == 0
+
+
 @the_attacker("holds connections to the relay without sending a request")
 @pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
 def test_a_client_that_sends_no_whole_request_is_cut_off(

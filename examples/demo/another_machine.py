@@ -64,4 +64,6 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while part := source.recv(65_536):
             target.sendall(part)
+    # After a reset, too: the other end would wait for more.
+    with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)

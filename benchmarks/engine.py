@@ -40,7 +40,7 @@ FILTERED = f"{BY_UID}, filtered by the server"
 FOLDERS = 20
 KEY = bytes(range(32))
 # Records, and how often both are run: few records take so little that noise is most of it.
-SIZES = {1: 25, 10: 21, 100: 15, 1_000: 9, 10_000: 7, 50_000: 3}
+SIZES = {1: 61, 10: 41, 100: 15, 1_000: 9, 10_000: 7, 50_000: 3}
 
 
 def main() -> None:

@@ -107,6 +107,7 @@ class DirectCalls(Generic[_Prepared]):
         try:
             found = within_deadline(self._prepare)
         except Exception:
+            # Whatever it was, and before the lock is free for the threads that wait for it.
             self._pause()
             raise
         return found, time.monotonic() + RENEWAL_SECONDS

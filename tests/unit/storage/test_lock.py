@@ -463,8 +463,48 @@ def test_of_busy_writers_none_is_left_out(sealed: Path) -> None:
 
     turns = [int(worker.communicate(timeout=50)[0]) for worker in workers]
 
-    # How long one waits is up to the system, which wakes the next while others ask anew.
-    assert min(turns) > 2, turns
+    assert min(turns) > 5, turns
+
+
+OURS = """
+import sys
+from ksm_storage.files.lock import locked
+with locked(sys.argv[1]), open(sys.argv[2], "a") as turns:
+    turns.write("ours ")
+"""
+LATER = """
+import fcntl, sys
+with open(sys.argv[1]) as file, open(sys.argv[2], "a") as turns:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    turns.write("later")
+    turns.flush()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux shows who waits")
+def test_who_waits_keeps_a_place_in_the_queue(sealed: Path, tmp_path: Path) -> None:
+    turns = tmp_path / "turns"
+    # The lock is left first: its end is what the programs wait for.
+    with contextlib.ExitStack() as programs, lock.locked(str(sealed)):
+        for number, program in enumerate((OURS, LATER), start=1):
+            command = [sys.executable, "-c", program, str(sealed), str(turns)]
+            programs.enter_context(subprocess.Popen(command))
+            _wait_until_queued(sealed, number)
+
+    # Who asks again and again would come after the one that the kernel wakes.
+    assert turns.read_text() == "ours later"
+
+
+def _wait_until_queued(path: Path, count: int) -> None:
+    """Wait until so many processes are blocked in the kernel for the lock of a file."""
+    place, deadline = f":{path.stat().st_ino} ", time.monotonic() + 30
+    while sum("->" in line and place in line for line in _kernel_locks()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _kernel_locks() -> list[str]:
+    return Path("/proc/locks").read_text().splitlines()
 
 
 def test_a_long_wait_is_told_once(

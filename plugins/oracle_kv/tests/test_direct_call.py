@@ -24,7 +24,7 @@ from ksm_storage import errors
 from ksm_storage.contract.key_wrapper import KeyUri
 from ksm_storage.keys.discovery import find_plugin
 from ksm_storage.keys.setting_sources import gather_settings
-from ksm_storage.plugin import NotDirectError, rsa_signature
+from ksm_storage.plugin import NotDirectError, WrappedDek, rsa_signature
 
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
@@ -173,6 +173,19 @@ def test_the_date_is_that_of_rfc_9110(config: dict[str, str]) -> None:
     assert signed["date"].endswith(" GMT")
 
 
+def started(key: str, emulator: EmulatedVault, wrapped: WrappedDek) -> str:
+    """Unwrap in a new process, and return which of the client's modules it has imported."""
+    given = wrapped.key_id, wrapped.algorithm, wrapped.ciphertext.hex()
+    return subprocess.run(
+        [sys.executable, "-c", STARTING, json.dumps([key, emulator.url, given])],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout.strip()
+
+
 @pytest.mark.parametrize("algorithm", ["AES", "RSA"])
 def test_a_start_makes_one_request_and_imports_no_oracle_client(
     emulator: EmulatedVault, algorithm: str
@@ -182,18 +195,8 @@ def test_a_start_makes_one_request_and_imports_no_oracle_client(
     with open_kek(key, emulator.url, **more) as kek:
         made = kek.wrap(DEK, aad=AAD)
     emulator.emulator.transcript.reset()
-    wrapped = made.key_id, made.algorithm, made.ciphertext.hex()
 
-    done = subprocess.run(
-        [sys.executable, "-c", STARTING, json.dumps([key, emulator.url, wrapped])],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-
-    assert done.stdout.strip() == ""
+    assert started(key, emulator, made) == ""
     assert emulator.calls() == 1
 
 

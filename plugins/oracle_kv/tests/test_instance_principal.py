@@ -7,9 +7,6 @@ import json
 import os
 import random
 import re
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +26,7 @@ from ksm_storage.plugin import WrappedDek
 from .emulated_vault import EmulatedVault
 from .opening import AAD, open_kek
 from .scripted_vault import KEY
-from .test_direct_call import DEK, STARTING, access
+from .test_direct_call import DEK, access, started
 
 METADATA = "/opc/v2"
 IDENTITY = "/v1/x509"
@@ -124,18 +121,8 @@ class TestRequests:
         emulator.emulator.transcript.reset()
         for name, value in instance.items():
             monkeypatch.setenv(f"KSM_STORAGE_ORACLE_KV_{name.upper()}", str(value))
-        given = wrapped.key_id, wrapped.algorithm, wrapped.ciphertext.hex()
 
-        done = subprocess.run(
-            [sys.executable, "-c", STARTING, json.dumps([key, emulator.url, given])],
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-
-        assert done.stdout.strip() == ""
+        assert started(key, emulator, wrapped) == ""
         assert emulator.calls() == 5
 
     def test_two_calls_do_not_share_a_key(

@@ -115,7 +115,7 @@ def _read_checked(held: Descriptors, path: str, check: _Check) -> bytes:
         raise KeyNotFoundError(
             f"the key file {path!r} does not exist",
             hint="restore it, or give its new path in the setting 'path' of key-file; "
-            f"for a new key: ksm-storage keygen {shlex.quote(path)}",
+            f"to seal under a new key: ksm-storage keygen {shlex.quote(path)}",
         ) from exc
     except OSError as exc:
         raise _unreadable(path, exc) from exc

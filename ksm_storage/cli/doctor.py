@@ -30,6 +30,7 @@ from ..doctor.surroundings import (
 )
 from ..doctor.unread import unread_tables, unread_variables
 from ..errors import UnavailableError
+from ..keys.discovery import OFFLINE
 from ..keys.setting_sources import settings_file
 from ..storage.open_policy import read_key
 from ..storage.sources import configured_path
@@ -90,9 +91,11 @@ def doctor(
                 _unanswered(uri, purpose, timeout) if future in late else future.result()
                 for uri, future in asking.items()
             ]
-            usable = {key.uri for key in found if not key.exit_code}
+            # Nobody is asked for a recovery secret here.
+            online = [key for key in found if KeyUri.parse(key.uri).provider not in OFFLINE]
+            usable = {key.uri for key in online if not key.exit_code}
             opening = [
-                (file, threads.submit(open_examined, file.path, settings))
+                (file, threads.submit(open_examined, file.path, settings, usable))
                 for file in files
                 if purpose == "open" and not file.problems and not usable.isdisjoint(file.keys)
             ]

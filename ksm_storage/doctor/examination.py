@@ -7,7 +7,7 @@ import re
 import shlex
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -64,14 +64,21 @@ def examine_file(path: str) -> FileFinding:
     return found
 
 
-def open_examined(path: str, arguments: Arguments | None) -> str | KsmStorageError:
-    """Open a file as an application would; return the key that opened it, or why it does not."""
+def open_examined(
+    path: str, arguments: Arguments | None, usable: Collection[str]
+) -> str | KsmStorageError:
+    """Open a file by its usable keys; return the key that opened it, or why it does not open.
+
+    The others are not asked again: a token that refused a PIN locks after a few wrong ones.
+    """
     # What the memory says is among the findings about the file; nothing is recorded here.
     policy = OpenPolicy.from_args(None, None, arguments).without_memory()
 
     def opened(content: FileContent) -> str:
         envelope = decode(content.content)
-        found = policy.unattended(envelope).open(envelope, path=path)
+        named = (recipient.key for recipient in envelope.header.recipients)
+        keys = tuple(key for key in named if str(key) in usable)
+        found = policy._replace(keys=keys).open(envelope, path=path)
         document_of(found.payload)
         return str(found.recipient.key)
 

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 import ksm_storage
+from ksm_storage.cli.main import main
+from ksm_storage.contract.key_wrapper import KeyUri
+from ksm_storage.keys.kek import Kek
 from ksm_storage.keys.setting_sources import FILE_VARIABLE
 from ksm_storage.providers.key_file import key_uri_of, write_key_file
+from ksm_storage.providers.recovery_key import RecoveryKey
+from ksm_storage.storage.open_policy import OpenPolicy
 from ksm_storage.testing.distributions import write_distribution
 from tests.doctor.conftest import Findings, Patient
 
@@ -231,6 +236,49 @@ def test_a_file_opens_by_the_key_that_is_left(
 
     assert found.files[0]["opened_by"] == other
     assert (found.code, found.problems) == (4, ["KeyNotFoundError"])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the keys that files are opened by, as they are asked."""
+    found: list[str] = []
+    real = OpenPolicy.open_kek
+
+    def open_kek(policy: OpenPolicy, key: KeyUri) -> Kek:
+        found.append(str(key))
+        return real(policy, key)
+
+    monkeypatch.setattr(OpenPolicy, "open_kek", open_kek)
+    return found
+
+
+@pytest.mark.parametrize("has_other", [True, False])
+def test_a_key_that_cannot_be_used_is_not_asked_again(
+    patient: Patient, doctor: Doctor, tmp_path: Path, asked: list[str], has_other: bool
+) -> None:
+    other = key_uri_of(write_key_file(tmp_path / "other.key"))
+    if has_other:
+        ksm_storage.rewrap(patient.path, add=[other])
+    patient.key_file.unlink()
+    asked.clear()
+
+    assert doctor(patient.path).problems == ["KeyNotFoundError"]
+    assert asked == ([other] if has_other else [])
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_nobody_is_asked_for_a_recovery_secret(
+    patient: Patient, asked: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recovery = RecoveryKey.of("office", os.urandom(32))
+    ksm_storage.rewrap(patient.path, add=[f"recovery://{recovery.public_id}"])
+    patient.key_file.unlink()
+    asked.clear()
+
+    main([command, str(patient.path)])
+
+    assert not [key for key in asked if key.startswith("recovery://")]
+    assert "trusted" not in capsys.readouterr().out
 
 
 def test_for_another_purpose_no_file_is_opened(patient: Patient, doctor: Doctor) -> None:
